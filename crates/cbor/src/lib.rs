@@ -1,0 +1,49 @@
+//! DAG-CBOR read strictly without copying, and the CIDs found in it.
+//!
+//! Frames, repository blocks and records are all DAG-CBOR: a subset of CBOR in which every value
+//! has exactly one encoding. [`Reader`] walks such bytes item by item, borrows strings and byte
+//! strings from them, and refuses what the subset refuses: indefinite or overlong lengths, tags
+//! other than 42, map keys that are not text or not in canonical order, floats that are not
+//! finite 64-bit ones, invalid UTF-8, and nesting beyond [`MAX_DEPTH`]. [`Writer`] writes the
+//! little that the project has to write. [`Cid`] is the one form of content identifier that
+//! AT Protocol makes; [`Link`] is whatever a record may carry.
+//!
+//! Sources: the atproto data model specification and DRISL, the CBOR profile it names.
+//!
+//! # Examples
+//!
+//! ```
+//! use jetwash_cbor::{Reader, Writer};
+//!
+//! let mut writer = Writer::new();
+//! writer.map(2);
+//! writer.text("ok").boolean(true);
+//! writer.text("seq").unsigned(7);
+//!
+//! let bytes = writer.into_bytes();
+//! let mut reader = Reader::new(&bytes);
+//! let mut map = reader.map()?;
+//! let (mut ok, mut seq) = (None, None);
+//! while let Some(key) = map.next_key(&mut reader)? {
+//!     match key {
+//!         "ok" => ok = Some(reader.boolean()?),
+//!         "seq" => seq = Some(reader.unsigned()?),
+//!         _ => reader.skip()?,
+//!     }
+//! }
+//! reader.finish()?;
+//! assert_eq!((ok, seq), (Some(true), Some(7)));
+//! # Ok::<(), jetwash_cbor::Error>(())
+//! ```
+
+mod cid;
+mod error;
+mod reader;
+mod varint;
+mod writer;
+
+pub use cid::{Cid, CidError, Codec, Link};
+pub use error::{Error, ErrorKind};
+pub use reader::{Item, MAX_DEPTH, MapReader, Reader};
+pub use varint::read_varint;
+pub use writer::Writer;

@@ -1,0 +1,438 @@
+use crate::cid::Link;
+use crate::error::{Error, ErrorKind};
+
+/// The deepest nesting of arrays and maps that [`Reader::skip`] follows.
+///
+/// The data model guide suggests 32; records seen in the network stay below 20. The bound is there
+/// because records nested thousands of levels deep have been used to crash consumers.
+pub const MAX_DEPTH: usize = 128;
+
+/// One item, or for a container its head: the items inside come next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item<'a> {
+    /// An array of that many items.
+    Array(usize),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A byte string.
+    Bytes(&'a [u8]),
+    /// A finite 64-bit float.
+    Float(f64),
+    /// A link: tag 42 around a CID.
+    Link(Link<'a>),
+    /// A map of that many pairs of key and value.
+    Map(usize),
+    /// A negative integer `-1 - n`, as `n`.
+    Negative(u64),
+    /// `null`.
+    Null,
+    /// A text string.
+    Text(&'a str),
+    /// An integer from zero up.
+    Unsigned(u64),
+}
+
+/// Walks DAG-CBOR item by item, without copying and without building a tree.
+///
+/// The reader never looks back: after an error its position is inside the item at fault, and
+/// reading on gives no sense.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{ErrorKind, Reader};
+///
+/// assert_eq!(Reader::new(&[0x18, 0x2a]).unsigned(), Ok(42));
+/// // Seventeen fits into the initial byte, so the two-byte form is refused.
+/// let error = Reader::new(&[0x18, 0x11]).unsigned().unwrap_err();
+/// assert_eq!((error.offset, error.kind), (0, ErrorKind::Overlong));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the start of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+
+    /// Reads the next item of any type; of a container, only its head.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not strict DAG-CBOR.
+    #[inline]
+    pub fn item(&mut self) -> Result<Item<'a>, Error> {
+        let start = self.position;
+        let fail = |kind| Error {
+            offset: start,
+            kind,
+        };
+        let initial = *self.bytes.get(start).ok_or_else(|| fail(ErrorKind::End))?;
+        self.position = start + 1;
+        let (major, info) = (initial >> 5, initial & 0x1f);
+        if major == 7 {
+            return self.simple(info, start);
+        }
+        let argument = self.argument(info, start)?;
+        match major {
+            0 => Ok(Item::Unsigned(argument)),
+            1 => Ok(Item::Negative(argument)),
+            2 => Ok(Item::Bytes(self.take(argument, start)?)),
+            3 => {
+                let bytes = self.take(argument, start)?;
+                let text = std::str::from_utf8(bytes).map_err(|_| fail(ErrorKind::Utf8))?;
+                Ok(Item::Text(text))
+            }
+            4 => Ok(Item::Array(self.length(argument, 1, start)?)),
+            5 => Ok(Item::Map(self.length(argument, 2, start)?)),
+            _ if argument == 42 => Ok(Item::Link(self.tagged_link(start)?)),
+            _ => Err(fail(ErrorKind::Tag)),
+        }
+    }
+
+    /// Reads the head of an array and gives the number of its items.
+    ///
+    /// # Errors
+    ///
+    /// When the next item is malformed or no array.
+    pub fn array(&mut self) -> Result<usize, Error> {
+        match self.typed()? {
+            (_, Item::Array(length)) => Ok(length),
+            (start, _) => Err(wrong_type(start, "an array")),
+        }
+    }
+
+    /// Reads a boolean.
+    ///
+    /// # Errors
+    ///
+    /// When the next item is malformed or no boolean.
+    pub fn boolean(&mut self) -> Result<bool, Error> {
+        match self.typed()? {
+            (_, Item::Boolean(value)) => Ok(value),
+            (start, _) => Err(wrong_type(start, "a boolean")),
+        }
+    }
+
+    /// Reads a byte string.
+    ///
+    /// # Errors
+    ///
+    /// When the next item is malformed or no byte string.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
+        match self.typed()? {
+            (_, Item::Bytes(bytes)) => Ok(bytes),
+            (start, _) => Err(wrong_type(start, "a byte string")),
+        }
+    }
+
+    /// Reads an integer of the data model: signed, 64 bits.
+    ///
+    /// # Errors
+    ///
+    /// When the next item is malformed, no integer, or out of that range.
+    pub fn integer(&mut self) -> Result<i64, Error> {
+        let range = |offset| Error {
+            offset,
+            kind: ErrorKind::IntegerRange,
+        };
+        match self.typed()? {
+            (start, Item::Unsigned(value)) => i64::try_from(value).map_err(|_| range(start)),
+            (start, Item::Negative(value)) => i64::try_from(value)
+                .map(|value| -1 - value)
+                .map_err(|_| range(start)),
+            (start, _) => Err(wrong_type(start, "an integer")),
+        }
+    }
+
+    /// Reads a link.
+    ///
+    /// # Errors
+    ///
+    /// When the next item is malformed or no link.
+    pub fn link(&mut self) -> Result<Link<'a>, Error> {
+        match self.typed()? {
+            (_, Item::Link(link)) => Ok(link),
+            (start, _) => Err(wrong_type(start, "a link")),
+        }
+    }
+
+    /// Reads the head of a map. The keys are then asked of the [`MapReader`], each value of `self`.
+    ///
+    /// # Errors
+    ///
+    /// When the next item is malformed or no map.
+    pub fn map(&mut self) -> Result<MapReader<'a>, Error> {
+        match self.typed()? {
+            (_, Item::Map(pairs)) => Ok(MapReader::new(pairs)),
+            (start, _) => Err(wrong_type(start, "a map")),
+        }
+    }
+
+    /// Reads `null` if it comes next, and says whether it did. Anything else is left unread.
+    pub fn null(&mut self) -> bool {
+        let is_null = self.bytes.get(self.position) == Some(&0xf6);
+        self.position += usize::from(is_null);
+        is_null
+    }
+
+    /// Reads a text string.
+    ///
+    /// # Errors
+    ///
+    /// When the next item is malformed or no text.
+    #[inline]
+    pub fn text(&mut self) -> Result<&'a str, Error> {
+        match self.typed()? {
+            (_, Item::Text(text)) => Ok(text),
+            (start, _) => Err(wrong_type(start, "text")),
+        }
+    }
+
+    /// Reads an integer from zero up.
+    ///
+    /// # Errors
+    ///
+    /// When the next item is malformed or no such integer.
+    pub fn unsigned(&mut self) -> Result<u64, Error> {
+        match self.typed()? {
+            (_, Item::Unsigned(value)) => Ok(value),
+            (start, _) => Err(wrong_type(start, "an unsigned integer")),
+        }
+    }
+
+    /// Passes over one whole item, checking all of it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not strict DAG-CBOR or nested deeper than [`MAX_DEPTH`].
+    #[inline]
+    pub fn skip(&mut self) -> Result<(), Error> {
+        self.skip_at(0)
+    }
+
+    /// The position of the next byte to be read.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The bytes from `start` up to the next byte to be read; empty if `start` lies beyond it.
+    ///
+    /// With [`position`](Self::position) this gives the encoding of an item just passed over.
+    #[must_use]
+    pub fn since(&self, start: usize) -> &'a [u8] {
+        self.bytes.get(start..self.position).unwrap_or_default()
+    }
+
+    /// Whether everything has been read.
+    #[must_use]
+    pub const fn is_at_end(&self) -> bool {
+        self.position >= self.bytes.len()
+    }
+
+    /// Makes sure that everything has been read.
+    ///
+    /// # Errors
+    ///
+    /// When bytes are left.
+    pub const fn finish(&self) -> Result<(), Error> {
+        if self.is_at_end() {
+            Ok(())
+        } else {
+            Err(Error {
+                offset: self.position,
+                kind: ErrorKind::Trailing,
+            })
+        }
+    }
+
+    fn typed(&mut self) -> Result<(usize, Item<'a>), Error> {
+        let start = self.position;
+        Ok((start, self.item()?))
+    }
+
+    fn skip_at(&mut self, depth: usize) -> Result<(), Error> {
+        let start = self.position;
+        match self.item()? {
+            Item::Array(_) | Item::Map(_) if depth == MAX_DEPTH => Err(Error {
+                offset: start,
+                kind: ErrorKind::Depth,
+            }),
+            Item::Array(length) => (0..length).try_for_each(|_| self.skip_at(depth + 1)),
+            Item::Map(pairs) => {
+                let mut map = MapReader::new(pairs);
+                while map.next_key(self)?.is_some() {
+                    self.skip_at(depth + 1)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn argument(&mut self, info: u8, start: usize) -> Result<u64, Error> {
+        let fail = |kind| Error {
+            offset: start,
+            kind,
+        };
+        let (value, least) = match info {
+            0..=23 => return Ok(u64::from(info)),
+            24 => (u64::from(u8::from_be_bytes(self.array_of(start)?)), 24),
+            25 => (u64::from(u16::from_be_bytes(self.array_of(start)?)), 1 << 8),
+            26 => (
+                u64::from(u32::from_be_bytes(self.array_of(start)?)),
+                1 << 16,
+            ),
+            27 => (u64::from_be_bytes(self.array_of(start)?), 1 << 32),
+            31 => return Err(fail(ErrorKind::Indefinite)),
+            _ => return Err(fail(ErrorKind::Reserved)),
+        };
+        if value < least {
+            Err(fail(ErrorKind::Overlong))
+        } else {
+            Ok(value)
+        }
+    }
+
+    fn array_of<const N: usize>(&mut self, start: usize) -> Result<[u8; N], Error> {
+        let chunk = self
+            .bytes
+            .get(self.position..)
+            .and_then(|rest| rest.first_chunk::<N>());
+        let chunk = chunk.ok_or(Error {
+            offset: start,
+            kind: ErrorKind::End,
+        })?;
+        self.position += N;
+        Ok(*chunk)
+    }
+
+    #[inline]
+    fn take(&mut self, length: u64, start: usize) -> Result<&'a [u8], Error> {
+        let end = Error {
+            offset: start,
+            kind: ErrorKind::End,
+        };
+        let length = usize::try_from(length).map_err(|_| end)?;
+        let stop = self.position.checked_add(length).ok_or(end)?;
+        let bytes = self.bytes.get(self.position..stop).ok_or(end)?;
+        self.position = stop;
+        Ok(bytes)
+    }
+
+    /// A container's length, which can be trusted for allocating: each item takes a byte or more.
+    fn length(&self, length: u64, bytes_each: usize, start: usize) -> Result<usize, Error> {
+        let room = (self.bytes.len() - self.position) / bytes_each;
+        match usize::try_from(length) {
+            Ok(length) if length <= room => Ok(length),
+            _ => Err(Error {
+                offset: start,
+                kind: ErrorKind::ContainerTooLong,
+            }),
+        }
+    }
+
+    fn simple(&mut self, info: u8, start: usize) -> Result<Item<'a>, Error> {
+        let fail = |kind| Error {
+            offset: start,
+            kind,
+        };
+        match info {
+            20 => Ok(Item::Boolean(false)),
+            21 => Ok(Item::Boolean(true)),
+            22 => Ok(Item::Null),
+            27 => {
+                let float = f64::from_be_bytes(self.array_of(start)?);
+                let negative_zero = float == 0.0 && float.is_sign_negative();
+                if float.is_finite() && !negative_zero {
+                    Ok(Item::Float(float))
+                } else {
+                    Err(fail(ErrorKind::Float))
+                }
+            }
+            25 | 26 => Err(fail(ErrorKind::Float)),
+            28..=30 => Err(fail(ErrorKind::Reserved)),
+            31 => Err(fail(ErrorKind::Indefinite)),
+            _ => Err(fail(ErrorKind::Simple)),
+        }
+    }
+
+    fn tagged_link(&mut self, start: usize) -> Result<Link<'a>, Error> {
+        let fail = |kind| Error {
+            offset: start,
+            kind,
+        };
+        let Item::Bytes(bytes) = self.item()? else {
+            return Err(fail(ErrorKind::Link));
+        };
+        let (0, cid) = bytes.split_first().ok_or_else(|| fail(ErrorKind::Link))? else {
+            return Err(fail(ErrorKind::Link));
+        };
+        Link::from_bytes(cid).map_err(|_| fail(ErrorKind::Link))
+    }
+}
+
+/// The keys of a map that is being read, checked for type, order and repeats.
+///
+/// [`Reader::map`] makes one. After each key, its value has to be read or skipped.
+#[derive(Clone, Debug)]
+pub struct MapReader<'a> {
+    left: usize,
+    previous: Option<&'a str>,
+}
+
+impl<'a> MapReader<'a> {
+    /// For a map whose head, an [`Item::Map`] of so many `pairs`, has just been read.
+    #[must_use]
+    pub const fn new(pairs: usize) -> Self {
+        Self {
+            left: pairs,
+            previous: None,
+        }
+    }
+
+    /// The next key, or `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// When the key is malformed, no text, a repeat, or out of canonical order.
+    #[inline]
+    pub fn next_key(&mut self, reader: &mut Reader<'a>) -> Result<Option<&'a str>, Error> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Ok(None);
+        };
+        let start = reader.position;
+        let fail = |kind| Error {
+            offset: start,
+            kind,
+        };
+        let Item::Text(key) = reader.item()? else {
+            return Err(fail(ErrorKind::KeyType));
+        };
+        if let Some(previous) = self.previous {
+            let order = previous.len().cmp(&key.len());
+            match order.then_with(|| previous.as_bytes().cmp(key.as_bytes())) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => return Err(fail(ErrorKind::DuplicateKey)),
+                std::cmp::Ordering::Greater => return Err(fail(ErrorKind::KeyOrder)),
+            }
+        }
+        self.left = left;
+        self.previous = Some(key);
+        Ok(Some(key))
+    }
+}
+
+const fn wrong_type(offset: usize, expected: &'static str) -> Error {
+    Error {
+        offset,
+        kind: ErrorKind::Type(expected),
+    }
+}

@@ -1,0 +1,1 @@
+//! The Jetstream websocket protocol as an axum Router.

@@ -1,0 +1,1 @@
+//! An AT Protocol network in a box: signed repos, real frames, and a relay on loopback.
