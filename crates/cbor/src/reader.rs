@@ -216,6 +216,40 @@ impl<'a> Reader<'a> {
         self.skip_at(0)
     }
 
+    /// Passes over one whole item by its lengths alone: what is inside is not checked, so this is
+    /// for bytes that are thrown away or checked later.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes end too early, or a head is reserved, indefinite or overlong.
+    #[inline]
+    pub fn pass_over(&mut self) -> Result<(), Error> {
+        let mut items = 1_u64;
+        while items > 0 {
+            items -= 1;
+            let start = self.position;
+            let initial = self.bytes.get(start).ok_or(Error {
+                offset: start,
+                kind: ErrorKind::End,
+            })?;
+            self.position = start + 1;
+            if matches!(*initial, 0xf8..) {
+                // A float or a reserved simple value; a float's bytes read like a number's.
+                self.simple(initial & 0x1f, start)?;
+                continue;
+            }
+            let argument = self.argument(initial & 0x1f, start)?;
+            match initial >> 5 {
+                2 | 3 => drop(self.take(argument, start)?),
+                4 => items += self.length(argument, 1, start)? as u64,
+                5 => items += 2 * self.length(argument, 2, start)? as u64,
+                6 => items += 1,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The position of the next byte to be read.
     #[must_use]
     pub const fn position(&self) -> usize {

@@ -1,1 +1,47 @@
-//! The frames of com.atproto.sync.subscribeRepos and the CAR slices inside them, borrowed.
+//! The frames of `com.atproto.sync.subscribeRepos` and the CAR slices inside them, borrowed.
+//!
+//! A relay sends one frame per websocket message: two DAG-CBOR items, a header that names the type
+//! and a payload. Three steps look at more and more of it, and none copies anything:
+//!
+//! 1. [`peek`] reads kind, sequence number and DID from the first bytes, which is all that a filter
+//!    by account needs. It costs tens of nanoseconds.
+//! 2. [`Frame::decode`] reads both items strictly, but of `blocks` only where they are.
+//! 3. [`Car`] walks the blocks of a commit; a block's hash is computed when somebody asks for it.
+//!
+//! The crate has no runtime, no clock and no socket: bytes go in, borrowed structs come out.
+//!
+//! Sources: the event stream, sync and repository specifications, and the lexicon of
+//! `com.atproto.sync.subscribeRepos`.
+//!
+//! # Examples
+//!
+//! ```
+//! use jetwash_frame::{Frame, peek};
+//!
+//! // {"t": "#identity", "op": 1} and {"did": "did:web:a.example", "seq": 7, "time": "…"}
+//! let mut bytes = b"\xa2\x61t\x69#identity\x62op\x01".to_vec();
+//! bytes.extend(b"\xa3\x63did\x71did:web:a.example\x63seq\x07\x64time\x742026-07-04T14:38:07Z");
+//!
+//! let peeked = peek(&bytes)?;
+//! assert_eq!((peeked.seq, peeked.did), (Some(7), Some("did:web:a.example")));
+//!
+//! let Frame::Identity(identity) = Frame::decode(&bytes)? else { panic!("another frame") };
+//! assert_eq!(identity.time, "2026-07-04T14:38:07Z");
+//! assert_eq!(identity.handle, None);
+//! # Ok::<(), jetwash_frame::FrameError>(())
+//! ```
+
+mod car;
+mod error;
+mod frame;
+mod message;
+mod peek;
+
+pub use car::{Block, Blocks, Car, CarError};
+pub use error::{FrameError, Part};
+pub use frame::{ErrorFrame, Frame, MAX_FRAME_BYTES, Unknown};
+pub use message::{
+    Account, Action, Commit, Identity, Info, MAX_BLOCKS_BYTES, MAX_OPS, MAX_SYNC_BLOCKS_BYTES,
+    RepoOp, Sync,
+};
+pub use peek::{FrameKind, Peek, peek};

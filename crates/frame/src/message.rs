@@ -1,0 +1,337 @@
+use jetwash_cbor::{Error, Link, Reader};
+use smallvec::SmallVec;
+
+use crate::error::{FrameError, Part};
+use crate::frame::{read_map, required};
+
+/// The largest `blocks` of a `#commit`, in bytes (sync specification).
+pub const MAX_BLOCKS_BYTES: usize = 2_000_000;
+/// The largest `blocks` of a `#sync`, in bytes (lexicon).
+pub const MAX_SYNC_BLOCKS_BYTES: usize = 10_000;
+/// The most operations in a commit (sync specification).
+pub const MAX_OPS: usize = 200;
+
+/// `#commit`: a change to a repository, with the blocks that prove it.
+#[derive(Clone, Debug)]
+pub struct Commit<'a> {
+    /// The relay's sequence number.
+    pub seq: u64,
+    /// Deprecated. Producers send `false`.
+    pub rebase: bool,
+    /// Deprecated. When `true`, blocks and operations are incomplete.
+    pub too_big: bool,
+    /// The DID of the account.
+    pub repo: &'a str,
+    /// The CID of the commit object, the CAR's first root.
+    pub commit: Link<'a>,
+    /// The revision after the commit, a TID.
+    pub rev: &'a str,
+    /// The revision before the commit; `None` for the first.
+    pub since: Option<&'a str>,
+    /// A CAR slice: new tree nodes, new records, the commit, and the nodes that prove the rest.
+    pub blocks: &'a [u8],
+    /// The root of the tree before the commit. Absent from hosts older than Sync 1.1.
+    pub prev_data: Option<Link<'a>>,
+    /// When the host or relay saw the commit, for information only.
+    pub time: &'a str,
+    ops: SmallVec<[RepoOp<'a>; 1]>,
+}
+
+impl<'a> Commit<'a> {
+    /// What the commit did, at most [`MAX_OPS`] records; none if only the revision changed.
+    #[must_use]
+    pub fn ops(&self) -> &[RepoOp<'a>] {
+        &self.ops
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+        let (mut seq, mut repo, mut commit, mut rev) = (None, None, None, None);
+        let (mut since, mut blocks, mut time) = (None, None, None);
+        let (mut rebase, mut too_big, mut prev_data) = (None, None, None);
+        let mut ops: Option<SmallVec<[RepoOp<'a>; 1]>> = None;
+        let mut ops_count = 0;
+        read_map(reader, Part::Payload, |key, reader| {
+            match key {
+                "ops" => {
+                    ops_count = reader.array()?;
+                    let mut list = SmallVec::new();
+                    for index in 0..ops_count {
+                        // Beyond the limit the frame is refused, so nothing is kept of it.
+                        if index < MAX_OPS {
+                            list.push(RepoOp::read(reader)?);
+                        } else {
+                            reader.skip()?;
+                        }
+                    }
+                    ops = Some(list);
+                }
+                "rev" => rev = Some(reader.text()?),
+                "seq" => seq = Some(reader.unsigned()?),
+                "repo" => repo = Some(reader.text()?),
+                "time" => time = Some(reader.text()?),
+                "since" => since = Some(nullable(reader, Reader::text)?),
+                "blocks" => blocks = Some(reader.bytes()?),
+                "commit" => commit = Some(reader.link()?),
+                "rebase" => rebase = Some(reader.boolean()?),
+                "tooBig" => too_big = Some(reader.boolean()?),
+                "prevData" => prev_data = nullable(reader, Reader::link)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        let blocks = required(blocks, Part::Payload, "blocks")?;
+        within("ops", "operations", ops_count, MAX_OPS)?;
+        within("blocks", "bytes", blocks.len(), MAX_BLOCKS_BYTES)?;
+        Ok(Self {
+            seq: required(seq, Part::Payload, "seq")?,
+            rebase: required(rebase, Part::Payload, "rebase")?,
+            too_big: required(too_big, Part::Payload, "tooBig")?,
+            repo: required(repo, Part::Payload, "repo")?,
+            commit: required(commit, Part::Payload, "commit")?,
+            rev: required(rev, Part::Payload, "rev")?,
+            since: required(since, Part::Payload, "since")?,
+            blocks,
+            prev_data,
+            time: required(time, Part::Payload, "time")?,
+            ops: required(ops, Part::Payload, "ops")?,
+        })
+    }
+}
+
+/// One operation of a commit: what happened to one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepoOp<'a> {
+    /// What was done.
+    pub action: Action<'a>,
+    /// The record's path, `collection/rkey` if it is valid.
+    pub path: &'a str,
+    /// The record after the operation; absent on delete.
+    pub cid: Option<Link<'a>>,
+    /// The record before the operation; absent on create and from hosts older than Sync 1.1.
+    pub prev: Option<Link<'a>>,
+}
+
+impl<'a> RepoOp<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let start = reader.position();
+        let (mut action, mut path, mut cid, mut prev) = (None, None, None, None);
+        let mut map = reader.map()?;
+        while let Some(key) = map.next_key(reader)? {
+            match key {
+                "cid" => cid = nullable(reader, Reader::link)?,
+                "path" => path = Some(reader.text()?),
+                "prev" => prev = nullable(reader, Reader::link)?,
+                "action" => action = Some(Action::new(reader.text()?)),
+                _ => reader.skip()?,
+            }
+        }
+        let (Some(action), Some(path)) = (action, path) else {
+            let kind = jetwash_cbor::ErrorKind::Type("an operation with `action` and `path`");
+            return Err(Error {
+                offset: start,
+                kind,
+            });
+        };
+        Ok(Self {
+            action,
+            path,
+            cid,
+            prev,
+        })
+    }
+}
+
+/// What an operation did to its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// The record is new.
+    Create,
+    /// The record is gone.
+    Delete,
+    /// Something the lexicon does not name.
+    Other(&'a str),
+    /// The record has new content.
+    Update,
+}
+
+impl<'a> Action<'a> {
+    fn new(text: &'a str) -> Self {
+        match text {
+            "create" => Self::Create,
+            "delete" => Self::Delete,
+            "update" => Self::Update,
+            _ => Self::Other(text),
+        }
+    }
+}
+
+/// `#sync`: the current state of a repository, without its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sync<'a> {
+    /// The relay's sequence number.
+    pub seq: u64,
+    /// The DID of the account.
+    pub did: &'a str,
+    /// A CAR slice that holds the commit object alone.
+    pub blocks: &'a [u8],
+    /// The current revision, a TID.
+    pub rev: &'a str,
+    /// When the host or relay sent it, for information only.
+    pub time: &'a str,
+}
+
+impl<'a> Sync<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+        let (mut seq, mut did, mut blocks, mut rev, mut time) = (None, None, None, None, None);
+        read_map(reader, Part::Payload, |key, reader| {
+            match key {
+                "did" => did = Some(reader.text()?),
+                "rev" => rev = Some(reader.text()?),
+                "seq" => seq = Some(reader.unsigned()?),
+                "time" => time = Some(reader.text()?),
+                "blocks" => blocks = Some(reader.bytes()?),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        let blocks = required(blocks, Part::Payload, "blocks")?;
+        within("blocks", "bytes", blocks.len(), MAX_SYNC_BLOCKS_BYTES)?;
+        Ok(Self {
+            seq: required(seq, Part::Payload, "seq")?,
+            did: required(did, Part::Payload, "did")?,
+            blocks,
+            rev: required(rev, Part::Payload, "rev")?,
+            time: required(time, Part::Payload, "time")?,
+        })
+    }
+}
+
+/// `#identity`: the DID document or handle of an account may have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// The relay's sequence number.
+    pub seq: u64,
+    /// The DID of the account.
+    pub did: &'a str,
+    /// The handle, if the relay passes it on; possibly `handle.invalid`.
+    pub handle: Option<&'a str>,
+    /// When the host or relay sent it, for information only.
+    pub time: &'a str,
+}
+
+impl<'a> Identity<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+        let (mut seq, mut did, mut handle, mut time) = (None, None, None, None);
+        read_map(reader, Part::Payload, |key, reader| {
+            match key {
+                "did" => did = Some(reader.text()?),
+                "seq" => seq = Some(reader.unsigned()?),
+                "time" => time = Some(reader.text()?),
+                "handle" => handle = nullable(reader, Reader::text)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            seq: required(seq, Part::Payload, "seq")?,
+            did: required(did, Part::Payload, "did")?,
+            handle,
+            time: required(time, Part::Payload, "time")?,
+        })
+    }
+}
+
+/// `#account`: the hosting status of an account at the host that sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account<'a> {
+    /// The relay's sequence number.
+    pub seq: u64,
+    /// The DID of the account.
+    pub did: &'a str,
+    /// Whether the account's content may be shown. Decide by this, not by `status`.
+    pub active: bool,
+    /// Why; an open list, so any text is kept.
+    pub status: Option<&'a str>,
+    /// When the host or relay sent it, for information only.
+    pub time: &'a str,
+}
+
+impl<'a> Account<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+        let (mut seq, mut did, mut active, mut status, mut time) = (None, None, None, None, None);
+        read_map(reader, Part::Payload, |key, reader| {
+            match key {
+                "did" => did = Some(reader.text()?),
+                "seq" => seq = Some(reader.unsigned()?),
+                "time" => time = Some(reader.text()?),
+                "active" => active = Some(reader.boolean()?),
+                "status" => status = nullable(reader, Reader::text)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            seq: required(seq, Part::Payload, "seq")?,
+            did: required(did, Part::Payload, "did")?,
+            active: required(active, Part::Payload, "active")?,
+            status,
+            time: required(time, Part::Payload, "time")?,
+        })
+    }
+}
+
+/// `#info`: a notice from the relay. It has no sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info<'a> {
+    /// The name; `OutdatedCursor` is the one known.
+    pub name: &'a str,
+    /// An explanation for people.
+    pub message: Option<&'a str>,
+}
+
+impl<'a> Info<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+        let (mut name, mut message) = (None, None);
+        read_map(reader, Part::Payload, |key, reader| {
+            match key {
+                "name" => name = Some(reader.text()?),
+                "message" => message = nullable(reader, Reader::text)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            name: required(name, Part::Payload, "name")?,
+            message,
+        })
+    }
+}
+
+/// `null` or what `read` reads. Sloppy hosts send `null` for fields that are merely optional.
+fn nullable<'a, T>(
+    reader: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    if reader.null() {
+        Ok(None)
+    } else {
+        read(reader).map(Some)
+    }
+}
+
+fn within(
+    field: &'static str,
+    unit: &'static str,
+    actual: usize,
+    limit: usize,
+) -> Result<(), FrameError> {
+    if actual > limit {
+        return Err(FrameError::Limit {
+            field,
+            unit,
+            actual,
+            limit,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+use jetwash_cbor::{Item, Reader};
+
+use crate::error::{FrameError, Part};
+use crate::frame::Header;
+
+/// What [`peek`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peek<'a> {
+    /// The type of frame.
+    pub kind: FrameKind,
+    /// The sequence number; `#info` and error frames have none.
+    pub seq: Option<u64>,
+    /// The account: `repo` of a commit, `did` of the others. It is not checked for syntax.
+    pub did: Option<&'a str>,
+}
+
+/// The type of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// `#account`: the hosting status of an account.
+    Account,
+    /// `#commit`: a change to a repository.
+    Commit,
+    /// An error frame, after which the relay closes the stream.
+    Error,
+    /// `#identity`: a DID document or handle may have changed.
+    Identity,
+    /// `#info`: a notice from the relay.
+    Info,
+    /// `#sync`: the current state of a repository.
+    Sync,
+    /// Anything else; such a frame is to be ignored.
+    Unknown,
+}
+
+impl FrameKind {
+    /// The type's name in the lexicon without the `#`; `error` and `unknown` for the others.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Commit => "commit",
+            Self::Error => "error",
+            Self::Identity => "identity",
+            Self::Info => "info",
+            Self::Sync => "sync",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Reads kind, sequence number and DID of a frame, and nothing else.
+///
+/// Canonical key order puts all three before the blocks, so of a commit only the operations are
+/// passed over, by their lengths alone. What is not looked at is not checked: a frame that peeks
+/// well may still fail to [decode](crate::Frame::decode).
+///
+/// # Errors
+///
+/// When the header or what comes before `seq` and the DID is not DAG-CBOR. Fields that are absent
+/// or of another type are `None`, never an error.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::{FrameKind, peek};
+///
+/// let frame = b"\xa2\x61t\x65#info\x62op\x01\xa1\x64name\x6eOutdatedCursor";
+/// let peeked = peek(frame)?;
+/// assert_eq!((peeked.kind, peeked.seq, peeked.did), (FrameKind::Info, None, None));
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
+pub fn peek(frame: &[u8]) -> Result<Peek<'_>, FrameError> {
+    let mut reader = Reader::new(frame);
+    let header = Header::read(&mut reader)?;
+    let mut peeked = Peek {
+        kind: header.kind(),
+        seq: None,
+        did: None,
+    };
+    if !matches!(peeked.kind, FrameKind::Error | FrameKind::Info) {
+        let cbor = |source| FrameError::Cbor {
+            part: Part::Payload,
+            source,
+        };
+        peeked.read_payload(&mut reader).map_err(cbor)?;
+    }
+    Ok(peeked)
+}
+
+impl<'a> Peek<'a> {
+    fn read_payload(&mut self, reader: &mut Reader<'a>) -> Result<(), jetwash_cbor::Error> {
+        let mut map = reader.map()?;
+        while let Some(key) = map.next_key(reader)? {
+            match key {
+                "seq" => self.seq = unsigned(reader)?,
+                "did" | "repo" => self.did = text(reader)?,
+                _ => reader.pass_over()?,
+            }
+            if self.seq.is_some() && self.did.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next item if it is an unsigned integer; any other item is passed over.
+fn unsigned(reader: &mut Reader<'_>) -> Result<Option<u64>, jetwash_cbor::Error> {
+    match reader.clone().item()? {
+        Item::Unsigned(_) => reader.unsigned().map(Some),
+        _ => reader.pass_over().map(|()| None),
+    }
+}
+
+/// The next item if it is text; any other item is passed over.
+fn text<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Error> {
+    match reader.clone().item()? {
+        Item::Text(_) => reader.text().map(Some),
+        _ => reader.pass_over().map(|()| None),
+    }
+}
