@@ -61,7 +61,7 @@ fn an_op_with_another_action_is_kept_for_the_caller_to_judge() {
 fn two_hundred_ops_pass_and_one_more_does_not() {
     let with_ops = |count| {
         commit_frame(|commit| {
-            commit.ops = vec![("delete", "com.example.note/1", None, None); count]
+            commit.ops = vec![("delete", "com.example.note/1", None, None); count];
         })
     };
     let frame = with_ops(200);

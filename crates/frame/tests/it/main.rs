@@ -1,5 +1,12 @@
 //! What the crate promises about frames and CAR slices, one module per source of truth.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod car;
 mod edge_frames;
 mod frames;
