@@ -27,12 +27,12 @@ pub const MAX_HEIGHT: u8 = 128;
 /// use jetwash_mst::{Node, write_node};
 ///
 /// let record = Cid::of(Codec::DagCbor, &[0xa0]);
-/// let block = write_node(None, [(&b"a/1"[..], record, None), (b"a/2", record, None)]);
+/// let block = write_node(None, [(&b"a/4"[..], record, None), (b"a/5", record, None)]);
 ///
 /// let node = Node::decode(&block)?;
 /// assert_eq!(node.height(), Some(0));
 /// let second = &node.entries()[1];
-/// assert_eq!((second.prefix_length, second.suffix), (2, &b"2"[..]));
+/// assert_eq!((second.prefix_length, second.suffix), (2, &b"5"[..]));
 /// # Ok::<(), jetwash_mst::NodeError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

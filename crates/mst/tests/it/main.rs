@@ -1,5 +1,12 @@
 //! The behaviour of the tree, against recorded vectors, real repositories and a plain sorted map.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod heights;
 mod nodes;
 mod proofs;
