@@ -1,0 +1,700 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::backend::{Backend, Batch};
+use crate::block::Block;
+use crate::builder::BlockBuilder;
+use crate::dictionaries::StoredDictionary;
+use crate::error::StoreError;
+use crate::event::{NewEvent, PushError};
+use crate::format::{self, Stored};
+use crate::options::{Durability, Options, micros};
+use crate::ring::{BucketView, Ring, View};
+use crate::state;
+
+/// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
+/// thread of its own.
+///
+/// Events are pushed, then committed together with the upstream cursors that they are the reason
+/// for. What is not committed is not visible, and lost when the appender is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{EventKind, Location, NewEvent, Options, open};
+///
+/// let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// let time_us = appender.next_time_us(1_700_000_000_000_000);
+/// let seq = appender.push(&NewEvent {
+///     kind: EventKind::Delete,
+///     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+///     collection: "app.bsky.feed.like",
+///     time_us,
+///     json: b"{}",
+///     frame: None,
+/// })?;
+/// appender.set_cursor("wss://relay.example", 4_711);
+/// assert_eq!(store.bounds().next_seq, seq);
+/// appender.commit()?;
+/// assert_eq!(store.bounds().next_seq, seq + 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Appender {
+    ring: Arc<Ring>,
+    backend: Arc<dyn Backend>,
+    options: Options,
+    tip: watch::Sender<u64>,
+    builder: BlockBuilder,
+    merger: BlockBuilder,
+    /// Pushed and not committed, apart from what is in `builder`.
+    sealed: Vec<Arc<Block>>,
+    tail: Tail,
+    next_seq: u64,
+    last_time: u64,
+    cursors: BTreeMap<String, u64>,
+    changed_cursors: BTreeSet<String>,
+    dictionary: Option<u32>,
+    /// Which dictionary was used from which position on.
+    uses: Vec<(u64, u32)>,
+    last_sync: Instant,
+}
+
+impl Appender {
+    /// The position that the next event pushed will get: 1 in a new ring, and never one that was
+    /// given out before.
+    #[must_use]
+    pub const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// The time for the next event: `now_us`, or just above the time of the event before it if
+    /// the clock stands still or went back.
+    #[must_use]
+    pub fn next_time_us(&self, now_us: u64) -> u64 {
+        now_us.max(self.last_time.saturating_add(1))
+    }
+
+    /// Adds an event, to be committed later, and returns its position.
+    ///
+    /// # Errors
+    ///
+    /// When its time is not above that of the event before it, a part of it is too long, or it
+    /// brings a frame although no dictionary is set. Nothing is added then.
+    pub fn push(&mut self, event: &NewEvent<'_>) -> Result<u64, PushError> {
+        self.check(event)?;
+        let dictionary = self.dictionary.filter(|_| event.frame.is_some());
+        let full = self.builder.len() >= self.options.block_events
+            || self.builder.json_len() >= self.options.block_bytes;
+        if full || !self.builder.accepts(dictionary) {
+            self.seal();
+        }
+        let seq = self.next_seq;
+        if self.builder.is_empty() {
+            self.builder.start(seq, dictionary);
+        }
+        self.builder.push(event);
+        self.next_seq += 1;
+        self.last_time = event.time_us;
+        Ok(seq)
+    }
+
+    /// Notes how far an upstream has been read. Part of the next commit, so that the stored
+    /// cursor is never ahead of the stored events.
+    pub fn set_cursor(&mut self, name: &str, value: u64) {
+        match self.cursors.get_mut(name) {
+            Some(known) if *known == value => return,
+            Some(known) => *known = value,
+            None => {
+                self.cursors.insert(name.to_owned(), value);
+            }
+        }
+        if !self.changed_cursors.contains(name) {
+            self.changed_cursors.insert(name.to_owned());
+        }
+    }
+
+    /// The cursor set last under that name, in this process or an earlier one.
+    #[must_use]
+    pub fn cursor(&self, name: &str) -> Option<u64> {
+        self.cursors.get(name).copied()
+    }
+
+    /// All cursors by name.
+    pub fn cursors(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.cursors
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// Sets the dictionary that the frames of all events pushed from now on are made with. It is
+    /// stored at once, and stays until the ring has forgotten the last event that needs it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written. The dictionary before it stays set.
+    pub fn set_dictionary(&mut self, id: u32, bytes: &[u8]) -> Result<(), StoreError> {
+        let known = self.ring.dictionaries.get(id);
+        let stored = known.is_some_and(|known| known.bytes == bytes);
+        if stored && self.dictionary == Some(id) {
+            return Ok(());
+        }
+        let mut uses = self.uses.clone();
+        uses.push((self.next_seq, id));
+        let mut batch = Batch::default();
+        let bytes = Bytes::copy_from_slice(bytes);
+        if !stored {
+            batch.set(state::dictionary_key(id), bytes.clone());
+        }
+        batch.set(state::USES.to_vec(), state::encode_uses(&uses));
+        self.write(&batch, "store a dictionary")?;
+        self.seal();
+        self.ring.dictionaries.add(StoredDictionary { id, bytes });
+        self.dictionary = Some(id);
+        self.uses = uses;
+        Ok(())
+    }
+
+    /// Makes all that was pushed and set since the last commit durable and visible, all of it or
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written. Nothing is visible then, and the appender should be dropped and
+    /// the ring opened anew; what the upstream cursors say is still true.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        self.seal();
+        if self.sealed.is_empty() && self.changed_cursors.is_empty() {
+            return self.sync_if_due();
+        }
+        let plan = self.plan()?;
+        let mut batch = Batch::default();
+        for (slot, piece) in (plan.first_slot..).zip(&plan.new_tail) {
+            batch.set(state::tail_key(slot), format::encode_piece(piece)?);
+        }
+        let position = state::encode_numbers(&[self.next_seq, self.last_time]);
+        batch.set(state::POSITION.to_vec(), position);
+        for name in &self.changed_cursors {
+            let value = self.cursors.get(name).copied().unwrap_or_default();
+            batch.set(state::cursor_key(name), state::encode_numbers(&[value]));
+        }
+        let mut full = Vec::with_capacity(plan.full.len());
+        for FullBlock {
+            bucket,
+            stored,
+            block,
+        } in plan.full
+        {
+            full.push((bucket.clone(), stored.key, block));
+            batch.blocks.push((bucket.first_seq, stored));
+        }
+        self.write(&batch, "commit events")?;
+        self.changed_cursors.clear();
+        self.sealed.clear();
+        self.publish(full, plan.new_tail, plan.first_slot);
+        Ok(())
+    }
+
+    /// Drops the oldest buckets: those that are older or more than the
+    /// [retention](crate::Retention) says. Meant to be called every minute or so.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written. Some buckets may be gone from view all the same.
+    pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
+        let overhead = self.backend.overhead_bytes();
+        let (buckets, everything, trimmed) = self.choose_trim(now_us, overhead);
+        if buckets == 0 && !everything {
+            return Ok(trimmed);
+        }
+        let mut batch = Batch::default();
+        batch.set(
+            state::FLOOR.to_vec(),
+            state::encode_numbers(&[trimmed.oldest_seq]),
+        );
+        if everything {
+            for slot in 0..self.tail.slots {
+                batch.remove(state::tail_key(slot));
+            }
+        }
+        self.write(&batch, "trim the ring")?;
+        let dropped = self.publish_trim(buckets, everything);
+        for first_seq in dropped {
+            let deleted = self.backend.delete_bucket(first_seq);
+            deleted.map_err(StoreError::storage("drop a bucket"))?;
+        }
+        self.forget_dictionaries(trimmed.oldest_seq)?;
+        Ok(trimmed)
+    }
+
+    /// Makes every commit so far survive a power failure.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.backend
+            .sync()
+            .map_err(StoreError::storage("sync the ring"))?;
+        self.last_sync = Instant::now();
+        Ok(())
+    }
+
+    pub(crate) fn new(parts: AppenderParts) -> Self {
+        let AppenderParts {
+            ring,
+            backend,
+            options,
+            tip,
+            slots,
+            cursors,
+            uses,
+        } = parts;
+        let view = ring.view();
+        let (next_seq, last_time) = (view.next_seq, view.last_time);
+        let tail = Tail::of(&view, slots);
+        drop(view);
+        Self {
+            ring,
+            backend,
+            options,
+            tip,
+            builder: BlockBuilder::new(),
+            merger: BlockBuilder::new(),
+            sealed: Vec::new(),
+            tail,
+            next_seq,
+            last_time,
+            cursors,
+            changed_cursors: BTreeSet::new(),
+            dictionary: uses.last().map(|(_, id)| *id),
+            uses,
+            last_sync: Instant::now(),
+        }
+    }
+
+    fn check(&self, event: &NewEvent<'_>) -> Result<(), PushError> {
+        if event.time_us <= self.last_time {
+            return Err(PushError::TimeOrder {
+                time_us: event.time_us,
+                last_time_us: self.last_time,
+            });
+        }
+        let within = |part, length, limit| {
+            if length <= limit {
+                Ok(())
+            } else {
+                Err(PushError::TooLong {
+                    part,
+                    length,
+                    limit,
+                })
+            }
+        };
+        within("JSON", event.json.len(), MAX_EVENT)?;
+        within("frame", event.frame.map_or(0, <[u8]>::len), MAX_EVENT)?;
+        within("DID", event.did.len(), MAX_NAME)?;
+        within("collection", event.collection.len(), MAX_NAME)?;
+        if event.frame.is_some() && self.dictionary.is_none() {
+            return Err(PushError::NoDictionary);
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self) {
+        let block = self.builder.take(&self.ring.dictionaries);
+        self.sealed.extend(block.map(Arc::new));
+    }
+
+    fn write(&mut self, batch: &Batch, action: &'static str) -> Result<(), StoreError> {
+        self.backend
+            .write(batch)
+            .map_err(StoreError::storage(action))?;
+        self.sync_if_due()
+    }
+
+    fn sync_if_due(&mut self) -> Result<(), StoreError> {
+        match self.options.durability {
+            Durability::Buffered => Ok(()),
+            Durability::Synced(interval) if self.last_sync.elapsed() < interval => Ok(()),
+            Durability::Synced(_) | Durability::SyncedBatch => self.sync(),
+        }
+    }
+
+    /// Decides what a commit writes: small commits add a piece to the tail, and from time to time
+    /// the whole tail becomes a full block.
+    fn plan(&mut self) -> Result<Plan, StoreError> {
+        if self
+            .tail
+            .takes(&self.sealed, &self.options, self.bucket_start())
+        {
+            return Ok(Plan {
+                full: Vec::new(),
+                new_tail: self.sealed.clone(),
+                first_slot: self.tail.slots,
+            });
+        }
+        let mut pieces: Vec<Arc<Block>> = self.ring.view().tail().map(Arc::clone).collect();
+        pieces.extend(self.sealed.iter().map(Arc::clone));
+        let mut full = Vec::new();
+        let mut bucket = self.ring.view().buckets.back().map(BucketFill::of);
+        let mut open = Tail::default();
+        let mut first_open = 0;
+        for (index, piece) in pieces.iter().enumerate() {
+            if !open.merges_with(piece) {
+                self.close(&pieces[first_open..index], &mut bucket, &mut full)?;
+                (open, first_open) = (Tail::default(), index);
+            }
+            open.add(piece);
+            let start = bucket.as_ref().map(|bucket| bucket.first_time);
+            if open.is_full(&self.options, start) {
+                self.close(&pieces[first_open..=index], &mut bucket, &mut full)?;
+                (open, first_open) = (Tail::default(), index + 1);
+            }
+        }
+        Ok(Plan {
+            full,
+            new_tail: pieces.split_off(first_open),
+            first_slot: 0,
+        })
+    }
+
+    /// Makes one full block of several pieces.
+    fn close(
+        &mut self,
+        pieces: &[Arc<Block>],
+        bucket: &mut Option<BucketFill>,
+        full: &mut Vec<FullBlock>,
+    ) -> Result<(), StoreError> {
+        let block = match pieces {
+            [] => return Ok(()),
+            [one] => Arc::clone(one),
+            several => match self.merger.merge(several, &self.ring.dictionaries) {
+                Some(block) => Arc::new(block),
+                None => return Ok(()),
+            },
+        };
+        let stored = format::encode_block(&block)?;
+        let filled = match bucket.take() {
+            Some(mut filled) if !filled.is_full(&self.options, stored.key.first_time) => {
+                filled.add(&block, &stored);
+                filled
+            }
+            _ => self.begin_bucket(&block, &stored)?,
+        };
+        *bucket = Some(filled.clone());
+        full.push(FullBlock {
+            bucket: filled,
+            stored,
+            block,
+        });
+        Ok(())
+    }
+
+    fn begin_bucket(&self, block: &Block, stored: &Stored) -> Result<BucketFill, StoreError> {
+        let created = self.backend.create_bucket(block.first_seq());
+        let bucket = created.map_err(StoreError::storage("begin a bucket"))?;
+        let mut filled = BucketFill {
+            first_seq: block.first_seq(),
+            first_time: stored.key.first_time,
+            next_seq: block.first_seq(),
+            bytes: 0,
+            bucket,
+        };
+        filled.add(block, stored);
+        Ok(filled)
+    }
+
+    fn publish(
+        &mut self,
+        full: Vec<(BucketFill, crate::block::BlockKey, Arc<Block>)>,
+        new_tail: Vec<Arc<Block>>,
+        first_slot: u32,
+    ) {
+        let ring = Arc::clone(&self.ring);
+        let mut view = ring.view_mut();
+        if first_slot == 0 {
+            view.pop_hot_tail();
+        }
+        self.tail.slots = first_slot + new_tail.len() as u32;
+        for (fill, key, block) in full {
+            if view
+                .buckets
+                .back()
+                .is_none_or(|bucket| bucket.first_seq != fill.first_seq)
+            {
+                view.buckets.push_back(BucketView {
+                    bucket: fill.bucket,
+                    first_seq: fill.first_seq,
+                    next_seq: fill.first_seq,
+                    bytes: 0,
+                    entries: Vec::new(),
+                });
+            }
+            if let Some(bucket) = view.buckets.back_mut() {
+                bucket.push(&key, block.next_seq());
+            }
+            view.push_hot(block);
+        }
+        view.tail += new_tail.len();
+        for piece in new_tail {
+            view.push_hot(piece);
+        }
+        view.next_seq = self.next_seq;
+        view.last_time = self.last_time;
+        view.shrink_hot(self.options.hot_bytes);
+        self.tail = Tail::of(&view, self.tail.slots);
+        drop(view);
+        self.tip
+            .send_if_modified(|tip| std::mem::replace(tip, self.next_seq) != self.next_seq);
+    }
+
+    fn bucket_start(&self) -> Option<u64> {
+        self.ring.view().buckets.back().map(BucketView::first_time)
+    }
+
+    /// How many buckets to drop, and whether that is all there is, tail included.
+    fn choose_trim(&self, now_us: u64, overhead: u64) -> (usize, bool, Trimmed) {
+        let view = self.ring.view();
+        let age = self.options.retention.max_age.map_or(u64::MAX, micros);
+        let cutoff = now_us.saturating_sub(age);
+        let max_bytes = self.options.retention.max_bytes.unwrap_or(u64::MAX);
+        let budget = max_bytes - overhead.min(max_bytes / 2);
+        let mut bytes: u64 = view.buckets.iter().map(|bucket| bucket.bytes).sum();
+
+        let first_times = view.buckets.iter().map(BucketView::first_time);
+        let tail_time = view.tail().next().map(|piece| piece.index().first_time());
+        // A bucket's events are older than the first that follows it.
+        let ends = first_times.chain(tail_time).skip(1);
+        let mut ends = ends.chain([view.last_time.saturating_add(1)]);
+        let mut trimmed = Trimmed::default();
+        let mut count = 0;
+        for bucket in &view.buckets {
+            let expired = ends.next().is_some_and(|end| end <= cutoff);
+            let too_much = bytes > budget && count + 1 < view.buckets.len();
+            if !expired && !too_much {
+                break;
+            }
+            count += 1;
+            bytes -= bucket.bytes;
+            trimmed.bytes += bucket.bytes;
+        }
+        let some = view.oldest_seq() < view.next_seq;
+        let everything = some && count == view.buckets.len() && view.last_time < cutoff;
+        let tail_seq = view.tail().next().map(|piece| piece.first_seq());
+        trimmed.oldest_seq = match view.buckets.get(count) {
+            Some(bucket) => bucket.first_seq,
+            None if everything => view.next_seq,
+            None => tail_seq.unwrap_or(view.next_seq),
+        };
+        trimmed.events = trimmed.oldest_seq - view.oldest_seq();
+        trimmed.buckets = count;
+        (count, everything, trimmed)
+    }
+
+    fn publish_trim(&mut self, buckets: usize, everything: bool) -> Vec<u64> {
+        let ring = Arc::clone(&self.ring);
+        let mut view = ring.view_mut();
+        let dropped: Vec<_> = view.buckets.drain(..buckets).collect();
+        if everything {
+            view.pop_hot_tail();
+        }
+        let oldest = view.oldest_seq();
+        while view
+            .hot
+            .front()
+            .is_some_and(|(block, _)| block.first_seq() < oldest)
+        {
+            if let Some((_, bytes)) = view.hot.pop_front() {
+                view.hot_bytes -= bytes;
+            }
+        }
+        if everything {
+            self.tail = Tail::default();
+        }
+        drop(view);
+        ring.cache.forget_before(oldest);
+        dropped.iter().map(|bucket| bucket.first_seq).collect()
+    }
+
+    /// Forgets the dictionaries that no event needs any more.
+    fn forget_dictionaries(&mut self, oldest_seq: u64) -> Result<(), StoreError> {
+        // The first use is over where the second begins.
+        let over = self
+            .uses
+            .windows(2)
+            .take_while(|pair| pair[1].0 <= oldest_seq)
+            .count();
+        if over == 0 {
+            return Ok(());
+        }
+        let uses = self.uses[over..].to_vec();
+        let needed = |id: u32| uses.iter().any(|(_, used)| *used == id);
+        let mut gone: Vec<u32> = self.uses[..over].iter().map(|(_, id)| *id).collect();
+        gone.retain(|id| !needed(*id));
+        let mut batch = Batch::default();
+        batch.set(state::USES.to_vec(), state::encode_uses(&uses));
+        for id in &gone {
+            batch.remove(state::dictionary_key(*id));
+        }
+        self.write(&batch, "forget a dictionary")?;
+        gone.iter()
+            .for_each(|id| self.ring.dictionaries.remove(*id));
+        self.uses = uses;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Appender {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Appender")
+            .field("next_seq", &self.next_seq)
+            .field("last_time", &self.last_time)
+            .field("dictionary", &self.dictionary)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a trim dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Trimmed {
+    /// How many events.
+    pub events: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many buckets.
+    pub buckets: usize,
+    /// The position of the oldest event that is left, or of the next one if none is.
+    pub oldest_seq: u64,
+}
+
+/// What an appender begins with.
+pub(crate) struct AppenderParts {
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) options: Options,
+    pub(crate) tip: watch::Sender<u64>,
+    pub(crate) slots: u32,
+    pub(crate) cursors: BTreeMap<String, u64>,
+    pub(crate) uses: Vec<(u64, u32)>,
+}
+
+/// An event's JSON and its frame: far above anything the network carries, and so small that a
+/// block of them stays within 32 bits.
+const MAX_EVENT: usize = 16 << 20;
+const MAX_NAME: usize = u16::MAX as usize;
+
+/// What one commit writes of its events.
+struct Plan {
+    full: Vec<FullBlock>,
+    /// The pieces to be written to the tail, from `first_slot` on. From slot 0 they replace it.
+    new_tail: Vec<Arc<Block>>,
+    first_slot: u32,
+}
+
+struct FullBlock {
+    bucket: BucketFill,
+    stored: Stored,
+    block: Arc<Block>,
+}
+
+/// What is counted of the pieces that will become one block.
+#[derive(Default)]
+struct Tail {
+    slots: u32,
+    events: usize,
+    json_bytes: usize,
+    first_time: u64,
+    last: Option<Arc<Block>>,
+}
+
+impl Tail {
+    fn of(view: &View, slots: u32) -> Self {
+        let mut tail = Self {
+            slots,
+            ..Self::default()
+        };
+        view.tail().for_each(|piece| tail.add(piece));
+        tail
+    }
+
+    /// Whether all the blocks can be added, without making the tail full.
+    fn takes(&self, blocks: &[Arc<Block>], options: &Options, bucket_start: Option<u64>) -> bool {
+        let mut sum = Self {
+            slots: self.slots,
+            last: self.last.clone(),
+            ..*self
+        };
+        for block in blocks {
+            if !sum.merges_with(block) {
+                return false;
+            }
+            sum.add(block);
+        }
+        !sum.is_full(options, bucket_start)
+    }
+
+    fn merges_with(&self, block: &Block) -> bool {
+        self.last.as_ref().is_none_or(|last| {
+            last.index().encoding.merges_with(block.index().encoding)
+                && last.next_seq() == block.first_seq()
+        })
+    }
+
+    fn add(&mut self, block: &Arc<Block>) {
+        if self.events == 0 {
+            self.first_time = block.index().first_time();
+        }
+        self.events += block.len();
+        self.json_bytes += block.index().json_len();
+        self.last = Some(Arc::clone(block));
+    }
+
+    fn is_full(&self, options: &Options, bucket_start: Option<u64>) -> bool {
+        let Some(last) = &self.last else { return false };
+        let start = bucket_start.unwrap_or(self.first_time).min(self.first_time);
+        self.events >= options.block_events
+            || self.json_bytes >= options.block_bytes
+            || last.index().last_time() - start >= options.bucket_age_us()
+    }
+}
+
+/// How full a bucket is.
+#[derive(Clone)]
+struct BucketFill {
+    bucket: Arc<dyn crate::ring::Bucket>,
+    first_seq: u64,
+    first_time: u64,
+    next_seq: u64,
+    bytes: u64,
+}
+
+impl BucketFill {
+    fn of(view: &BucketView) -> Self {
+        Self {
+            bucket: Arc::clone(&view.bucket),
+            first_seq: view.first_seq,
+            first_time: view.first_time(),
+            next_seq: view.next_seq,
+            bytes: view.bytes,
+        }
+    }
+
+    fn add(&mut self, block: &Block, stored: &Stored) {
+        self.next_seq = block.next_seq();
+        self.bytes += u64::from(stored.key.bytes);
+    }
+
+    /// Whether a block that begins at `time_us` goes to the next bucket.
+    fn is_full(&self, options: &Options, time_us: u64) -> bool {
+        self.next_seq - self.first_seq >= options.bucket_events
+            || self.bytes >= options.bucket_byte_limit()
+            || time_us - self.first_time >= options.bucket_age_us()
+    }
+}

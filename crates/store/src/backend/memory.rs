@@ -1,0 +1,87 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use super::{Backend, Batch, Bucket, Opened};
+use crate::block::BlockKey;
+use crate::error::BackendError;
+
+/// Keeps blocks in their stored form in memory. The state lives in the appender alone, as nothing
+/// here outlives it.
+#[derive(Default)]
+pub(crate) struct MemoryBackend {
+    buckets: Mutex<HashMap<u64, Arc<MemoryBucket>>>,
+}
+
+impl MemoryBackend {
+    pub(crate) fn open() -> Opened {
+        Opened {
+            backend: Arc::new(Self::default()),
+            state: Vec::new(),
+            buckets: Vec::new(),
+        }
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn create_bucket(&self, first_seq: u64) -> Result<Arc<dyn Bucket>, BackendError> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = Arc::clone(buckets.entry(first_seq).or_default());
+        Ok(bucket)
+    }
+
+    fn delete_bucket(&self, first_seq: u64) -> Result<(), BackendError> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.remove(&first_seq);
+        Ok(())
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), BackendError> {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        for (bucket, block) in &batch.blocks {
+            let bucket = buckets.get(bucket).ok_or("the bucket is gone")?;
+            let mut blocks = bucket
+                .blocks
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            let parts = (block.key, block.index.clone(), block.payload.clone());
+            blocks.insert(block.key.first_seq, parts);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn overhead_bytes(&self) -> u64 {
+        0
+    }
+}
+
+#[derive(Default)]
+struct MemoryBucket {
+    blocks: RwLock<BTreeMap<u64, (BlockKey, Bytes, Bytes)>>,
+}
+
+impl Bucket for MemoryBucket {
+    fn keys(&self) -> Result<Vec<BlockKey>, BackendError> {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(blocks.values().map(|(key, ..)| *key).collect())
+    }
+
+    fn index(&self, key: &BlockKey) -> Result<Option<Bytes>, BackendError> {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(blocks
+            .get(&key.first_seq)
+            .map(|(_, index, _)| index.clone()))
+    }
+
+    fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BackendError> {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(blocks
+            .get(&key.first_seq)
+            .map(|(.., payload)| payload.clone()))
+    }
+}

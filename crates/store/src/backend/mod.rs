@@ -1,0 +1,71 @@
+//! Where blocks and state are kept: one trait, in memory and on disk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::block::BlockKey;
+use crate::error::BackendError;
+use crate::format::Stored;
+
+mod memory;
+
+pub(crate) use memory::MemoryBackend;
+
+/// What the appender writes to. Calls block.
+pub(crate) trait Backend: Send + Sync {
+    /// Makes a bucket, or finds the empty one that a failed commit left.
+    fn create_bucket(&self, first_seq: u64) -> Result<Arc<dyn Bucket>, BackendError>;
+
+    /// Removes a bucket. Those who hold it can go on reading.
+    fn delete_bucket(&self, first_seq: u64) -> Result<(), BackendError>;
+
+    /// Writes all of a batch or nothing of it, and not before what was written earlier.
+    fn write(&self, batch: &Batch) -> Result<(), BackendError>;
+
+    /// Makes all that was written survive a power failure.
+    fn sync(&self) -> Result<(), BackendError>;
+
+    /// The bytes taken beside the blocks: journals.
+    fn overhead_bytes(&self) -> u64;
+}
+
+/// What readers read from. Calls block.
+pub(crate) trait Bucket: Send + Sync {
+    /// The keys of all blocks, in order.
+    fn keys(&self) -> Result<Vec<BlockKey>, BackendError>;
+
+    /// The index of a block.
+    fn index(&self, key: &BlockKey) -> Result<Option<Bytes>, BackendError>;
+
+    /// The payload of a block.
+    fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BackendError>;
+}
+
+/// What a backend holds when it is opened.
+pub(crate) struct Opened {
+    pub(crate) backend: Arc<dyn Backend>,
+    /// The state's pairs of key and value, in the order of keys.
+    pub(crate) state: Vec<(Bytes, Bytes)>,
+    /// The buckets by their first position, in order.
+    pub(crate) buckets: Vec<(u64, Arc<dyn Bucket>)>,
+}
+
+/// Changes that are made together.
+#[derive(Default)]
+pub(crate) struct Batch {
+    /// Keys of the state with their new values; `None` removes one.
+    pub(crate) state: Vec<(Vec<u8>, Option<Bytes>)>,
+    /// New blocks, and the first position of the bucket that each goes to.
+    pub(crate) blocks: Vec<(u64, Stored)>,
+}
+
+impl Batch {
+    pub(crate) fn set(&mut self, key: Vec<u8>, value: impl Into<Bytes>) {
+        self.state.push((key, Some(value.into())));
+    }
+
+    pub(crate) fn remove(&mut self, key: Vec<u8>) {
+        self.state.push((key, None));
+    }
+}

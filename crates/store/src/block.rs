@@ -1,0 +1,431 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+
+use crate::cache::Cache;
+use crate::dictionaries::Dictionaries;
+use crate::error::StoreError;
+use crate::event::{EventKind, EventMeta};
+use crate::format::{self, Damage};
+use crate::ring::Bucket;
+use crate::table::StringTable;
+
+/// A few hundred events that follow each other: what the ring stores, caches and hands out.
+///
+/// The index, that is times, kinds, DIDs and collections, is always there. [`Block::frames`] and
+/// [`Block::json`] are loaded when first asked for, and then shared by all who hold the block.
+pub struct Block {
+    index: Index,
+    frames: OnceLock<Page>,
+    json: OnceLock<Page>,
+    /// Held while a page is made, so that it is made once.
+    making: Mutex<()>,
+    cold: Option<Cold>,
+    dictionaries: Arc<Dictionaries>,
+}
+
+impl Block {
+    /// The position of the first event.
+    #[must_use]
+    #[inline]
+    pub const fn first_seq(&self) -> u64 {
+        self.index.first_seq
+    }
+
+    /// The position after the last event.
+    #[must_use]
+    #[inline]
+    pub const fn next_seq(&self) -> u64 {
+        self.index.next_seq()
+    }
+
+    /// The number of events, never 0.
+    #[must_use]
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a block is never empty")]
+    pub const fn len(&self) -> usize {
+        self.index.times.len()
+    }
+
+    /// What the ring knows of an event, by its index in the block.
+    #[must_use]
+    #[inline]
+    pub fn meta(&self, index: usize) -> Option<EventMeta<'_>> {
+        let columns = &self.index;
+        let did = *columns.did_indexes.get(index)?;
+        let collection = *columns.collection_indexes.get(index)?;
+        Some(EventMeta {
+            seq: columns.first_seq + index as u64,
+            time_us: *columns.times.get(index)?,
+            kind: *columns.kinds.get(index)?,
+            did: columns.dids.get(did as usize)?,
+            collection: columns.collections.get(collection as usize)?,
+            json_len: range(&columns.json_ends, index)?.len(),
+        })
+    }
+
+    /// The events' times in microseconds, strictly increasing.
+    #[must_use]
+    pub fn times(&self) -> &[u64] {
+        &self.index.times
+    }
+
+    /// The events' kinds.
+    #[must_use]
+    pub fn kinds(&self) -> &[EventKind] {
+        &self.index.kinds
+    }
+
+    /// The distinct DIDs of the block.
+    #[must_use]
+    pub const fn did_table(&self) -> &StringTable {
+        &self.index.dids
+    }
+
+    /// For each event, the index of its DID in [`Block::did_table`].
+    #[must_use]
+    pub fn did_indexes(&self) -> &[u16] {
+        &self.index.did_indexes
+    }
+
+    /// The distinct collections of the block; the empty string stands for none.
+    #[must_use]
+    pub const fn collection_table(&self) -> &StringTable {
+        &self.index.collections
+    }
+
+    /// For each event, the index of its collection in [`Block::collection_table`].
+    #[must_use]
+    pub fn collection_indexes(&self) -> &[u16] {
+        &self.index.collection_indexes
+    }
+
+    /// The index in the block of the first event at or after a time; [`Block::len`] if there is
+    /// none.
+    #[must_use]
+    pub fn index_at_time(&self, time_us: u64) -> usize {
+        self.index.times.partition_point(|time| *time < time_us)
+    }
+
+    /// The dictionary that [`Block::frames`] were made with; `None` if the block has no frames.
+    #[must_use]
+    pub fn dictionary_id(&self) -> Option<u32> {
+        match self.index.encoding {
+            Encoding::Frames { dictionary } => Some(dictionary),
+            Encoding::Json | Encoding::CompressedJson => None,
+        }
+    }
+
+    /// The events as zstd frames, one per event, made with the dictionary
+    /// [`Block::dictionary_id`]; `None` if they were pushed without frames.
+    ///
+    /// Reads from the disk if the block came from there and nobody has asked before.
+    ///
+    /// # Errors
+    ///
+    /// When the frames cannot be read, or fail their checksum.
+    pub fn frames(&self) -> Result<Option<&Page>, StoreError> {
+        if self.dictionary_id().is_none() {
+            return Ok(None);
+        }
+        if let Some(page) = self.frames.get() {
+            return Ok(Some(page));
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        self.frames_while_making().map(Some)
+    }
+
+    /// The events as JSON.
+    ///
+    /// Reads from the disk and decompresses if the block came from there and nobody has asked
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// When the events cannot be read, fail their checksum, or do not decompress.
+    pub fn json(&self) -> Result<&Page, StoreError> {
+        if let Some(page) = self.json.get() {
+            return Ok(page);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = self.json.get() {
+            return Ok(page);
+        }
+        let page = self.make_json()?;
+        self.grown(page.len());
+        Ok(self.json.get_or_init(|| page))
+    }
+
+    /// Whether [`Block::frames`] answers from memory.
+    #[must_use]
+    pub fn has_frames(&self) -> bool {
+        self.dictionary_id().is_none() || self.frames.get().is_some()
+    }
+
+    /// Whether [`Block::json`] answers from memory, without decompressing.
+    #[must_use]
+    pub fn has_json(&self) -> bool {
+        self.json.get().is_some()
+    }
+
+    pub(crate) fn in_memory(
+        index: Index,
+        frames: Option<Bytes>,
+        json: Option<Bytes>,
+        dictionaries: Arc<Dictionaries>,
+    ) -> Self {
+        let page = |bytes: Option<Bytes>, ends: &Arc<[u32]>| match bytes {
+            Some(bytes) => OnceLock::from(Page::new(bytes, ends)),
+            None => OnceLock::new(),
+        };
+        Self {
+            frames: page(frames, &index.frame_ends),
+            json: page(json, &index.json_ends),
+            making: Mutex::new(()),
+            cold: None,
+            dictionaries,
+            index,
+        }
+    }
+
+    pub(crate) const fn cold(index: Index, cold: Cold, dictionaries: Arc<Dictionaries>) -> Self {
+        Self {
+            index,
+            frames: OnceLock::new(),
+            json: OnceLock::new(),
+            making: Mutex::new(()),
+            cold: Some(cold),
+            dictionaries,
+        }
+    }
+
+    pub(crate) const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(crate) fn ready_json(&self) -> Option<&Page> {
+        self.json.get()
+    }
+
+    /// The bytes that the block holds now.
+    pub(crate) fn memory(&self) -> usize {
+        let pages = self.frames.get().map_or(0, Page::len) + self.json.get().map_or(0, Page::len);
+        self.index.memory() + pages
+    }
+
+    fn frames_while_making(&self) -> Result<&Page, StoreError> {
+        if let Some(page) = self.frames.get() {
+            return Ok(page);
+        }
+        let page = Page::new(self.load()?, &self.index.frame_ends);
+        self.grown(page.len());
+        Ok(self.frames.get_or_init(|| page))
+    }
+
+    fn make_json(&self) -> Result<Page, StoreError> {
+        let ends = &self.index.json_ends;
+        let length = ends.last().map_or(0, |end| *end as usize);
+        let json = match self.index.encoding {
+            Encoding::Json => self.load()?,
+            Encoding::CompressedJson => {
+                let packed = self.load()?;
+                let json = zstd::bulk::decompress(&packed, length)
+                    .map_err(|_| self.corrupt("the JSON does not decompress"))?;
+                Bytes::from(json)
+            }
+            Encoding::Frames { dictionary } => {
+                let frames = self.frames_while_making()?;
+                let json = self.dictionaries.unpack(dictionary, frames, ends);
+                Bytes::from(json.map_err(|what| self.corrupt(what))?)
+            }
+        };
+        if json.len() != length {
+            return Err(self.corrupt("the JSON has another length than the index says"));
+        }
+        Ok(Page::new(json, ends))
+    }
+
+    fn load(&self) -> Result<Bytes, StoreError> {
+        let Some(cold) = &self.cold else {
+            return Err(self.corrupt("the block was made without its payload"));
+        };
+        let payload = cold
+            .bucket
+            .payload(&cold.key)
+            .map_err(StoreError::storage("read a block's events"))?
+            .ok_or_else(|| self.corrupt("the block's events are missing"))?;
+        format::check_payload(&self.index, &payload).map_err(|Damage(what)| self.corrupt(what))?;
+        Ok(payload)
+    }
+
+    const fn corrupt(&self, what: &'static str) -> StoreError {
+        StoreError::Corrupt {
+            first_seq: self.first_seq(),
+            next_seq: self.next_seq(),
+            what,
+        }
+    }
+
+    fn grown(&self, bytes: usize) {
+        if let Some(cold) = &self.cold {
+            cold.cache.grow(self.first_seq(), bytes);
+        }
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Block")
+            .field("first_seq", &self.first_seq())
+            .field("len", &self.len())
+            .field("dictionary_id", &self.dictionary_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One form of a block's events, all in one piece of memory.
+#[derive(Clone)]
+pub struct Page {
+    bytes: Bytes,
+    ends: Arc<[u32]>,
+}
+
+impl Page {
+    /// The event at `index`.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        self.bytes.get(range(&self.ends, index)?)
+    }
+
+    /// The event at `index`, sharing the memory of the page.
+    #[must_use]
+    pub fn slice(&self, index: usize) -> Option<Bytes> {
+        let range = range(&self.ends, index)?;
+        (range.end <= self.bytes.len()).then(|| self.bytes.slice(range))
+    }
+
+    /// All events, one directly after the other.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// For each event, the offset of its end in [`Page::bytes`].
+    #[must_use]
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    fn new(bytes: Bytes, ends: &Arc<[u32]>) -> Self {
+        Self {
+            bytes,
+            ends: Arc::clone(ends),
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Page")
+            .field("events", &self.ends.len())
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
+
+/// What is known of a block's events without their payload, a column for each property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) first_seq: u64,
+    pub(crate) encoding: Encoding,
+    pub(crate) times: Vec<u64>,
+    pub(crate) kinds: Vec<EventKind>,
+    pub(crate) did_indexes: Vec<u16>,
+    pub(crate) collection_indexes: Vec<u16>,
+    pub(crate) json_ends: Arc<[u32]>,
+    /// Empty unless the encoding is `Frames`.
+    pub(crate) frame_ends: Arc<[u32]>,
+    pub(crate) dids: StringTable,
+    pub(crate) collections: StringTable,
+    pub(crate) payload_len: u32,
+    pub(crate) payload_crc: u32,
+}
+
+impl Index {
+    pub(crate) const fn next_seq(&self) -> u64 {
+        self.first_seq + self.times.len() as u64
+    }
+
+    pub(crate) fn first_time(&self) -> u64 {
+        self.times.first().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn last_time(&self) -> u64 {
+        self.times.last().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn json_len(&self) -> usize {
+        self.json_ends.last().map_or(0, |end| *end as usize)
+    }
+
+    fn memory(&self) -> usize {
+        // Twice eight for the two strings' indexes, the kind, and the padding between allocations.
+        self.times.len() * 16
+            + (self.json_ends.len() + self.frame_ends.len()) * size_of::<u32>()
+            + self.dids.memory()
+            + self.collections.memory()
+            + size_of::<Block>()
+    }
+}
+
+/// What a block's payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// The events' JSON, one directly after the other.
+    Json,
+    /// The same as one zstd frame without a dictionary.
+    CompressedJson,
+    /// One zstd frame per event, one directly after the other.
+    Frames { dictionary: u32 },
+}
+
+impl Encoding {
+    /// Whether blocks of the two can become one.
+    pub(crate) fn merges_with(self, other: Self) -> bool {
+        let json = |encoding| matches!(encoding, Self::Json | Self::CompressedJson);
+        self == other || (json(self) && json(other))
+    }
+}
+
+/// Where a block's payload is, if not in memory.
+pub(crate) struct Cold {
+    pub(crate) bucket: Arc<dyn Bucket>,
+    pub(crate) key: BlockKey,
+    pub(crate) cache: Arc<Cache>,
+}
+
+/// What names a block in its bucket. Buckets list these without touching the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockKey {
+    pub(crate) first_seq: u64,
+    pub(crate) first_time: u64,
+    /// The bytes that the block takes: index and payload.
+    pub(crate) bytes: u32,
+}
+
+fn range(ends: &[u32], index: usize) -> Option<std::ops::Range<usize>> {
+    let end = *ends.get(index)? as usize;
+    let start = match index {
+        0 => 0,
+        _ => *ends.get(index - 1)? as usize,
+    };
+    (start <= end).then_some(start..end)
+}

@@ -1,0 +1,195 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::block::{Block, Encoding, Index, Page};
+use crate::dictionaries::Dictionaries;
+use crate::event::{EventKind, NewEvent};
+use crate::table::Interner;
+
+/// A block in the making.
+///
+/// Emptied by [`BlockBuilder::take`] and then used again, as commits are small and many.
+#[derive(Debug)]
+pub(crate) struct BlockBuilder {
+    first_seq: u64,
+    dictionary: Option<u32>,
+    times: Vec<u64>,
+    kinds: Vec<EventKind>,
+    did_indexes: Vec<u16>,
+    collection_indexes: Vec<u16>,
+    json_ends: Vec<u32>,
+    frame_ends: Vec<u32>,
+    dids: Interner,
+    collections: Interner,
+    json: Vec<u8>,
+    /// Some merged blocks have no JSON at hand; it is unpacked again if somebody asks.
+    json_known: bool,
+    frames: Vec<u8>,
+}
+
+impl BlockBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            first_seq: 0,
+            dictionary: None,
+            times: Vec::new(),
+            kinds: Vec::new(),
+            did_indexes: Vec::new(),
+            collection_indexes: Vec::new(),
+            json_ends: Vec::new(),
+            frame_ends: Vec::new(),
+            dids: Interner::default(),
+            collections: Interner::default(),
+            json: Vec::new(),
+            json_known: true,
+            frames: Vec::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    pub(crate) fn json_len(&self) -> usize {
+        self.json.len()
+    }
+
+    /// Whether an event in that form can be added: all events of a block have the same.
+    pub(crate) fn accepts(&self, dictionary: Option<u32>) -> bool {
+        self.is_empty() || self.dictionary == dictionary
+    }
+
+    /// Begins a block; the builder is empty.
+    pub(crate) const fn start(&mut self, first_seq: u64, dictionary: Option<u32>) {
+        self.first_seq = first_seq;
+        self.dictionary = dictionary;
+    }
+
+    pub(crate) fn push(&mut self, event: &NewEvent<'_>) {
+        self.times.push(event.time_us);
+        self.kinds.push(event.kind);
+        self.did_indexes.push(self.dids.intern(event.did));
+        let collection = self.collections.intern(event.collection);
+        self.collection_indexes.push(collection);
+        self.json.extend_from_slice(event.json);
+        self.json_ends.push(self.json.len() as u32);
+        if let Some(frame) = event.frame {
+            self.frames.extend_from_slice(frame);
+            self.frame_ends.push(self.frames.len() as u32);
+        }
+    }
+
+    /// Ends the block, if it has events.
+    pub(crate) fn take(&mut self, dictionaries: &Arc<Dictionaries>) -> Option<Block> {
+        if self.is_empty() {
+            return None;
+        }
+        let encoding = match self.dictionary {
+            Some(dictionary) => Encoding::Frames { dictionary },
+            None => Encoding::Json,
+        };
+        let json = Bytes::from(std::mem::take(&mut self.json));
+        let frames = Bytes::from(std::mem::take(&mut self.frames));
+        let payload = if self.dictionary.is_some() {
+            &frames
+        } else {
+            &json
+        };
+        let index = Index {
+            first_seq: self.first_seq,
+            encoding,
+            times: take_exact(&mut self.times),
+            kinds: take_exact(&mut self.kinds),
+            did_indexes: take_exact(&mut self.did_indexes),
+            collection_indexes: take_exact(&mut self.collection_indexes),
+            json_ends: drain(&mut self.json_ends),
+            frame_ends: drain(&mut self.frame_ends),
+            dids: self.dids.take(),
+            collections: self.collections.take(),
+            payload_len: payload.len() as u32,
+            payload_crc: crc32fast::hash(payload),
+        };
+        let json = std::mem::replace(&mut self.json_known, true).then_some(json);
+        let frames = self.dictionary.map(|_| frames);
+        Some(Block::in_memory(
+            index,
+            frames,
+            json,
+            Arc::clone(dictionaries),
+        ))
+    }
+
+    /// One block of several that follow each other and have the same form. `None` if their
+    /// payloads are not in memory, or there is nothing to merge.
+    pub(crate) fn merge(
+        &mut self,
+        blocks: &[Arc<Block>],
+        dictionaries: &Arc<Dictionaries>,
+    ) -> Option<Block> {
+        let first = blocks.first()?;
+        self.start(first.first_seq(), first.dictionary_id());
+        self.json_known = blocks.iter().all(|block| block.has_json());
+        for block in blocks {
+            self.append(block);
+        }
+        self.take(dictionaries)
+    }
+
+    fn append(&mut self, block: &Block) {
+        let index = block.index();
+        self.times.extend_from_slice(&index.times);
+        self.kinds.extend_from_slice(&index.kinds);
+        let map = |interner: &mut Interner, table: &crate::StringTable| -> Vec<u16> {
+            table.iter().map(|string| interner.intern(string)).collect()
+        };
+        let dids = map(&mut self.dids, &index.dids);
+        let collections = map(&mut self.collections, &index.collections);
+        let translate = |indexes: &[u16], map: &[u16], into: &mut Vec<u16>| {
+            let new = indexes.iter().map(|index| map.get(*index as usize));
+            into.extend(new.map(|index| index.copied().unwrap_or_default()));
+        };
+        translate(&index.did_indexes, &dids, &mut self.did_indexes);
+        translate(
+            &index.collection_indexes,
+            &collections,
+            &mut self.collection_indexes,
+        );
+        let base = self.json_ends.last().copied().unwrap_or_default();
+        self.json_ends
+            .extend(index.json_ends.iter().map(|end| base + end));
+        if self.json_known
+            && let Some(page) = block.ready_json()
+        {
+            self.json.extend_from_slice(page.bytes());
+        }
+        if let Ok(Some(page)) = block.frames() {
+            self.append_frames(page);
+        }
+    }
+
+    fn append_frames(&mut self, page: &Page) {
+        let base = self.frames.len() as u32;
+        self.frames.extend_from_slice(page.bytes());
+        self.frame_ends
+            .extend(page.ends().iter().map(|end| base + end));
+    }
+}
+
+/// Takes the events and leaves room for as many: the next block will be much the same.
+fn take_exact<T>(column: &mut Vec<T>) -> Vec<T> {
+    let capacity = column.len();
+    let mut taken = std::mem::replace(column, Vec::with_capacity(capacity));
+    taken.shrink_to_fit();
+    taken
+}
+
+fn drain(ends: &mut Vec<u32>) -> Arc<[u32]> {
+    let shared = Arc::from(ends.as_slice());
+    ends.clear();
+    shared
+}

@@ -1,0 +1,106 @@
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What a backend reports; the ring only passes it on.
+pub(crate) type BackendError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a ring could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The folder cannot be created, read or written.
+    #[error("cannot use the folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// Another process, or another ring in this one, has the folder open.
+    #[error("the store in {} is already open elsewhere", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store was written by a newer version of this crate, or the folder holds the data of
+    /// something else.
+    #[error(
+        "the store in {} has format {found}, this version reads format {supported}; \
+         open it with a newer version, or begin anew in another folder",
+        path.display()
+    )]
+    Format {
+        /// The folder.
+        path: PathBuf,
+        /// What was found there.
+        found: String,
+        /// The format that this version reads and writes.
+        supported: u32,
+    },
+    /// Something that every read depends on is damaged.
+    #[error("the store in {} is damaged: {what}", path.display())]
+    Corrupt {
+        /// The folder.
+        path: PathBuf,
+        /// What is damaged.
+        what: String,
+    },
+    /// An option has a value that cannot work.
+    #[error("the option {option} cannot be {value}: {why}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// Its value.
+        value: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The storage engine failed.
+    #[error("cannot open the store in {}: {source}", path.display())]
+    Storage {
+        /// The folder.
+        path: PathBuf,
+        /// What the engine says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Why a ring could not be read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The storage engine failed. After a failed write the ring should be dropped and opened anew.
+    #[error("cannot {action}: {source}")]
+    Storage {
+        /// What was attempted.
+        action: &'static str,
+        /// What the engine says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The events `first_seq..next_seq` are damaged or missing on disk. Those before and after
+    /// can still be read: a reader that accepts the gap goes on at `next_seq`.
+    #[error("events {first_seq} to {} are damaged: {what}", next_seq.saturating_sub(1))]
+    Corrupt {
+        /// The first event that is lost.
+        first_seq: u64,
+        /// The first event after the damage.
+        next_seq: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A read from a position that the ring has not reached yet, so one that it never gave out.
+    #[error("position {from} is ahead of the ring, whose next event will be {next_seq}")]
+    AheadOfTip {
+        /// The position asked for.
+        from: u64,
+        /// The position of the ring's next event.
+        next_seq: u64,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn storage(action: &'static str) -> impl FnOnce(BackendError) -> Self {
+        move |source| Self::Storage { action, source }
+    }
+}

@@ -1,0 +1,103 @@
+use thiserror::Error;
+
+/// What an event tells: an operation on a record, or a change of an account.
+///
+/// The numbers are those of the stored format and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum EventKind {
+    /// A record was created.
+    Create = 1,
+    /// A record was replaced.
+    Update = 2,
+    /// A record was deleted.
+    Delete = 3,
+    /// A handle or a DID document may have changed.
+    Identity = 4,
+    /// An account became active, or stopped being so.
+    Account = 5,
+}
+
+impl EventKind {
+    /// Whether this is an operation on a record, which Jetstream calls a commit.
+    #[must_use]
+    pub const fn is_commit(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Delete)
+    }
+
+    pub(crate) const fn from_stored(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Create,
+            2 => Self::Update,
+            3 => Self::Delete,
+            4 => Self::Identity,
+            5 => Self::Account,
+            _ => return None,
+        })
+    }
+}
+
+/// An event on its way into the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEvent<'a> {
+    /// What it tells.
+    pub kind: EventKind,
+    /// The account's DID.
+    pub did: &'a str,
+    /// The record's collection; empty where the event is not about a record.
+    pub collection: &'a str,
+    /// Its time in microseconds since 1970, above that of every event before it. See
+    /// [`Appender::next_time_us`](crate::Appender::next_time_us).
+    pub time_us: u64,
+    /// The event as JSON.
+    pub json: &'a [u8],
+    /// The same JSON as one zstd frame, made with the dictionary set last. Without one the ring
+    /// compresses the JSON itself, a block at a time.
+    pub frame: Option<&'a [u8]>,
+}
+
+/// What the ring knows of an event without touching its JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventMeta<'a> {
+    /// Its position in the ring.
+    pub seq: u64,
+    /// Its time in microseconds since 1970.
+    pub time_us: u64,
+    /// What it tells.
+    pub kind: EventKind,
+    /// The account's DID.
+    pub did: &'a str,
+    /// The record's collection; empty where the event is not about a record.
+    pub collection: &'a str,
+    /// The length of its JSON in bytes.
+    pub json_len: usize,
+}
+
+/// Why [`Appender::push`](crate::Appender::push) refused an event. The ring is unchanged.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushError {
+    /// The event's time is not above that of the event before it.
+    #[error("time {time_us} µs is not above {last_time_us} µs, the time of the event before it")]
+    TimeOrder {
+        /// The time of the refused event.
+        time_us: u64,
+        /// The time of the newest event in the ring.
+        last_time_us: u64,
+    },
+    /// A part of the event is longer than the format can hold.
+    #[error("the event's {part} has {length} bytes, more than {limit}")]
+    TooLong {
+        /// Which part: `JSON`, `frame`, `DID` or `collection`.
+        part: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The most that is taken.
+        limit: usize,
+    },
+    /// The event brings a zstd frame, but no dictionary was set.
+    #[error("the event brings a zstd frame, but no dictionary was set")]
+    NoDictionary,
+}

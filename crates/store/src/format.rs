@@ -1,0 +1,331 @@
+//! The stored form of a block: see `docs/store-format.md`.
+
+use std::sync::Arc;
+
+use crate::block::{Block, BlockKey, Encoding, Index};
+use crate::did;
+use crate::event::EventKind;
+use crate::table::StringTable;
+
+/// The version of everything that is stored. Raised by any change that this reader cannot read.
+pub(crate) const VERSION: u32 = 1;
+
+/// What is wrong with stored bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damage(pub(crate) &'static str);
+
+const BLOCK_VERSION: u8 = 1;
+const HEADER: usize = 40;
+const CHECKSUM: usize = 4;
+
+const JSON: u8 = 0;
+const COMPRESSED_JSON: u8 = 1;
+const FRAMES: u8 = 2;
+
+const PLAIN: u8 = 0;
+const PLC: u8 = 1;
+
+/// The stored form of a block's index.
+pub(crate) fn encode_index(index: &Index) -> Vec<u8> {
+    let events = index.times.len();
+    let mut out = Vec::with_capacity(HEADER + events * 10 + index.dids.memory() + 64);
+    let (encoding, dictionary) = match index.encoding {
+        Encoding::Json => (JSON, 0),
+        Encoding::CompressedJson => (COMPRESSED_JSON, 0),
+        Encoding::Frames { dictionary } => (FRAMES, dictionary),
+    };
+    out.extend_from_slice(&[BLOCK_VERSION, encoding, 0, 0]);
+    out.extend_from_slice(&(events as u32).to_le_bytes());
+    out.extend_from_slice(&index.first_seq.to_le_bytes());
+    out.extend_from_slice(&index.first_time().to_le_bytes());
+    out.extend_from_slice(&dictionary.to_le_bytes());
+    out.extend_from_slice(&index.payload_len.to_le_bytes());
+    out.extend_from_slice(&index.payload_crc.to_le_bytes());
+    out.extend_from_slice(&(index.dids.len() as u16).to_le_bytes());
+    out.extend_from_slice(&(index.collections.len() as u16).to_le_bytes());
+
+    out.extend(index.kinds.iter().map(|kind| *kind as u8));
+    for column in [&index.did_indexes, &index.collection_indexes] {
+        out.extend(column.iter().flat_map(|index| index.to_le_bytes()));
+    }
+    for pair in index.times.windows(2) {
+        if let [before, after] = pair {
+            write_varint(&mut out, after - before);
+        }
+    }
+    for ends in [&index.json_ends, &index.frame_ends] {
+        let mut start = 0;
+        for end in ends.iter() {
+            write_varint(&mut out, u64::from(end - start));
+            start = *end;
+        }
+    }
+    index.dids.iter().for_each(|did| write_did(&mut out, did));
+    index
+        .collections
+        .iter()
+        .for_each(|collection| write_text(&mut out, collection));
+    let checksum = crc32fast::hash(&out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// Reads what [`encode_index`] wrote.
+pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
+    let body_len = bytes.len().checked_sub(CHECKSUM).ok_or(SHORT)?;
+    let (body, checksum) = bytes.split_at(body_len);
+    if crc32fast::hash(body).to_le_bytes() != checksum {
+        return Err(Damage("the index fails its checksum"));
+    }
+    let mut input = Input(body);
+    let [version, encoding, _, _] = input.array()?;
+    if version != BLOCK_VERSION {
+        return Err(Damage("the block has a version that is not known"));
+    }
+    let events = input.u32()? as usize;
+    let first_seq = u64::from_le_bytes(input.array()?);
+    let first_time = u64::from_le_bytes(input.array()?);
+    let dictionary = input.u32()?;
+    let payload_len = input.u32()?;
+    let payload_crc = input.u32()?;
+    let dids = u16::from_le_bytes(input.array()?) as usize;
+    let collections = u16::from_le_bytes(input.array()?) as usize;
+    let encoding = match encoding {
+        JSON => Encoding::Json,
+        COMPRESSED_JSON => Encoding::CompressedJson,
+        FRAMES => Encoding::Frames { dictionary },
+        _ => return Err(Damage("the payload has a form that is not known")),
+    };
+    if events == 0 || first_seq.checked_add(events as u64).is_none() {
+        return Err(Damage("the index has an impossible number of events"));
+    }
+
+    let kinds = input
+        .take(events)?
+        .iter()
+        .map(|byte| EventKind::from_stored(*byte));
+    let kinds = kinds
+        .collect::<Option<_>>()
+        .ok_or(Damage("an event has a kind not known"))?;
+    let did_indexes = input.indexes(events, dids)?;
+    let collection_indexes = input.indexes(events, collections)?;
+    let times = input.times(events, first_time)?;
+    let json_ends = input.ends(events)?;
+    let frame_ends = match encoding {
+        Encoding::Frames { .. } => input.ends(events)?,
+        Encoding::Json | Encoding::CompressedJson => Arc::from([]),
+    };
+    let index = Index {
+        first_seq,
+        encoding,
+        times,
+        kinds,
+        did_indexes,
+        collection_indexes,
+        json_ends,
+        frame_ends,
+        dids: input.did_table(dids)?,
+        collections: input.text_table(collections)?,
+        payload_len,
+        payload_crc,
+    };
+    if input.0.is_empty() {
+        Ok(index)
+    } else {
+        Err(Damage("the index has bytes left over"))
+    }
+}
+
+/// Whether a payload is what its index was written with.
+pub(crate) fn check_payload(index: &Index, payload: &[u8]) -> Result<(), Damage> {
+    if payload.len() != index.payload_len as usize {
+        return Err(Damage("the payload has another length than the index says"));
+    }
+    if crc32fast::hash(payload) != index.payload_crc {
+        return Err(Damage("the payload fails its checksum"));
+    }
+    Ok(())
+}
+
+/// What the index and the payload of a full block are stored as.
+pub(crate) struct Stored {
+    pub(crate) key: BlockKey,
+    pub(crate) index: bytes::Bytes,
+    pub(crate) payload: bytes::Bytes,
+}
+
+/// The stored form of a full block, whose payload is in memory. JSON is compressed here.
+pub(crate) fn encode_block(block: &Block) -> Result<Stored, crate::StoreError> {
+    let mut index = block.index().clone();
+    let payload = match (index.encoding, block.frames()?) {
+        (Encoding::Frames { .. }, Some(frames)) => frames.bytes().clone(),
+        _ => {
+            let json = block.json()?.bytes();
+            let packed = zstd::bulk::compress(json, 1)
+                .map_err(|error| crate::StoreError::storage("compress a block")(error.into()))?;
+            index.encoding = Encoding::CompressedJson;
+            index.payload_len = packed.len() as u32;
+            index.payload_crc = crc32fast::hash(&packed);
+            packed.into()
+        }
+    };
+    let encoded = encode_index(&index);
+    Ok(Stored {
+        key: BlockKey {
+            first_seq: index.first_seq,
+            first_time: index.first_time(),
+            bytes: (encoded.len() + payload.len()) as u32,
+        },
+        index: encoded.into(),
+        payload,
+    })
+}
+
+/// A piece of the tail in one value: the length of the index, the index, the payload.
+pub(crate) fn encode_piece(block: &Block) -> Result<Vec<u8>, crate::StoreError> {
+    let index = encode_index(block.index());
+    let payload = match block.frames()? {
+        Some(frames) => frames.bytes(),
+        None => block.json()?.bytes(),
+    };
+    let mut out = Vec::with_capacity(4 + index.len() + payload.len());
+    out.extend_from_slice(&(index.len() as u32).to_le_bytes());
+    out.extend_from_slice(&index);
+    out.extend_from_slice(payload);
+    Ok(out)
+}
+
+/// The index of a piece, and the offset of its payload.
+pub(crate) fn decode_piece(bytes: &[u8]) -> Result<(Index, usize), Damage> {
+    let mut input = Input(bytes);
+    let length = input.u32()? as usize;
+    let index = decode_index(input.take(length)?)?;
+    Ok((index, 4 + length))
+}
+
+const SHORT: Damage = Damage("the index is cut short");
+
+/// What is left to read.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Damage> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn u32(&mut self) -> Result<u32, Damage> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, Damage> {
+        let mut value = 0;
+        for (position, byte) in self.0.iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * position);
+            if byte & 0x80 == 0 {
+                self.0 = &self.0[position + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Damage("a number in the index has no end"))
+    }
+
+    fn indexes(&mut self, events: usize, table: usize) -> Result<Vec<u16>, Damage> {
+        let (pairs, _) = self.take(events * 2)?.as_chunks::<2>();
+        let indexes: Vec<u16> = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+        if indexes.iter().all(|index| (*index as usize) < table) {
+            Ok(indexes)
+        } else {
+            Err(Damage(
+                "an event names a string that the block does not have",
+            ))
+        }
+    }
+
+    fn times(&mut self, events: usize, first: u64) -> Result<Vec<u64>, Damage> {
+        let mut times = Vec::with_capacity(events.min(self.0.len() + 1));
+        let mut time = first;
+        times.push(time);
+        for _ in 1..events {
+            time = time
+                .checked_add(self.varint()?)
+                .ok_or(Damage("a time overflows"))?;
+            times.push(time);
+        }
+        Ok(times)
+    }
+
+    fn ends(&mut self, events: usize) -> Result<Arc<[u32]>, Damage> {
+        let mut ends = Vec::with_capacity(events.min(self.0.len()));
+        let mut end = 0_u32;
+        for _ in 0..events {
+            let length = u32::try_from(self.varint()?).ok();
+            let sum = length.and_then(|length| end.checked_add(length));
+            end = sum.ok_or(Damage("an event has an impossible length"))?;
+            ends.push(end);
+        }
+        Ok(ends.into())
+    }
+
+    fn did_table(&mut self, strings: usize) -> Result<StringTable, Damage> {
+        let mut table = StringTable::with_capacity(strings, strings * 32);
+        for _ in 0..strings {
+            match self.array()? {
+                [PLC] => {
+                    let packed = self.array()?;
+                    table.push_with(|text| did::unpack_into(&packed, text));
+                }
+                [PLAIN] => table.push(self.text()?),
+                _ => return Err(Damage("a DID has a form that is not known")),
+            }
+        }
+        Ok(table)
+    }
+
+    fn text_table(&mut self, strings: usize) -> Result<StringTable, Damage> {
+        let mut table = StringTable::with_capacity(strings, strings * 24);
+        for _ in 0..strings {
+            table.push(self.text()?);
+        }
+        Ok(table)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Damage> {
+        let length = u16::from_le_bytes(self.array()?) as usize;
+        std::str::from_utf8(self.take(length)?).map_err(|_| Damage("a string is not UTF-8"))
+    }
+}
+
+fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn write_did(out: &mut Vec<u8>, did: &str) {
+    match did::pack(did) {
+        Some(packed) => {
+            out.push(PLC);
+            out.extend_from_slice(&packed);
+        }
+        None => {
+            out.push(PLAIN);
+            write_text(out, did);
+        }
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}

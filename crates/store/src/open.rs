@@ -1,0 +1,275 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::appender::{Appender, AppenderParts};
+use crate::backend::{Batch, Bucket, MemoryBackend, Opened};
+use crate::block::Block;
+use crate::cache::Cache;
+use crate::dictionaries::{Dictionaries, StoredDictionary};
+use crate::error::{BackendError, OpenError};
+use crate::format;
+use crate::options::{Location, Options};
+use crate::ring::{BucketView, Ring, View};
+use crate::state;
+use crate::store::Store;
+
+/// Opens a ring, making it if it does not exist: the side that writes and the side that reads.
+///
+/// A folder can be open once at a time. It is closed when the appender, every clone of the store,
+/// and every block read from it are dropped.
+///
+/// # Errors
+///
+/// When an option is out of its range, the folder cannot be used or is open elsewhere, or what is
+/// in it was written by a newer version or is damaged.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{Location, Options, open};
+///
+/// let (appender, store) = open(Location::Memory, Options::default())?;
+/// assert_eq!(appender.next_seq(), 1);
+/// assert_eq!(store.bounds().events(), 0);
+/// # Ok::<(), jetwash_store::OpenError>(())
+/// ```
+pub fn open(location: Location, options: Options) -> Result<(Appender, Store), OpenError> {
+    options.check()?;
+    match location {
+        Location::Memory => recover(MemoryBackend::open(), PathBuf::new(), options),
+        Location::Disk(path) => Err(OpenError::Storage {
+            path,
+            source: "not built yet".into(),
+        }),
+    }
+}
+
+fn recover(
+    opened: Opened,
+    path: PathBuf,
+    options: Options,
+) -> Result<(Appender, Store), OpenError> {
+    let Opened {
+        backend,
+        state,
+        buckets,
+    } = opened;
+    let state = State::read(state, &path)?;
+    let storage = |source: BackendError| OpenError::Storage {
+        path: path.clone(),
+        source,
+    };
+    if !state.versioned {
+        let mut batch = Batch::default();
+        batch.set(
+            state::VERSION.to_vec(),
+            format::VERSION.to_le_bytes().to_vec(),
+        );
+        backend.write(&batch).map_err(storage)?;
+    }
+    let dictionaries = Arc::new(Dictionaries::default());
+    state
+        .dictionaries
+        .into_iter()
+        .for_each(|dictionary| dictionaries.add(dictionary));
+
+    let mut view = View {
+        next_seq: state.next_seq,
+        last_time: state.last_time,
+        ..View::default()
+    };
+    let (buckets, useless) = bucket_views(buckets, state.floor).map_err(storage)?;
+    for first_seq in useless {
+        backend.delete_bucket(first_seq).map_err(storage)?;
+    }
+    view.buckets = buckets;
+    let in_buckets = end_of_buckets(&mut view);
+    let slots = state.tail.len() as u32;
+    let mut pieces = Vec::new();
+    for bytes in state.tail {
+        // What cannot be read is a gap: readers are told of it when they come to it.
+        let Ok((index, payload)) = format::decode_piece(&bytes) else {
+            continue;
+        };
+        if index.first_seq < in_buckets.max(state.floor) {
+            continue;
+        }
+        let payload = bytes.slice(payload..);
+        if format::check_payload(&index, &payload).is_err() {
+            view.next_seq = view.next_seq.max(index.next_seq());
+            continue;
+        }
+        let is_json = index.frame_ends.is_empty();
+        let (frames, json) = if is_json {
+            (None, Some(payload))
+        } else {
+            (Some(payload), None)
+        };
+        let block = Block::in_memory(index, frames, json, Arc::clone(&dictionaries));
+        pieces.push(Arc::new(block));
+    }
+    pieces.sort_by_key(|piece| piece.first_seq());
+    for piece in pieces {
+        view.next_seq = view.next_seq.max(piece.next_seq());
+        view.last_time = view.last_time.max(piece.index().last_time());
+        view.push_hot(piece);
+        view.tail += 1;
+    }
+
+    let (sender, tip) = watch::channel(view.next_seq);
+    let ring = Arc::new(Ring {
+        view: RwLock::new(view),
+        cache: Arc::new(Cache::new(options.cache_bytes)),
+        dictionaries,
+        tip,
+    });
+    let appender = Appender::new(AppenderParts {
+        ring: Arc::clone(&ring),
+        backend,
+        options,
+        tip: sender,
+        slots,
+        cursors: state.cursors,
+        uses: state.uses,
+    });
+    Ok((appender, Store::new(ring)))
+}
+
+/// What is known of the buckets, and which of them hold nothing that is still wanted.
+fn bucket_views(
+    buckets: Vec<(u64, Arc<dyn Bucket>)>,
+    floor: u64,
+) -> Result<(VecDeque<BucketView>, Vec<u64>), BackendError> {
+    let mut useless = Vec::new();
+    let mut views = VecDeque::with_capacity(buckets.len());
+    for (first_seq, bucket) in buckets {
+        let keys = bucket.keys()?;
+        let wrong = keys.first().is_none_or(|key| key.first_seq != first_seq);
+        if wrong || first_seq < floor {
+            useless.push(first_seq);
+            continue;
+        }
+        let mut view = BucketView {
+            bucket,
+            first_seq,
+            next_seq: first_seq,
+            bytes: 0,
+            entries: Vec::with_capacity(keys.len()),
+        };
+        for key in keys {
+            view.push(&key, key.first_seq);
+        }
+        views.push_back(view);
+    }
+    let firsts: Vec<u64> = views.iter().map(|view| view.first_seq).collect();
+    for (view, next) in views.iter_mut().zip(firsts.into_iter().skip(1)) {
+        view.next_seq = next;
+    }
+    Ok((views, useless))
+}
+
+/// The position after the last event in a bucket, which only the last block knows.
+fn end_of_buckets(view: &mut View) -> u64 {
+    let place = view.cold_block(u64::MAX);
+    let Some((place, last)) = place.zip(view.buckets.back_mut()) else {
+        return 0;
+    };
+    let index = place.bucket.index(&place.key);
+    let index = index
+        .ok()
+        .flatten()
+        .and_then(|bytes| format::decode_index(&bytes).ok());
+    match index {
+        Some(index) => {
+            last.next_seq = index.next_seq();
+            view.next_seq = view.next_seq.max(index.next_seq());
+            view.last_time = view.last_time.max(index.last_time());
+        }
+        // Readers will be told of the damage. Until then the block counts as one event.
+        None => last.next_seq = place.key.first_seq + 1,
+    }
+    last.next_seq
+}
+
+/// What is stored beside the blocks.
+struct State {
+    versioned: bool,
+    next_seq: u64,
+    last_time: u64,
+    floor: u64,
+    cursors: BTreeMap<String, u64>,
+    uses: Vec<(u64, u32)>,
+    dictionaries: Vec<StoredDictionary>,
+    tail: Vec<Bytes>,
+}
+
+impl State {
+    fn read(pairs: Vec<(Bytes, Bytes)>, path: &Path) -> Result<Self, OpenError> {
+        let mut state = Self {
+            versioned: false,
+            next_seq: 1,
+            last_time: 0,
+            floor: 0,
+            cursors: BTreeMap::new(),
+            uses: Vec::new(),
+            dictionaries: Vec::new(),
+            tail: Vec::new(),
+        };
+        let version = pairs.iter().find(|(key, _)| &key[..] == state::VERSION);
+        match version {
+            Some((_, version)) if version[..] == format::VERSION.to_le_bytes() => {
+                state.versioned = true;
+            }
+            Some((_, version)) => return Err(other_format(path, version)),
+            None => {}
+        }
+        for (key, value) in pairs {
+            state.take(&key, value).ok_or_else(|| OpenError::Corrupt {
+                path: path.to_owned(),
+                what: format!("the entry {}", key.escape_ascii()),
+            })?;
+        }
+        let newest = |id| state.uses.iter().rposition(|(_, used)| *used == id);
+        state
+            .dictionaries
+            .sort_by_key(|dictionary| newest(dictionary.id));
+        Ok(state)
+    }
+
+    fn take(&mut self, key: &[u8], value: Bytes) -> Option<()> {
+        if let Some(name) = state::cursor_name(key) {
+            let [cursor] = state::decode_numbers(&value)?;
+            self.cursors.insert(name.to_owned(), cursor);
+        } else if let Some(id) = state::dictionary_id(key) {
+            self.dictionaries
+                .push(StoredDictionary { id, bytes: value });
+        } else if state::is_tail(key) {
+            self.tail.push(value);
+        } else if key == state::POSITION {
+            [self.next_seq, self.last_time] = state::decode_numbers(&value)?;
+        } else if key == state::FLOOR {
+            [self.floor] = state::decode_numbers(&value)?;
+        } else if key == state::USES {
+            self.uses = state::decode_uses(&value)?;
+        } else if key != state::VERSION {
+            return None;
+        }
+        Some(())
+    }
+}
+
+fn other_format(path: &Path, version: &[u8]) -> OpenError {
+    let found = match version.try_into() {
+        Ok(version) => u32::from_le_bytes(version).to_string(),
+        Err(_) => format!("{}", version.escape_ascii()),
+    };
+    OpenError::Format {
+        path: path.to_owned(),
+        found,
+        supported: format::VERSION,
+    }
+}

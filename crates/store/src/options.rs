@@ -1,0 +1,241 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::OpenError;
+
+/// Where a ring lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// In memory, and gone with the process.
+    Memory,
+    /// In a folder, which is created if it does not exist and belongs to the ring alone.
+    Disk(PathBuf),
+}
+
+/// How long events stay. Both bounds hold where both are set.
+///
+/// The ring forgets whole buckets, each a small part of it, so it keeps events up to one bucket
+/// longer than `max_age`. Nothing is forgotten outside [`Appender::trim`](crate::Appender::trim).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// How old an event gets, judged by its `time_us`.
+    pub max_age: Option<Duration>,
+    /// How many bytes the ring takes in its backend, journal included.
+    ///
+    /// On disk the journal has files of 64 MiB, two or three at a time. It is never let to push
+    /// the events below half of this bound, so a bound under 256 MiB can be exceeded by it.
+    pub max_bytes: Option<u64>,
+}
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A crash of the process. After a power failure the newest events, and their positions, may
+    /// be gone: those since the last sync, which also happens each time a few megabytes of events
+    /// have come together.
+    #[default]
+    Buffered,
+    /// As `Buffered`, with a sync by the first commit after so much time.
+    Synced(Duration),
+    /// Each commit survives a power failure. Costs a sync of the disk each time.
+    SyncedBatch,
+}
+
+/// How a ring is kept. The defaults suit a process of about 16 MB that keeps one day.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use jetwash_store::{Options, Retention};
+///
+/// let options = Options::default()
+///     .retention(Retention {
+///         max_age: Some(Duration::from_secs(3 * 24 * 3600)),
+///         max_bytes: Some(40 << 30),
+///     })
+///     .hot_bytes(64 << 20);
+/// assert_eq!(options.hot_bytes, 64 << 20);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// How long events stay: by default one day, in any number of bytes.
+    pub retention: Retention,
+    /// The events that make a block full: 512 by default, 16 384 at most. Larger blocks compress
+    /// and scan better, and cost more to unpack for a reader that wants one event.
+    pub block_events: usize,
+    /// The bytes of JSON that make a block full before it has that many events: 1 MiB by default.
+    pub block_bytes: usize,
+    /// The events that make a bucket full: 1 000 000 by default. A bucket is what is dropped at
+    /// once when the ring is trimmed.
+    pub bucket_events: u64,
+    /// The bytes that make a bucket full: by default a 32nd of [`Retention::max_bytes`], between
+    /// 1 MiB and 1 GiB.
+    pub bucket_bytes: Option<u64>,
+    /// The age that makes a bucket full: by default a 24th of [`Retention::max_age`].
+    pub bucket_age: Option<Duration>,
+    /// The memory for the newest events, which are kept ready to send: 4 MiB by default.
+    pub hot_bytes: usize,
+    /// The memory for blocks read from disk, shared by all readers: 4 MiB by default.
+    pub cache_bytes: usize,
+    /// The size at which the storage engine writes its buffers out: 2 MiB by default. There are
+    /// two of them, which may double while one is written.
+    pub memtable_bytes: u64,
+    /// What a commit survives.
+    pub durability: Durability,
+}
+
+impl Options {
+    /// Sets [`Options::retention`].
+    #[must_use]
+    pub const fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Sets [`Options::block_events`].
+    #[must_use]
+    pub const fn block_events(mut self, events: usize) -> Self {
+        self.block_events = events;
+        self
+    }
+
+    /// Sets [`Options::block_bytes`].
+    #[must_use]
+    pub const fn block_bytes(mut self, bytes: usize) -> Self {
+        self.block_bytes = bytes;
+        self
+    }
+
+    /// Sets [`Options::bucket_events`].
+    #[must_use]
+    pub const fn bucket_events(mut self, events: u64) -> Self {
+        self.bucket_events = events;
+        self
+    }
+
+    /// Sets [`Options::bucket_bytes`].
+    #[must_use]
+    pub const fn bucket_bytes(mut self, bytes: u64) -> Self {
+        self.bucket_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets [`Options::bucket_age`].
+    #[must_use]
+    pub const fn bucket_age(mut self, age: Duration) -> Self {
+        self.bucket_age = Some(age);
+        self
+    }
+
+    /// Sets [`Options::hot_bytes`].
+    #[must_use]
+    pub const fn hot_bytes(mut self, bytes: usize) -> Self {
+        self.hot_bytes = bytes;
+        self
+    }
+
+    /// Sets [`Options::cache_bytes`].
+    #[must_use]
+    pub const fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Sets [`Options::memtable_bytes`].
+    #[must_use]
+    pub const fn memtable_bytes(mut self, bytes: u64) -> Self {
+        self.memtable_bytes = bytes;
+        self
+    }
+
+    /// Sets [`Options::durability`].
+    #[must_use]
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        let within = |option, value: u64, least: u64, most: u64, why| {
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(OpenError::Option { option, value, why })
+            }
+        };
+        within(
+            "block_events",
+            self.block_events as u64,
+            1,
+            MAX_BLOCK_EVENTS as u64,
+            "it must be between 1 and 16384",
+        )?;
+        within(
+            "block_bytes",
+            self.block_bytes as u64,
+            1,
+            MAX_BLOCK_BYTES as u64,
+            "it must be between 1 byte and 64 MiB",
+        )?;
+        within(
+            "bucket_events",
+            self.bucket_events,
+            1,
+            1 << 31,
+            "it must be between 1 and 2^31",
+        )?;
+        within(
+            "memtable_bytes",
+            self.memtable_bytes,
+            1 << 16,
+            1 << 32,
+            "it must be 64 KiB or more",
+        )
+    }
+
+    pub(crate) fn bucket_byte_limit(&self) -> u64 {
+        let share = self
+            .retention
+            .max_bytes
+            .map_or(u64::MAX, |bytes| bytes / 32);
+        self.bucket_bytes
+            .unwrap_or_else(|| share.clamp(1 << 20, 1 << 30))
+    }
+
+    pub(crate) fn bucket_age_us(&self) -> u64 {
+        let share = || self.retention.max_age.map(|age| age / 24);
+        self.bucket_age.or_else(share).map_or(u64::MAX, micros)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            retention: Retention {
+                max_age: Some(Duration::from_secs(24 * 3600)),
+                max_bytes: None,
+            },
+            block_events: 512,
+            block_bytes: 1 << 20,
+            bucket_events: 1_000_000,
+            bucket_bytes: None,
+            bucket_age: None,
+            hot_bytes: 4 << 20,
+            cache_bytes: 4 << 20,
+            memtable_bytes: 2 << 20,
+            durability: Durability::Buffered,
+        }
+    }
+}
+
+/// Table indexes have 16 bits, and a merged block has less than twice the events of a full one.
+const MAX_BLOCK_EVENTS: usize = 16_384;
+const MAX_BLOCK_BYTES: usize = 64 << 20;
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,209 @@
+//! What the appender and the readers share.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+
+pub(crate) use crate::backend::Bucket;
+use crate::block::{Block, BlockKey};
+use crate::cache::Cache;
+use crate::dictionaries::Dictionaries;
+
+/// The shared part of a ring.
+pub(crate) struct Ring {
+    pub(crate) view: RwLock<View>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) dictionaries: Arc<Dictionaries>,
+    pub(crate) tip: watch::Receiver<u64>,
+}
+
+impl Ring {
+    /// The view. Whoever holds it does nothing that can block.
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where every committed event is. The buckets and the tail together hold each event once; the
+/// hot blocks before the tail are copies of the buckets' newest.
+#[derive(Default)]
+pub(crate) struct View {
+    /// None of them empty, in order.
+    pub(crate) buckets: VecDeque<BucketView>,
+    /// The newest blocks with the bytes each was counted with, in order.
+    pub(crate) hot: VecDeque<(Arc<Block>, usize)>,
+    pub(crate) hot_bytes: usize,
+    /// How many of the last hot blocks are pieces of the tail: in no bucket yet.
+    pub(crate) tail: usize,
+    /// The position of the next event.
+    pub(crate) next_seq: u64,
+    /// The time of the newest event, even if it has been trimmed.
+    pub(crate) last_time: u64,
+}
+
+impl View {
+    pub(crate) fn oldest_seq(&self) -> u64 {
+        match self.buckets.front() {
+            Some(bucket) => bucket.first_seq,
+            None => self
+                .tail()
+                .next()
+                .map_or(self.next_seq, |piece| piece.first_seq()),
+        }
+    }
+
+    pub(crate) fn oldest_time(&self) -> Option<u64> {
+        match self.buckets.front() {
+            Some(bucket) => Some(bucket.first_time()),
+            None => self.tail().next().map(|piece| piece.index().first_time()),
+        }
+    }
+
+    /// The committed blocks that are in no bucket yet.
+    pub(crate) fn tail(&self) -> impl Iterator<Item = &Arc<Block>> {
+        let start = self.hot.len() - self.tail;
+        self.hot.range(start..).map(|(block, _)| block)
+    }
+
+    /// The hot block that holds a position.
+    pub(crate) fn hot_block(&self, seq: u64) -> Option<&Arc<Block>> {
+        let after = self
+            .hot
+            .partition_point(|(block, _)| block.first_seq() <= seq);
+        let (block, _) = self.hot.get(after.checked_sub(1)?)?;
+        (seq < block.next_seq()).then_some(block)
+    }
+
+    /// The place on disk where a position should be.
+    pub(crate) fn cold_block(&self, seq: u64) -> Option<ColdPlace> {
+        let after = self
+            .buckets
+            .partition_point(|bucket| bucket.first_seq <= seq);
+        self.cold_place(after.checked_sub(1)?, |entry, bucket| {
+            bucket.seq_of(entry) <= seq
+        })
+    }
+
+    /// The place on disk of the last block that begins at or before a time.
+    pub(crate) fn cold_block_at_time(&self, time_us: u64) -> Option<ColdPlace> {
+        let after = self
+            .buckets
+            .partition_point(|bucket| bucket.first_time() <= time_us);
+        self.cold_place(after.checked_sub(1)?, |entry, _| {
+            entry.first_time <= time_us
+        })
+    }
+
+    /// The first position after `seq` at which a block begins, or the end of the ring.
+    pub(crate) fn next_block_after(&self, seq: u64) -> u64 {
+        let hot = self.hot.iter().map(|(block, _)| block.first_seq());
+        let hot = hot.filter(|first| *first > seq).min();
+        let entries = self
+            .buckets
+            .iter()
+            .filter(|bucket| bucket.next_seq > seq)
+            .find_map(|bucket| {
+                let after = bucket
+                    .entries
+                    .partition_point(|entry| bucket.seq_of(entry) <= seq);
+                bucket.entries.get(after).map(|entry| bucket.seq_of(entry))
+            });
+        let first = hot.into_iter().chain(entries).min();
+        first.unwrap_or(self.next_seq)
+    }
+
+    pub(crate) fn push_hot(&mut self, block: Arc<Block>) {
+        let bytes = block.memory();
+        self.hot_bytes += bytes;
+        self.hot.push_back((block, bytes));
+    }
+
+    pub(crate) fn pop_hot_tail(&mut self) {
+        for _ in 0..std::mem::take(&mut self.tail) {
+            if let Some((_, bytes)) = self.hot.pop_back() {
+                self.hot_bytes -= bytes;
+            }
+        }
+    }
+
+    /// Lets go of the oldest hot blocks, but of none that is nowhere else.
+    pub(crate) fn shrink_hot(&mut self, budget: usize) {
+        while self.hot_bytes > budget && self.hot.len() > self.tail {
+            if let Some((_, bytes)) = self.hot.pop_front() {
+                self.hot_bytes -= bytes;
+            }
+        }
+    }
+
+    fn cold_place(
+        &self,
+        bucket: usize,
+        before: impl Fn(&BlockEntry, &BucketView) -> bool,
+    ) -> Option<ColdPlace> {
+        let view = self.buckets.get(bucket)?;
+        let after = view.entries.partition_point(|entry| before(entry, view));
+        let entry = view.entries.get(after.checked_sub(1)?)?;
+        let next = view.entries.get(after).map(|entry| view.seq_of(entry));
+        Some(ColdPlace {
+            bucket: Arc::clone(&view.bucket),
+            key: BlockKey {
+                first_seq: view.seq_of(entry),
+                first_time: entry.first_time,
+                bytes: entry.bytes,
+            },
+            next_seq: next.unwrap_or(view.next_seq),
+        })
+    }
+}
+
+/// What is known of a bucket without reading it.
+pub(crate) struct BucketView {
+    pub(crate) bucket: Arc<dyn Bucket>,
+    pub(crate) first_seq: u64,
+    /// The position after its last event.
+    pub(crate) next_seq: u64,
+    pub(crate) bytes: u64,
+    /// Never empty.
+    pub(crate) entries: Vec<BlockEntry>,
+}
+
+impl BucketView {
+    pub(crate) fn first_time(&self) -> u64 {
+        self.entries.first().map_or(0, |entry| entry.first_time)
+    }
+
+    pub(crate) fn push(&mut self, key: &BlockKey, next_seq: u64) {
+        self.entries.push(BlockEntry {
+            first_time: key.first_time,
+            offset: (key.first_seq - self.first_seq) as u32,
+            bytes: key.bytes,
+        });
+        self.bytes += u64::from(key.bytes);
+        self.next_seq = next_seq;
+    }
+
+    const fn seq_of(&self, entry: &BlockEntry) -> u64 {
+        self.first_seq + entry.offset as u64
+    }
+}
+
+/// A block of a bucket: small, as there is one for each block of the ring.
+pub(crate) struct BlockEntry {
+    first_time: u64,
+    /// The first position, counted from the bucket's.
+    offset: u32,
+    bytes: u32,
+}
+
+/// Where a block is on disk.
+pub(crate) struct ColdPlace {
+    pub(crate) bucket: Arc<dyn Bucket>,
+    pub(crate) key: BlockKey,
+    /// Where the next block begins: what the block ends at, unless something is missing.
+    pub(crate) next_seq: u64,
+}

@@ -1,0 +1,72 @@
+//! The keys of what a ring keeps beside its blocks: see `docs/store-format.md`.
+
+use bytes::Bytes;
+
+pub(crate) const VERSION: &[u8] = b"version";
+/// The next position and the time of the newest event.
+pub(crate) const POSITION: &[u8] = b"position";
+/// The position before which everything is dropped, or about to be.
+pub(crate) const FLOOR: &[u8] = b"floor";
+/// Which dictionary was used from which position on.
+pub(crate) const USES: &[u8] = b"uses";
+const CURSOR: &[u8] = b"cursor/";
+const DICTIONARY: &[u8] = b"dictionary/";
+const TAIL: &[u8] = b"tail/";
+
+pub(crate) fn cursor_key(name: &str) -> Vec<u8> {
+    [CURSOR, name.as_bytes()].concat()
+}
+
+pub(crate) fn cursor_name(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(CURSOR)?).ok()
+}
+
+pub(crate) fn dictionary_key(id: u32) -> Vec<u8> {
+    [DICTIONARY, &id.to_be_bytes()].concat()
+}
+
+pub(crate) fn dictionary_id(key: &[u8]) -> Option<u32> {
+    let id = key.strip_prefix(DICTIONARY)?.try_into().ok()?;
+    Some(u32::from_be_bytes(id))
+}
+
+/// The key of a piece of the tail. The numbers start again with each full block, so that what
+/// was written before is replaced and no markers of removed keys pile up.
+pub(crate) fn tail_key(slot: u32) -> Vec<u8> {
+    [TAIL, &slot.to_be_bytes()].concat()
+}
+
+pub(crate) fn is_tail(key: &[u8]) -> bool {
+    key.starts_with(TAIL)
+}
+
+pub(crate) fn encode_numbers(numbers: &[u64]) -> Bytes {
+    numbers
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect()
+}
+
+pub(crate) fn decode_numbers<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    let numbers: &[[u8; 8]; N] = numbers.try_into().ok()?;
+    rest.is_empty().then(|| numbers.map(u64::from_le_bytes))
+}
+
+pub(crate) fn encode_uses(uses: &[(u64, u32)]) -> Bytes {
+    let numbers = uses.iter().flat_map(|(since, id)| [*since, u64::from(*id)]);
+    encode_numbers(&numbers.collect::<Vec<_>>())
+}
+
+pub(crate) fn decode_uses(bytes: &[u8]) -> Option<Vec<(u64, u32)>> {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    let uses = pairs.iter().map(|pair| {
+        let [since, id] = decode_numbers(pair)?;
+        Some((since, u32::try_from(id).ok()?))
+    });
+    if rest.is_empty() {
+        uses.collect()
+    } else {
+        None
+    }
+}

@@ -1,0 +1,326 @@
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::block::{Block, Cold};
+use crate::dictionaries::StoredDictionary;
+use crate::error::StoreError;
+use crate::format;
+use crate::ring::{ColdPlace, Ring};
+
+/// The read side of a ring: cheap to clone, for any number of readers.
+///
+/// A reader is nothing but a position. It reads from there until it is told [`Read::AtTip`], waits
+/// for [`Store::tip`] to change, and reads on: playback and live tail are the same loop.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{EventKind, Location, NewEvent, Options, Read, open};
+///
+/// let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// for text in ["{\"a\":1}", "{\"a\":2}"] {
+///     let time_us = appender.next_time_us(1_700_000_000_000_000);
+///     appender.push(&NewEvent {
+///         kind: EventKind::Create,
+///         did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+///         collection: "app.bsky.feed.post",
+///         time_us,
+///         json: text.as_bytes(),
+///         frame: None,
+///     })?;
+/// }
+/// appender.commit()?;
+///
+/// let (mut position, mut seen) = (store.bounds().oldest_seq, Vec::new());
+/// loop {
+///     match store.read(position)? {
+///         Read::Events(run) => {
+///             let json = run.block().json()?;
+///             for index in run.indexes() {
+///                 seen.push(json.get(index).unwrap_or_default().to_vec());
+///             }
+///             position = run.next_seq();
+///         }
+///         Read::AtTip => break,
+///         Read::Lost { oldest } => position = oldest,
+///     }
+/// }
+/// assert_eq!(seen, [b"{\"a\":1}", b"{\"a\":2}"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    ring: Arc<Ring>,
+}
+
+impl Store {
+    pub(crate) const fn new(ring: Arc<Ring>) -> Self {
+        Self { ring }
+    }
+
+    /// What the ring holds now.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        let view = self.ring.view();
+        let oldest_time_us = view.oldest_time();
+        let tail_bytes: usize = view
+            .tail()
+            .map(|piece| piece.index().payload_len as usize)
+            .sum();
+        let bucket_bytes: u64 = view.buckets.iter().map(|bucket| bucket.bytes).sum();
+        Bounds {
+            oldest_seq: view.oldest_seq(),
+            next_seq: view.next_seq,
+            oldest_time_us,
+            newest_time_us: oldest_time_us.map(|_| view.last_time),
+            bytes: bucket_bytes + tail_bytes as u64,
+            buckets: view.buckets.len(),
+            hot_seq: view
+                .hot
+                .front()
+                .map_or(view.next_seq, |(block, _)| block.first_seq()),
+            hot_bytes: view.hot_bytes,
+            cache_bytes: self.ring.cache.bytes(),
+        }
+    }
+
+    /// The position of the ring's next event, changed by each commit.
+    ///
+    /// Reports an error to those who wait once the [`Appender`](crate::Appender) is gone. A new
+    /// receiver may report one change too many.
+    #[must_use]
+    pub fn tip(&self) -> watch::Receiver<u64> {
+        self.ring.tip.clone()
+    }
+
+    /// Reads events from a position on. May block on the disk: see [`Store::read_hot`].
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails, the events there are damaged, or the ring has never been at that
+    /// position.
+    pub fn read(&self, from: u64) -> Result<Read, StoreError> {
+        let place = {
+            let view = self.ring.view();
+            if let Some(block) = view.hot_block(from) {
+                return Ok(Read::run(block, from));
+            }
+            if from == view.next_seq {
+                return Ok(Read::AtTip);
+            }
+            if from > view.next_seq {
+                return Err(StoreError::AheadOfTip {
+                    from,
+                    next_seq: view.next_seq,
+                });
+            }
+            if from < view.oldest_seq() {
+                return Ok(Read::Lost {
+                    oldest: view.oldest_seq(),
+                });
+            }
+            view.cold_block(from).ok_or_else(|| StoreError::Corrupt {
+                first_seq: from,
+                next_seq: view.next_block_after(from),
+                what: MISSING,
+            })?
+        };
+        let next_seq = place.next_seq;
+        let block = self.load(place)?;
+        if from < block.next_seq() {
+            return Ok(Read::run(&block, from));
+        }
+        let next_seq = next_seq.max(self.ring.view().next_block_after(from));
+        Err(StoreError::Corrupt {
+            first_seq: from,
+            next_seq,
+            what: MISSING,
+        })
+    }
+
+    /// As [`Store::read`], but only from memory: it never waits for the disk, and the block's
+    /// frames and JSON are at hand.
+    ///
+    /// `None` says to call [`Store::read`], where blocking is allowed.
+    #[must_use]
+    pub fn read_hot(&self, from: u64) -> Option<Read> {
+        let view = self.ring.view();
+        if let Some(block) = view.hot_block(from) {
+            return Some(Read::run(block, from));
+        }
+        if from == view.next_seq {
+            return Some(Read::AtTip);
+        }
+        let oldest = view.oldest_seq();
+        (from < oldest).then_some(Read::Lost { oldest })
+    }
+
+    /// The position of the first event at or after a time; that of the next event if there is
+    /// none yet. May block on the disk, for one block.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails, or the block in question is damaged.
+    pub fn seq_at_time(&self, time_us: u64) -> Result<u64, StoreError> {
+        let place = {
+            let view = self.ring.view();
+            if view.oldest_time().is_none_or(|oldest| time_us <= oldest) {
+                return Ok(view.oldest_seq());
+            }
+            if time_us > view.last_time {
+                return Ok(view.next_seq);
+            }
+            let after = view
+                .hot
+                .partition_point(|(block, _)| block.index().first_time() <= time_us);
+            if let Some((block, _)) = after.checked_sub(1).and_then(|index| view.hot.get(index)) {
+                return Ok(block.first_seq() + block.index_at_time(time_us) as u64);
+            }
+            match view.cold_block_at_time(time_us) {
+                Some(place) => place,
+                None => return Ok(view.oldest_seq()),
+            }
+        };
+        let next_seq = place.next_seq;
+        let block = self.load(place)?;
+        match block.index_at_time(time_us) {
+            index if index == block.len() => Ok(next_seq),
+            index => Ok(block.first_seq() + index as u64),
+        }
+    }
+
+    /// A dictionary that frames in the ring were made with.
+    #[must_use]
+    pub fn dictionary(&self, id: u32) -> Option<StoredDictionary> {
+        self.ring.dictionaries.get(id)
+    }
+
+    /// All dictionaries that frames in the ring were made with, the one used last at the end.
+    #[must_use]
+    pub fn dictionaries(&self) -> Vec<StoredDictionary> {
+        self.ring.dictionaries.all()
+    }
+
+    fn load(&self, place: ColdPlace) -> Result<Arc<Block>, StoreError> {
+        let ColdPlace {
+            bucket,
+            key,
+            next_seq,
+        } = place;
+        if let Some(block) = self.ring.cache.get(key.first_seq) {
+            return Ok(block);
+        }
+        let corrupt = |what| StoreError::Corrupt {
+            first_seq: key.first_seq,
+            next_seq,
+            what,
+        };
+        let bytes = bucket
+            .index(&key)
+            .map_err(StoreError::storage("read a block's index"))?
+            .ok_or_else(|| corrupt(MISSING))?;
+        let index = format::decode_index(&bytes).map_err(|damage| corrupt(damage.0))?;
+        if index.first_seq != key.first_seq || index.next_seq() > next_seq {
+            return Err(corrupt("the block holds other events than it should"));
+        }
+        let cache = Arc::clone(&self.ring.cache);
+        let cold = Cold { bucket, key, cache };
+        let block = Block::cold(index, cold, Arc::clone(&self.ring.dictionaries));
+        Ok(self.ring.cache.insert(Arc::new(block)))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Store")
+            .field(&self.bounds())
+            .finish()
+    }
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub enum Read {
+    /// Events, the first of them at the position asked for.
+    Events(Run),
+    /// Nothing yet: the position is that of the next event.
+    AtTip,
+    /// The ring has moved past the position: everything before `oldest` is gone.
+    Lost {
+        /// The position of the oldest event that is left, or of the next one if none is.
+        oldest: u64,
+    },
+}
+
+impl Read {
+    fn run(block: &Arc<Block>, from: u64) -> Self {
+        Self::Events(Run {
+            block: Arc::clone(block),
+            first: (from - block.first_seq()) as usize,
+        })
+    }
+}
+
+/// Events that follow each other, from somewhere in a block to its end.
+#[derive(Clone, Debug)]
+pub struct Run {
+    block: Arc<Block>,
+    first: usize,
+}
+
+impl Run {
+    /// The block that holds the events.
+    #[must_use]
+    pub const fn block(&self) -> &Arc<Block> {
+        &self.block
+    }
+
+    /// The indexes of the events in the block, never none.
+    #[must_use]
+    pub fn indexes(&self) -> std::ops::Range<usize> {
+        self.first..self.block.len()
+    }
+
+    /// The position after the last event: where to read on.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.block.next_seq()
+    }
+}
+
+/// What a ring holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// The position of the oldest event, or of the next one if there is none.
+    pub oldest_seq: u64,
+    /// The position of the next event. The ring holds `next_seq - oldest_seq` events.
+    pub next_seq: u64,
+    /// The time of the oldest event in microseconds.
+    pub oldest_time_us: Option<u64>,
+    /// The time of the newest event in microseconds.
+    pub newest_time_us: Option<u64>,
+    /// The bytes of all blocks, without the journal of the storage engine.
+    pub bytes: u64,
+    /// The number of buckets, one of which is dropped at a time.
+    pub buckets: usize,
+    /// The position of the oldest event that [`Store::read_hot`] can read.
+    pub hot_seq: u64,
+    /// The memory of the newest events.
+    pub hot_bytes: usize,
+    /// The memory of the blocks that were read from disk.
+    pub cache_bytes: usize,
+}
+
+impl Bounds {
+    /// The number of events.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.next_seq - self.oldest_seq
+    }
+}
+
+const MISSING: &str = "they are missing";

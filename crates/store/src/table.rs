@@ -1,0 +1,106 @@
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// The distinct strings of a block, in the order of their first use.
+///
+/// A filter looks at each of them once and then at the events' indexes into the table, instead of
+/// comparing strings once per event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StringTable {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl StringTable {
+    /// The number of strings.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The string at `index`.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&str> {
+        let end = *self.ends.get(index)? as usize;
+        let start = match index {
+            0 => 0,
+            _ => *self.ends.get(index - 1)? as usize,
+        };
+        self.text.get(start..end)
+    }
+
+    /// All strings, in the order of their indexes.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + '_ {
+        (0..self.len()).map(|index| self.get(index).unwrap_or_default())
+    }
+
+    pub(crate) fn with_capacity(strings: usize, bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            ends: Vec::with_capacity(strings),
+        }
+    }
+
+    pub(crate) fn push(&mut self, string: &str) {
+        self.push_with(|text| text.push_str(string));
+    }
+
+    /// Adds the string that `write` appends.
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut String)) {
+        write(&mut self.text);
+        self.ends.push(self.text.len() as u32);
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<u32>()
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+}
+
+/// A table in the making: finds the index of a string that it holds already.
+#[derive(Debug, Default)]
+pub(crate) struct Interner {
+    table: StringTable,
+    lookup: HashTable<u16>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Interner {
+    /// The index of `string`, which is added if it is new. The caller adds fewer strings than
+    /// 16 bits can number: at most one for each event of a block.
+    pub(crate) fn intern(&mut self, string: &str) -> u16 {
+        let hash = self.hasher.hash_one(string);
+        let same = |index: &u16| self.table.get(*index as usize) == Some(string);
+        if let Some(index) = self.lookup.find(hash, same) {
+            return *index;
+        }
+        let index = self.table.len() as u16;
+        self.table.push(string);
+        let (table, hasher) = (&self.table, &self.hasher);
+        self.lookup.insert_unique(hash, index, |index| {
+            hasher.hash_one(table.get(*index as usize).unwrap_or_default())
+        });
+        index
+    }
+
+    /// Takes the table, and leaves an empty one that keeps the memory of the lookup.
+    pub(crate) fn take(&mut self) -> StringTable {
+        self.lookup.clear();
+        let mut table = std::mem::take(&mut self.table);
+        table.shrink();
+        table
+    }
+}
