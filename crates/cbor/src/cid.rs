@@ -97,8 +97,7 @@ impl FromStr for Cid {
     type Err = CidError;
 
     fn from_str(text: &str) -> Result<Self, CidError> {
-        let digits = text.strip_prefix(BASE32_PREFIX).ok_or(CidError::Base)?;
-        Self::from_bytes(&base32_decode(digits).ok_or(CidError::Base)?)
+        Link::from_text(text, &mut Vec::new())?.try_into()
     }
 }
 
@@ -165,6 +164,29 @@ impl<'a> Link<'a> {
         } else {
             Err(CidError::Length)
         }
+    }
+
+    /// Reads the text form that AT Protocol uses: `b` and base32 in lower case, not padded. The
+    /// bytes go into `buffer`, over what it holds.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no CID of version 1 in that form.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_cbor::Link;
+    ///
+    /// let text = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
+    /// let mut buffer = Vec::new();
+    /// assert_eq!(Link::from_text(text, &mut buffer)?.to_string(), text);
+    /// # Ok::<(), jetwash_cbor::CidError>(())
+    /// ```
+    pub fn from_text(text: &str, buffer: &'a mut Vec<u8>) -> Result<Self, CidError> {
+        let digits = text.strip_prefix(BASE32_PREFIX).ok_or(CidError::Base)?;
+        base32_decode(digits, buffer).ok_or(CidError::Base)?;
+        Self::from_bytes(buffer)
     }
 
     /// Reads the binary form at the start of `bytes`, and gives what comes after it.
@@ -269,8 +291,9 @@ fn base32_digits(chunk: &[u8; 5]) -> [u8; 8] {
     std::array::from_fn(|digit| BASE32_ALPHABET[(bits >> (35 - 5 * digit)) as usize & 31])
 }
 
-fn base32_decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
+fn base32_decode(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+    bytes.clear();
+    bytes.reserve(text.len() * 5 / 8);
     let (mut bits, mut count) = (0_u32, 0_u32);
     for digit in text.bytes() {
         let value = match digit {
@@ -287,5 +310,5 @@ fn base32_decode(text: &str) -> Option<Vec<u8>> {
         }
     }
     // What is left must be fewer bits than a digit, all zero: every CID has one text form only.
-    (count < 5 && bits == 0).then_some(bytes)
+    (count < 5 && bits == 0).then_some(())
 }

@@ -1,1 +1,58 @@
 //! What a Jetstream reader gets: identifiers, events, their JSON and filters over them.
+//!
+//! Nothing here knows of sockets, files or clocks: bytes and times are passed in.
+//!
+//! - On the way in, an [`Encoder`] turns a [`Draft`], borrowed from a firehose frame, into the
+//!   line that production Jetstream writes, byte for byte, the record straight from DAG-CBOR.
+//!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks.
+//! - On the way out, an [`Event`] is parsed from such a line; its record stays unparsed until
+//!   [`Commit::record`] is asked for it. A [`Filter`] says which events a reader wants.
+//! - Identifiers ([`Did`], [`Nsid`], [`RecordKey`], [`Tid`], [`AtUri`], [`Handle`],
+//!   [`Datetime`]) are parsed once and then trusted. Each also has a `check` that looks at
+//!   borrowed text and allocates nothing.
+//!
+//! # Examples
+//!
+//! ```
+//! use jetwash_event::{Body, Draft, DraftBody, Encoder, Event, Filter};
+//!
+//! // In: what the firehose says, and the position that it gets.
+//! let draft = Draft {
+//!     did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
+//!     body: DraftBody::Account {
+//!         active: false,
+//!         seq: 7,
+//!         status: Some("deactivated"),
+//!         time: "2026-07-04T14:38:07.517Z",
+//!     },
+//! };
+//! let mut line = Vec::new();
+//! Encoder::new().encode(&draft, 1_783_175_887_517_000, &mut line)?;
+//!
+//! // Out: the event, if this reader wants it.
+//! let filter = Filter::new().collections(["app.bsky.feed.*"])?;
+//! assert!(filter.matches(draft.kind(), draft.did, draft.collection()));
+//! let event: Event = serde_json::from_slice(&line)?;
+//! if let Body::Account(account) = &event.body {
+//!     assert_eq!(account.status.as_deref(), Some("deactivated"));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod encoder;
+mod escape;
+mod event;
+mod filter;
+mod kind;
+mod record;
+mod syntax;
+mod v0;
+
+pub use encoder::{Draft, DraftBody, Encoder};
+pub use event::{Account, Body, Commit, Event, Identity, ParseRecordError};
+pub use filter::{Filter, FilterError};
+pub use jetwash_cbor::{Cid, CidError};
+pub use kind::{Kind, Operation};
+pub use record::{RecordError, RecordErrorKind};
+pub use syntax::{AtUri, Datetime, Did, Handle, IdentifierError, Nsid, RecordKey, Syntax, Tid};
+pub use v0::{V0Error, write_v0};

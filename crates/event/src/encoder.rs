@@ -1,0 +1,256 @@
+use jetwash_cbor::Cid;
+
+use crate::escape::write_string;
+use crate::kind::{Kind, Operation};
+use crate::record::{RecordError, RecordWriter};
+
+/// Writes events as the JSON lines of Jetstream version 1, byte for byte as production does.
+///
+/// Keep one per worker: it holds the scratch space that makes a line cost no allocation.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Draft, DraftBody, Encoder, Operation};
+///
+/// let draft = Draft {
+///     did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
+///     body: DraftBody::Commit {
+///         rev: "3l3qo2vutsw2b",
+///         operation: Operation::Delete,
+///         collection: "app.bsky.feed.like",
+///         rkey: "3l3qo2vuowo2b",
+///         record: None,
+///     },
+/// };
+/// let mut line = Vec::new();
+/// Encoder::new().encode(&draft, 1_725_911_162_329_308, &mut line)?;
+/// assert_eq!(
+///     String::from_utf8_lossy(&line),
+///     concat!(
+///         r#"{"did":"did:plc:ewvi7nxzyoun6zhxrhs64oiz","time_us":1725911162329308,"#,
+///         r#""kind":"commit","commit":{"rev":"3l3qo2vutsw2b","operation":"delete","#,
+///         r#""collection":"app.bsky.feed.like","rkey":"3l3qo2vuowo2b"}}"#,
+///     ),
+/// );
+/// # Ok::<(), jetwash_event::RecordError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Encoder {
+    record: RecordWriter,
+}
+
+impl Encoder {
+    /// An encoder with no scratch space yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the line of one event, without a newline. `time_us` is its position in time:
+    /// microseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// When the record is not one that an event can carry; `out` is then left as it was.
+    #[inline]
+    pub fn encode(
+        &mut self,
+        draft: &Draft<'_>,
+        time_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RecordError> {
+        let start = out.len();
+        let result = self.encode_line(draft, time_us, out);
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+
+    /// Appends a record, given as DAG-CBOR, as JSON.
+    ///
+    /// Each value is decoded once, and no tree is built: a map is written in the order it has in
+    /// DAG-CBOR, and its entries are then brought into the order that the JSON has.
+    ///
+    /// # Errors
+    ///
+    /// When the record is not one that an event can carry; `out` is then left as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::Encoder;
+    ///
+    /// // {"$type": "a.b.c", "text": "<3"}
+    /// let record = b"\xa2\x64text\x62<3\x65$type\x65a.b.c";
+    /// let mut json = Vec::new();
+    /// Encoder::new().record_to_json(record, &mut json)?;
+    /// assert_eq!(json, br#"{"$type":"a.b.c","text":"\u003c3"}"#);
+    /// # Ok::<(), jetwash_event::RecordError>(())
+    /// ```
+    pub fn record_to_json(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
+        let start = out.len();
+        let result = self.record.write(record, out);
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+
+    fn encode_line(
+        &mut self,
+        draft: &Draft<'_>,
+        time_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RecordError> {
+        out.extend_from_slice(br#"{"did":"#);
+        write_string(draft.did, out);
+        out.extend_from_slice(br#","time_us":"#);
+        write_integer(time_us, out);
+        match draft.body {
+            DraftBody::Commit {
+                rev,
+                operation,
+                collection,
+                rkey,
+                record,
+            } => {
+                out.extend_from_slice(br#","kind":"commit","commit":{"#);
+                if !rev.is_empty() {
+                    out.extend_from_slice(br#""rev":"#);
+                    write_string(rev, out);
+                    out.push(b',');
+                }
+                out.extend_from_slice(match operation {
+                    Operation::Create => br#""operation":"create""#,
+                    Operation::Update => br#""operation":"update""#,
+                    Operation::Delete => br#""operation":"delete""#,
+                });
+                write_unless_empty(br#","collection":"#, collection, out);
+                write_unless_empty(br#","rkey":"#, rkey, out);
+                if let Some((record, cid)) = record {
+                    out.extend_from_slice(br#","record":"#);
+                    self.record.write(record, out)?;
+                    out.extend_from_slice(br#","cid":""#);
+                    cid.as_link().write_text(out);
+                    out.push(b'"');
+                }
+            }
+            DraftBody::Identity { handle, seq, time } => {
+                out.extend_from_slice(br#","kind":"identity","identity":{"did":"#);
+                write_string(draft.did, out);
+                if let Some(handle) = handle {
+                    out.extend_from_slice(br#","handle":"#);
+                    write_string(handle, out);
+                }
+                out.extend_from_slice(br#","seq":"#);
+                write_integer(seq, out);
+                out.extend_from_slice(br#","time":"#);
+                write_string(time, out);
+            }
+            DraftBody::Account {
+                active,
+                seq,
+                status,
+                time,
+            } => {
+                out.extend_from_slice(br#","kind":"account","account":{"active":"#);
+                out.extend_from_slice(if active { b"true" } else { b"false" });
+                out.extend_from_slice(br#","did":"#);
+                write_string(draft.did, out);
+                out.extend_from_slice(br#","seq":"#);
+                write_integer(seq, out);
+                if let Some(status) = status {
+                    out.extend_from_slice(br#","status":"#);
+                    write_string(status, out);
+                }
+                out.extend_from_slice(br#","time":"#);
+                write_string(time, out);
+            }
+        }
+        out.extend_from_slice(b"}}");
+        Ok(())
+    }
+}
+
+/// An event as it comes from the firehose, borrowed from its frame, without a position yet.
+///
+/// The text is written as it is given: whether it is valid is for the maker to see to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draft<'a> {
+    /// The account.
+    pub did: &'a str,
+    /// What happened to it.
+    pub body: DraftBody<'a>,
+}
+
+impl<'a> Draft<'a> {
+    /// The kind of event.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.body {
+            DraftBody::Commit { .. } => Kind::Commit,
+            DraftBody::Identity { .. } => Kind::Identity,
+            DraftBody::Account { .. } => Kind::Account,
+        }
+    }
+
+    /// The collection, if it is a commit.
+    #[must_use]
+    pub const fn collection(&self) -> Option<&'a str> {
+        match self.body {
+            DraftBody::Commit { collection, .. } => Some(collection),
+            _ => None,
+        }
+    }
+}
+
+/// What a [`Draft`] says of its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DraftBody<'a> {
+    /// One operation of a commit.
+    Commit {
+        /// The revision that the commit made, a TID. Left out of the line if empty.
+        rev: &'a str,
+        /// What was done.
+        operation: Operation,
+        /// The first part of the path: an NSID. Left out of the line if empty.
+        collection: &'a str,
+        /// The second part of the path. Left out of the line if empty.
+        rkey: &'a str,
+        /// The record as DAG-CBOR, and its CID; `None` for a deletion.
+        record: Option<(&'a [u8], &'a Cid)>,
+    },
+    /// The account's identity may have changed.
+    Identity {
+        /// Its handle, if the upstream says it.
+        handle: Option<&'a str>,
+        /// The number of the message in the upstream's sequence.
+        seq: u64,
+        /// When the upstream sent it.
+        time: &'a str,
+    },
+    /// The account's hosting status.
+    Account {
+        /// Whether its content may be shown.
+        active: bool,
+        /// The number of the message in the upstream's sequence.
+        seq: u64,
+        /// Why it is not active, or what else there is to know.
+        status: Option<&'a str>,
+        /// When the upstream sent it.
+        time: &'a str,
+    },
+}
+
+fn write_integer(value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn write_unless_empty(key: &[u8], text: &str, out: &mut Vec<u8>) {
+    if !text.is_empty() {
+        out.extend_from_slice(key);
+        write_string(text, out);
+    }
+}

@@ -1,0 +1,371 @@
+use std::sync::Arc;
+
+use jetwash_cbor::Cid;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::escape;
+use crate::kind::{Kind, Operation};
+use crate::syntax::{Did, Nsid, RecordKey, Tid};
+
+/// An event as a reader gets it.
+///
+/// It is parsed from the line that a Jetstream sends, ours or another, and serialises to the
+/// same bytes. Fields it does not know are passed over, and so is the `cursor` that version 2
+/// adds. A clone copies no text.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Body, Event, Kind};
+///
+/// let line = concat!(
+///     r#"{"did":"did:plc:ewvi7nxzyoun6zhxrhs64oiz","time_us":1725911162329308,"#,
+///     r#""kind":"commit","commit":{"rev":"3l3qo2vutsw2b","operation":"delete","#,
+///     r#""collection":"app.bsky.feed.like","rkey":"3l3qo2vuowo2b"}}"#,
+/// );
+/// let event: Event = serde_json::from_str(line)?;
+/// assert_eq!(event.kind(), Kind::Commit);
+/// if let Body::Commit(commit) = &event.body {
+///     assert_eq!(commit.collection, "app.bsky.feed.like");
+/// }
+/// assert_eq!(serde_json::to_string(&event)?, line);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The account.
+    pub did: Did,
+    /// Its position in time, set by the Jetstream that made it: microseconds since 1970, higher
+    /// for every event.
+    pub time_us: u64,
+    /// What happened to the account.
+    pub body: Body,
+}
+
+impl Event {
+    /// The kind of event.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.body {
+            Body::Commit(_) => Kind::Commit,
+            Body::Identity(_) => Kind::Identity,
+            Body::Account(_) => Kind::Account,
+        }
+    }
+
+    /// The commit, if it is one.
+    #[must_use]
+    pub const fn commit(&self) -> Option<&Commit> {
+        match &self.body {
+            Body::Commit(commit) => Some(commit),
+            _ => None,
+        }
+    }
+
+    /// The collection, if it is a commit.
+    #[must_use]
+    pub fn collection(&self) -> Option<&str> {
+        self.commit().map(|commit| commit.collection.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let line = LineIn::deserialize(deserializer)?;
+        line.into_event().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        LineOut::from(self).serialize(serializer)
+    }
+}
+
+/// What an [`Event`] says of its account.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// A record was created, updated or deleted.
+    Commit(Commit),
+    /// The account's identity may have changed.
+    Identity(Identity),
+    /// The account's hosting status has changed.
+    Account(Account),
+}
+
+/// One operation on a record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Commit {
+    /// The revision of the repository that the commit made.
+    pub rev: Tid,
+    /// What was done.
+    pub operation: Operation,
+    /// The collection that the record is in.
+    pub collection: Nsid,
+    /// The key of the record in its collection.
+    pub rkey: RecordKey,
+    /// The record as JSON, unparsed; `None` for a deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Arc<RawValue>>,
+    /// The CID of the record as it is in the repository; `None` for a deletion.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_cid"
+    )]
+    pub cid: Option<Cid>,
+}
+
+impl Commit {
+    /// Parses the record.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or when it does not fit the type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{Event, ParseRecordError};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Follow {
+    ///     subject: String,
+    /// }
+    ///
+    /// let line = concat!(
+    ///     r#"{"did":"did:web:a.example","time_us":1,"kind":"commit","commit":{"#,
+    ///     r#""rev":"3l3qo2vutsw2b","operation":"create","collection":"app.bsky.graph.follow","#,
+    ///     r#""rkey":"3l3qo2vuowo2b","record":{"subject":"did:web:b.example"},"#,
+    ///     r#""cid":"bafyreib25swk3a6waplk2ie75u4a3qfejnkoiezfowuz7sa74i7tief3di"}}"#,
+    /// );
+    /// let event: Event = serde_json::from_str(line)?;
+    /// let follow: Result<Follow, ParseRecordError> = event.commit().unwrap().record();
+    /// assert_eq!(follow.unwrap().subject, "did:web:b.example");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn record<T: DeserializeOwned>(&self) -> Result<T, ParseRecordError> {
+        let record = self.record.as_ref().ok_or(ParseRecordError::Absent)?;
+        Ok(serde_json::from_str(record.get())?)
+    }
+}
+
+/// Why a commit does not give a record of the type asked for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ParseRecordError {
+    /// The commit carries none: it is a deletion.
+    #[error("the commit carries no record")]
+    Absent,
+    /// The record has another shape.
+    #[error("the record does not fit the type: {0}")]
+    Type(#[from] serde_json::Error),
+}
+
+/// A sign that an account's handle, keys or host may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The handle, if the upstream says it.
+    pub handle: Option<Arc<str>>,
+    /// The number of the message in the sequence of the upstream relay.
+    pub seq: u64,
+    /// When the upstream relay sent it.
+    pub time: Arc<str>,
+}
+
+/// The hosting status of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Whether its content may be shown.
+    pub active: bool,
+    /// The number of the message in the sequence of the upstream relay.
+    pub seq: u64,
+    /// Why it is not active: `takendown`, `suspended`, `deleted`, `deactivated`,
+    /// `desynchronized`, `throttled`, or what comes to be used later.
+    pub status: Option<Arc<str>>,
+    /// When the upstream relay sent it.
+    pub time: Arc<str>,
+}
+
+/// A line as it is read.
+#[derive(Deserialize)]
+struct LineIn {
+    did: Did,
+    time_us: u64,
+    kind: Kind,
+    commit: Option<Commit>,
+    identity: Option<IdentityIn>,
+    account: Option<AccountIn>,
+}
+
+#[derive(Deserialize)]
+struct IdentityIn {
+    did: Did,
+    handle: Option<Arc<str>>,
+    seq: u64,
+    time: Arc<str>,
+}
+
+#[derive(Deserialize)]
+struct AccountIn {
+    active: bool,
+    did: Did,
+    seq: u64,
+    status: Option<Arc<str>>,
+    time: Arc<str>,
+}
+
+impl LineIn {
+    fn into_event(self) -> Result<Event, String> {
+        let missing = || format!("`kind` is `{0}`, but there is no `{0}`", self.kind);
+        let body = match self.kind {
+            Kind::Commit => Body::Commit(self.commit.ok_or_else(missing)?),
+            Kind::Identity => {
+                let identity = self.identity.ok_or_else(missing)?;
+                check_same(&self.did, &identity.did)?;
+                Body::Identity(Identity {
+                    handle: identity.handle,
+                    seq: identity.seq,
+                    time: identity.time,
+                })
+            }
+            Kind::Account => {
+                let account = self.account.ok_or_else(missing)?;
+                check_same(&self.did, &account.did)?;
+                Body::Account(Account {
+                    active: account.active,
+                    seq: account.seq,
+                    status: account.status,
+                    time: account.time,
+                })
+            }
+        };
+        Ok(Event {
+            did: self.did,
+            time_us: self.time_us,
+            body,
+        })
+    }
+}
+
+fn check_same(outer: &Did, inner: &Did) -> Result<(), String> {
+    if outer == inner {
+        Ok(())
+    } else {
+        Err(format!("the event is of {outer}, but its body of {inner}"))
+    }
+}
+
+/// A line as it is written, in the order of production's fields.
+#[derive(Serialize)]
+struct LineOut<'a> {
+    did: &'a Did,
+    time_us: u64,
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'a Commit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<AccountOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<IdentityOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct IdentityOut<'a> {
+    did: &'a Did,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handle: Option<Text<'a>>,
+    seq: u64,
+    time: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct AccountOut<'a> {
+    active: bool,
+    did: &'a Did,
+    seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Text<'a>>,
+    time: Text<'a>,
+}
+
+impl<'a> From<&'a Event> for LineOut<'a> {
+    fn from(event: &'a Event) -> Self {
+        let mut line = Self {
+            did: &event.did,
+            time_us: event.time_us,
+            kind: event.kind(),
+            commit: None,
+            account: None,
+            identity: None,
+        };
+        match &event.body {
+            Body::Commit(commit) => line.commit = Some(commit),
+            Body::Identity(identity) => {
+                line.identity = Some(IdentityOut {
+                    did: &event.did,
+                    handle: identity.handle.as_deref().map(Text),
+                    seq: identity.seq,
+                    time: Text(&identity.time),
+                });
+            }
+            Body::Account(account) => {
+                line.account = Some(AccountOut {
+                    active: account.active,
+                    did: &event.did,
+                    seq: account.seq,
+                    status: account.status.as_deref().map(Text),
+                    time: Text(&account.time),
+                });
+            }
+        }
+        line
+    }
+}
+
+/// Text of any content, escaped as production does.
+struct Text<'a>(&'a str);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if escape::is_plain(self.0.as_bytes()) {
+            return serializer.serialize_str(self.0);
+        }
+        let mut escaped = Vec::new();
+        escape::write_string(self.0, &mut escaped);
+        let raw: Result<&RawValue, _> = serde_json::from_slice(&escaped);
+        raw.map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
+    }
+}
+
+/// CIDs as the text that they have in JSON.
+mod optional_cid {
+    use jetwash_cbor::Cid;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::borrow::Cow;
+
+    pub(super) fn serialize<S: Serializer>(
+        cid: &Option<Cid>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match cid {
+            Some(cid) => serializer.collect_str(cid),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Cid>, D::Error> {
+        let text: Option<Cow<'_, str>> = Option::deserialize(deserializer)?;
+        let parse = |text: Cow<'_, str>| {
+            let fail = |error| serde::de::Error::custom(format!("the CID `{text}`: {error}"));
+            text.parse().map_err(fail)
+        };
+        text.map(parse).transpose()
+    }
+}

@@ -1,0 +1,256 @@
+use std::collections::HashSet;
+use std::fmt;
+
+use foldhash::fast::RandomState;
+use thiserror::Error;
+
+use crate::kind::Kind;
+use crate::syntax::{Did, IdentifierError, Nsid, check_domain_segment};
+
+/// Which events a reader wants: a rule each for collections, accounts and kinds.
+///
+/// An event must pass all three. A rule that names nothing passes everything. Events without a
+/// collection, those on identities and accounts, pass the rule for collections whatever it says,
+/// but not the other two. Source: the query parameters of Jetstream, `wantedCollections` and
+/// `wantedDids`.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Filter, Kind};
+///
+/// let filter = Filter::new()
+///     .collections(["app.bsky.feed.post", "app.bsky.graph.*"])?
+///     .kinds([Kind::Commit]);
+/// assert!(filter.matches(Kind::Commit, "did:web:a.example", Some("app.bsky.graph.follow")));
+/// assert!(!filter.matches(Kind::Commit, "did:web:a.example", Some("app.bsky.feed.like")));
+///
+/// let error = Filter::new().collections(["app..bsky.*"]).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "`app..bsky.*` is not the start of a collection: an empty segment",
+/// );
+/// # Ok::<(), jetwash_event::FilterError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    collections: HashSet<Nsid, RandomState>,
+    /// Without the asterisk, with the dot before it.
+    prefixes: Vec<Box<str>>,
+    dids: HashSet<Did, RandomState>,
+    kinds: Kinds,
+}
+
+impl Filter {
+    /// A filter that lets everything pass.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Also lets these collections pass: each an NSID, or the start of some, ended by `.*`.
+    ///
+    /// # Errors
+    ///
+    /// When a value is neither.
+    pub fn collections<T: AsRef<str>>(
+        mut self,
+        patterns: impl IntoIterator<Item = T>,
+    ) -> Result<Self, FilterError> {
+        for pattern in patterns {
+            self.add_collection(pattern.as_ref())?;
+        }
+        Ok(self)
+    }
+
+    /// Also lets these accounts pass.
+    ///
+    /// # Errors
+    ///
+    /// When a value is not a DID.
+    pub fn dids<T: AsRef<str>>(
+        mut self,
+        dids: impl IntoIterator<Item = T>,
+    ) -> Result<Self, FilterError> {
+        for did in dids {
+            let did = did.as_ref();
+            let parsed = did.parse().map_err(|error| FilterError::Did {
+                value: excerpt(did),
+                error,
+            })?;
+            self.dids.insert(parsed);
+        }
+        Ok(self)
+    }
+
+    /// Also lets these kinds pass.
+    #[must_use]
+    pub fn kinds(mut self, kinds: impl IntoIterator<Item = Kind>) -> Self {
+        for kind in kinds {
+            self.kinds.insert(kind);
+        }
+        self
+    }
+
+    /// Whether an event passes. `collection` is `None` for events that have none.
+    #[inline]
+    #[must_use]
+    pub fn matches(&self, kind: Kind, did: &str, collection: Option<&str>) -> bool {
+        self.matches_kind(kind)
+            && collection.is_none_or(|collection| self.matches_collection(collection))
+            && self.matches_did(did)
+    }
+
+    /// Whether an event of this kind can pass.
+    #[inline]
+    #[must_use]
+    pub const fn matches_kind(&self, kind: Kind) -> bool {
+        self.kinds.contains(kind)
+    }
+
+    /// Whether an event in this collection can pass.
+    #[inline]
+    #[must_use]
+    pub fn matches_collection(&self, collection: &str) -> bool {
+        !self.has_collections()
+            || self.collections.contains(collection)
+            || self
+                .prefixes
+                .iter()
+                .any(|prefix| collection.starts_with(&**prefix))
+    }
+
+    /// Whether an event of this account can pass.
+    #[inline]
+    #[must_use]
+    pub fn matches_did(&self, did: &str) -> bool {
+        self.dids.is_empty() || self.dids.contains(did)
+    }
+
+    /// Whether the filter lets everything pass.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.has_collections() && self.dids.is_empty() && self.kinds.is_empty()
+    }
+
+    /// Whether it names collections.
+    #[must_use]
+    pub fn has_collections(&self) -> bool {
+        !self.collections.is_empty() || !self.prefixes.is_empty()
+    }
+
+    /// How many collections it names: each NSID once, and every start of some as often as it was
+    /// given.
+    #[must_use]
+    pub fn collection_count(&self) -> usize {
+        self.collections.len() + self.prefixes.len()
+    }
+
+    /// How many accounts it names.
+    #[must_use]
+    pub fn did_count(&self) -> usize {
+        self.dids.len()
+    }
+
+    /// The accounts it names, in no order.
+    pub fn named_dids(&self) -> impl Iterator<Item = &Did> {
+        self.dids.iter()
+    }
+
+    fn add_collection(&mut self, pattern: &str) -> Result<(), FilterError> {
+        if let Some(start) = pattern.strip_suffix(".*") {
+            check_start(start).map_err(|rule| FilterError::Prefix {
+                value: excerpt(pattern),
+                rule,
+            })?;
+            self.prefixes.push(pattern[..=start.len()].into());
+        } else {
+            let nsid = pattern.parse().map_err(|error| FilterError::Collection {
+                value: excerpt(pattern),
+                error,
+            })?;
+            self.collections.insert(nsid);
+        }
+        Ok(())
+    }
+}
+
+/// Why a value cannot be part of a filter.
+///
+/// Each variant has the value, cut short if it is long.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// A collection that is not an NSID.
+    #[error("`{value}` is not a collection: {}", error.rule())]
+    Collection {
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        error: IdentifierError,
+    },
+    /// An account that is not a DID.
+    #[error("`{value}` is not a DID: {}", error.rule())]
+    Did {
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        error: IdentifierError,
+    },
+    /// A pattern `….*` that no collection can match.
+    #[error("`{value}` is not the start of a collection: {rule}")]
+    Prefix {
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+}
+
+/// Some of the three kinds; none stands for all.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Kinds(u8);
+
+impl Kinds {
+    const fn insert(&mut self, kind: Kind) {
+        self.0 |= 1 << kind as u8;
+    }
+
+    const fn contains(self, kind: Kind) -> bool {
+        self.is_empty() || self.0 & (1 << kind as u8) != 0
+    }
+
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = Kind::ALL.into_iter().filter(|&kind| self.contains(kind));
+        f.debug_set().entries(kinds).finish()
+    }
+}
+
+/// Checks what is before the `.*`: segments as the domain of an NSID has them.
+fn check_start(start: &str) -> Result<(), &'static str> {
+    if start.len() + 2 > Nsid::MAX_LENGTH {
+        return Err("longer than 317 bytes");
+    }
+    for segment in start.split('.') {
+        check_domain_segment(segment)?;
+    }
+    if !start.as_bytes()[0].is_ascii_alphabetic() {
+        return Err("does not start with a letter");
+    }
+    Ok(())
+}
+
+/// So much of a wrong value as a message needs.
+fn excerpt(value: &str) -> String {
+    const LENGTH: usize = 100;
+    match value.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}

@@ -1,0 +1,132 @@
+use thiserror::Error;
+
+/// Appends the line `line` in the shape that Jetstream had at first, before `kind` and
+/// `operation` were named so: `type` `com`, `id` or `acc` in place of `kind`, and in a commit
+/// `type` `c`, `u` or `d` in place of `operation`.
+///
+/// Only the head of the line is looked at; the rest is copied.
+///
+/// # Errors
+///
+/// When `line` does not begin as an event of version 1 does; `out` is then left as it was.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::write_v0;
+///
+/// let line = br#"{"did":"did:web:a.b","time_us":1,"kind":"commit","commit":{"rev":"2","operation":"create"}}"#;
+/// let mut out = Vec::new();
+/// write_v0(line, &mut out)?;
+/// assert_eq!(
+///     out,
+///     br#"{"did":"did:web:a.b","time_us":1,"type":"com","commit":{"rev":"2","type":"c"}}"#,
+/// );
+/// # Ok::<(), jetwash_event::V0Error>(())
+/// ```
+pub fn write_v0(line: &[u8], out: &mut Vec<u8>) -> Result<(), V0Error> {
+    let mut rest = Rest { line, position: 0 };
+    rest.literal(br#"{"did":"#)?;
+    rest.string()?;
+    rest.literal(br#","time_us":"#)?;
+    rest.digits()?;
+    let kind = rest.position;
+    rest.literal(br#","kind":"#)?;
+    let (old_kind, body): (&[u8], _) = match rest.string()? {
+        br#""commit""# => (br#","type":"com""#, &br#","commit":{"#[..]),
+        br#""identity""# => (br#","type":"id""#, br#","identity":{"#),
+        br#""account""# => (br#","type":"acc""#, br#","account":{"#),
+        _ => return Err(rest.error()),
+    };
+    let kind_end = rest.position;
+    rest.literal(body)?;
+    let mut operation = rest.position..rest.position;
+    let mut old_operation: &[u8] = b"";
+    if old_kind == br#","type":"com""# {
+        if rest.literal(br#""rev":"#).is_ok() {
+            rest.string()?;
+            rest.literal(b",")?;
+        }
+        operation.start = rest.position;
+        rest.literal(br#""operation":"#)?;
+        old_operation = match rest.string()? {
+            br#""create""# => br#""type":"c""#,
+            br#""update""# => br#""type":"u""#,
+            br#""delete""# => br#""type":"d""#,
+            _ => return Err(rest.error()),
+        };
+        operation.end = rest.position;
+    }
+    if !line.ends_with(b"}}") {
+        return Err(V0Error { offset: line.len() });
+    }
+    out.extend_from_slice(&line[..kind]);
+    out.extend_from_slice(old_kind);
+    out.extend_from_slice(&line[kind_end..operation.start]);
+    out.extend_from_slice(old_operation);
+    out.extend_from_slice(&line[operation.end..]);
+    Ok(())
+}
+
+/// A line that does not begin as an event of version 1 does.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("not an event of Jetstream version 1 from byte {offset} on")]
+pub struct V0Error {
+    /// The first byte that is not as it should be.
+    pub offset: usize,
+}
+
+/// What is left of a line.
+struct Rest<'a> {
+    line: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Rest<'a> {
+    const fn error(&self) -> V0Error {
+        V0Error {
+            offset: self.position,
+        }
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        self.line.get(self.position..).unwrap_or_default()
+    }
+
+    fn literal(&mut self, expected: &[u8]) -> Result<(), V0Error> {
+        if !self.bytes().starts_with(expected) {
+            return Err(self.error());
+        }
+        self.position += expected.len();
+        Ok(())
+    }
+
+    /// Passes over a string and gives it, quotes included.
+    fn string(&mut self) -> Result<&'a [u8], V0Error> {
+        let bytes = self.bytes();
+        let (Some(b'"'), mut end) = (bytes.first(), 1) else {
+            return Err(self.error());
+        };
+        loop {
+            match bytes.get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => end += 2,
+                Some(_) => end += 1,
+                None => return Err(self.error()),
+            }
+        }
+        self.position += end + 1;
+        Ok(&bytes[..=end])
+    }
+
+    fn digits(&mut self) -> Result<(), V0Error> {
+        let digits = self.bytes().iter().take_while(|byte| byte.is_ascii_digit());
+        match digits.count() {
+            0 => Err(self.error()),
+            count => {
+                self.position += count;
+                Ok(())
+            }
+        }
+    }
+}

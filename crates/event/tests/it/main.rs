@@ -1,0 +1,17 @@
+//! One binary for all integration tests of the crate.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod encoder;
+mod escape;
+mod event;
+mod filter;
+mod interop;
+mod oracle;
+mod record;
+mod syntax;
+mod v0;
