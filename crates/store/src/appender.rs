@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::backend::{Backend, Batch};
+use crate::backend::{Backend, Batch, Bucket};
 use crate::block::Block;
 use crate::builder::BlockBuilder;
 use crate::dictionaries::StoredDictionary;
@@ -668,7 +668,7 @@ impl Tail {
 /// How full a bucket is.
 #[derive(Clone)]
 struct BucketFill {
-    bucket: Arc<dyn crate::ring::Bucket>,
+    bucket: Arc<dyn Bucket>,
     first_seq: u64,
     first_time: u64,
     next_seq: u64,

@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
+use crate::backend::{Bucket, BucketError};
 use crate::cache::Cache;
 use crate::dictionaries::Dictionaries;
 use crate::error::StoreError;
 use crate::event::{EventKind, EventMeta};
 use crate::format::{self, Damage};
-use crate::ring::Bucket;
 use crate::table::StringTable;
 
 /// A few hundred events that follow each other: what the ring stores, caches and hands out.
@@ -253,7 +253,12 @@ impl Block {
         let payload = cold
             .bucket
             .payload(&cold.key)
-            .map_err(StoreError::storage("read a block's events"))?
+            .map_err(|error| match error {
+                BucketError::Damaged => {
+                    self.corrupt("the storage engine finds the payload changed")
+                }
+                BucketError::Failed(source) => StoreError::storage("read a block's events")(source),
+            })?
             .ok_or_else(|| self.corrupt("the block's events are missing"))?;
         format::check_payload(&self.index, &payload).map_err(|Damage(what)| self.corrupt(what))?;
         Ok(payload)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::appender::{Appender, AppenderParts};
-use crate::backend::{Batch, Bucket, MemoryBackend, Opened};
+use crate::backend::{Batch, Bucket, DiskBackend, MemoryBackend, Opened};
 use crate::block::Block;
 use crate::cache::Cache;
 use crate::dictionaries::{Dictionaries, StoredDictionary};
@@ -41,10 +41,7 @@ pub fn open(location: Location, options: Options) -> Result<(Appender, Store), O
     options.check()?;
     match location {
         Location::Memory => recover(MemoryBackend::open(), PathBuf::new(), options),
-        Location::Disk(path) => Err(OpenError::Storage {
-            path,
-            source: "not built yet".into(),
-        }),
+        Location::Disk(path) => recover(DiskBackend::open(&path, &options)?, path, options),
     }
 }
 

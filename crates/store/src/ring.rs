@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
-pub(crate) use crate::backend::Bucket;
+use crate::backend::Bucket;
 use crate::block::{Block, BlockKey};
 use crate::cache::Cache;
 use crate::dictionaries::Dictionaries;

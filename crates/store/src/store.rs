@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::backend::BucketError;
 use crate::block::{Block, Cold};
 use crate::dictionaries::StoredDictionary;
 use crate::error::StoreError;
@@ -219,7 +220,10 @@ impl Store {
         };
         let bytes = bucket
             .index(&key)
-            .map_err(StoreError::storage("read a block's index"))?
+            .map_err(|error| match error {
+                BucketError::Damaged => corrupt("the storage engine finds the index changed"),
+                BucketError::Failed(source) => StoreError::storage("read a block's index")(source),
+            })?
             .ok_or_else(|| corrupt(MISSING))?;
         let index = format::decode_index(&bytes).map_err(|damage| corrupt(damage.0))?;
         if index.first_seq != key.first_seq || index.next_seq() > next_seq {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use super::{Backend, Batch, Bucket, Opened};
+use super::{Backend, Batch, Bucket, BucketError, Opened};
 use crate::block::BlockKey;
 use crate::error::BackendError;
 
@@ -71,14 +71,14 @@ impl Bucket for MemoryBucket {
         Ok(blocks.values().map(|(key, ..)| *key).collect())
     }
 
-    fn index(&self, key: &BlockKey) -> Result<Option<Bytes>, BackendError> {
+    fn index(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError> {
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
         Ok(blocks
             .get(&key.first_seq)
             .map(|(_, index, _)| index.clone()))
     }
 
-    fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BackendError> {
+    fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError> {
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
         Ok(blocks
             .get(&key.first_seq)

@@ -8,8 +8,10 @@ use crate::block::BlockKey;
 use crate::error::BackendError;
 use crate::format::Stored;
 
+mod disk;
 mod memory;
 
+pub(crate) use disk::DiskBackend;
 pub(crate) use memory::MemoryBackend;
 
 /// What the appender writes to. Calls block.
@@ -36,10 +38,19 @@ pub(crate) trait Bucket: Send + Sync {
     fn keys(&self) -> Result<Vec<BlockKey>, BackendError>;
 
     /// The index of a block.
-    fn index(&self, key: &BlockKey) -> Result<Option<Bytes>, BackendError>;
+    fn index(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
 
     /// The payload of a block.
-    fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BackendError>;
+    fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
+}
+
+/// Why a part of a block cannot be had.
+#[derive(Debug)]
+pub(crate) enum BucketError {
+    /// It is there, but is not what was written.
+    Damaged,
+    /// It cannot be read.
+    Failed(BackendError),
 }
 
 /// What a backend holds when it is opened.
