@@ -1,0 +1,96 @@
+use std::sync::{Arc, OnceLock};
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::keys::{Curve, Key};
+use crate::random::{Purpose, Random};
+use crate::repo::Repo;
+use crate::text;
+
+/// One account: who it is, whether it is there, and its repository.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) number: u64,
+    pub(crate) did: Arc<str>,
+    pub(crate) handle: String,
+    pub(crate) active: bool,
+    pub(crate) status: Option<&'static str>,
+    /// Which initial population it has; `None` if it came later and started with nothing.
+    pub(crate) population: Option<usize>,
+    /// `None` until it is first needed.
+    pub(crate) repo: Option<Repo>,
+    curve: Curve,
+    key: OnceLock<Key>,
+}
+
+impl Account {
+    pub(crate) fn new(seed: u64, number: u64, population: Option<usize>) -> Self {
+        let mut random = Random::of(seed, Purpose::Account, number);
+        let curve = if random.percent(5) {
+            Curve::P256
+        } else {
+            Curve::K256
+        };
+        Self {
+            number,
+            did: did(seed, number).into(),
+            handle: handle(&mut random, number),
+            active: true,
+            status: None,
+            population,
+            repo: None,
+            curve,
+            key: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn key(&self, seed: u64) -> &Key {
+        self.key
+            .get_or_init(|| Key::derive(self.curve, seed, self.number))
+    }
+
+    /// The document that a PLC directory gives for it.
+    pub(crate) fn document(&self, seed: u64, pds: &str) -> String {
+        let did = &*self.did;
+        let document = json!({
+            "@context": [
+                "https://www.w3.org/ns/did/v1",
+                "https://w3id.org/security/multikey/v1",
+            ],
+            "id": did,
+            "alsoKnownAs": [format!("at://{}", self.handle)],
+            "verificationMethod": [{
+                "id": format!("{did}#atproto"),
+                "type": "Multikey",
+                "controller": did,
+                "publicKeyMultibase": self.key(seed).multikey(),
+            }],
+            "service": [{
+                "id": "#atproto_pds",
+                "type": "AtprotoPersonalDataServer",
+                "serviceEndpoint": pds,
+            }],
+        });
+        document.to_string()
+    }
+}
+
+/// A handle that no two accounts share, as the number is part of it.
+pub(crate) fn handle(random: &mut Random, number: u64) -> String {
+    let (first, second) = (text::name(random), text::name(random));
+    format!("{first}-{second}-{number}.sim.test")
+}
+
+/// `did:plc:` and 24 digits of base 32.
+fn did(seed: u64, number: u64) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut digest = Sha256::new();
+    digest.update(b"jetwash-sim account");
+    digest.update(seed.to_be_bytes());
+    digest.update(number.to_be_bytes());
+    let digest = digest.finalize();
+    let digit = |byte: &u8| char::from(ALPHABET[usize::from(byte & 31)]);
+    let digits: String = digest.iter().take(24).map(digit).collect();
+    format!("did:plc:{digits}")
+}

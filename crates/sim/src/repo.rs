@@ -1,0 +1,261 @@
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use jetwash_cbor::{Cid, Codec, Writer};
+use jetwash_mst::Tree;
+
+use crate::car::CarWriter;
+use crate::keys::Key;
+use crate::population::Population;
+use crate::random::Random;
+
+/// One account's repository.
+///
+/// It keeps the path and CID of every record, and the bytes of those that were written after the
+/// start; the others are written anew when asked for.
+#[derive(Debug)]
+pub(crate) struct Repo {
+    did: Arc<str>,
+    tree: Tree,
+    rev: String,
+    /// The signed commit of that revision; `None` until it is first needed.
+    commit: Option<SignedCommit>,
+    records: HashMap<Box<str>, Arc<[u8]>>,
+    /// Some of the paths written last.
+    recent: VecDeque<Box<str>>,
+}
+
+/// A commit object: its bytes and their CID.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedCommit {
+    pub(crate) cid: Cid,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A change to one record: the new content, or `None` to remove it.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) path: String,
+    pub(crate) record: Option<Arc<[u8]>>,
+}
+
+/// What a commit did: what its frame says.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) commit: Cid,
+    pub(crate) rev: String,
+    pub(crate) since: Option<String>,
+    pub(crate) data: Cid,
+    pub(crate) previous_data: Option<Cid>,
+    pub(crate) ops: Vec<Op>,
+    /// The CAR slice.
+    pub(crate) blocks: Vec<u8>,
+}
+
+/// What became of one [`Write`].
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub(crate) path: String,
+    pub(crate) cid: Option<Cid>,
+    pub(crate) previous: Option<Cid>,
+    pub(crate) record: Option<Arc<[u8]>>,
+}
+
+impl Repo {
+    /// A repository that has never had a commit.
+    pub(crate) fn new(did: Arc<str>) -> Self {
+        Self {
+            did,
+            tree: Tree::new(),
+            rev: String::new(),
+            commit: None,
+            records: HashMap::new(),
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// The repository as it is before the first frame.
+    pub(crate) fn populated(did: Arc<str>, population: &Population, profile: Write) -> Self {
+        let mut repo = Self {
+            tree: population.tree.clone(),
+            rev: population.rev(),
+            ..Self::new(did)
+        };
+        repo.apply(profile);
+        repo
+    }
+
+    pub(crate) const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub(crate) fn rev(&self) -> &str {
+        &self.rev
+    }
+
+    /// A path that was written lately; its record may be gone again.
+    pub(crate) fn recent(&self, random: &mut Random) -> Option<String> {
+        let path = self.recent.get(random.index(self.recent.len().max(1)))?;
+        Some(path.to_string())
+    }
+
+    pub(crate) fn contains(&self, path: &str) -> bool {
+        self.tree.get(path.as_bytes()).is_some()
+    }
+
+    pub(crate) fn commit(&mut self, key: &Key) -> &SignedCommit {
+        let Self {
+            did,
+            tree,
+            rev,
+            commit,
+            ..
+        } = self;
+        commit.get_or_insert_with(|| sign(did, rev, &tree.root(), key))
+    }
+
+    /// Makes a commit. No path may be written twice. `place` says how many blocks come after the
+    /// commit object in the slice.
+    pub(crate) fn write(
+        &mut self,
+        writes: Vec<Write>,
+        rev: String,
+        key: &Key,
+        blocks_behind: usize,
+    ) -> Committed {
+        let before = self.tree.clone();
+        let is_first = self.rev.is_empty();
+        let ops: Vec<Op> = writes.into_iter().map(|write| self.apply(write)).collect();
+        let since = std::mem::replace(&mut self.rev, rev);
+        self.commit = None;
+        let commit = self.commit(key).clone();
+        let blocks = self.slice(&before, is_first, &ops, &commit, blocks_behind);
+        Committed {
+            commit: commit.cid,
+            rev: self.rev.clone(),
+            since: (!is_first).then_some(since),
+            data: self.tree.root(),
+            previous_data: (!is_first).then(|| before.root()),
+            ops,
+            blocks,
+        }
+    }
+
+    /// The whole repository as `com.atproto.sync.getRepo` gives it.
+    pub(crate) fn car(&self, commit: &SignedCommit, population: Option<&Population>) -> Vec<u8> {
+        let mut car = CarWriter::new(&commit.cid);
+        car.block(&commit.cid, &commit.bytes);
+        for node in self.tree.nodes() {
+            car.block(&node.cid, node.bytes);
+        }
+        let mut written = HashSet::new();
+        for index in 0..population.map_or(0, Population::len) {
+            let Some(draft) = population.map(|population| population.record(index)) else {
+                break;
+            };
+            let cid = draft.cid();
+            let is_current = self.tree.get(draft.path().as_bytes()) == Some(&cid);
+            if is_current && written.insert(cid) {
+                car.block(&cid, &draft.record);
+            }
+        }
+        let mut later: Vec<(&Box<str>, &Arc<[u8]>)> = self.records.iter().collect();
+        later.sort_unstable_by_key(|(path, _)| *path);
+        for (_, record) in later {
+            let cid = Cid::of(Codec::DagCbor, record);
+            if written.insert(cid) {
+                car.block(&cid, record);
+            }
+        }
+        car.into_bytes()
+    }
+
+    fn apply(&mut self, Write { path, record }: Write) -> Op {
+        let cid = record
+            .as_ref()
+            .map(|record| Cid::of(Codec::DagCbor, record));
+        let previous = match (&cid, &record) {
+            (Some(cid), Some(record)) => {
+                self.records
+                    .insert(path.as_str().into(), Arc::clone(record));
+                if self.recent.len() == MOST_RECENT {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(path.as_str().into());
+                // Paths are within the limit of length, so they are never refused.
+                self.tree.insert(path.as_bytes(), *cid).unwrap_or(None)
+            }
+            _ => {
+                self.records.remove(path.as_str());
+                self.tree.remove(path.as_bytes())
+            }
+        };
+        Op {
+            path,
+            cid,
+            previous,
+            record,
+        }
+    }
+
+    /// What a commit's frame carries: all new nodes, the nodes that let its operations be undone,
+    /// the new records, and the commit itself.
+    fn slice(
+        &self,
+        before: &Tree,
+        is_first: bool,
+        ops: &[Op],
+        commit: &SignedCommit,
+        blocks_behind: usize,
+    ) -> Vec<u8> {
+        let mut blocks: Vec<(Cid, &[u8])> = Vec::with_capacity(16);
+        let new = if is_first {
+            self.tree.nodes()
+        } else {
+            self.tree.new_nodes(before)
+        };
+        let proof = self
+            .tree
+            .covering_proof(ops.iter().map(|op| op.path.as_bytes()));
+        let nodes = new.into_iter().chain(proof);
+        blocks.extend(nodes.map(|node| (node.cid, node.bytes)));
+        let records = ops
+            .iter()
+            .filter_map(|op| Some((op.cid?, &**op.record.as_ref()?)));
+        blocks.extend(records);
+        let mut seen = HashSet::with_capacity(blocks.len());
+        blocks.retain(|(cid, _)| seen.insert(*cid));
+        let place = blocks.len().saturating_sub(blocks_behind);
+        blocks.insert(place, (commit.cid, &commit.bytes));
+
+        let mut car = CarWriter::new(&commit.cid);
+        for (cid, content) in blocks {
+            car.block(&cid, content);
+        }
+        car.into_bytes()
+    }
+}
+
+const MOST_RECENT: usize = 16;
+
+/// Source: the repository specification, version 3.
+fn sign(did: &str, rev: &str, data: &Cid, key: &Key) -> SignedCommit {
+    let signature = key.sign(&commit_object(did, rev, data, None));
+    let bytes = commit_object(did, rev, data, Some(&signature));
+    SignedCommit {
+        cid: Cid::of(Codec::DagCbor, &bytes),
+        bytes,
+    }
+}
+
+fn commit_object(did: &str, rev: &str, data: &Cid, signature: Option<&[u8; 64]>) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.map(5 + usize::from(signature.is_some()));
+    writer.text("did").text(did).text("rev").text(rev);
+    if let Some(signature) = signature {
+        writer.text("sig").bytes(signature);
+    }
+    writer.text("data").link(data).text("prev").null();
+    writer.text("version").unsigned(3);
+    writer.into_bytes()
+}
