@@ -80,6 +80,25 @@ pub(crate) fn account(stamp: Stamp<'_>, active: bool, status: Option<&str>) -> V
     writer.into_bytes()
 }
 
+/// `#info`, which has no sequence number.
+#[cfg(feature = "relay")]
+pub(crate) fn info(name: &str, message: &str) -> Vec<u8> {
+    let mut writer = header("#info");
+    writer.map(2).text("name").text(name);
+    writer.text("message").text(message);
+    writer.into_bytes()
+}
+
+/// The frame after which the stream closes.
+#[cfg(feature = "relay")]
+pub(crate) fn error(error: &str, message: &str) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.map(1).text("op").integer(-1);
+    writer.map(2).text("error").text(error);
+    writer.text("message").text(message);
+    writer.into_bytes()
+}
+
 fn header(kind: &str) -> Writer {
     let mut writer = Writer::new();
     writer.map(2).text("t").text(kind).text("op").unsigned(1);

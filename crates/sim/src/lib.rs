@@ -4,6 +4,10 @@
 //! truth about what it says. Signatures, trees, proofs and revisions all hold, so a consumer that
 //! verifies everything accepts them; sizes and shares are those of the real network.
 //!
+//! With the feature `relay` there is also [`serve`], which puts a network on a socket, together
+//! with DID documents and whole repositories. The feature `cli` adds the program `jetwash-sim`. Both
+//! are on by default; without them, the crate has no runtime, no clock and no socket.
+//!
 //!
 //! # Examples
 //!
@@ -36,6 +40,8 @@ mod network;
 mod population;
 mod random;
 mod records;
+#[cfg(feature = "relay")]
+mod relay;
 mod repo;
 mod text;
 mod traffic;
@@ -44,4 +50,6 @@ mod value;
 
 pub use config::{ConfigError, NetworkConfig};
 pub use network::{Network, RepoError};
+#[cfg(feature = "relay")]
+pub use relay::{ParseRateError, Rate, RelayConfig, serve};
 pub use truth::{SimAction, SimCommit, SimEvent, SimFrame, SimOp};

@@ -1,0 +1,101 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Rate, Relay};
+
+/// Makes frames at the rate that is asked for, until there are as many as asked for.
+pub(super) async fn produce(relay: Arc<Relay>) {
+    let mut left = relay.config.frames.unwrap_or(u64::MAX);
+    let mut pace = Pace::new(relay.config.rate);
+    while left > 0 {
+        let count = pace.next(&relay).await.min(left).min(BATCH);
+        let maker = Arc::clone(&relay);
+        // Signing keeps a core busy, so it is done where it does not keep the readers waiting.
+        let made = tokio::task::spawn_blocking(move || make(&maker, count)).await;
+        if made.is_err() {
+            return;
+        }
+        left -= count;
+        pace.made += count;
+    }
+}
+
+/// So few at a time that documents and repositories can be asked for in between.
+const BATCH: u64 = 64;
+
+const TICK: Duration = Duration::from_millis(5);
+
+fn make(relay: &Relay, count: u64) {
+    for _ in 0..count {
+        let frame = relay.network().next();
+        let Some(frame) = frame else { return };
+        relay.history().push(Bytes::from(frame.bytes));
+        relay.head.send_replace(frame.seq);
+    }
+}
+
+/// How many frames are due.
+struct Pace {
+    rate: Rate,
+    start: Instant,
+    made: u64,
+    ticks: tokio::time::Interval,
+}
+
+impl Pace {
+    fn new(rate: Rate) -> Self {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Self {
+            rate,
+            start: Instant::now(),
+            made: 0,
+            ticks,
+        }
+    }
+
+    /// Waits until at least one frame is due.
+    async fn next(&mut self, relay: &Relay) -> u64 {
+        match self.rate {
+            Rate::Max => {
+                wait_for_readers(relay).await;
+                u64::MAX
+            }
+            Rate::PerSecond(rate) => loop {
+                let due = self.due(rate.get().into());
+                if due > 0 {
+                    return due;
+                }
+                self.ticks.tick().await;
+            },
+        }
+    }
+
+    fn due(&mut self, rate: u64) -> u64 {
+        let elapsed = self.start.elapsed().as_micros();
+        let until_now = u64::try_from(elapsed * u128::from(rate) / 1_000_000).unwrap_or(u64::MAX);
+        let due = until_now.saturating_sub(self.made);
+        // A machine that cannot keep up makes as many as it can, and does not try to catch up.
+        if due > rate.max(BATCH) {
+            self.made = until_now - BATCH;
+            return BATCH;
+        }
+        due
+    }
+}
+
+async fn wait_for_readers(relay: &Relay) {
+    loop {
+        let progress = relay.progress.notified();
+        tokio::pin!(progress);
+        // Registered before looking, so that a reader that moves in between is not missed.
+        progress.as_mut().enable();
+        if !relay.history().is_held_back() {
+            return;
+        }
+        progress.await;
+    }
+}

@@ -1,0 +1,157 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::time::timeout;
+
+use super::Relay;
+use super::history::Start;
+use crate::frames;
+
+/// Sends frames to one reader until it leaves, falls behind, or the relay stops.
+pub(super) async fn read(relay: Arc<Relay>, socket: WebSocket, cursor: Option<u64>) {
+    let (sink, stream) = socket.split();
+    let start = relay.history().start(cursor);
+    let (Start::At(seq) | Start::Outdated(seq)) = start else {
+        let reader = Reader::new(&relay, sink, stream, u64::MAX);
+        let message = "Cursor in the future.";
+        return reader.fail("FutureCursor", message).await;
+    };
+    let mut reader = Reader::new(&relay, sink, stream, seq);
+    if matches!(start, Start::Outdated(_)) {
+        let message = "Requested cursor exceeded limit. Possibly missing events";
+        let info = frames::info("OutdatedCursor", message);
+        if reader.send(vec![info.into()]).await.is_err() {
+            return;
+        }
+    }
+    match reader.run().await {
+        Ended::Gone => {}
+        Ended::Slow => {
+            let message = "Stream consumer too slow";
+            reader.fail("ConsumerTooSlow", message).await;
+        }
+        Ended::Stopping => reader.close(close_code::AWAY, "").await,
+    }
+}
+
+struct Reader<'r> {
+    relay: &'r Relay,
+    sink: SplitSink<WebSocket, Message>,
+    stream: SplitStream<WebSocket>,
+    number: u64,
+    seq: u64,
+}
+
+/// Why a reader's stream ends.
+enum Ended {
+    Gone,
+    Slow,
+    Stopping,
+}
+
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// Long enough for whoever still reads; the others are not waited for.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+impl<'r> Reader<'r> {
+    fn new(
+        relay: &'r Relay,
+        sink: SplitSink<WebSocket, Message>,
+        stream: SplitStream<WebSocket>,
+        seq: u64,
+    ) -> Self {
+        let number = relay.history().add_reader(seq);
+        Self {
+            relay,
+            sink,
+            stream,
+            number,
+            seq,
+        }
+    }
+
+    async fn run(&mut self) -> Ended {
+        let mut head = self.relay.head.subscribe();
+        let mut stopping = self.relay.stopping.clone();
+        loop {
+            head.mark_unchanged();
+            let frames = self.relay.history().read(self.seq);
+            let Ok(frames) = frames else {
+                return Ended::Slow;
+            };
+            if *stopping.borrow() {
+                return Ended::Stopping;
+            }
+            if !frames.is_empty() {
+                let count = frames.len() as u64;
+                if let Err(ended) = self.send(frames).await {
+                    return ended;
+                }
+                self.seq += count;
+                self.relay.history().move_reader(self.number, self.seq);
+                self.relay.progress.notify_one();
+                // Reading is what answers pings and notices that the reader has left.
+                match self.stream.next().now_or_never() {
+                    Some(Some(Ok(_))) | None => continue,
+                    Some(Some(Err(_)) | None) => return Ended::Gone,
+                }
+            }
+            tokio::select! {
+                _ = head.changed() => {}
+                _ = stopping.changed() => return Ended::Stopping,
+                message = self.stream.next() => match message {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Ended::Gone,
+                },
+                () = tokio::time::sleep(PING_AFTER) => {
+                    if self.sink.send(Message::Ping(Bytes::new())).await.is_err() {
+                        return Ended::Gone;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), Ended> {
+        let sending = async {
+            for frame in frames {
+                self.sink.feed(Message::Binary(frame)).await?;
+            }
+            self.sink.flush().await
+        };
+        match timeout(self.relay.config.send_timeout, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Gone),
+            Err(_) => Err(Ended::Slow),
+        }
+    }
+
+    async fn fail(mut self, error: &str, message: &str) {
+        // Nothing waits any more for where it is.
+        self.relay.history().remove_reader(self.number);
+        self.relay.progress.notify_one();
+        let frame = frames::error(error, message);
+        let sending = self.sink.send(Message::Binary(frame.into()));
+        if let Ok(Ok(())) = timeout(FAREWELL, sending).await {
+            self.close(close_code::POLICY, error).await;
+        }
+    }
+
+    async fn close(&mut self, code: u16, reason: &str) {
+        let reason = reason.into();
+        let close = Message::Close(Some(CloseFrame { code, reason }));
+        let _ = timeout(FAREWELL, self.sink.send(close)).await;
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.relay.history().remove_reader(self.number);
+        self.relay.progress.notify_one();
+    }
+}
