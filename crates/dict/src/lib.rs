@@ -1,1 +1,41 @@
 //! Zstandard dictionaries for Jetstream events: trained, named, and applied once for all readers.
+//!
+//! An event is a few hundred bytes, too short for a compressor to learn anything from. A
+//! [`Dictionary`] has learnt it before, from many. Both ends need the same one, so each has a
+//! number, which stands in every frame made with it. Readers of version 1 carry one that never
+//! changes ([`Dictionary::OFFICIAL_V1_ID`]); others can be trained with [`Dictionary::train`].
+//!
+//! A dictionary is prepared once, when it is made. [`Encoder`]s and [`Decoder`]s share what was
+//! prepared; keep one per worker. Every event is a frame of its own: nothing carries over from
+//! one to the next, so a frame made once serves all readers.
+//!
+//! Nothing here knows of sockets, files or clocks: bytes are passed in.
+//!
+//! # Examples
+//!
+//! ```
+//! use jetwash_dict::{Dictionary, frame_dictionary_id};
+//!
+//! // In earnest, train with thousands of events.
+//! let samples = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}.example","time_us":{n}}}"#));
+//! let dictionary = Dictionary::train(samples, 1024, 20_261_122)?;
+//!
+//! let event = br#"{"did":"did:web:5000.example","time_us":5000}"#;
+//! let mut frame = Vec::new();
+//! dictionary.encoder().encode(event, &mut frame)?;
+//! assert!(frame.len() < event.len());
+//! assert_eq!(frame_dictionary_id(&frame), Some(20_261_122));
+//!
+//! let mut decoded = Vec::new();
+//! dictionary.decoder().decode(&frame, 1 << 20, &mut decoded)?;
+//! assert_eq!(decoded, event);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod decoder;
+mod dictionary;
+mod encoder;
+
+pub use decoder::{DecodeError, Decoder, frame_dictionary_id};
+pub use dictionary::{Dictionary, DictionaryError, TrainError};
+pub use encoder::{EncodeError, Encoder};

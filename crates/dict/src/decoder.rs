@@ -1,0 +1,231 @@
+use std::fmt;
+
+use thiserror::Error;
+use zstd::zstd_safe::{
+    DCtx, find_frame_compressed_size, get_dict_id_from_frame, get_error_name,
+    get_frame_content_size,
+};
+
+use crate::dictionary::Dictionary;
+
+/// Takes events out of zstd frames that may come from anyone.
+///
+/// [`Dictionary::decoder`] makes one for the frames made with a dictionary. Frames need not say
+/// how long their content is, and may be of any encoder. Keep one per worker: it holds the
+/// working memory.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{DecodeError, Decoder, Encoder};
+///
+/// let mut frame = Vec::new();
+/// Encoder::without_dictionary(1).encode(&[7; 1000], &mut frame)?;
+///
+/// let mut decoder = Decoder::without_dictionary();
+/// let mut event = Vec::new();
+/// decoder.decode(&frame, 1000, &mut event)?;
+/// assert_eq!(event, [7; 1000]);
+/// assert_eq!(
+///     decoder.decode(&frame, 999, &mut event),
+///     Err(DecodeError::TooLarge { limit: 999 }),
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Decoder {
+    context: DCtx<'static>,
+    dictionary: Option<Dictionary>,
+}
+
+impl Decoder {
+    /// A decoder of frames made without a dictionary.
+    #[must_use]
+    pub fn without_dictionary() -> Self {
+        Self {
+            context: DCtx::create(),
+            dictionary: None,
+        }
+    }
+
+    pub(crate) fn prepared(dictionary: Dictionary) -> Self {
+        Self {
+            context: DCtx::create(),
+            dictionary: Some(dictionary),
+        }
+    }
+
+    /// Appends what one frame holds, if it is at most `limit` bytes.
+    ///
+    /// No more memory is taken than `limit`, whatever the frame says of itself.
+    ///
+    /// # Errors
+    ///
+    /// When `frame` is not exactly one whole frame made with this decoder's dictionary, or holds
+    /// more than `limit`; `out` is then left as it was.
+    pub fn decode(
+        &mut self,
+        frame: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        self.check(frame)?;
+        let start = out.len();
+        let result = self.decode_checked(frame, limit, out);
+        let length = *result.as_ref().unwrap_or(&0);
+        out.truncate(start + length);
+        result.map(|_| ())
+    }
+
+    /// Makes sure that this is one whole frame, made with the right dictionary.
+    fn check(&self, frame: &[u8]) -> Result<(), DecodeError> {
+        if !MAGIC.starts_with(&frame[..frame.len().min(4)]) {
+            return Err(DecodeError::Magic);
+        }
+        match find_frame_compressed_size(frame) {
+            Ok(length) if length < frame.len() => return Err(DecodeError::Trailing { length }),
+            Ok(_) => {}
+            Err(code) if is_error(code, SOURCE_SIZE_WRONG) => return Err(DecodeError::Truncated),
+            Err(code) => return Err(corrupt(code)),
+        }
+        let found = frame_dictionary_id(frame);
+        let expected = self.dictionary.as_ref().map(Dictionary::id);
+        if found == expected {
+            Ok(())
+        } else {
+            Err(DecodeError::WrongDictionary { expected, found })
+        }
+    }
+
+    fn decode_checked(
+        &mut self,
+        frame: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, DecodeError> {
+        let too_large = DecodeError::TooLarge { limit };
+        let size = get_frame_content_size(frame).map_err(|_| DecodeError::Truncated)?;
+        let mut room = match size.map(usize::try_from) {
+            Some(Ok(size)) if size <= limit => size,
+            Some(_) => return Err(too_large),
+            // Encoders that leave the size out do so for the shortest events.
+            None => FIRST_ROOM.max(4 * frame.len()).min(limit),
+        };
+        let start = out.len();
+        loop {
+            out.resize(start + room, 0);
+            let room_left = &mut out[start..];
+            let written = match &self.dictionary {
+                Some(dictionary) => {
+                    self.context
+                        .decompress_using_ddict(room_left, frame, dictionary.decoding())
+                }
+                None => self.context.decompress(room_left, frame),
+            };
+            match written {
+                Ok(length) => return Ok(length),
+                Err(code) if size.is_none() && is_error(code, DESTINATION_SIZE_TOO_SMALL) => {
+                    if room >= limit {
+                        return Err(too_large);
+                    }
+                    room = room.saturating_mul(4).min(limit);
+                }
+                Err(code) => return Err(corrupt(code)),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("dictionary", &self.dictionary)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<&Dictionary> for Decoder {
+    fn from(dictionary: &Dictionary) -> Self {
+        dictionary.decoder()
+    }
+}
+
+/// The number of the dictionary that a frame was made with, as it says itself: `None` if it was
+/// made without one, or if it is no frame at all.
+#[must_use]
+pub fn frame_dictionary_id(frame: &[u8]) -> Option<u32> {
+    get_dict_id_from_frame(frame).map(std::num::NonZero::get)
+}
+
+/// Why a frame gives no event.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The frame is damaged.
+    #[error("the frame is damaged: {reason}")]
+    Corrupt {
+        /// What zstd says.
+        reason: &'static str,
+    },
+    /// The bytes do not start as a frame does.
+    #[error("not a zstd frame: the magic number is missing")]
+    Magic,
+    /// The frame holds more than was asked for.
+    #[error("the frame holds more than {limit} bytes")]
+    TooLarge {
+        /// How many bytes it may hold.
+        limit: usize,
+    },
+    /// There is something behind the frame.
+    #[error("the frame ends at byte {length}, but there is more")]
+    Trailing {
+        /// The length of the frame.
+        length: usize,
+    },
+    /// The frame is not complete.
+    #[error("the frame is cut short")]
+    Truncated,
+    /// The frame was made with another dictionary, or without one.
+    #[error(
+        "the frame was made with {}, but is read with {}",
+        DictionaryName(*found),
+        DictionaryName(*expected)
+    )]
+    WrongDictionary {
+        /// The number of the decoder's dictionary.
+        expected: Option<u32>,
+        /// The number that the frame has.
+        found: Option<u32>,
+    },
+}
+
+struct DictionaryName(Option<u32>);
+
+impl fmt::Display for DictionaryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(id) => write!(f, "dictionary {id}"),
+            None => f.write_str("no dictionary"),
+        }
+    }
+}
+
+/// The magic number of a frame, 0xFD2FB528, as it is stored.
+const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+
+/// The least room for the content of a frame that does not say how much it is.
+const FIRST_ROOM: usize = 512;
+
+// Numbers of errors, which zstd promises never to change.
+const DESTINATION_SIZE_TOO_SMALL: usize = 70;
+const SOURCE_SIZE_WRONG: usize = 72;
+
+/// Whether a code is that of the error with this number: zstd returns them negated.
+const fn is_error(code: usize, number: usize) -> bool {
+    code.wrapping_neg() == number
+}
+
+fn corrupt(code: usize) -> DecodeError {
+    DecodeError::Corrupt {
+        reason: get_error_name(code),
+    }
+}

@@ -1,0 +1,223 @@
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use zstd::zstd_safe::{CDict, DDict};
+
+use crate::decoder::Decoder;
+use crate::encoder::Encoder;
+
+/// A dictionary in zstd's own format, checked and prepared for use.
+///
+/// A clone shares everything.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{Dictionary, DictionaryError};
+///
+/// let text = Dictionary::from_bytes("just some text".as_bytes());
+/// assert_eq!(text.unwrap_err(), DictionaryError::Magic);
+/// ```
+#[derive(Clone)]
+pub struct Dictionary(Arc<Prepared>);
+
+impl Dictionary {
+    /// The number of the dictionary that readers of Jetstream version 1 carry.
+    pub const OFFICIAL_V1_ID: u32 = 1_612_007_021;
+
+    /// The SHA-256 of the dictionary that readers of Jetstream version 1 carry.
+    pub const OFFICIAL_V1_SHA256: [u8; 32] = [
+        0xb8, 0xd7, 0x7b, 0x46, 0x93, 0x3a, 0xce, 0xec, 0xbd, 0xd5, 0x27, 0x5a, 0x01, 0x24, 0x1e,
+        0xfc, 0x98, 0x5c, 0x97, 0x0c, 0x78, 0x16, 0x2b, 0x81, 0x50, 0xcf, 0x67, 0xa2, 0x65, 0x22,
+        0xf7, 0x0c,
+    ];
+
+    /// The level that events are compressed at if nothing else is asked for.
+    pub const DEFAULT_LEVEL: i32 = 1;
+
+    /// Takes over a dictionary, and prepares it.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not a dictionary in zstd's format, or one without a number.
+    pub fn from_bytes(bytes: impl Into<Box<[u8]>>) -> Result<Self, DictionaryError> {
+        let bytes = bytes.into();
+        let [m0, m1, m2, m3, i0, i1, i2, i3, ..] = *bytes else {
+            return Err(DictionaryError::Magic);
+        };
+        if [m0, m1, m2, m3] != MAGIC {
+            return Err(DictionaryError::Magic);
+        }
+        let id = u32::from_le_bytes([i0, i1, i2, i3]);
+        if id == 0 {
+            return Err(DictionaryError::Id);
+        }
+        let encoding = CDict::try_create(&bytes, Self::DEFAULT_LEVEL);
+        let encoding = encoding.ok_or(DictionaryError::Tables)?;
+        let decoding = DDict::try_create(&bytes).ok_or(DictionaryError::Tables)?;
+        Ok(Self(Arc::new(Prepared {
+            id,
+            sha256: Sha256::digest(&bytes).into(),
+            encoding: Arc::new(encoding),
+            decoding,
+            bytes,
+        })))
+    }
+
+    /// Trains a dictionary of at most `max_size` bytes on samples of what it is to compress.
+    ///
+    /// The samples should be what readers will get, a hundred times as much as the dictionary is
+    /// to hold. The number `id` is the caller's to choose, and must never stand for two different
+    /// dictionaries; the date is a good one. The same samples give the same dictionary.
+    ///
+    /// # Errors
+    ///
+    /// When `id` is 0, or the samples are too few for a dictionary of that size.
+    pub fn train<S: AsRef<[u8]>>(
+        samples: impl IntoIterator<Item = S>,
+        max_size: usize,
+        id: u32,
+    ) -> Result<Self, TrainError> {
+        if id == 0 {
+            return Err(DictionaryError::Id.into());
+        }
+        let mut data = Vec::new();
+        let mut sizes = Vec::new();
+        for sample in samples {
+            let sample = sample.as_ref();
+            data.extend_from_slice(sample);
+            sizes.push(sample.len());
+        }
+        let trained = zstd::dict::from_continuous(&data, &sizes, max_size);
+        let mut bytes = trained.map_err(|error| TrainError::Samples {
+            count: sizes.len(),
+            bytes: data.len(),
+            max_size,
+            reason: error.to_string(),
+        })?;
+        // The trainer draws a number of its own. It is no part of anything else in there.
+        if let Some(number) = bytes.get_mut(4..8) {
+            number.copy_from_slice(&id.to_le_bytes());
+        }
+        Ok(Self::from_bytes(bytes)?)
+    }
+
+    /// Its number, never 0: every frame made with it has this.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id
+    }
+
+    /// The dictionary as it is stored and sent.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// The SHA-256 of its bytes.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.0.sha256
+    }
+
+    /// Whether it is the one that readers of Jetstream version 1 carry, to the byte.
+    #[must_use]
+    pub fn is_official_v1(&self) -> bool {
+        self.0.sha256 == Self::OFFICIAL_V1_SHA256
+    }
+
+    /// An encoder at [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL).
+    #[must_use]
+    pub fn encoder(&self) -> Encoder {
+        Encoder::prepared(Arc::clone(&self.0.encoding))
+    }
+
+    /// An encoder at another level, which prepares the dictionary anew. Clone it for more.
+    ///
+    /// # Errors
+    ///
+    /// When the dictionary cannot be prepared for that level.
+    pub fn encoder_at_level(&self, level: i32) -> Result<Encoder, DictionaryError> {
+        let encoding = CDict::try_create(&self.0.bytes, level).ok_or(DictionaryError::Tables)?;
+        Ok(Encoder::prepared(Arc::new(encoding)))
+    }
+
+    /// A decoder of frames made with this dictionary.
+    #[must_use]
+    pub fn decoder(&self) -> Decoder {
+        Decoder::prepared(self.clone())
+    }
+
+    pub(crate) fn decoding(&self) -> &DDict<'static> {
+        &self.0.decoding
+    }
+}
+
+impl fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dictionary")
+            .field("id", &self.0.id)
+            .field("length", &self.0.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Eq for Dictionary {}
+
+impl PartialEq for Dictionary {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.sha256 == other.0.sha256
+    }
+}
+
+/// Why bytes are not a dictionary that can be used.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DictionaryError {
+    /// The number is 0, which stands for no dictionary.
+    #[error("the dictionary has no number (id 0)")]
+    Id,
+    /// The bytes do not start with the magic number, so they are plain text or something else.
+    #[error("not a dictionary in zstd's format: the magic number is missing")]
+    Magic,
+    /// The tables at its start are damaged, or there is no memory left for them.
+    #[error("zstd cannot load the tables of the dictionary")]
+    Tables,
+}
+
+/// Why no dictionary came of some samples.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// What came of them cannot be used, or the number is 0.
+    #[error(transparent)]
+    Dictionary(#[from] DictionaryError),
+    /// The samples are too few or too small.
+    #[error(
+        "{count} samples, {bytes} bytes in all, do not make a dictionary of {max_size} bytes: \
+         {reason}"
+    )]
+    Samples {
+        /// How many there are.
+        count: usize,
+        /// How many bytes they have together.
+        bytes: usize,
+        /// How large the dictionary may be.
+        max_size: usize,
+        /// What zstd says.
+        reason: String,
+    },
+}
+
+struct Prepared {
+    bytes: Box<[u8]>,
+    id: u32,
+    sha256: [u8; 32],
+    encoding: Arc<CDict<'static>>,
+    decoding: DDict<'static>,
+}
+
+/// The magic number of a dictionary, 0xEC30A437, as it is stored.
+const MAGIC: [u8; 4] = 0xec30_a437_u32.to_le_bytes();

@@ -1,0 +1,263 @@
+//! Frames of others, well-meant and not.
+
+use jetwash_corpus::corpus;
+use jetwash_dict::{DecodeError, Decoder, Dictionary, Encoder, frame_dictionary_id};
+use proptest::prelude::*;
+use zstd::stream::raw::CParameter;
+
+use crate::{event, trained};
+
+const LIMIT: usize = 1 << 20;
+
+fn decode(decoder: &mut Decoder, frame: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut out = b"before".to_vec();
+    let result = decoder.decode(frame, limit, &mut out);
+    let decoded = out.split_off(6);
+    assert_eq!(out, b"before");
+    if result.is_err() {
+        assert!(decoded.is_empty(), "something was left behind");
+    }
+    result.map(|()| decoded)
+}
+
+/// A frame as a streaming encoder makes it: without the size, with a window and a checksum.
+fn frame_without_size(dictionary: Option<&Dictionary>, text: &[u8]) -> Vec<u8> {
+    let bytes = dictionary.map_or(&[][..], Dictionary::bytes);
+    let mut encoder = zstd::bulk::Compressor::with_dictionary(1, bytes).unwrap();
+    encoder
+        .set_parameter(CParameter::ContentSizeFlag(false))
+        .unwrap();
+    encoder
+        .set_parameter(CParameter::ChecksumFlag(true))
+        .unwrap();
+    encoder.set_parameter(CParameter::WindowLog(17)).unwrap();
+    let frame = encoder.compress(text).unwrap();
+    assert_eq!(
+        zstd::zstd_safe::get_frame_content_size(&frame).unwrap(),
+        None
+    );
+    frame
+}
+
+#[test]
+fn what_was_encoded_is_decoded() {
+    let dictionary = trained(7);
+    let (mut encoder, mut decoder) = (dictionary.encoder(), dictionary.decoder());
+    for text in [String::new(), event(1), event(2).repeat(500)] {
+        let mut frame = Vec::new();
+        encoder.encode(text.as_bytes(), &mut frame).unwrap();
+        assert_eq!(
+            decode(&mut decoder, &frame, LIMIT).unwrap(),
+            text.as_bytes()
+        );
+    }
+}
+
+#[test]
+fn a_frame_need_not_say_how_long_its_content_is() {
+    let dictionary = trained(7);
+    let mut decoder = dictionary.decoder();
+    for length in [0, 1, 200, 512, 513, 5_000, 300_000] {
+        let text = event(1).repeat(length / 100 + 1).into_bytes();
+        let text = &text[..length];
+        let frame = frame_without_size(Some(&dictionary), text);
+        assert_eq!(decode(&mut decoder, &frame, LIMIT).unwrap(), text);
+        // The limit is what the content has, not what room it was given.
+        assert_eq!(decode(&mut decoder, &frame, length).unwrap(), text);
+        if let Some(limit) = length.checked_sub(1) {
+            let error = decode(&mut decoder, &frame, limit).unwrap_err();
+            assert_eq!(error, DecodeError::TooLarge { limit });
+        }
+    }
+}
+
+#[test]
+fn a_wrong_dictionary_is_named_with_the_right_one() {
+    let mut frame = Vec::new();
+    trained(7)
+        .encoder()
+        .encode(event(1).as_bytes(), &mut frame)
+        .unwrap();
+    let error = decode(&mut trained(8).decoder(), &frame, LIMIT).unwrap_err();
+    assert_eq!(
+        error,
+        DecodeError::WrongDictionary {
+            expected: Some(8),
+            found: Some(7)
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        "the frame was made with dictionary 7, but is read with dictionary 8"
+    );
+    let error = decode(&mut Decoder::without_dictionary(), &frame, LIMIT).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the frame was made with dictionary 7, but is read with no dictionary"
+    );
+    frame.clear();
+    Encoder::without_dictionary(1)
+        .encode(b"text", &mut frame)
+        .unwrap();
+    let error = decode(&mut trained(8).decoder(), &frame, LIMIT).unwrap_err();
+    assert!(matches!(
+        error,
+        DecodeError::WrongDictionary { found: None, .. }
+    ));
+}
+
+#[test]
+fn a_frame_that_claims_too_much_costs_no_memory() {
+    // One segment, no dictionary, and a size of 8 bytes: 2^62.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
+    frame.extend_from_slice(&(1_u64 << 62).to_le_bytes());
+    // The last block, of one byte to be repeated 2^20 times.
+    frame.extend_from_slice(&[0x03, 0x00, 0x80, b'x']);
+    let mut out = Vec::new();
+    let error = Decoder::without_dictionary().decode(&frame, LIMIT, &mut out);
+    assert_eq!(error, Err(DecodeError::TooLarge { limit: LIMIT }));
+    assert_eq!(out.capacity(), 0);
+}
+
+#[test]
+fn a_bomb_is_stopped_at_the_limit() {
+    for frame in [
+        frame_without_size(None, &vec![0; 1 << 26]),
+        zstd::bulk::compress(&vec![0; 1 << 26], 1).unwrap(),
+    ] {
+        assert!(frame.len() < 10_000);
+        let mut out = Vec::new();
+        let error = Decoder::without_dictionary().decode(&frame, 10_000, &mut out);
+        assert_eq!(error, Err(DecodeError::TooLarge { limit: 10_000 }));
+        assert!(out.capacity() <= 20_000, "{}", out.capacity());
+    }
+}
+
+#[test]
+fn a_frame_cut_short_anywhere_is_refused() {
+    let dictionary = trained(7);
+    let mut decoder = dictionary.decoder();
+    let mut frame = Vec::new();
+    dictionary
+        .encoder()
+        .encode(event(1).as_bytes(), &mut frame)
+        .unwrap();
+    for frame in [
+        frame,
+        frame_without_size(Some(&dictionary), event(1).as_bytes()),
+    ] {
+        for length in 0..frame.len() {
+            let error = decode(&mut decoder, &frame[..length], LIMIT).unwrap_err();
+            assert_eq!(error, DecodeError::Truncated, "{length} bytes");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_one_frame_is_refused() {
+    let mut decoder = Decoder::without_dictionary();
+    assert_eq!(
+        decode(&mut decoder, b"{\"did\":1}", LIMIT),
+        Err(DecodeError::Magic)
+    );
+    // A frame to be skipped is a frame to zstd, but holds no event.
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, b'x'];
+    assert_eq!(
+        decode(&mut decoder, &skippable, LIMIT),
+        Err(DecodeError::Magic)
+    );
+    let mut frame = Vec::new();
+    Encoder::without_dictionary(1)
+        .encode(b"text", &mut frame)
+        .unwrap();
+    let length = frame.len();
+    frame.extend_from_within(..);
+    assert_eq!(
+        decode(&mut decoder, &frame, LIMIT),
+        Err(DecodeError::Trailing { length })
+    );
+}
+
+#[test]
+fn a_damaged_checksum_is_noticed() {
+    let mut frame = frame_without_size(None, event(1).as_bytes());
+    *frame.last_mut().unwrap() ^= 1;
+    let error = decode(&mut Decoder::without_dictionary(), &frame, LIMIT).unwrap_err();
+    assert!(matches!(error, DecodeError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn a_decoder_is_none_the_worse_for_an_error() {
+    let dictionary = trained(7);
+    let mut decoder = dictionary.decoder();
+    let mut frame = Vec::new();
+    dictionary
+        .encoder()
+        .encode(event(1).as_bytes(), &mut frame)
+        .unwrap();
+    for position in 0..frame.len() {
+        let mut damaged = frame.clone();
+        damaged[position] ^= 0x55;
+        let _ = decode(&mut decoder, &damaged, LIMIT);
+        assert_eq!(
+            decode(&mut decoder, &frame, LIMIT).unwrap(),
+            event(1).as_bytes()
+        );
+    }
+}
+
+#[test]
+fn the_number_of_a_frame_can_be_read_from_its_head() {
+    let mut frame = Vec::new();
+    trained(1 << 31)
+        .encoder()
+        .encode(event(1).as_bytes(), &mut frame)
+        .unwrap();
+    assert_eq!(frame_dictionary_id(&frame[..16]), Some(1 << 31));
+    assert_eq!(frame_dictionary_id(&frame[..3]), None);
+    assert_eq!(frame_dictionary_id(b"something else"), None);
+}
+
+#[test]
+fn frames_as_production_makes_them_are_decoded() {
+    let Some(corpus) = corpus("frames without a size under the official dictionary") else {
+        return;
+    };
+    let bytes = corpus.bytes("dictionaries/legacy_subscribe.zdict");
+    let dictionary = Dictionary::from_bytes(bytes).unwrap();
+    let mut decoder = dictionary.decoder();
+    for line in corpus.lines("firehose-2026-07-04/expected_v1.jsonl") {
+        let frame = frame_without_size(Some(&dictionary), line.as_bytes());
+        assert_eq!(
+            decode(&mut decoder, &frame, LIMIT).unwrap(),
+            line.as_bytes()
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_round_trip(text in prop::collection::vec(any::<u8>(), 0..5_000)) {
+        let mut frame = Vec::new();
+        Encoder::without_dictionary(1).encode(&text, &mut frame).unwrap();
+        let decoded = decode(&mut Decoder::without_dictionary(), &frame, LIMIT);
+        prop_assert_eq!(decoded, Ok(text));
+    }
+
+    #[test]
+    fn damage_gives_an_error_or_no_more_than_the_limit(
+        text in "[a-d]{0,300}",
+        position in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut frame = Vec::new();
+        Encoder::without_dictionary(1).encode(text.as_bytes(), &mut frame).unwrap();
+        let position = position.index(frame.len());
+        frame[position] = byte;
+        let mut out = Vec::new();
+        if Decoder::without_dictionary().decode(&frame, 1_000, &mut out).is_ok() {
+            prop_assert!(out.len() <= 1_000);
+        }
+        prop_assert!(out.capacity() <= 2_000);
+    }
+}
