@@ -39,12 +39,14 @@
 
 mod blocks;
 mod height;
+mod leaves;
 mod node;
 mod tree;
 mod walk;
 
 pub use blocks::{BlockIndex, BlockSource};
 pub use height::key_height;
+pub use leaves::{Change, CommitError, Leaf, Leaves, OpError, OpFault, RecordBlock, leaves};
 pub use node::{
     MAX_HEIGHT, MAX_KEY_BYTES, MAX_NODE_ENTRIES, Node, NodeEntry, NodeError, write_node,
 };

@@ -1,1 +1,24 @@
-//! The Jetstream websocket protocol as an axum Router.
+//! The Jetstream websocket protocol as an axum [`Router`](axum::Router).
+//!
+//! Point any client of Jetstream version 1 at it: `/subscribe` takes the same parameters, answers
+//! mistakes in the same words and sends the same bytes. Whoever embeds mounts
+//! [`Server::router`] in an application of their own; whoever does not calls [`Server::serve`].
+//!
+//! A subscriber is a socket and a position in the log, never a queue: one that is slow reads older
+//! events, from disk if need be, and costs no memory. It is closed only when the log has moved on
+//! past its position, when its socket takes nothing at all, or when it does not answer pings; and
+//! it is told why.
+//!
+//! The wire is described in `docs/wire.md`.
+
+mod connection;
+mod encoding;
+mod options;
+mod query;
+mod server;
+mod settings;
+mod update;
+mod websocket;
+
+pub use options::ServeOptions;
+pub use server::Server;

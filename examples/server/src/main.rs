@@ -1,1 +1,168 @@
-fn main() {}
+//! A Jetstream server in one command: arguments, builder, router.
+
+mod arguments;
+mod metrics;
+mod replay;
+
+use std::error::Error;
+use std::fs;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use jetwash::{Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
+use jetwash_serve::{ServeOptions, Server};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Arguments;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(levels)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("jetwash-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let metrics = metrics::install()?;
+    let jetstream = build(&arguments)?;
+    let options = ServeOptions::default()
+        .max_delay(arguments.max_delay)
+        .write_timeout(arguments.write_timeout);
+    let server = Server::new(jetstream.clone(), options);
+    let listener = bind("--listen", arguments.listen).await?;
+    let metrics_listener = bind("--metrics-listen", arguments.metrics_listen).await?;
+    announce(&arguments, &jetstream, &listener);
+
+    let (stop, stopped) = watch::channel(());
+    let stopped = || {
+        let mut stopped = stopped.clone();
+        async move { drop(stopped.changed().await) }
+    };
+    let metrics = metrics::serve(metrics_listener, metrics, jetstream.clone(), stopped());
+    let serving = tokio::spawn(server.serve(listener, stopped()));
+    let measuring = tokio::spawn(metrics);
+    // Subscribers are closed first: the log ends when there is nobody left to miss it.
+    let outcome = jetstream.run(interrupted()).await;
+    stop.send_replace(());
+    serving.await??;
+    measuring.await??;
+    info!("stopped");
+    Ok(outcome?)
+}
+
+fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
+    let mut builder = Jetstream::builder().retain_for(arguments.event_ttl);
+    if let Some(folder) = arguments.folder() {
+        builder = builder.store(folder);
+    }
+    if let Some(bytes) = arguments.max_bytes {
+        builder = builder.retain_bytes(bytes);
+    }
+    if let Some(path) = &arguments.dictionary {
+        let file = |error: &dyn Error| format!("--dictionary {}: {error}", path.display());
+        let bytes = fs::read(path).map_err(|error| file(&error))?;
+        builder = builder.dictionary(Dictionary::from_bytes(bytes).map_err(|error| file(&error))?);
+    }
+    Ok(add_sources(builder, arguments)?.build()?)
+}
+
+fn add_sources(
+    mut builder: JetstreamBuilder,
+    arguments: &Arguments,
+) -> Result<JetstreamBuilder, Box<dyn Error>> {
+    for relay in arguments.relays() {
+        if let Ok(cursor) = u64::try_from(arguments.override_relay_cursor) {
+            builder = builder.relay_cursor(&relay, cursor);
+        }
+        builder = builder.relay(relay);
+    }
+    if let Some(path) = &arguments.replay {
+        let frames =
+            replay::open(path).map_err(|error| format!("--replay {}: {error}", path.display()))?;
+        builder = builder.frames(path.display().to_string(), frames);
+    }
+    if arguments.sim {
+        // Time and numbers go on from one run to the next, as in a real network.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let network = NetworkConfig {
+            accounts: arguments.sim_accounts,
+            start: u64::try_from(now.as_micros())?,
+            first_seq: now.as_secs() * 1000,
+            ..NetworkConfig::default()
+        };
+        builder = builder.simulator(network, arguments.sim_rate());
+    }
+    Ok(builder)
+}
+
+/// Says in plain words where events come from, where they are kept, and where they can be had.
+fn announce(arguments: &Arguments, jetstream: &Jetstream, listener: &TcpListener) {
+    let source = match (&arguments.replay, arguments.sim) {
+        (Some(path), _) => format!("the file {}", path.display()),
+        (None, true) => "a simulated network in this process".to_owned(),
+        (None, false) => {
+            let relays = arguments.relays();
+            let full = |relay: &String| relay.parse::<Endpoint>().map(|relay| relay.to_string());
+            relays
+                .iter()
+                .filter_map(|relay| full(relay).ok())
+                .collect::<Vec<_>>()
+                .join(" and ")
+        }
+    };
+    let place = match arguments.folder() {
+        Some(folder) => format!("in the folder {}", folder.display()),
+        None => "in memory".to_owned(),
+    };
+    let limit = match arguments.max_bytes {
+        Some(bytes) => format!(" and at most {} MB", bytes / 1_000_000),
+        None => String::new(),
+    };
+    let ttl = humantime::format_duration(arguments.event_ttl);
+    let address = listener.local_addr().unwrap_or(arguments.listen);
+    let compression = match jetstream.dictionary() {
+        Some(dictionary) => format!("with the dictionary {}", dictionary.id()),
+        None => "without a dictionary".to_owned(),
+    };
+    info!("events come from {source}");
+    info!("they are kept {place} for {ttl}{limit}, and compressed {compression}");
+    info!("subscribe at ws://{address}/subscribe");
+}
+
+async fn bind(option: &str, address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
+    let listener = TcpListener::bind(address).await;
+    Ok(listener.map_err(|error| format!("{option} {address}: {error}"))?)
+}
+
+/// Completes when the process is asked to stop.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a way to be told, the process runs until it is killed, which loses nothing either.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,303 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use jetwash_dict::Dictionary;
+use jetwash_event::Filter;
+use jetwash_store::{Location, OpenError, Options, Retention, StoreError};
+use thiserror::Error;
+
+use crate::jetstream::Jetstream;
+use crate::upstream::{Endpoint, EndpointError};
+
+/// Puts a [`Jetstream`] together.
+///
+/// Nothing happens before [`build`](Self::build): until then every setting is only noted, and then
+/// all that is wrong with them is reported at once.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use jetwash::Jetstream;
+///
+/// let error = Jetstream::builder()
+///     .relay("ftp://relay.example")
+///     .retain_for(Duration::ZERO)
+///     .build()
+///     .unwrap_err();
+/// assert_eq!(error.mistakes().len(), 2);
+/// ```
+#[derive(Default)]
+#[must_use = "nothing happens before `build`"]
+pub struct JetstreamBuilder {
+    relays: Vec<String>,
+    cursors: Vec<(String, u64)>,
+    pub(crate) sources: Vec<Source>,
+    folder: Option<PathBuf>,
+    retain_for: Option<Duration>,
+    retain_bytes: Option<u64>,
+    options: Options,
+    pub(crate) dictionary: Option<Dictionary>,
+    pub(crate) filter: Filter,
+    pub(crate) commit_delay: Option<Duration>,
+    pub(crate) intake_bytes: Option<usize>,
+}
+
+impl JetstreamBuilder {
+    /// Takes frames from a relay, or a host that serves `subscribeRepos` itself: a host name, or a
+    /// websocket URL. With several, events that come from more than one are kept once.
+    pub fn relay(mut self, address: impl Into<String>) -> Self {
+        self.relays.push(address.into());
+        self
+    }
+
+    /// Starts a relay from this sequence number instead of where the last run ended.
+    pub fn relay_cursor(mut self, address: impl Into<String>, cursor: u64) -> Self {
+        self.cursors.push((address.into(), cursor));
+        self
+    }
+
+    /// Takes frames from a stream that the caller brings. The name is that of its cursor, which
+    /// [`Jetstream::source_cursor`] tells.
+    pub fn frames(
+        mut self,
+        name: impl Into<String>,
+        frames: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Self {
+        let name = name.into();
+        self.sources.push(Source {
+            name,
+            frames: Box::pin(frames),
+        });
+        self
+    }
+
+    /// Keeps the log in a folder, which is made if it is not there. Without one the log is in
+    /// memory, and gone with the process.
+    pub fn store(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// How long events are kept; 24 hours if not said.
+    pub const fn retain_for(mut self, age: Duration) -> Self {
+        self.retain_for = Some(age);
+        self
+    }
+
+    /// How many bytes of events are kept at most; any number if not said.
+    pub const fn retain_bytes(mut self, bytes: u64) -> Self {
+        self.retain_bytes = Some(bytes);
+        self
+    }
+
+    /// Finer settings of the log. The retention in them counts as not said.
+    pub fn store_options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Compresses each event once, when it arrives, for all who will read it. Without a dictionary
+    /// there are no compressed events to be had, and the log compresses whole blocks.
+    pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
+        self.dictionary = Some(dictionary);
+        self
+    }
+
+    /// Keeps only the events that this matches; the others never enter the log. An account that is
+    /// not wanted costs less than 100 ns a frame.
+    pub fn ingest_filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// How long an event may wait for others, to be committed with them; 2 ms if not said.
+    pub const fn commit_delay(mut self, delay: Duration) -> Self {
+        self.commit_delay = Some(delay);
+        self
+    }
+
+    /// How many bytes of frames may wait for the pipeline; 8 MiB if not said. A source that is
+    /// faster waits.
+    pub const fn intake_bytes(mut self, bytes: usize) -> Self {
+        self.intake_bytes = Some(bytes);
+        self
+    }
+
+    /// Checks the settings and opens the log. No socket is opened and nothing is spawned.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, at once: each mistake names the value and what is allowed.
+    pub fn build(self) -> Result<Jetstream, BuildError> {
+        let mut mistakes = Vec::new();
+        let relays = self.parse_relays(&mut mistakes);
+        let cursors = self.parse_cursors(&relays, &mut mistakes);
+        self.check_bounds(&mut mistakes);
+        self.check_names(&relays, &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(BuildError { mistakes });
+        }
+        let retention = Retention {
+            max_age: Some(self.retain_for.unwrap_or(DAY)),
+            max_bytes: self.retain_bytes,
+        };
+        let options = self.options.clone().retention(retention);
+        let location = self.folder.clone().map_or(Location::Memory, Location::Disk);
+        let log = jetwash_store::open(location, options).map_err(|error| BuildError {
+            mistakes: vec![Mistake::Store(error)],
+        })?;
+        Jetstream::assemble(self, relays, cursors, log).map_err(|error| BuildError {
+            mistakes: vec![Mistake::Dictionary(error)],
+        })
+    }
+
+    fn parse_relays(&self, mistakes: &mut Vec<Mistake>) -> Vec<Endpoint> {
+        let mut relays: Vec<Endpoint> = Vec::new();
+        for text in &self.relays {
+            match text.parse() {
+                Ok(relay) if relays.contains(&relay) => {
+                    mistakes.push(Mistake::RepeatedSource(relay.to_string()));
+                }
+                Ok(relay) => relays.push(relay),
+                Err(error) => mistakes.push(Mistake::Relay(error)),
+            }
+        }
+        relays
+    }
+
+    fn parse_cursors(
+        &self,
+        relays: &[Endpoint],
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<(String, u64)> {
+        let mut cursors = Vec::new();
+        for (text, cursor) in &self.cursors {
+            match text.parse::<Endpoint>() {
+                Ok(relay) if relays.contains(&relay) => cursors.push((relay.to_string(), *cursor)),
+                Ok(relay) => mistakes.push(Mistake::CursorWithoutRelay(relay.to_string())),
+                Err(error) => mistakes.push(Mistake::Relay(error)),
+            }
+        }
+        cursors
+    }
+
+    fn check_bounds(&self, mistakes: &mut Vec<Mistake>) {
+        if self.retain_for.is_some_and(|age| age.is_zero()) {
+            mistakes.push(Mistake::ZeroAge);
+        }
+        if let Some(bytes) = self.retain_bytes.filter(|&bytes| bytes < LEAST_BYTES) {
+            mistakes.push(Mistake::FewBytes { bytes });
+        }
+        if let Some(delay) = self.commit_delay.filter(|&delay| delay > LONGEST_DELAY) {
+            mistakes.push(Mistake::CommitDelay { delay });
+        }
+        if let Some(bytes) = self.intake_bytes.filter(|bytes| !INTAKE.contains(bytes)) {
+            mistakes.push(Mistake::Intake { bytes });
+        }
+    }
+
+    fn check_names(&self, relays: &[Endpoint], mistakes: &mut Vec<Mistake>) {
+        let mut names: Vec<String> = relays.iter().map(Endpoint::to_string).collect();
+        for source in &self.sources {
+            if names.contains(&source.name) {
+                mistakes.push(Mistake::RepeatedSource(source.name.clone()));
+            }
+            names.push(source.name.clone());
+        }
+    }
+}
+
+impl fmt::Debug for JetstreamBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sources: Vec<_> = self.sources.iter().map(|source| &source.name).collect();
+        f.debug_struct("JetstreamBuilder")
+            .field("relays", &self.relays)
+            .field("sources", &sources)
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Frames that the caller brings.
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) frames: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+}
+
+/// Everything that kept a [`Jetstream`] from being built.
+#[derive(Debug)]
+pub struct BuildError {
+    mistakes: Vec<Mistake>,
+}
+
+impl BuildError {
+    /// The mistakes, at least one.
+    #[must_use]
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// One thing that is wrong with the settings of a [`JetstreamBuilder`].
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// An event would wait too long.
+    #[error("commit delay {delay:?}: at most 10 s is allowed")]
+    CommitDelay {
+        /// The setting.
+        delay: Duration,
+    },
+    /// A cursor is given for a relay that is not used.
+    #[error("a cursor is given for {0}, which is not among the relays")]
+    CursorWithoutRelay(String),
+    /// The dictionary could not be put into the log.
+    #[error("dictionary: {0}")]
+    Dictionary(StoreError),
+    /// The log would hold next to nothing.
+    #[error("retention of {bytes} bytes: at least 1 MiB (1048576) is needed")]
+    FewBytes {
+        /// The setting.
+        bytes: u64,
+    },
+    /// The intake would hold no frame, or have no bound worth the name.
+    #[error("intake of {bytes} bytes: it must be between 64 KiB (65536) and 1 GiB (1073741824)")]
+    Intake {
+        /// The setting.
+        bytes: usize,
+    },
+    /// An address that is none.
+    #[error(transparent)]
+    Relay(EndpointError),
+    /// Two sources have one name, and so would share a cursor.
+    #[error("the source {0} is given twice")]
+    RepeatedSource(String),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Store(OpenError),
+    /// Nothing would be kept.
+    #[error("retention of no time at all: give more than 0 s")]
+    ZeroAge,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const LEAST_BYTES: u64 = 1 << 20;
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+const INTAKE: std::ops::RangeInclusive<usize> = 1 << 16..=1 << 30;

@@ -1,0 +1,418 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use jetwash_dict::Dictionary;
+use jetwash_event::Filter;
+use jetwash_store::{Appender, Bounds, Store, StoreError};
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
+
+use crate::builder::{JetstreamBuilder, Source};
+use crate::pipeline::Pipeline;
+use crate::stats::{Snapshot, Stats};
+use crate::subscription::{ReadError, Reader, StartFrom, Subscription};
+use crate::upstream::{Arrival, Endpoint, Intake, Relay, Stopped};
+
+/// The firehose as events: sources on one side, a log, and subscriptions on the other.
+///
+/// It is a handle, cheap to clone. [`run`](Self::run) does the work, and may be called once;
+/// subscriptions can be made before, during and after.
+#[derive(Clone, Debug)]
+pub struct Jetstream {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    stats: Arc<Stats>,
+    cursors: Arc<Cursors>,
+    intake: Intake,
+    dictionary: Option<Dictionary>,
+    parts: Mutex<Option<Parts>>,
+}
+
+/// What `run` takes.
+struct Parts {
+    pipeline: Pipeline,
+    arrivals: mpsc::Receiver<Arrival>,
+    relays: Vec<Endpoint>,
+    sources: Vec<Source>,
+    commit_delay: Duration,
+}
+
+/// The sources' cursors as of the last commit.
+type Cursors = Mutex<HashMap<Arc<str>, u64>>;
+
+impl Jetstream {
+    /// Settings to be filled in.
+    pub fn builder() -> JetstreamBuilder {
+        JetstreamBuilder::default()
+    }
+
+    /// Connects to the sources and feeds the log until `shutdown` completes.
+    ///
+    /// Relays are connected to again whenever a connection ends. That a source of the caller's own
+    /// has ended, or all of them, ends nothing here: frames may still be pushed, and read.
+    ///
+    /// What has arrived by the shutdown is committed before this returns. The log then ends for
+    /// its readers: each subscription gives what is left, and then `None`. Dropping the future
+    /// comes to the same, except that nobody can wait for the end.
+    ///
+    /// # Errors
+    ///
+    /// When the log fails, or it has been called before.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let parts = self
+            .shared
+            .parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(Parts {
+            pipeline,
+            arrivals,
+            relays,
+            sources,
+            commit_delay,
+        }) = parts
+        else {
+            return Err(RunError::AlreadyRun);
+        };
+        let (stop, stopped) = oneshot::channel();
+        let (end, mut ended) = oneshot::channel();
+        let cursors = Arc::clone(&self.shared.cursors);
+        let writer = Writer {
+            pipeline,
+            arrivals,
+            commit_delay,
+            cursors,
+            stopped: Some(stopped),
+        };
+        let runtime = Handle::current();
+        thread::Builder::new()
+            .name("jetwash-writer".to_owned())
+            .spawn(move || {
+                let outcome = writer.run(&runtime);
+                // Nobody listens if `run` was dropped, which is a stop like any other.
+                let _ = end.send(outcome);
+            })
+            .map_err(RunError::Thread)?;
+        let mut tasks = self.start_sources(relays, sources);
+        tokio::select! {
+            () = shutdown => {}
+            outcome = &mut ended => return outcome.map_err(|_| RunError::Panicked)?.map_err(RunError::Store),
+        }
+        tasks.shutdown().await;
+        drop(stop);
+        ended
+            .await
+            .map_err(|_| RunError::Panicked)?
+            .map_err(RunError::Store)
+    }
+
+    /// Events from a position on that `filter` matches.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read to find the position.
+    pub async fn subscribe(
+        &self,
+        start: StartFrom,
+        filter: Filter,
+    ) -> Result<Subscription, ReadError> {
+        Ok(Subscription::new(self.reader(start).await?, filter))
+    }
+
+    /// The log block by block from a position on, for those who serve it.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read to find the position.
+    pub async fn reader(&self, start: StartFrom) -> Result<Reader, ReadError> {
+        let store = self.shared.store.clone();
+        // Only a time has to be looked up, which may touch the disk.
+        if !matches!(start, StartFrom::Time(_)) {
+            return Reader::open(store, start);
+        }
+        let open = tokio::task::spawn_blocking(move || Reader::open(store, start));
+        open.await.unwrap_or(Err(ReadError::ShuttingDown))
+    }
+
+    /// A way to put frames in by hand, under a name that its cursor is kept by.
+    #[must_use]
+    pub fn pusher(&self, name: &str) -> Pusher {
+        Pusher {
+            source: name.into(),
+            intake: self.shared.intake.clone(),
+        }
+    }
+
+    /// The sequence number up to which the frames of a source are in the log.
+    ///
+    /// A relay's name is its [`Endpoint`] as text.
+    #[must_use]
+    pub fn source_cursor(&self, name: &str) -> Option<u64> {
+        self.shared.cursor(name)
+    }
+
+    /// The dictionary that events are compressed with, if any.
+    #[must_use]
+    pub fn dictionary(&self) -> Option<&Dictionary> {
+        self.shared.dictionary.as_ref()
+    }
+
+    /// What the log holds.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.shared.store.bounds()
+    }
+
+    /// The log itself, to read from.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// What has been done so far: frames, events, and what was dropped and why.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.stats.snapshot()
+    }
+
+    fn start_sources(&self, relays: Vec<Endpoint>, sources: Vec<Source>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for endpoint in relays {
+            let (shared, intake) = (Arc::clone(&self.shared), self.shared.intake.clone());
+            let relay = Relay::new(endpoint, intake, Arc::clone(&shared.stats));
+            tasks.spawn(relay.run(move |source| shared.cursor(source)));
+        }
+        for source in sources {
+            tasks.spawn(feed(source, self.shared.intake.clone()));
+        }
+        tasks
+    }
+
+    pub(crate) fn assemble(
+        builder: JetstreamBuilder,
+        relays: Vec<Endpoint>,
+        cursors: Vec<(String, u64)>,
+        (appender, store): (Appender, Store),
+    ) -> Result<Self, StoreError> {
+        let stats = Arc::new(Stats::default());
+        let mut pipeline = Pipeline::new(appender)
+            .filter(builder.filter)
+            .stats(Arc::clone(&stats));
+        if let Some(dictionary) = &builder.dictionary {
+            pipeline = pipeline.dictionary(dictionary)?;
+        }
+        if relays.len() + builder.sources.len() > 1 {
+            pipeline = pipeline.deduplicate();
+        }
+        for (name, cursor) in cursors {
+            pipeline.set_cursor(&name, cursor);
+        }
+        let names = relays.iter().map(Endpoint::to_string);
+        let names = names.chain(builder.sources.iter().map(|source| source.name.clone()));
+        let known = names.filter_map(|name| Some((name.as_str().into(), pipeline.cursor(&name)?)));
+        let cursors = Arc::new(Mutex::new(known.collect()));
+        let budget = builder.intake_bytes.unwrap_or(INTAKE_BYTES);
+        let (intake, arrivals) = Intake::new(u32::try_from(budget).unwrap_or(u32::MAX));
+        let parts = Parts {
+            pipeline,
+            arrivals,
+            relays,
+            sources: builder.sources,
+            commit_delay: builder.commit_delay.unwrap_or(COMMIT_DELAY),
+        };
+        let parts = Mutex::new(Some(parts));
+        let dictionary = builder.dictionary;
+        let shared = Shared {
+            store,
+            stats,
+            cursors,
+            intake,
+            dictionary,
+            parts,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+}
+
+impl Shared {
+    fn cursor(&self, source: &str) -> Option<u64> {
+        self.cursors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(source)
+            .copied()
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("relays", &self.relays)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts frames into a [`Jetstream`] by hand.
+#[derive(Clone, Debug)]
+pub struct Pusher {
+    source: Arc<str>,
+    intake: Intake,
+}
+
+impl Pusher {
+    /// Hands over one frame; waits while the pipeline has enough to do.
+    ///
+    /// # Errors
+    ///
+    /// When the Jetstream has stopped.
+    pub async fn push(&self, frame: impl Into<Bytes>) -> Result<(), Stopped> {
+        self.intake.send(&self.source, frame.into()).await
+    }
+}
+
+/// Why [`Jetstream::run`] ended other than by its shutdown.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A `Jetstream` runs once. Build another on the same folder to run again.
+    #[error("this Jetstream has been run before; build another one")]
+    AlreadyRun,
+    /// The thread that writes the log died.
+    #[error("the writer's thread panicked")]
+    Panicked,
+    /// The log cannot be written.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The operating system gave no thread.
+    #[error("the writer's thread could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Moves arrivals into the log, on a thread of its own because the log's disk blocks.
+struct Writer {
+    pipeline: Pipeline,
+    arrivals: mpsc::Receiver<Arrival>,
+    commit_delay: Duration,
+    cursors: Arc<Cursors>,
+    /// Completes when no more is to be taken in; `None` from then on.
+    stopped: Option<oneshot::Receiver<()>>,
+}
+
+/// Why the writer has something to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    Arrivals,
+    Deadline,
+    Ended,
+}
+
+impl Writer {
+    fn run(mut self, runtime: &Handle) -> Result<(), StoreError> {
+        let mut arrived = Vec::with_capacity(BATCH_FRAMES);
+        let mut touched = Vec::new();
+        let mut trim = Instant::now() + TRIM;
+        let mut commit: Option<Instant> = None;
+        loop {
+            let deadline = commit.unwrap_or(trim);
+            let wake = runtime.block_on(self.receive(&mut arrived, deadline));
+            let now_us = now_us();
+            for arrival in arrived.drain(..) {
+                self.pipeline
+                    .frame(&arrival.source, &arrival.frame, now_us)?;
+                if !touched.contains(&arrival.source) {
+                    touched.push(arrival.source);
+                }
+            }
+            let now = Instant::now();
+            let is_full = self.pipeline.pending() >= BATCH_EVENTS;
+            if is_full || wake == Wake::Ended || commit.is_some_and(|due| due <= now) {
+                self.commit(&mut touched)?;
+                commit = None;
+            } else if !touched.is_empty() {
+                commit.get_or_insert(now + self.commit_delay);
+            }
+            if wake == Wake::Ended {
+                return Ok(());
+            }
+            if trim <= now {
+                self.pipeline.trim(now_us)?;
+                trim = now + TRIM;
+            }
+        }
+    }
+
+    async fn receive(&mut self, arrived: &mut Vec<Arrival>, deadline: Instant) -> Wake {
+        let stopped = async {
+            match &mut self.stopped {
+                // An error means that `run` was dropped.
+                Some(stopped) => drop(stopped.await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            count = self.arrivals.recv_many(arrived, BATCH_FRAMES) => {
+                if count == 0 { Wake::Ended } else { Wake::Arrivals }
+            }
+            () = stopped => {
+                // What is in the queue still comes, and then the end.
+                self.arrivals.close();
+                self.stopped = None;
+                Wake::Deadline
+            }
+            () = sleep_until(deadline) => Wake::Deadline,
+        }
+    }
+
+    fn commit(&mut self, touched: &mut Vec<Arc<str>>) -> Result<(), StoreError> {
+        if touched.is_empty() {
+            return Ok(());
+        }
+        self.pipeline.commit()?;
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in touched.drain(..) {
+            if let Some(cursor) = self.pipeline.cursor(&source) {
+                cursors.insert(source, cursor);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn feed(mut source: Source, intake: Intake) {
+    let name: Arc<str> = source.name.into();
+    while let Some(frame) = source.frames.next().await {
+        if intake.send(&name, frame).await.is_err() {
+            return;
+        }
+    }
+    info!(source = %name, "the source has ended");
+}
+
+fn now_us() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+const INTAKE_BYTES: usize = 8 << 20;
+const COMMIT_DELAY: Duration = Duration::from_millis(2);
+const BATCH_FRAMES: usize = 256;
+const BATCH_EVENTS: usize = 512;
+const TRIM: Duration = Duration::from_secs(1);

@@ -1,0 +1,448 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jetwash_dict::Dictionary;
+use jetwash_event::{
+    Datetime, Did, Draft, DraftBody, Encoder, Filter, IdentifierError, Operation, RecordError, Tid,
+};
+use jetwash_frame::{Account, Commit, Frame, FrameError, FrameKind, Identity, Peek, peek};
+use jetwash_mst::{Change, CommitError, Leaf, OpError, OpFault, leaves};
+use jetwash_store::{Appender, EventKind, NewEvent, StoreError, Trimmed};
+use thiserror::Error;
+
+use crate::dedup::Recent;
+use crate::stats::{Snapshot, Stats};
+
+/// Turns frames into events and appends them to the log: the whole way in, on one thread.
+///
+/// [`Jetstream`](crate::Jetstream) runs one. It is public for those who bring their own sources or
+/// runtime, and for benches: it opens no socket, reads no clock and spawns nothing. It does block,
+/// because the log's disk does.
+///
+/// A frame costs at most itself: what is wrong with it, or with one of its operations, is counted
+/// by its reason, and the source's cursor moves past it all the same.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Pipeline;
+/// use jetwash::store::{self, Location, Options};
+///
+/// let (appender, log) = store::open(Location::Memory, Options::default())?;
+/// let mut pipeline = Pipeline::new(appender);
+///
+/// // {"t": "#account", "op": 1} {"did": "did:web:a.example", "seq": 7, "time": …, "active": true}
+/// let mut frame = b"\xa2\x61t\x68#account\x62op\x01\xa4\x63did\x71did:web:a.example".to_vec();
+/// frame.extend(b"\x63seq\x07\x64time\x742026-07-04T14:38:07Z\x66active\xf5");
+///
+/// let now_us = 1_783_175_888_085_434;
+/// pipeline.frame("wss://relay.example/", &frame, now_us)?;
+/// pipeline.commit()?;
+/// assert_eq!(pipeline.cursor("wss://relay.example/"), Some(7));
+/// assert_eq!(log.bounds().next_seq, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Pipeline {
+    appender: Appender,
+    filter: Filter,
+    encoder: Encoder,
+    compressor: Option<jetwash_dict::Encoder>,
+    recent: Option<Recent>,
+    positions: HashMap<Arc<str>, u64>,
+    stats: Arc<Stats>,
+    line: Vec<u8>,
+    compressed: Vec<u8>,
+    pending: usize,
+}
+
+impl Pipeline {
+    /// A pipeline that takes every event and compresses none.
+    #[must_use]
+    pub fn new(appender: Appender) -> Self {
+        Self {
+            appender,
+            filter: Filter::default(),
+            encoder: Encoder::new(),
+            compressor: None,
+            recent: None,
+            positions: HashMap::new(),
+            stats: Arc::default(),
+            line: Vec::new(),
+            compressed: Vec::new(),
+            pending: 0,
+        }
+    }
+
+    /// Keeps only the events that `filter` matches. Frames of unwanted accounts are turned away
+    /// before they are decoded.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Compresses each event once, with this dictionary, which is stored beside the events.
+    ///
+    /// # Errors
+    ///
+    /// When the dictionary cannot be stored.
+    pub fn dictionary(mut self, dictionary: &Dictionary) -> Result<Self, StoreError> {
+        self.appender
+            .set_dictionary(dictionary.id(), dictionary.bytes())?;
+        self.compressor = Some(dictionary.encoder());
+        Ok(self)
+    }
+
+    /// Recognises events that come from several sources, and keeps the first of each.
+    ///
+    /// The memory is bounded: about the last 200,000 frames are remembered, in 4 MB.
+    #[must_use]
+    pub fn deduplicate(mut self) -> Self {
+        self.recent = Some(Recent::new(REMEMBERED));
+        self
+    }
+
+    pub(crate) fn stats(mut self, stats: Arc<Stats>) -> Self {
+        self.stats = stats;
+        self
+    }
+
+    /// Takes in one frame that `source` sent. Its events become visible with the next
+    /// [`commit`](Self::commit), together with the source's cursor.
+    ///
+    /// `now_us` is the time in microseconds since 1970, which the event gets if no earlier event
+    /// has it or a later one.
+    ///
+    /// # Errors
+    ///
+    /// Only when the log fails. What is wrong with the frame is counted, see
+    /// [`snapshot`](Self::snapshot).
+    #[inline]
+    pub fn frame(&mut self, source: &str, frame: &[u8], now_us: u64) -> Result<(), StoreError> {
+        self.stats.frame(frame.len());
+        let peeked = match peek(frame) {
+            Ok(peeked) => peeked,
+            Err(error) => {
+                self.stats.dropped(error.reason());
+                return Ok(());
+            }
+        };
+        if let Some(seq) = peeked.seq
+            && !self.advance(source, seq)
+        {
+            self.stats.dropped("seq_not_increasing");
+            return Ok(());
+        }
+        if !self.wants(&peeked) {
+            self.stats.rejected();
+            return Ok(());
+        }
+        if let Err(fault) = self.decode(frame, now_us)? {
+            self.stats.dropped(fault.reason());
+        }
+        Ok(())
+    }
+
+    /// Makes everything taken in since the last commit visible and, as far as the log's durability
+    /// promises, permanent: the events and the cursors of their sources, all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the log fails.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        self.pending = 0;
+        self.appender.commit()
+    }
+
+    /// Lets the log forget what is older or more than its retention allows.
+    ///
+    /// # Errors
+    ///
+    /// When the log fails.
+    pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
+        self.appender.trim(now_us)
+    }
+
+    /// How many events await the next commit.
+    #[must_use]
+    pub const fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// The sequence number up to which the frames of `source` have been dealt with.
+    #[must_use]
+    pub fn cursor(&self, source: &str) -> Option<u64> {
+        self.positions
+            .get(source)
+            .copied()
+            .or_else(|| self.appender.cursor(source))
+    }
+
+    /// Sets the cursor of `source`, backwards too.
+    pub fn set_cursor(&mut self, source: &str, seq: u64) {
+        self.positions.insert(source.into(), seq);
+        self.appender.set_cursor(source, seq);
+    }
+
+    /// What the pipeline has done so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.stats.snapshot()
+    }
+
+    /// Moves the source's cursor to `seq`; `false` if it has been there before.
+    fn advance(&mut self, source: &str, seq: u64) -> bool {
+        match self.positions.get_mut(source) {
+            // A number far below the last means that the relay counts anew, not that it repeats.
+            Some(last) if seq <= *last && *last - seq < RENUMBERED => return false,
+            Some(last) => *last = seq,
+            None => {
+                let stored = self.appender.cursor(source);
+                if stored.is_some_and(|last| seq <= last && last - seq < RENUMBERED) {
+                    return false;
+                }
+                self.positions.insert(source.into(), seq);
+            }
+        }
+        self.appender.set_cursor(source, seq);
+        true
+    }
+
+    fn wants(&self, peeked: &Peek<'_>) -> bool {
+        match (peeked.kind, peeked.did) {
+            (FrameKind::Commit | FrameKind::Identity | FrameKind::Account, Some(did)) => {
+                self.filter.matches_did(did)
+            }
+            // Nothing comes of the other kinds, but they are decoded so that what is malformed is
+            // counted as that.
+            _ => true,
+        }
+    }
+
+    fn decode(&mut self, bytes: &[u8], now_us: u64) -> Result<Result<(), Fault>, StoreError> {
+        let outcome = match Frame::decode(bytes) {
+            Ok(Frame::Commit(commit)) => self.commit_frame(&commit, now_us),
+            Ok(Frame::Identity(identity)) => self.identity_frame(&identity, now_us),
+            Ok(Frame::Account(account)) => self.account_frame(&account, now_us),
+            Ok(Frame::Unknown(_)) => Err(Fault::UnknownType.into()),
+            Ok(Frame::Error(_) | Frame::Info(_) | Frame::Sync(_)) => Ok(()),
+            Err(error) => Err(Fault::Frame(error).into()),
+        };
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(Stop::Fault(fault)) => Ok(Err(fault)),
+            Err(Stop::Store(error)) => Err(error),
+        }
+    }
+
+    fn commit_frame(&mut self, commit: &Commit<'_>, now_us: u64) -> Result<(), Stop> {
+        Did::check(commit.repo).map_err(Fault::Did)?;
+        Tid::check(commit.rev).map_err(Fault::Rev)?;
+        Datetime::check_rfc3339(commit.time).map_err(Fault::Time)?;
+        if commit.too_big {
+            return Err(Fault::TooBig.into());
+        }
+        if self.repeats(&["c", commit.repo, commit.rev]) {
+            return Err(Fault::Repeated.into());
+        }
+        for leaf in leaves(commit).map_err(Fault::Commit)? {
+            let outcome = match leaf {
+                Ok(leaf) if self.filter.matches_collection(leaf.collection) => {
+                    self.leaf(commit, &leaf, now_us)
+                }
+                Ok(_) => {
+                    self.stats.rejected();
+                    Ok(())
+                }
+                Err(OpError { reason, .. }) => Err(Fault::Op(reason).into()),
+            };
+            match outcome {
+                Err(Stop::Fault(fault)) => self.stats.dropped(fault.reason()),
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf(&mut self, commit: &Commit<'_>, leaf: &Leaf<'_>, now_us: u64) -> Result<(), Stop> {
+        let (operation, kind, record) = match &leaf.change {
+            Change::Create(record) => (Operation::Create, EventKind::Create, Some(record)),
+            Change::Update(record) => (Operation::Update, EventKind::Update, Some(record)),
+            Change::Delete => (Operation::Delete, EventKind::Delete, None),
+        };
+        let draft = Draft {
+            did: commit.repo,
+            body: DraftBody::Commit {
+                rev: commit.rev,
+                operation,
+                collection: leaf.collection,
+                rkey: leaf.rkey,
+                record: record.map(|record| (record.data, &record.cid)),
+            },
+        };
+        self.append(kind, leaf.collection, &draft, now_us)
+    }
+
+    fn identity_frame(&mut self, identity: &Identity<'_>, now_us: u64) -> Result<(), Stop> {
+        Did::check(identity.did).map_err(Fault::Did)?;
+        Datetime::check_rfc3339(identity.time).map_err(Fault::Time)?;
+        if self.repeats(&["i", identity.did, identity.time]) {
+            return Err(Fault::Repeated.into());
+        }
+        let Identity {
+            did,
+            handle,
+            seq,
+            time,
+        } = *identity;
+        let draft = Draft {
+            did,
+            body: DraftBody::Identity { handle, seq, time },
+        };
+        self.append(EventKind::Identity, "", &draft, now_us)
+    }
+
+    fn account_frame(&mut self, account: &Account<'_>, now_us: u64) -> Result<(), Stop> {
+        Did::check(account.did).map_err(Fault::Did)?;
+        Datetime::check_rfc3339(account.time).map_err(Fault::Time)?;
+        if self.repeats(&["a", account.did, account.time]) {
+            return Err(Fault::Repeated.into());
+        }
+        let Account {
+            did,
+            active,
+            seq,
+            status,
+            time,
+        } = *account;
+        let draft = Draft {
+            did,
+            body: DraftBody::Account {
+                active,
+                seq,
+                status,
+                time,
+            },
+        };
+        self.append(EventKind::Account, "", &draft, now_us)
+    }
+
+    fn append(
+        &mut self,
+        kind: EventKind,
+        collection: &str,
+        draft: &Draft<'_>,
+        now_us: u64,
+    ) -> Result<(), Stop> {
+        let time_us = self.appender.next_time_us(now_us);
+        self.line.clear();
+        self.encoder
+            .encode(draft, time_us, &mut self.line)
+            .map_err(Fault::Record)?;
+        let json = self.line.as_slice();
+        let frame = match &mut self.compressor {
+            Some(compressor) => {
+                self.compressed.clear();
+                compressor
+                    .encode(json, &mut self.compressed)
+                    .map_err(|_| Fault::Compress)?;
+                Some(self.compressed.as_slice())
+            }
+            None => None,
+        };
+        let event = NewEvent {
+            kind,
+            did: draft.did,
+            collection,
+            time_us,
+            json,
+            frame,
+        };
+        self.appender.push(&event).map_err(|_| Fault::TooLong)?;
+        self.pending += 1;
+        self.stats.event(json.len(), frame.map_or(0, <[u8]>::len));
+        Ok(())
+    }
+
+    fn repeats(&mut self, parts: &[&str]) -> bool {
+        self.recent
+            .as_mut()
+            .is_some_and(|recent| !recent.insert(parts))
+    }
+}
+
+/// What a frame was lost for, or one of its operations.
+#[derive(Clone, Debug, Error, PartialEq)]
+enum Fault {
+    #[error(transparent)]
+    Commit(CommitError),
+    #[error("the event could not be compressed")]
+    Compress,
+    #[error("account: {0}")]
+    Did(IdentifierError),
+    #[error(transparent)]
+    Frame(FrameError),
+    #[error(transparent)]
+    Op(OpFault),
+    #[error(transparent)]
+    Record(RecordError),
+    #[error("another source has sent it before")]
+    Repeated,
+    #[error("revision: {0}")]
+    Rev(IdentifierError),
+    #[error("time: {0}")]
+    Time(IdentifierError),
+    #[error("`tooBig` is set, so the commit is incomplete")]
+    TooBig,
+    #[error("the event is longer than the log takes")]
+    TooLong,
+    #[error("a frame of an unknown type")]
+    UnknownType,
+}
+
+impl Fault {
+    /// A short name of the reason, for a counter's label: one of a fixed few.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Commit(error) => error.reason(),
+            Self::Compress => "event_not_compressed",
+            Self::Did(_) => "did_invalid",
+            Self::Frame(error) => error.reason(),
+            Self::Op(fault) => fault.reason(),
+            Self::Record(error) => error.reason(),
+            Self::Repeated => "repeated",
+            Self::Rev(_) => "rev_invalid",
+            Self::Time(_) => "time_invalid",
+            Self::TooBig => "too_big",
+            Self::TooLong => "event_too_long",
+            Self::UnknownType => "type_unknown",
+        }
+    }
+}
+
+/// Why work on a frame ended early.
+enum Stop {
+    Fault(Fault),
+    Store(StoreError),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+const REMEMBERED: usize = 100_000;
+
+/// A sequence number so much below the last one seen is that of a relay that counts anew.
+///
+/// Relays repeat at most their replay window after a reconnect, and only when they ignore the
+/// cursor; the small ones that tests use never count so far.
+const RENUMBERED: u64 = 1_000_000_000;

@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What the pipeline has done since it started, for the process to read and, through the `metrics`
+/// facade, for whichever recorder the program has installed.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    frames: AtomicU64,
+    frame_bytes: AtomicU64,
+    events: AtomicU64,
+    json_bytes: AtomicU64,
+    compressed_bytes: AtomicU64,
+    rejected: AtomicU64,
+    dropped: Mutex<BTreeMap<&'static str, u64>>,
+    reconnects: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Stats {
+    pub(crate) fn frame(&self, bytes: usize) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.frame_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn event(&self, json: usize, compressed: usize) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.json_bytes.fetch_add(json as u64, Ordering::Relaxed);
+        self.compressed_bytes
+            .fetch_add(compressed as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a frame, operation or record that was lost. `reason` is one of a fixed few, never
+    /// text from outside.
+    pub(crate) fn dropped(&self, reason: &'static str) {
+        metrics::counter!("jetwash_dropped_total", "reason" => reason).increment(1);
+        count(&self.dropped, reason);
+    }
+
+    pub(crate) fn reconnect(&self, reason: &'static str) {
+        metrics::counter!("jetwash_reconnects_total", "reason" => reason).increment(1);
+        count(&self.reconnects, reason);
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let copy = |map: &Mutex<BTreeMap<_, _>>| {
+            map.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        Snapshot {
+            frames: read(&self.frames),
+            frame_bytes: read(&self.frame_bytes),
+            events: read(&self.events),
+            json_bytes: read(&self.json_bytes),
+            compressed_bytes: read(&self.compressed_bytes),
+            rejected: read(&self.rejected),
+            dropped: copy(&self.dropped),
+            reconnects: copy(&self.reconnects),
+        }
+    }
+}
+
+/// What a [`Jetstream`](crate::Jetstream) has done since it was built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Frames that arrived.
+    pub frames: u64,
+    /// Their bytes.
+    pub frame_bytes: u64,
+    /// Events that went into the log.
+    pub events: u64,
+    /// The bytes of their JSON.
+    pub json_bytes: u64,
+    /// The bytes of their dictionary frames; 0 without a dictionary.
+    pub compressed_bytes: u64,
+    /// Frames and operations that the ingest filter turned away.
+    pub rejected: u64,
+    /// What was lost, counted by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Connections to relays that ended, counted by reason.
+    pub reconnects: BTreeMap<&'static str, u64>,
+}
+
+fn count(map: &Mutex<BTreeMap<&'static str, u64>>, reason: &'static str) {
+    // A poisoned lock means that a thread died while counting: the numbers are still good.
+    *map.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(reason)
+        .or_default() += 1;
+}

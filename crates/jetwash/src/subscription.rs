@@ -1,0 +1,446 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_core::Stream;
+use futures_util::stream;
+use jetwash_event::{Filter, Kind, Operation};
+use jetwash_store::{Block, EventKind, Page, Read, Run, Store, StoreError};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::selection::Selection;
+
+/// Where a subscription starts.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::StartFrom;
+///
+/// // What the last run got as far as, kept in a file of its own.
+/// let saved = "17".parse()?;
+/// let start = StartFrom::Cursor(saved);
+/// # let _ = start;
+/// # Ok::<(), std::num::ParseIntError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartFrom {
+    /// After the event with this cursor: nothing again, nothing left out.
+    Cursor(Cursor),
+    /// With the next event to arrive.
+    #[default]
+    Live,
+    /// With the oldest event there is.
+    Oldest,
+    /// With the first event of this time or later.
+    Time(SystemTime),
+}
+
+/// The position of an event in the log. It is never reused, and later events have greater ones.
+///
+/// A cursor belongs to one log. As text it is a decimal number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cursor(u64);
+
+impl Cursor {
+    /// The cursor as a number, to be kept in a database.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The cursor that [`get`](Self::get) gave.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for Cursor {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// An event of the log. It is cheap to clone, and carries its bytes: nothing is parsed until asked.
+///
+/// An event keeps the block of some hundred events that it belongs to in memory. Whoever keeps
+/// events for long should keep their [`json`](Self::json) instead.
+#[derive(Clone)]
+pub struct Event {
+    block: Arc<Block>,
+    page: Page,
+    index: usize,
+    cursor: Cursor,
+    time_us: u64,
+    kind: EventKind,
+}
+
+impl Event {
+    /// Its position, from which a later subscription can go on.
+    #[must_use]
+    pub const fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Its time in microseconds since 1970: when it went into the log. No two events share one.
+    #[must_use]
+    pub const fn time_us(&self) -> u64 {
+        self.time_us
+    }
+
+    /// The account's DID.
+    #[must_use]
+    pub fn did(&self) -> &str {
+        self.block.meta(self.index).map_or("", |meta| meta.did)
+    }
+
+    /// What the event is about.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        kind_of(self.kind)
+    }
+
+    /// What was done to the record; `None` if the event is not about one.
+    #[must_use]
+    pub const fn operation(&self) -> Option<Operation> {
+        match self.kind {
+            EventKind::Create => Some(Operation::Create),
+            EventKind::Update => Some(Operation::Update),
+            EventKind::Delete => Some(Operation::Delete),
+            _ => None,
+        }
+    }
+
+    /// The record's collection; `None` if the event is not about a record.
+    #[must_use]
+    pub fn collection(&self) -> Option<&str> {
+        let collection = self.block.meta(self.index)?.collection;
+        (!collection.is_empty()).then_some(collection)
+    }
+
+    /// The event as the line that Jetstream sends, without a newline.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        // The log takes nothing but what our encoder wrote, and checks it for damage when it reads.
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+
+    /// The event as structs, with the record still in JSON.
+    ///
+    /// # Errors
+    ///
+    /// When the log holds a line that is no event, which nothing but a fault can bring about.
+    pub fn parse(&self) -> Result<jetwash_event::Event, serde_json::Error> {
+        serde_json::from_slice(self.bytes())
+    }
+
+    /// The event at an index of a block whose JSON has been loaded.
+    fn at(block: &Arc<Block>, page: &Page, index: usize) -> Option<Self> {
+        let meta = block.meta(index)?;
+        Some(Self {
+            cursor: Cursor(meta.seq),
+            time_us: meta.time_us,
+            kind: meta.kind,
+            block: Arc::clone(block),
+            page: page.clone(),
+            index,
+        })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.page.get(self.index).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("cursor", &self.cursor)
+            .field("json", &self.json())
+            .finish()
+    }
+}
+
+/// Events from a position on, replayed or live: the subscriber cannot tell and need not.
+///
+/// [`Jetstream::subscribe`](crate::Jetstream::subscribe) makes one. It is a [`Stream`] that ends
+/// when the `Jetstream` has been shut down and everything has been read. It holds no queue: a
+/// subscriber that is slow reads older events, from disk if need be.
+///
+/// An error does not end it. After [`ReadError::Lost`] and [`ReadError::Damaged`] it goes on with
+/// the next event that there is.
+pub struct Subscription {
+    events: Pin<Box<dyn Stream<Item = Result<Event, ReadError>> + Send>>,
+}
+
+impl Subscription {
+    pub(crate) fn new(reader: Reader, filter: Filter) -> Self {
+        let state = Walk {
+            reader,
+            filter,
+            selection: Selection::default(),
+            at_hand: None,
+        };
+        Self {
+            events: Box::pin(stream::unfold(state, Walk::step)),
+        }
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<Event, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.as_mut().poll_next(context)
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
+}
+
+/// A position in the log that is read block by block: what subscriptions and servers are made of.
+///
+/// [`Jetstream::reader`](crate::Jetstream::reader) makes one.
+#[derive(Debug)]
+pub struct Reader {
+    store: Store,
+    tip: watch::Receiver<u64>,
+    position: u64,
+}
+
+impl Reader {
+    /// Resolves where to start. It may have to look into the log's files, so it is not for an
+    /// asynchronous task.
+    pub(crate) fn open(store: Store, start: StartFrom) -> Result<Self, ReadError> {
+        let bounds = store.bounds();
+        let position = match start {
+            StartFrom::Cursor(Cursor(seq)) => seq.saturating_add(1).min(bounds.next_seq),
+            StartFrom::Live => bounds.next_seq,
+            StartFrom::Oldest => bounds.oldest_seq,
+            StartFrom::Time(time) => {
+                let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+                store.seq_at_time(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))?
+            }
+        };
+        Ok(Self {
+            tip: store.tip(),
+            store,
+            position,
+        })
+    }
+
+    /// The position of the next event to be read.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether everything that the log has so far has been read.
+    #[must_use]
+    pub fn is_at_tip(&self) -> bool {
+        self.position >= *self.tip.borrow()
+    }
+
+    /// The next events, at least one and at most to the end of a block; waits for one if there is
+    /// none. `None` when the log has been closed and everything has been read.
+    ///
+    /// It is safe to drop the future and call again.
+    ///
+    /// # Errors
+    ///
+    /// When events are gone. The next call goes on after them.
+    pub async fn next(&mut self) -> Option<Result<Run, ReadError>> {
+        loop {
+            let read = match self.store.read_hot(self.position) {
+                Some(read) => Ok(read),
+                None => self.read_cold().await,
+            };
+            match read {
+                Ok(Read::Events(run)) => {
+                    self.position = run.next_seq();
+                    return Some(Ok(run));
+                }
+                Ok(Read::AtTip) => {
+                    let position = self.position;
+                    if self.tip.wait_for(|&next| next > position).await.is_err()
+                        && self.store.bounds().next_seq <= position
+                    {
+                        return None;
+                    }
+                }
+                Ok(Read::Lost { oldest }) => {
+                    let first = std::mem::replace(&mut self.position, oldest);
+                    return Some(Err(ReadError::Lost {
+                        first,
+                        next: oldest,
+                    }));
+                }
+                Err(error) => {
+                    if let StoreError::Corrupt { next_seq, .. } = error {
+                        self.position = next_seq;
+                    }
+                    return Some(Err(error.into()));
+                }
+            }
+        }
+    }
+
+    /// A read that may touch the disk, on a thread where that is allowed.
+    async fn read_cold(&self) -> Result<Read, StoreError> {
+        let (store, position) = (self.store.clone(), self.position);
+        match tokio::task::spawn_blocking(move || store.read(position)).await {
+            Ok(read) => read,
+            // The runtime is going away, and with it this task.
+            Err(_) => Ok(Read::AtTip),
+        }
+    }
+}
+
+/// Why events could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Some events are damaged on disk.
+    #[error("events {first} to {} are damaged: {what}", next - 1)]
+    Damaged {
+        /// The first of them.
+        first: u64,
+        /// The first event after them.
+        next: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The log has moved on past the reader: retention was shorter than the reader was slow.
+    #[error("events {first} to {} are no longer kept", next - 1)]
+    Lost {
+        /// The first that is gone.
+        first: u64,
+        /// The oldest that there is.
+        next: u64,
+    },
+    /// The asynchronous runtime is shutting down.
+    #[error("the runtime is shutting down")]
+    ShuttingDown,
+    /// The log cannot be read.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt {
+                first_seq: first,
+                next_seq: next,
+                what,
+            } => Self::Damaged { first, next, what },
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// The state between two events of a subscription.
+struct Walk {
+    reader: Reader,
+    filter: Filter,
+    selection: Selection,
+    at_hand: Option<(Arc<Block>, Page)>,
+}
+
+impl Walk {
+    async fn step(mut self) -> Option<(Result<Event, ReadError>, Self)> {
+        loop {
+            if let Some(event) = self.next_at_hand() {
+                return Some((Ok(event), self));
+            }
+            self.at_hand = None;
+            if let Err(error) = self.load().await? {
+                return Some((Err(error), self));
+            }
+        }
+    }
+
+    fn next_at_hand(&mut self) -> Option<Event> {
+        let (block, page) = self.at_hand.as_ref()?;
+        let index = self.selection.next()?;
+        Event::at(block, page, index)
+    }
+
+    /// Goes on to the next run; its JSON is loaded only if the filter matches any of it.
+    async fn load(&mut self) -> Option<Result<(), ReadError>> {
+        let run = match self.reader.next().await? {
+            Ok(run) => run,
+            Err(error) => return Some(Err(error)),
+        };
+        self.selection.select(&run, &self.filter);
+        if self.selection.is_empty() {
+            return Some(Ok(()));
+        }
+        let block = Arc::clone(run.block());
+        Some(
+            json_of(&block)
+                .await
+                .map(|page| self.at_hand = Some((block, page))),
+        )
+    }
+}
+
+/// A block's events as JSON, loaded where that may block unless they are in memory.
+///
+/// # Errors
+///
+/// When they cannot be read or are damaged.
+pub async fn json_of(block: &Arc<Block>) -> Result<Page, ReadError> {
+    if block.has_json() {
+        return Ok(block.json()?.clone());
+    }
+    blocking(block, |block| block.json().cloned()).await
+}
+
+/// A block's events as dictionary frames, loaded where that may block unless they are in memory;
+/// `None` if the log holds them without.
+///
+/// # Errors
+///
+/// When they cannot be read or are damaged.
+pub async fn frames_of(block: &Arc<Block>) -> Result<Option<Page>, ReadError> {
+    if block.has_frames() {
+        return Ok(block.frames()?.cloned());
+    }
+    blocking(block, |block| block.frames().map(|page| page.cloned())).await
+}
+
+async fn blocking<T: Send + 'static>(
+    block: &Arc<Block>,
+    load: impl FnOnce(&Block) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let block = Arc::clone(block);
+    match tokio::task::spawn_blocking(move || load(&block)).await {
+        Ok(loaded) => Ok(loaded?),
+        Err(_) => Err(ReadError::ShuttingDown),
+    }
+}
+
+pub(crate) const fn kind_of(kind: EventKind) -> Kind {
+    match kind {
+        EventKind::Identity => Kind::Identity,
+        EventKind::Account => Kind::Account,
+        _ => Kind::Commit,
+    }
+}

@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+/// How long to wait before the next attempt to connect: doubling, with jitter, so that many
+/// clients of a relay that restarts do not all come back at once.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    attempts: u32,
+    random: u64,
+}
+
+impl Backoff {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            attempts: 0,
+            random: seed | 1,
+        }
+    }
+
+    /// After a connection that did its work: the next failure is the first again.
+    pub(super) fn reset(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// Between half and all of 0.5 s, 1 s, 2 s, … up to 30 s.
+    pub(super) fn next(&mut self) -> Duration {
+        let full = LONGEST.min(SHORTEST * (1 << self.attempts.min(10)));
+        self.attempts += 1;
+        // Xorshift: the jitter need not be good randomness, only different between processes.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let share = (self.random % 1024) as u32;
+        full / 2 + full / 2 * share / 1024
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_thirty_seconds_and_start_again_after_a_reset() {
+        let mut backoff = Backoff::new(7);
+        for expected in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+            let wait = backoff.next().as_millis();
+            assert!(
+                (expected / 2..=expected).contains(&wait),
+                "{wait} of {expected}"
+            );
+        }
+        backoff.reset();
+        assert!(backoff.next().as_millis() <= 500);
+    }
+}

@@ -1,0 +1,72 @@
+//! Where frames come from: relays, and streams that the caller brings.
+
+mod backoff;
+mod endpoint;
+mod relay;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+pub use endpoint::{Endpoint, EndpointError};
+pub(crate) use relay::Relay;
+
+/// A frame on its way from a source to the pipeline.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// The name of the source, which is that of its cursor.
+    pub(crate) source: Arc<str>,
+    pub(crate) frame: Bytes,
+    /// Gives the frame's share of the queue back when the frame has been dealt with.
+    _room: OwnedSemaphorePermit,
+}
+
+/// The way into the pipeline, bounded by bytes: a source that is faster than the pipeline waits,
+/// and so does the relay behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Intake {
+    sender: mpsc::Sender<Arrival>,
+    room: Arc<Semaphore>,
+    budget: u32,
+}
+
+impl Intake {
+    pub(crate) fn new(budget: u32) -> (Self, mpsc::Receiver<Arrival>) {
+        let (sender, receiver) = mpsc::channel(QUEUE_FRAMES);
+        (
+            Self {
+                sender,
+                room: Arc::new(Semaphore::new(budget as usize)),
+                budget,
+            },
+            receiver,
+        )
+    }
+
+    /// Waits for room and hands the frame over; `Err` if the pipeline has stopped.
+    pub(crate) async fn send(&self, source: &Arc<str>, frame: Bytes) -> Result<(), Stopped> {
+        // A frame larger than the whole budget goes alone.
+        let share = u32::try_from(frame.len())
+            .unwrap_or(u32::MAX)
+            .min(self.budget);
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(share)
+            .await
+            .map_err(|_| Stopped)?;
+        let arrival = Arrival {
+            source: Arc::clone(source),
+            frame,
+            _room: room,
+        };
+        self.sender.send(arrival).await.map_err(|_| Stopped)
+    }
+}
+
+/// The pipeline has stopped, so nothing more can be taken in.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the Jetstream has stopped and takes no more frames")]
+pub struct Stopped;
+
+/// Small frames are bounded by number too, for the memory that each takes beside its bytes.
+const QUEUE_FRAMES: usize = 4096;

@@ -1,0 +1,116 @@
+//! What is wrong with a frame costs that frame, or one operation, and is counted.
+
+use jetwash_sim::{Network, NetworkConfig, SimEvent};
+
+use crate::{NOW_US, lines, pipeline};
+
+fn commits(count: usize) -> Vec<Vec<u8>> {
+    let config = NetworkConfig {
+        accounts: 5,
+        records: 50,
+        ..NetworkConfig::default()
+    };
+    Network::new(config)
+        .unwrap()
+        .filter(|frame| matches!(&frame.event, SimEvent::Commit(commit) if commit.ops.len() == 1))
+        .take(count)
+        .map(|frame| frame.bytes)
+        .collect()
+}
+
+#[test]
+fn the_cursor_moves_past_what_is_dropped() {
+    let frames = commits(3);
+    let (mut pipeline, log) = pipeline();
+    let seqs: Vec<_> = frames
+        .iter()
+        .map(|frame| jetwash::frame::peek(frame).unwrap().seq.unwrap())
+        .collect();
+    pipeline.frame("a", &frames[0], NOW_US).unwrap();
+    // The second loses its last byte, and the third is whole again.
+    pipeline
+        .frame("a", &frames[1][..frames[1].len() - 1], NOW_US)
+        .unwrap();
+    assert_eq!(pipeline.cursor("a"), Some(seqs[1]));
+    pipeline.frame("a", &frames[2], NOW_US).unwrap();
+    pipeline.commit().unwrap();
+    assert_eq!(lines(&log).len(), 2);
+    assert_eq!(pipeline.snapshot().dropped["frame_malformed"], 1);
+    assert_eq!(pipeline.cursor("a"), Some(seqs[2]));
+}
+
+#[test]
+fn a_frame_that_comes_again_is_dropped() {
+    let frames = commits(2);
+    let (mut pipeline, log) = pipeline();
+    for frame in [&frames[0], &frames[1], &frames[0], &frames[1]] {
+        pipeline.frame("a", frame, NOW_US).unwrap();
+    }
+    pipeline.commit().unwrap();
+    assert_eq!(lines(&log).len(), 2);
+    assert_eq!(pipeline.snapshot().dropped["seq_not_increasing"], 2);
+}
+
+#[test]
+fn sources_have_cursors_of_their_own_and_repeats_between_them_are_dropped_when_asked() {
+    let frames = commits(2);
+    let (pipeline, log) = pipeline();
+    let mut pipeline = pipeline.deduplicate();
+    for source in ["a", "b"] {
+        for frame in &frames {
+            pipeline.frame(source, frame, NOW_US).unwrap();
+        }
+    }
+    pipeline.commit().unwrap();
+    assert_eq!(lines(&log).len(), 2);
+    assert_eq!(pipeline.snapshot().dropped["repeated"], 2);
+    assert_eq!(pipeline.cursor("a"), pipeline.cursor("b"));
+}
+
+#[test]
+fn a_damaged_record_is_dropped_and_its_frame_goes_on() {
+    let frame = commits(1).remove(0);
+    // The record's collection stands in its `$type`: a changed letter breaks the hash alone.
+    let at = frame
+        .windows(5)
+        .rposition(|window| window == b"$type")
+        .unwrap()
+        + 8;
+    let mut damaged = frame.clone();
+    damaged[at] ^= 1;
+    let (mut pipeline, log) = pipeline();
+    pipeline.frame("a", &damaged, NOW_US).unwrap();
+    pipeline.commit().unwrap();
+    assert_eq!(lines(&log).len(), 0);
+    assert_eq!(pipeline.snapshot().dropped["op_hash_mismatch"], 1);
+}
+
+#[test]
+fn unwanted_accounts_and_collections_never_enter_the_log() {
+    let frames = commits(200);
+    let wanted = jetwash::frame::peek(&frames[0])
+        .unwrap()
+        .did
+        .unwrap()
+        .to_owned();
+    let filter = jetwash::Filter::new().dids([&wanted]).unwrap();
+    let filter = filter.collections(["app.bsky.feed.*"]).unwrap();
+    let (pipeline, log) = pipeline();
+    let mut pipeline = pipeline.filter(filter);
+    for frame in &frames {
+        pipeline.frame("a", frame, NOW_US).unwrap();
+    }
+    pipeline.commit().unwrap();
+    let lines = lines(&log);
+    assert!(!lines.is_empty() && lines.len() < 200);
+    for line in &lines {
+        assert!(
+            line.starts_with(&format!(r#"{{"did":"{wanted}""#)),
+            "{line}"
+        );
+        assert!(line.contains(r#""collection":"app.bsky.feed."#), "{line}");
+    }
+    let snapshot = pipeline.snapshot();
+    assert_eq!(snapshot.rejected + snapshot.events, 200);
+    assert!(snapshot.dropped.is_empty());
+}

@@ -1,0 +1,57 @@
+//! What a `Jetstream` promises, from frames to events.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod build;
+mod drops;
+mod recorded;
+mod relay;
+mod run;
+mod simulated;
+
+use jetwash::store::{self, Location, Options, Read, Store};
+use jetwash::{Event, Filter, Jetstream, Pipeline, StartFrom};
+
+/// A pipeline into a log in memory, and that log.
+fn pipeline() -> (Pipeline, Store) {
+    let (appender, log) = store::open(Location::Memory, Options::default()).unwrap();
+    (Pipeline::new(appender), log)
+}
+
+/// Every line of a log, oldest first.
+fn lines(log: &Store) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut position = log.bounds().oldest_seq;
+    while let Read::Events(run) = log.read(position).unwrap() {
+        let page = run.block().json().unwrap();
+        for index in run.indexes() {
+            lines.push(String::from_utf8(page.get(index).unwrap().to_vec()).unwrap());
+        }
+        position = run.next_seq();
+    }
+    lines
+}
+
+/// A line with the digits of `time_us` left out, and those digits.
+fn without_time(line: &str) -> (String, u64) {
+    let start = line.find(r#""time_us":"#).expect("a line without time_us") + 10;
+    let end = start + line[start..].find(',').unwrap();
+    (
+        format!("{}{}", &line[..start], &line[end..]),
+        line[start..end].parse().unwrap(),
+    )
+}
+
+/// The next `count` events of a subscription.
+async fn take(jetstream: &Jetstream, start: StartFrom, filter: Filter, count: usize) -> Vec<Event> {
+    use futures_util::StreamExt;
+    let events = jetstream.subscribe(start, filter).await.unwrap();
+    events.take(count).map(Result::unwrap).collect().await
+}
+
+const NOW_US: u64 = 1_783_175_888_085_434;

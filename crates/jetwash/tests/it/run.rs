@@ -1,0 +1,149 @@
+//! Running, subscribing, stopping and starting again.
+
+use futures_util::StreamExt;
+use jetwash::{Cursor, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, StartFrom};
+use jetwash_sim::Network;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::{lines, take};
+
+fn network() -> NetworkConfig {
+    NetworkConfig {
+        accounts: 10,
+        records: 100,
+        ..NetworkConfig::default()
+    }
+}
+
+fn frames(count: usize) -> Vec<Vec<u8>> {
+    Network::new(network())
+        .unwrap()
+        .take(count)
+        .map(|frame| frame.bytes)
+        .collect()
+}
+
+/// Runs a Jetstream until told to stop.
+fn start(builder: JetstreamBuilder) -> (Jetstream, oneshot::Sender<()>, JoinHandle<()>) {
+    let jetstream = builder.build().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = jetstream.clone().run(async { drop(stopped.await) });
+    let task = tokio::spawn(async { run.await.unwrap() });
+    (jetstream, stop, task)
+}
+
+#[tokio::test]
+async fn the_simulator_feeds_subscriptions_from_the_start() {
+    let (jetstream, stop, task) = start(Jetstream::builder().simulator(network(), None));
+    let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 500).await;
+    let cursors: Vec<_> = events.iter().map(|event| event.cursor().get()).collect();
+    assert_eq!(cursors, (1..=500).collect::<Vec<_>>());
+    assert!(events.is_sorted_by(|one, next| one.time_us() < next.time_us()));
+    let event = &events[0];
+    let parsed = event.parse().unwrap();
+    assert_eq!(parsed.did.as_ref(), event.did());
+    assert_eq!(parsed.time_us, event.time_us());
+    drop(stop);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_subscription_goes_on_exactly_after_its_cursor_and_from_a_time() {
+    let (jetstream, _stop, _task) = start(Jetstream::builder().simulator(network(), None));
+    let all = take(&jetstream, StartFrom::Oldest, Filter::new(), 300).await;
+    let after = StartFrom::Cursor(all[99].cursor());
+    let resumed = take(&jetstream, after, Filter::new(), 100).await;
+    let texts = |events: &[jetwash::Event]| -> Vec<String> {
+        events.iter().map(|event| event.json().to_owned()).collect()
+    };
+    assert_eq!(texts(&resumed), texts(&all[100..200]));
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(all[150].time_us());
+    let since = take(&jetstream, StartFrom::Time(time), Filter::new(), 10).await;
+    assert_eq!(texts(&since), texts(&all[150..160]));
+}
+
+#[tokio::test]
+async fn a_filter_gives_what_filtering_by_hand_gives() {
+    let (jetstream, _stop, _task) = start(Jetstream::builder().simulator(network(), None));
+    let all = take(&jetstream, StartFrom::Oldest, Filter::new(), 1000).await;
+    let did = all[3].did().to_owned();
+    let filter = Filter::new()
+        .dids([&did])
+        .unwrap()
+        .collections(["app.bsky.feed.*"])
+        .unwrap();
+    let by_hand: Vec<_> = all
+        .iter()
+        .filter(|event| event.did() == did)
+        .filter(|event| {
+            event.kind() != Kind::Commit
+                || event
+                    .collection()
+                    .is_some_and(|name| name.starts_with("app.bsky.feed."))
+        })
+        .map(|event| event.cursor())
+        .collect();
+    assert!(by_hand.len() > 5, "the test has next to nothing to find");
+    let found = take(&jetstream, StartFrom::Oldest, filter, by_hand.len()).await;
+    assert_eq!(
+        found.iter().map(|event| event.cursor()).collect::<Vec<_>>(),
+        by_hand
+    );
+}
+
+#[tokio::test]
+async fn what_was_pushed_before_the_stop_is_there_after_it_and_subscriptions_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = || Jetstream::builder().store(folder.path());
+    let (jetstream, stop, task) = start(build());
+    let mut events = jetstream
+        .subscribe(StartFrom::Live, Filter::new())
+        .await
+        .unwrap();
+    let pusher = jetstream.pusher("hand");
+    for frame in frames(200) {
+        pusher.push(frame).await.unwrap();
+    }
+    drop(stop);
+    task.await.unwrap();
+    let mut seen = Vec::new();
+    while let Some(event) = events.next().await {
+        seen.push(event.unwrap().json().to_owned());
+    }
+    assert!(seen.len() >= 190);
+    assert!(pusher.push(frames(1).remove(0)).await.is_err());
+    let cursor = jetstream.source_cursor("hand");
+    drop((jetstream, events, pusher));
+
+    let (jetstream, _stop, _task) = start(build());
+    assert_eq!(lines(jetstream.store()), seen);
+    assert_eq!(cursor, Some(200));
+    // The same frames again add nothing, and new ones go on behind.
+    let pusher = jetstream.pusher("hand");
+    for frame in frames(201) {
+        pusher.push(frame).await.unwrap();
+    }
+    let after = StartFrom::Cursor(Cursor::new(seen.len() as u64));
+    let next = take(&jetstream, after, Filter::new(), 1).await;
+    assert_eq!(next[0].cursor().get(), seen.len() as u64 + 1);
+    assert_eq!(jetstream.snapshot().dropped["seq_not_increasing"], 200);
+}
+
+#[tokio::test]
+async fn a_dropped_run_stops_as_well() {
+    let jetstream = Jetstream::builder()
+        .simulator(network(), None)
+        .build()
+        .unwrap();
+    let mut events = jetstream
+        .subscribe(StartFrom::Oldest, Filter::new())
+        .await
+        .unwrap();
+    let run = tokio::spawn(jetstream.run(std::future::pending()));
+    events.next().await.unwrap().unwrap();
+    run.abort();
+    while let Some(event) = events.next().await {
+        event.unwrap();
+    }
+}

@@ -1,0 +1,320 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetwash::store::Run;
+use jetwash::{Dictionary, Jetstream, ReadError, Selection, StartFrom};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::encoding::Encoding;
+use crate::options::ServeOptions;
+use crate::query::Query;
+use crate::settings::Settings;
+use crate::update::parse_update;
+use crate::websocket::{
+    CloseCode, Incoming, IncomingError, Message, Opcode, write_close, write_frame,
+};
+
+/// One subscriber: a socket, and a position in the log.
+///
+/// There is no queue. What the subscriber has not taken stays in the log; only as much as goes
+/// into one write is held here.
+pub(crate) struct Connection<IO> {
+    read: ReadHalf<IO>,
+    write: WriteHalf<IO>,
+    incoming: Incoming,
+    out: Vec<u8>,
+    options: Arc<ServeOptions>,
+    closing: CancellationToken,
+    settings: Settings,
+    encoding: Encoding,
+    selection: Selection,
+    /// The time of the last event passed, sent or not: where the subscriber would resume.
+    time_us: u64,
+    last_heard: Instant,
+}
+
+impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
+    pub(crate) fn new(
+        io: IO,
+        query: &Query,
+        dictionary: Option<&Dictionary>,
+        options: Arc<ServeOptions>,
+        closing: CancellationToken,
+    ) -> Self {
+        let (read, write) = tokio::io::split(io);
+        Self {
+            read,
+            write,
+            incoming: Incoming::new(options.max_message_bytes),
+            out: Vec::new(),
+            options,
+            closing,
+            settings: query.settings.clone(),
+            encoding: Encoding::new(query.format, dictionary),
+            selection: Selection::default(),
+            time_us: 0,
+            last_heard: Instant::now(),
+        }
+    }
+
+    /// Serves until either side ends it, and says goodbye where the socket still allows it.
+    pub(crate) async fn run(mut self, jetstream: Jetstream, query: Query) -> End {
+        let end = match self.serve(jetstream, &query).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        if let Some((code, reason)) = end.close_frame() {
+            self.out.clear();
+            write_close(code, &reason, &mut self.out);
+            let goodbye = async {
+                self.write.write_all(&self.out).await?;
+                self.write.shutdown().await?;
+                // The client's own close frame follows, unless it has gone away.
+                while self.read.read(&mut [0; 1024]).await? > 0 {}
+                io::Result::Ok(())
+            };
+            let _ = timeout(GOODBYE, goodbye).await;
+        }
+        end
+    }
+
+    async fn serve(
+        &mut self,
+        jetstream: Jetstream,
+        query: &Query,
+    ) -> Result<std::convert::Infallible, End> {
+        if query.require_hello {
+            self.hello().await?;
+        }
+        let mut reader = jetstream.reader(query.start).await.map_err(End::Read)?;
+        let mut announce_tip = query.caught_up && query.start != StartFrom::Live;
+        let mut resume = Instant::now();
+        let mut ping = Instant::now() + self.options.ping_interval;
+        let mut progress = query.progress.map(|every| Instant::now() + every);
+        loop {
+            if announce_tip && reader.is_at_tip() {
+                announce_tip = false;
+                self.notice("caughtUp").await?;
+            }
+            let closing = self.closing.clone();
+            let next = async {
+                sleep_until(resume).await;
+                reader.next().await
+            };
+            tokio::select! {
+                biased;
+                () = closing.cancelled() => return Err(End::ShuttingDown),
+                received = self.read.read_buf(self.incoming.buffer()) => self.received(received)?,
+                () = sleep_until(ping) => {
+                    self.ping().await?;
+                    ping = Instant::now() + self.options.ping_interval;
+                }
+                () = sleep_until(progress.unwrap_or(ping)), if progress.is_some() => {
+                    self.notice("progress").await?;
+                    progress = query.progress.map(|every| Instant::now() + every);
+                }
+                run = next => match run {
+                    None => return Err(End::ShuttingDown),
+                    Some(Err(error)) => return Err(End::Read(error)),
+                    Some(Ok(run)) => {
+                        self.send(&run).await?;
+                        if reader.is_at_tip() {
+                            self.flush().await?;
+                            resume = Instant::now() + self.options.max_delay;
+                        }
+                    }
+                },
+            }
+            self.answer().await?;
+        }
+    }
+
+    /// Waits for the first valid settings.
+    async fn hello(&mut self) -> Result<(), End> {
+        let mut ping = Instant::now() + self.options.ping_interval;
+        loop {
+            let closing = self.closing.clone();
+            tokio::select! {
+                () = closing.cancelled() => return Err(End::ShuttingDown),
+                received = self.read.read_buf(self.incoming.buffer()) => self.received(received)?,
+                () = sleep_until(ping) => {
+                    self.ping().await?;
+                    ping = Instant::now() + self.options.ping_interval;
+                }
+            }
+            if self.answer().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes the events of a run that the subscriber wants, in as few writes as the buffer allows.
+    async fn send(&mut self, run: &Run) -> Result<(), End> {
+        let block = run.block();
+        self.selection.select(run, &self.settings.filter);
+        if !self.selection.is_empty() {
+            let page = self.encoding.page(block).await.map_err(End::Read)?;
+            while let Some(index) = self.selection.next() {
+                let Some(event) = page.events.get(index) else {
+                    continue;
+                };
+                let limit = self.settings.max_message_size as usize;
+                self.encoding
+                    .write(page.is_compressed, event, limit, &mut self.out);
+                if self.out.len() >= WRITE_BYTES {
+                    self.flush().await?;
+                }
+            }
+        }
+        self.time_us = block.times().last().copied().unwrap_or(self.time_us);
+        Ok(())
+    }
+
+    /// Acts on the messages that have come in, and says whether there were new settings among them.
+    async fn answer(&mut self) -> Result<bool, End> {
+        let mut is_updated = false;
+        while let Some(message) = self.incoming.next().map_err(End::Incoming)? {
+            match message {
+                Message::Close(code) => return Err(End::ClosedByClient(code)),
+                Message::Ping(payload) => {
+                    write_frame(Opcode::Pong, &payload, &mut self.out);
+                    self.flush().await?;
+                }
+                Message::Pong | Message::Binary => {}
+                Message::Text(text) => match parse_update(&text, &self.options) {
+                    Ok(Some(settings)) => {
+                        self.settings = settings;
+                        is_updated = true;
+                    }
+                    Ok(None) => debug!("a message of an unknown type was ignored"),
+                    Err(error) => return Err(End::Update(error.to_string())),
+                },
+            }
+        }
+        Ok(is_updated)
+    }
+
+    fn received(&mut self, received: io::Result<usize>) -> Result<(), End> {
+        match received {
+            Ok(0) => Err(End::Disconnected),
+            Ok(_) => {
+                self.last_heard = Instant::now();
+                Ok(())
+            }
+            Err(error) => Err(End::Io(error)),
+        }
+    }
+
+    async fn ping(&mut self) -> Result<(), End> {
+        let silence = self.options.ping_interval + self.options.pong_timeout;
+        if self.last_heard.elapsed() >= silence {
+            return Err(End::PongTimeout);
+        }
+        write_frame(Opcode::Ping, &[], &mut self.out);
+        self.flush().await
+    }
+
+    /// Tells where the stream is, in a message that only those get who asked for it.
+    async fn notice(&mut self, kind: &str) -> Result<(), End> {
+        let notice = format!(r#"{{"kind":"{kind}","time_us":{}}}"#, self.time_us);
+        self.encoding
+            .write(false, notice.as_bytes(), 0, &mut self.out);
+        self.flush().await
+    }
+
+    /// Writes what is in the buffer. Meanwhile the subscriber's own bytes are taken in, so that
+    /// neither side waits for the other; they are acted on afterwards.
+    async fn flush(&mut self) -> Result<(), End> {
+        let mut written = 0;
+        while written < self.out.len() {
+            let deadline = Instant::now() + self.options.write_timeout;
+            let takes_in = self.incoming.buffer().len() <= self.options.max_message_bytes;
+            let closing = self.closing.clone();
+            tokio::select! {
+                biased;
+                wrote = self.write.write(&self.out[written..]) => match wrote {
+                    Ok(0) => return Err(End::Disconnected),
+                    Ok(count) => written += count,
+                    Err(error) => return Err(End::Io(error)),
+                },
+                received = self.read.read_buf(self.incoming.buffer()), if takes_in => {
+                    self.received(received)?;
+                }
+                () = closing.cancelled() => return Err(End::ShuttingDown),
+                () = sleep_until(deadline) => return Err(End::WriteTimeout),
+            }
+        }
+        self.write.flush().await.map_err(End::Io)?;
+        self.out.clear();
+        // One large event must not keep its room for the life of the connection.
+        self.out.shrink_to(WRITE_BYTES);
+        Ok(())
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    ClosedByClient(Option<u16>),
+    Disconnected,
+    Incoming(IncomingError),
+    Io(io::Error),
+    PongTimeout,
+    Read(ReadError),
+    ShuttingDown,
+    Update(String),
+    WriteTimeout,
+}
+
+impl End {
+    /// A short name for a counter's label.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::ClosedByClient(_) => "closed_by_client",
+            Self::Disconnected => "disconnected",
+            Self::Incoming(IncomingError::TooBig { .. }) => "message_too_big",
+            Self::Incoming(_) => "protocol_error",
+            Self::Io(_) => "io_error",
+            Self::PongTimeout => "pong_timeout",
+            Self::Read(ReadError::Lost { .. }) => "too_slow",
+            Self::Read(_) => "read_error",
+            Self::ShuttingDown => "shutting_down",
+            Self::Update(_) => "bad_update",
+            Self::WriteTimeout => "write_timeout",
+        }
+    }
+
+    /// What the client is told, if the socket may still carry it.
+    fn close_frame(&self) -> Option<(CloseCode, String)> {
+        Some(match self {
+            Self::ClosedByClient(_) => (CloseCode::Normal, String::new()),
+            Self::Disconnected | Self::Io(_) => return None,
+            Self::Incoming(error) => {
+                let code = match error {
+                    IncomingError::TooBig { .. } => CloseCode::TooBig,
+                    IncomingError::Utf8 => CloseCode::InvalidPayload,
+                    _ => CloseCode::Protocol,
+                };
+                (code, error.to_string())
+            }
+            Self::PongTimeout => (CloseCode::Policy, "no pong in time".to_owned()),
+            Self::Read(ReadError::Lost { .. }) => (
+                CloseCode::Policy,
+                "consumer too slow: its position is no longer kept".to_owned(),
+            ),
+            Self::Read(error) => (CloseCode::Internal, error.to_string()),
+            Self::ShuttingDown => (CloseCode::GoingAway, "server shutting down".to_owned()),
+            Self::Update(reason) => (CloseCode::Normal, reason.clone()),
+            Self::WriteTimeout => (CloseCode::Policy, "the socket took no bytes".to_owned()),
+        })
+    }
+}
+
+/// How much is collected for one write.
+const WRITE_BYTES: usize = 32 * 1024;
+/// How long a closing handshake may take.
+const GOODBYE: Duration = Duration::from_secs(2);

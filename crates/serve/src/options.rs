@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+/// How subscribers are served.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use jetwash_serve::ServeOptions;
+///
+/// let options = ServeOptions::default().max_delay(Duration::ZERO).max_dids(200_000);
+/// assert_eq!(options.write_timeout, Duration::from_secs(30));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServeOptions {
+    /// How long an event may wait for others, to be written with them: 5 ms by default. Zero
+    /// sends at once.
+    pub max_delay: Duration,
+    /// A subscriber whose socket takes no byte for so long is closed: 30 s by default.
+    pub write_timeout: Duration,
+    /// How often a subscriber is pinged: every 30 s by default.
+    pub ping_interval: Duration,
+    /// A subscriber from whom nothing has come for so long after a ping is closed: 60 s by default.
+    pub pong_timeout: Duration,
+    /// The most accounts in a filter: 10,000 by default, as in Jetstream.
+    pub max_dids: usize,
+    /// The most collections in a filter: 100 by default, as in Jetstream.
+    pub max_collections: usize,
+    /// The largest message that a subscriber may send, in bytes: 10,000,000 by default.
+    pub max_message_bytes: usize,
+}
+
+impl ServeOptions {
+    /// Sets [`ServeOptions::max_delay`].
+    #[must_use]
+    pub const fn max_delay(mut self, delay: Duration) -> Self {
+        self.max_delay = delay;
+        self
+    }
+
+    /// Sets [`ServeOptions::write_timeout`].
+    #[must_use]
+    pub const fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// Sets [`ServeOptions::ping_interval`].
+    #[must_use]
+    pub const fn ping_interval(mut self, interval: Duration) -> Self {
+        self.ping_interval = interval;
+        self
+    }
+
+    /// Sets [`ServeOptions::pong_timeout`].
+    #[must_use]
+    pub const fn pong_timeout(mut self, timeout: Duration) -> Self {
+        self.pong_timeout = timeout;
+        self
+    }
+
+    /// Sets [`ServeOptions::max_dids`].
+    #[must_use]
+    pub const fn max_dids(mut self, count: usize) -> Self {
+        self.max_dids = count;
+        self
+    }
+
+    /// Sets [`ServeOptions::max_collections`].
+    #[must_use]
+    pub const fn max_collections(mut self, count: usize) -> Self {
+        self.max_collections = count;
+        self
+    }
+
+    /// Sets [`ServeOptions::max_message_bytes`].
+    #[must_use]
+    pub const fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.max_message_bytes = bytes;
+        self
+    }
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            max_delay: Duration::from_millis(5),
+            write_timeout: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(30),
+            pong_timeout: Duration::from_secs(60),
+            max_dids: 10_000,
+            max_collections: 100,
+            max_message_bytes: 10_000_000,
+        }
+    }
+}

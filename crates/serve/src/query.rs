@@ -1,0 +1,178 @@
+use std::time::{Duration, SystemTime};
+
+use axum::http::HeaderMap;
+use jetwash::StartFrom;
+use percent_encoding::percent_decode;
+use thiserror::Error;
+
+use crate::options::ServeOptions;
+use crate::settings::{Settings, SettingsError};
+
+/// What a subscriber asks for when it connects.
+#[derive(Clone, Debug)]
+pub(crate) struct Query {
+    pub(crate) start: StartFrom,
+    pub(crate) settings: Settings,
+    pub(crate) format: Format,
+    pub(crate) require_hello: bool,
+    /// How often to say where the stream is, if at all.
+    pub(crate) progress: Option<Duration>,
+    /// Whether to say when playback has met the live end.
+    pub(crate) caught_up: bool,
+}
+
+/// In what form events are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One text message an event.
+    Json,
+    /// The same in Jetstream's first shape.
+    JsonV0,
+    /// One binary message an event: a zstd frame made with the server's dictionary.
+    Zstd,
+}
+
+impl Query {
+    /// Reads the query string as Jetstream does. Parameters that it does not know are ignored, and
+    /// so are pieces that are not well formed.
+    pub(crate) fn parse(
+        query: &str,
+        headers: &HeaderMap,
+        options: &ServeOptions,
+        now: SystemTime,
+    ) -> Result<Self, QueryError> {
+        let pairs = parse_pairs(query);
+        let first = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map_or("", |(_, value)| value.as_str())
+        };
+        let all = |name: &str| -> Vec<&str> {
+            pairs
+                .iter()
+                .filter(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+                .collect()
+        };
+        let start = parse_cursor(first("cursor"), now)?;
+        // What is no number means no limit.
+        let size = first("maxMessageSizeBytes").parse().unwrap_or_default();
+        let settings = Settings::new(&all("wantedCollections"), &all("wantedDids"), size, options)?;
+        Ok(Self {
+            start,
+            settings,
+            format: parse_format(first("compress"), first("format"), headers)?,
+            require_hello: first("requireHello") == "true",
+            progress: parse_progress(first("progress"))?,
+            caught_up: first("caughtUp") == "true",
+        })
+    }
+}
+
+/// Why a query is refused, before the connection becomes a websocket. The text is the body of the
+/// answer, in the words that Jetstream uses.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum QueryError {
+    #[error("invalid cursor: {0}")]
+    Cursor(String),
+    #[error("invalid format: {0} (it is v1 or v0, and v0 is not served compressed)")]
+    Format(String),
+    #[error("invalid progress: {0} (it is a number of seconds from 1 to 3600)")]
+    Progress(String),
+    #[error("{}", settings_text(.0))]
+    Settings(#[from] SettingsError),
+}
+
+fn settings_text(error: &SettingsError) -> String {
+    match error {
+        SettingsError::Did => "invalid subscriber options".to_owned(),
+        error => format!("invalid subscriber options: {error}"),
+    }
+}
+
+/// Splits a query string as Go's `net/url` does: a piece with a semicolon or a bad escape is left
+/// out, a plus sign is a space.
+fn parse_pairs(query: &str) -> Vec<(String, String)> {
+    let pieces = query
+        .split('&')
+        .filter(|piece| !piece.is_empty() && !piece.contains(';'));
+    pieces
+        .filter_map(|piece| {
+            let (key, value) = piece.split_once('=').unwrap_or((piece, ""));
+            Some((unescape(key)?, unescape(value)?))
+        })
+        .collect()
+}
+
+fn unescape(text: &str) -> Option<String> {
+    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+        if !is_hex(rest.get(at + 1)) || !is_hex(rest.get(at + 2)) {
+            return None;
+        }
+        rest = &rest[at + 3..];
+    }
+    let text = text.replace('+', " ");
+    Some(
+        percent_decode(text.as_bytes())
+            .decode_utf8_lossy()
+            .into_owned(),
+    )
+}
+
+/// Cursors are times in microseconds. Seconds and milliseconds are taken for what they are: no
+/// time that a log can hold is so small in microseconds.
+fn parse_cursor(text: &str, now: SystemTime) -> Result<StartFrom, QueryError> {
+    if text.is_empty() {
+        return Ok(StartFrom::Live);
+    }
+    let number: i64 = text
+        .parse()
+        .map_err(|_| QueryError::Cursor(text.to_owned()))?;
+    let since_1970 = match u64::try_from(number) {
+        Err(_) | Ok(0) => return Ok(StartFrom::Oldest),
+        Ok(number) => match number {
+            ..SECONDS => Duration::from_micros(number),
+            SECONDS..MILLISECONDS => Duration::from_secs(number),
+            MILLISECONDS..MICROSECONDS => Duration::from_millis(number),
+            MICROSECONDS.. => Duration::from_micros(number),
+        },
+    };
+    let time = SystemTime::UNIX_EPOCH + since_1970;
+    Ok(if time > now {
+        StartFrom::Live
+    } else {
+        StartFrom::Time(time)
+    })
+}
+
+fn parse_format(compress: &str, format: &str, headers: &HeaderMap) -> Result<Format, QueryError> {
+    let encodings = headers.get_all("socket-encoding").iter();
+    let is_zstd = compress == "true"
+        || encodings
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.contains("zstd"));
+    match (format, is_zstd) {
+        ("" | "v1", true) => Ok(Format::Zstd),
+        ("" | "v1", false) => Ok(Format::Json),
+        ("v0", false) => Ok(Format::JsonV0),
+        (other, _) => Err(QueryError::Format(other.to_owned())),
+    }
+}
+
+fn parse_progress(text: &str) -> Result<Option<Duration>, QueryError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(QueryError::Progress(text.to_owned())),
+    }
+}
+
+/// March 1973 in seconds, and as much in milliseconds and microseconds.
+const SECONDS: u64 = 100_000_000;
+const MILLISECONDS: u64 = SECONDS * 1_000;
+const MICROSECONDS: u64 = SECONDS * 1_000_000;

@@ -1,0 +1,207 @@
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use jetwash::{Dictionary, Jetstream};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::connection::Connection;
+use crate::options::ServeOptions;
+use crate::query::Query;
+use crate::websocket::accept;
+
+/// A [`Jetstream`] as others may subscribe to it.
+///
+/// It is a handle, cheap to clone. Mount its [`router`](Self::router) in an axum application, or
+/// let [`serve`](Self::serve) do the rest.
+///
+/// # Examples
+///
+/// ```no_run
+/// use jetwash::Jetstream;
+/// use jetwash_serve::{ServeOptions, Server};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().relay("relay1.us-east.bsky.network").build()?;
+/// let server = Server::new(jetstream.clone(), ServeOptions::default());
+/// tokio::spawn(jetstream.run(std::future::pending()));
+///
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:6008").await?;
+/// server.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    jetstream: Jetstream,
+    dictionary: Option<Dictionary>,
+    options: Arc<ServeOptions>,
+    closing: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Server {
+    /// A server of the events that `jetstream` has and gets. It opens nothing.
+    #[must_use]
+    pub fn new(jetstream: Jetstream, options: ServeOptions) -> Self {
+        let shared = Shared {
+            dictionary: jetstream.dictionary().cloned(),
+            jetstream,
+            options: Arc::new(options),
+            closing: CancellationToken::new(),
+            connections: TaskTracker::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The routes: `/subscribe`, and a word of welcome at `/`.
+    ///
+    /// The application that mounts it has to call [`close`](Self::close) when it ends, because
+    /// websockets outlive the requests that they came from.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/", get(welcome))
+            .route("/subscribe", get(subscribe))
+            .with_state(self.clone())
+    }
+
+    /// Serves the routes on `listener` until `shutdown` completes, and then closes every
+    /// subscriber.
+    ///
+    /// # Errors
+    ///
+    /// When the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let server = self.clone();
+        let shutdown = async move {
+            shutdown.await;
+            server.close(GOODBYE).await;
+        };
+        axum::serve(listener, self.router())
+            .with_graceful_shutdown(shutdown)
+            .await
+    }
+
+    /// Closes every subscriber with code 1001, and waits until all have gone or the time is over.
+    /// New ones are refused from then on.
+    pub async fn close(&self, within: Duration) {
+        self.shared.closing.cancel();
+        self.shared.connections.close();
+        if timeout(within, self.shared.connections.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                left = self.shared.connections.len(),
+                "subscribers did not go in time"
+            );
+        }
+    }
+
+    /// How many subscribers are connected.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.shared.connections.len()
+    }
+
+    fn accept(&self, mut request: Request) -> Result<Response, Response> {
+        if self.shared.closing.is_cancelled() {
+            return Err(text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "server shutting down".to_owned(),
+            ));
+        }
+        let query = request.uri().query().unwrap_or_default();
+        let options = &self.shared.options;
+        let query = Query::parse(query, request.headers(), options, SystemTime::now())
+            .map_err(|error| text(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let headers = accept(request.headers()).map_err(|_| no_handshake())?;
+        let upgrade = request
+            .extensions_mut()
+            .remove::<OnUpgrade>()
+            .ok_or_else(no_handshake)?;
+        self.shared
+            .connections
+            .spawn(self.clone().subscriber(upgrade, query));
+        Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+    }
+
+    async fn subscriber(self, upgrade: OnUpgrade, query: Query) {
+        let io = match upgrade.await {
+            Ok(io) => TokioIo::new(io),
+            Err(error) => {
+                debug!(%error, "a connection ended before it became a websocket");
+                return;
+            }
+        };
+        let Shared {
+            jetstream,
+            dictionary,
+            options,
+            closing,
+            ..
+        } = &*self.shared;
+        let (options, closing) = (Arc::clone(options), closing.clone());
+        let connection = Connection::new(io, &query, dictionary.as_ref(), options, closing);
+        let end = connection.run(jetstream.clone(), query).await;
+        metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason()).increment(1);
+        debug!(?end, "a subscriber has gone");
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("subscribers", &self.subscribers())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn welcome() -> &'static str {
+    "Welcome to Jetstream, served by jetwash. Subscribe to events at /subscribe\n"
+}
+
+async fn subscribe(State(server): State<Server>, request: Request) -> Response {
+    server.accept(request).unwrap_or_else(|refusal| refusal)
+}
+
+/// What Jetstream answers to those who ask for no websocket.
+fn no_handshake() -> Response {
+    let mut response = text(StatusCode::BAD_REQUEST, "Bad Request\n".to_owned());
+    response
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    response
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    let headers = [(CONTENT_TYPE, "text/plain; charset=UTF-8")];
+    (status, headers, Body::from(body)).into_response()
+}
+
+const GOODBYE: Duration = Duration::from_secs(5);

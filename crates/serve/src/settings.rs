@@ -1,0 +1,55 @@
+use jetwash::Filter;
+use thiserror::Error;
+
+use crate::options::ServeOptions;
+
+/// What a subscriber may change while it is connected.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) filter: Filter,
+    /// Messages above so many bytes are left out; 0 for any size.
+    pub(crate) max_message_size: u32,
+}
+
+impl Settings {
+    pub(crate) fn new(
+        collections: &[impl AsRef<str>],
+        dids: &[impl AsRef<str>],
+        max_message_size: i64,
+        options: &ServeOptions,
+    ) -> Result<Self, SettingsError> {
+        let mut filter = Filter::new();
+        for value in collections {
+            let value = value.as_ref();
+            let invalid = |_| SettingsError::Collection(value.to_owned());
+            filter = filter.collections([value]).map_err(invalid)?;
+        }
+        let filter = filter.dids(dids).map_err(|_| SettingsError::Did)?;
+        if filter.did_count() > options.max_dids {
+            return Err(SettingsError::TooManyDids);
+        }
+        if filter.collection_count() > options.max_collections {
+            return Err(SettingsError::TooManyCollections);
+        }
+        // Negative means no limit, and so does what is left of a multiple of 2^32: clients of
+        // Jetstream may rely on both.
+        let max_message_size = max_message_size.max(0) as u32;
+        Ok(Self {
+            filter,
+            max_message_size,
+        })
+    }
+}
+
+/// Why a filter is refused, in the words that Jetstream uses.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum SettingsError {
+    #[error("invalid collection: {0}")]
+    Collection(String),
+    #[error("invalid did")]
+    Did,
+    #[error("too many wanted collections")]
+    TooManyCollections,
+    #[error("too many wanted DIDs")]
+    TooManyDids,
+}

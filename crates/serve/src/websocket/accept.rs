@@ -1,0 +1,103 @@
+use axum::http::header::{
+    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::{HeaderName, HeaderValue};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+
+/// The headers of the answer that turns a request into a websocket.
+///
+/// # Errors
+///
+/// When the request does not ask for one, or not in the one way that there is.
+pub(crate) fn accept(request: &HeaderMap) -> Result<[(HeaderName, HeaderValue); 3], Refusal> {
+    let is_upgrade = has_token(request, &CONNECTION, "upgrade")
+        && has_token(request, &UPGRADE, "websocket")
+        && has_token(request, &SEC_WEBSOCKET_VERSION, "13");
+    let key = request
+        .get(SEC_WEBSOCKET_KEY)
+        .filter(|key| is_key(key.as_bytes()));
+    let (true, Some(key)) = (is_upgrade, key) else {
+        return Err(Refusal);
+    };
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(PROTOCOL_ID);
+    let answer = STANDARD.encode(hash.finalize());
+    let answer = HeaderValue::from_str(&answer).map_err(|_| Refusal)?;
+    Ok([
+        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (SEC_WEBSOCKET_ACCEPT, answer),
+    ])
+}
+
+/// The request is no websocket handshake of version 13.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal;
+
+/// Whether a comma-separated header has the token, in any case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+/// Sixteen bytes in base64.
+fn is_key(key: &[u8]) -> bool {
+    STANDARD.decode(key).is_ok_and(|key| key.len() == 16)
+}
+
+/// RFC 6455, section 1.3.
+const PROTOCOL_ID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn the_key_of_the_standard_gets_the_answer_of_the_standard() {
+        let headers = request(&[
+            (CONNECTION, "keep-alive, Upgrade"),
+            (UPGRADE, "WebSocket"),
+            (SEC_WEBSOCKET_VERSION, "13"),
+            (SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
+        ]);
+        let [_, _, (_, answer)] = accept(&headers).unwrap();
+        assert_eq!(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn each_missing_part_is_a_refusal() {
+        let all = [
+            (CONNECTION, "Upgrade"),
+            (UPGRADE, "websocket"),
+            (SEC_WEBSOCKET_VERSION, "13"),
+            (SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        assert!(accept(&request(&all)).is_ok());
+        for missing in 0..all.len() {
+            let mut some = all.to_vec();
+            some.remove(missing);
+            assert!(
+                accept(&request(&some)).is_err(),
+                "without {}",
+                all[missing].0
+            );
+        }
+        let mut short = all.to_vec();
+        short[3].1 = "c2hvcnQ=";
+        assert!(accept(&request(&short)).is_err());
+    }
+}

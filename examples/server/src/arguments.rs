@@ -1,0 +1,254 @@
+use std::env;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// A Jetstream server: the AT Protocol firehose as small JSON events over a websocket.
+///
+/// Where an option names an environment variable of the official Jetstream, that variable works
+/// here too; the option comes before it.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    /// Where frames come from: a host, or a websocket URL; may be given more than once.
+    ///
+    /// A bare host gets TLS and the path of subscribeRepos.
+    /// [env: JETSTREAM_WS_URL] [default: wss://relay1.us-east.bsky.network]
+    #[arg(long = "relay", value_name = "URL", conflicts_with_all = ["sim", "replay"])]
+    relays: Vec<String>,
+
+    /// Take frames from a network in this process: no connection is made to anywhere
+    #[arg(long, conflicts_with = "replay")]
+    pub(crate) sim: bool,
+
+    /// Frames a second of the network in this process; `max` for as many as possible
+    #[arg(long, value_name = "RATE", default_value = "500", value_parser = parse_rate, requires = "sim")]
+    sim_rate: Rate,
+
+    /// Accounts of the network in this process
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000, requires = "sim")]
+    pub(crate) sim_accounts: usize,
+
+    /// Take frames from a file: each a little-endian 32-bit length and as many bytes, and the
+    /// whole packed with zstd if the name ends in .zst
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
+
+    /// Where subscribers connect
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "JETSTREAM_LISTEN_ADDR",
+        default_value = "127.0.0.1:6008",
+        value_parser = parse_address
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// Where /metrics, /healthz and /readyz are served
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "JETSTREAM_METRICS_LISTEN_ADDR",
+        default_value = "127.0.0.1:6009",
+        value_parser = parse_address
+    )]
+    pub(crate) metrics_listen: SocketAddr,
+
+    /// The folder of the event log.
+    ///
+    /// With --sim and --replay the log is in memory unless this is given.
+    /// [default: ./data]
+    #[arg(long, value_name = "FOLDER", env = "JETSTREAM_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// How long events are kept, such as 24h or 7days
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "JETSTREAM_EVENT_TTL",
+        default_value = "24h",
+        value_parser = humantime::parse_duration
+    )]
+    pub(crate) event_ttl: Duration,
+
+    /// How many bytes of events are kept at most, such as 50GB or 10GiB; any number if not given
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) max_bytes: Option<u64>,
+
+    /// The zstd dictionary that compressed events are made with.
+    ///
+    /// Without one, compressed events are plain zstd frames, which are larger.
+    #[arg(long, value_name = "FILE", env = "JETSTREAM_ZSTD_DICTIONARY_PATH")]
+    pub(crate) dictionary: Option<PathBuf>,
+
+    /// Start from this sequence number of the relay instead of where the last run ended; -1 does
+    /// nothing
+    #[arg(
+        long,
+        value_name = "SEQ",
+        env = "JETSTREAM_OVERRIDE_RELAY_CURSOR",
+        default_value_t = -1,
+        allow_negative_numbers = true
+    )]
+    pub(crate) override_relay_cursor: i64,
+
+    /// How long an event may wait for others, to be sent with them; 0s sends at once
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "5ms",
+        value_parser = humantime::parse_duration
+    )]
+    pub(crate) max_delay: Duration,
+
+    /// A subscriber whose socket takes no byte for so long is closed
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = humantime::parse_duration
+    )]
+    pub(crate) write_timeout: Duration,
+}
+
+impl Arguments {
+    /// The relays to connect to; none with `--sim` or `--replay`.
+    pub(crate) fn relays(&self) -> Vec<String> {
+        if self.sim || self.replay.is_some() {
+            return Vec::new();
+        }
+        if !self.relays.is_empty() {
+            return self.relays.clone();
+        }
+        let from_environment = env::var("JETSTREAM_WS_URL")
+            .ok()
+            .filter(|url| !url.is_empty());
+        vec![from_environment.unwrap_or_else(|| DEFAULT_RELAY.to_owned())]
+    }
+
+    /// The folder of the log; `None` for a log in memory.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        let is_lasting = !self.sim && self.replay.is_none();
+        self.data_dir
+            .clone()
+            .or_else(|| is_lasting.then(|| PathBuf::from("./data")))
+    }
+
+    /// Frames a second of the simulator; `None` for as many as possible.
+    pub(crate) const fn sim_rate(&self) -> Option<u32> {
+        match self.sim_rate {
+            Rate::Max => None,
+            Rate::PerSecond(rate) => Some(rate),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Rate {
+    Max,
+    PerSecond(u32),
+}
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    match text.parse() {
+        _ if text == "max" => Ok(Rate::Max),
+        Ok(rate @ 1..) => Ok(Rate::PerSecond(rate)),
+        _ => Err("it must be a number from 1 up, or max".to_owned()),
+    }
+}
+
+/// An address as Go writes them too: without a host it means all interfaces.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let full = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.to_owned()
+    };
+    let found = full.to_socket_addrs().map_err(|error| {
+        format!("{error}; it must be an address and a port, such as 127.0.0.1:6008")
+    })?;
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| "the host has no address".to_owned())
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err("the unit must be kB, MB, GB, TB, KiB, MiB, GiB or TiB".to_owned()),
+    };
+    let bytes = number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(factor));
+    bytes.ok_or_else(|| "it must be a whole number with a unit, such as 50GB".to_owned())
+}
+
+const DEFAULT_RELAY: &str = "wss://relay1.us-east.bsky.network";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_bytes("1048576"), Ok(1 << 20));
+        assert_eq!(parse_bytes("50GB"), Ok(50_000_000_000));
+        assert_eq!(parse_bytes("10 GiB"), Ok(10 << 30));
+        assert!(parse_bytes("ten").is_err() && parse_bytes("1.5GB").is_err());
+        assert!(parse_bytes("99999999999TB").is_err());
+    }
+
+    #[test]
+    fn addresses_may_leave_out_the_host_as_go_does() {
+        assert_eq!(parse_address(":6008").unwrap().to_string(), "0.0.0.0:6008");
+        assert_eq!(
+            parse_address("127.0.0.1:1").unwrap().to_string(),
+            "127.0.0.1:1"
+        );
+        assert!(parse_address("127.0.0.1").is_err());
+    }
+
+    #[test]
+    fn the_simulator_keeps_its_events_in_memory_unless_told_otherwise() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(parse("server --sim").folder(), None);
+        assert_eq!(
+            parse("server --sim --data-dir x").folder(),
+            Some("x".into())
+        );
+        assert_eq!(
+            parse("server --relay a.example").folder(),
+            Some("./data".into())
+        );
+        assert!(parse("server --sim").relays().is_empty());
+    }
+
+    #[test]
+    fn sources_exclude_each_other() {
+        for line in [
+            "server --sim --relay a.example",
+            "server --sim --replay file",
+        ] {
+            assert!(
+                Arguments::try_parse_from(line.split(' ')).is_err(),
+                "{line}"
+            );
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Prints the events of a Jetstream as they come, and on a terminal how many and how large.
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use futures_util::StreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use jetwash::dict::{Decoder, Dictionary};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+
+/// Prints the events of a Jetstream as they come.
+///
+/// Each event is a line of JSON on standard output; on a terminal it is cut to the width, and the
+/// last line shows rates and sizes.
+#[derive(Debug, Parser)]
+#[command(name = "jetwash-tail", version)]
+struct Arguments {
+    /// The Jetstream
+    #[arg(default_value = "ws://127.0.0.1:6008/subscribe")]
+    url: String,
+
+    /// Only this collection, or with `.*` at its end all that start so; may be given more than once
+    #[arg(long = "collection", value_name = "NSID")]
+    collections: Vec<String>,
+
+    /// Only this account; may be given more than once
+    #[arg(long = "did", value_name = "DID")]
+    dids: Vec<String>,
+
+    /// From this time on, in microseconds since 1970; 0 for everything there is
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
+    cursor: Option<i64>,
+
+    /// Ask for compressed events; with the dictionary in --dictionary, if the server has one
+    #[arg(long)]
+    compress: bool,
+
+    /// The server's zstd dictionary
+    #[arg(long, value_name = "FILE", requires = "compress")]
+    dictionary: Option<PathBuf>,
+
+    /// Stop after so many events
+    #[arg(long, value_name = "NUMBER")]
+    count: Option<u64>,
+
+    /// Show only rates and sizes
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match tail(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("jetwash-tail: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn tail(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let mut decoder = decoder(&arguments)?;
+    let url = address(&arguments);
+    let (mut socket, _) = connect_async(&url).await.map_err(|error| {
+        format!("{url}: {error}\nIs a server running? `cargo run --release -p jetwash-server -- --sim` starts one")
+    })?;
+    let mut tally = Tally::new();
+    let mut show = Show::new(arguments.quiet);
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    while arguments.count.is_none_or(|count| tally.events < count) {
+        let message = tokio::select! {
+            _ = second.tick() => {
+                show.status(&tally);
+                continue;
+            }
+            _ = tokio::signal::ctrl_c() => break,
+            message = socket.next() => message,
+        };
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                tally.add(text.len(), text.len());
+                show.event(&text)?;
+            }
+            Some(Ok(Message::Binary(frame))) => {
+                let mut json = Vec::new();
+                decoder.decode(&frame, MAX_EVENT_BYTES, &mut json)?;
+                tally.add(frame.len(), json.len());
+                show.event(&String::from_utf8(json)?)?;
+            }
+            Some(Ok(Message::Close(reason))) => {
+                show.status(&tally);
+                let reason = reason.map(|reason| format!("{}: {}", reason.code, reason.reason));
+                return Err(
+                    format!("closed by the server ({})", reason.unwrap_or_default()).into(),
+                );
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err("the connection ended".into()),
+        }
+    }
+    show.end(&tally);
+    // The server hears of it, but may be gone already.
+    let _ = socket.close(None).await;
+    Ok(())
+}
+
+fn decoder(arguments: &Arguments) -> Result<Decoder, Box<dyn Error>> {
+    let Some(path) = &arguments.dictionary else {
+        return Ok(Decoder::without_dictionary());
+    };
+    let file = |error: &dyn Error| format!("--dictionary {}: {error}", path.display());
+    let bytes = std::fs::read(path).map_err(|error| file(&error))?;
+    Ok(Dictionary::from_bytes(bytes)
+        .map_err(|error| file(&error))?
+        .decoder())
+}
+
+fn address(arguments: &Arguments) -> String {
+    let mut query = Vec::new();
+    query.extend(
+        arguments
+            .collections
+            .iter()
+            .map(|value| format!("wantedCollections={value}")),
+    );
+    query.extend(
+        arguments
+            .dids
+            .iter()
+            .map(|value| format!("wantedDids={value}")),
+    );
+    query.extend(arguments.cursor.map(|cursor| format!("cursor={cursor}")));
+    query.extend(arguments.compress.then(|| "compress=true".to_owned()));
+    if query.is_empty() {
+        return arguments.url.clone();
+    }
+    let separator = if arguments.url.contains('?') {
+        '&'
+    } else {
+        '?'
+    };
+    format!("{}{separator}{}", arguments.url, query.join("&"))
+}
+
+/// What has come so far.
+struct Tally {
+    start: Instant,
+    events: u64,
+    wire_bytes: u64,
+    json_bytes: u64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            events: 0,
+            wire_bytes: 0,
+            json_bytes: 0,
+        }
+    }
+
+    fn add(&mut self, wire: usize, json: usize) {
+        self.events += 1;
+        self.wire_bytes += wire as u64;
+        self.json_bytes += json as u64;
+    }
+
+    fn text(&self) -> String {
+        let seconds = self.start.elapsed().as_secs_f64().max(0.001);
+        let each = |bytes: u64| bytes.checked_div(self.events).unwrap_or_default();
+        format!(
+            "{} events, {:.0} a second; {} bytes each in JSON, {} on the wire; {:.1} MB in all",
+            self.events,
+            self.events as f64 / seconds,
+            each(self.json_bytes),
+            each(self.wire_bytes),
+            self.wire_bytes as f64 / 1e6,
+        )
+    }
+}
+
+/// Standard output for events, standard error for what is said about them.
+struct Show {
+    status: Option<ProgressBar>,
+    width: Option<usize>,
+    is_quiet: bool,
+}
+
+impl Show {
+    fn new(is_quiet: bool) -> Self {
+        let status = io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {msg}");
+            let bar = ProgressBar::new_spinner();
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        });
+        let size = console::Term::stdout().size_checked();
+        let width = size
+            .filter(|_| io::stdout().is_terminal())
+            .map(|(_, width)| width.into());
+        Self {
+            status,
+            width,
+            is_quiet,
+        }
+    }
+
+    fn event(&mut self, json: &str) -> io::Result<()> {
+        if self.is_quiet {
+            return Ok(());
+        }
+        let print = || match self.width {
+            Some(width) => {
+                writeln!(io::stdout(), "{}", console::truncate_str(json, width, "…"))
+            }
+            None => writeln!(io::stdout(), "{json}"),
+        };
+        match &self.status {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn status(&self, tally: &Tally) {
+        match &self.status {
+            Some(bar) => {
+                bar.set_message(tally.text());
+                bar.tick();
+            }
+            None if self.is_quiet => eprintln!("{}", tally.text()),
+            None => {}
+        }
+    }
+
+    fn end(&self, tally: &Tally) {
+        match &self.status {
+            Some(bar) => bar.finish_with_message(tally.text()),
+            None => eprintln!("{}", tally.text()),
+        }
+    }
+}
+
+/// The largest event that is unpacked.
+const MAX_EVENT_BYTES: usize = 8 << 20;
