@@ -19,7 +19,7 @@ pub struct NetworkConfig {
     /// How many accounts there are at first. Some more join as time goes on.
     pub accounts: usize,
     /// How many records a typical account has at first; some have two per cent of that, some two
-    /// and a half times as many. Frames grow with its logarithm: at the default of 36,000 they are
+    /// and a half times as many. Frames grow with its logarithm: at the default of 38,000 they are
     /// as large as the real ones, 5.4 kB in the mean.
     pub records: u64,
     /// The number from which everything else follows.
@@ -86,7 +86,7 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             accounts: 1000,
-            records: 36_000,
+            records: 38_000,
             seed: 42,
             // 2026-01-01T00:00:00Z
             start: 1_767_225_600_000_000,

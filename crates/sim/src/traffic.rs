@@ -233,10 +233,10 @@ fn put(draft: Draft) -> Write {
     }
 }
 
-/// What is written, in thousandths of all writes that remove nothing. After the frames of
+/// What is written, in proportion, of all writes that remove nothing. After the frames of
 /// July 2026; the share of other applications is larger, so that they occur in short runs.
 const KINDS: [(u64, Kind); 9] = [
-    (680, Kind::Like),
+    (720, Kind::Like),
     (118, Kind::Post),
     (101, Kind::Repost),
     (42, Kind::Follow),
