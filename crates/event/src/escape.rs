@@ -18,28 +18,29 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
 /// mean that it was not worth finding out.
 #[inline]
 pub(crate) fn is_plain(bytes: &[u8]) -> bool {
-    // Compares of whole arrays, which the compiler turns into a few vector instructions.
-    let (chunks, rest) = bytes.as_chunks::<16>();
-    let mut plain = chunks.iter().all(all_plain);
-    plain &= match (bytes.last_chunk::<16>(), rest) {
-        (_, []) => true,
-        // The rest again with some bytes before it, so that it fills a chunk.
-        (Some(last), _) => all_plain(last),
-        (None, rest) => rest.iter().all(|&byte| ESCAPES[usize::from(byte)] == PLAIN),
-    };
-    plain
+    // Compares of whole arrays, which the compiler turns into a few vector instructions. The last
+    // array reaches back over bytes that were looked at before, so that it is whole too.
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (chunks, _) = bytes.as_chunks::<16>();
+        return chunks.iter().all(all_plain) && all_plain(last);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        return all_plain(first) & all_plain(last);
+    }
+    bytes
+        .iter()
+        .all(|&byte| ESCAPES[usize::from(byte)] == PLAIN)
 }
 
-#[inline]
+#[inline(always)]
 fn all_plain<const N: usize>(chunk: &[u8; N]) -> bool {
     let mut special = 0;
     for &byte in chunk {
         special |= u8::from(byte < 0x20)
-            | u8::from(byte == b'"')
+            // Two pairs of characters that differ in one bit: `"` and `&`, `<` and `>`.
+            | u8::from(byte & !0x04 == b'"')
+            | u8::from(byte & !0x02 == b'<')
             | u8::from(byte == b'\\')
-            | u8::from(byte == b'<')
-            | u8::from(byte == b'>')
-            | u8::from(byte == b'&')
             | u8::from(byte == LINE_SEPARATOR_LEAD);
     }
     special == 0

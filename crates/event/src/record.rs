@@ -10,8 +10,9 @@ use crate::escape::write_string;
 
 /// Why a record cannot go into an event, and where in the record.
 ///
-/// Production Jetstream drops such records too, and only those, but for nesting beyond
-/// [`jetwash_cbor::MAX_DEPTH`], which has none of its own limits there.
+/// Production Jetstream drops such records too, but for three sorts that it would let pass and that
+/// no well-meant record is of: nesting beyond [`jetwash_cbor::MAX_DEPTH`], large text nested deeply
+/// ([`RecordErrorKind::Nesting`]), and the text of a CID in another base than 32 or 58.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("record byte {offset}: {kind}")]
 pub struct RecordError {
@@ -28,13 +29,15 @@ impl RecordError {
         match self.kind {
             RecordErrorKind::Blob => "record_blob",
             RecordErrorKind::Bytes => "record_bytes",
-            RecordErrorKind::Cbor(jetwash_cbor::ErrorKind::Depth) => "record_too_deep",
+            RecordErrorKind::Cbor(jetwash_cbor::ErrorKind::Depth) | RecordErrorKind::Nesting => {
+                "record_too_deep"
+            }
             RecordErrorKind::Cbor(_) => "record_malformed",
-            RecordErrorKind::EntryCount => "record_over_limit",
+            RecordErrorKind::EntryCount | RecordErrorKind::KeyLength | RecordErrorKind::Length => {
+                "record_over_limit"
+            }
             RecordErrorKind::Float => "record_float",
             RecordErrorKind::IntegerRange => "record_integer",
-            RecordErrorKind::KeyLength => "record_over_limit",
-            RecordErrorKind::Length => "record_over_limit",
             RecordErrorKind::Link => "record_link",
             RecordErrorKind::NotAMap => "record_not_a_map",
             RecordErrorKind::Type => "record_type",
@@ -79,6 +82,10 @@ pub enum RecordErrorKind {
     /// A map with `$link` that has other fields too, or no CID in it.
     #[error("not a valid `$link` map")]
     Link,
+    /// So much text in maps inside maps that bringing their entries into order would take long:
+    /// 64 MiB to be moved in all.
+    #[error("too much text nested too deeply")]
+    Nesting,
     /// The record is something else than a plain map.
     #[error("the record is not a map")]
     NotAMap,
@@ -98,6 +105,10 @@ impl RecordErrorKind {
 const MAX_LENGTH: usize = 1 << 20;
 const MAX_ENTRIES: usize = 128 * 1024;
 const MAX_KEY_LENGTH: usize = 8192;
+
+/// How many bytes may change places in one record. A map moves with each map around it, so without
+/// a bound a hostile record costs as much as a hundred of its size.
+const MAX_MOVED: usize = 64 << 20;
 
 /// The scratch space for writing records.
 #[derive(Clone, Debug, Default)]
@@ -121,6 +132,7 @@ impl RecordWriter {
             record,
             entries: &mut self.entries,
             scratch: &mut self.scratch,
+            moved: 0,
             out,
         };
         if pass.value(0)? != Shape::Map {
@@ -164,6 +176,7 @@ struct Pass<'r, 'w> {
     record: &'r [u8],
     entries: &'w mut Vec<Entry>,
     scratch: &'w mut Vec<u8>,
+    moved: usize,
     out: &'w mut Vec<u8>,
 }
 
@@ -275,8 +288,7 @@ impl Pass<'_, '_> {
         } else if pairs == 2 && self.has_keys(first, [b"\"cid\":", b"\"mimeType\":"]) {
             self.old_blob(first, start)
         } else {
-            self.sort(first);
-            Ok(Shape::Map)
+            self.sort(first, start)
         };
         self.entries.truncate(first);
         self.close(pairs == 0, b'}');
@@ -331,7 +343,7 @@ impl Pass<'_, '_> {
     ///
     /// The closing quote is part of the key, so a key sorts behind one that goes on with a
     /// space or an exclamation mark.
-    fn sort(&mut self, first: usize) {
+    fn sort(&mut self, first: usize, start: usize) -> Result<Shape, RecordError> {
         let entries = &mut self.entries[first..];
         let out = &self.out[..];
         // Two keys of a map always differ, at the latest where the shorter has its quote; so
@@ -342,12 +354,13 @@ impl Pass<'_, '_> {
             prefixes.then_with(|| text(a).cmp(text(b)))
         };
         let Some(body) = entries.first().map(|entry| entry.start) else {
-            return;
+            return Ok(Shape::Map);
         };
         if !entries.is_sorted_by(|a, b| order(a, b).is_lt()) {
             entries.sort_unstable_by(order);
-            self.place(first, body);
+            self.place(first, body, start)?;
         }
+        Ok(Shape::Map)
     }
 
     /// A map with the `$type` of a blob: its four fields have an order of their own.
@@ -360,7 +373,7 @@ impl Pass<'_, '_> {
         match (is_blob, link.shape, size.shape, mime_type.shape) {
             (true, Shape::Link, Shape::Unsigned, Shape::Text) => {
                 self.entries[first..].copy_from_slice(&[name, link, mime_type, size]);
-                self.place(first, link.start);
+                self.place(first, link.start, start)?;
             }
             (true, Shape::Link, Shape::Negative, Shape::Text) => {
                 let cid = self.take_text(link.source, link.start, mime_type);
@@ -421,7 +434,11 @@ impl Pass<'_, '_> {
     }
 
     /// Writes the text from `body` on anew, in the order that the entries now have.
-    fn place(&mut self, first: usize, body: usize) {
+    fn place(&mut self, first: usize, body: usize, start: usize) -> Result<(), RecordError> {
+        self.moved += self.out.len() - body;
+        if self.moved > MAX_MOVED {
+            return Err(RecordErrorKind::Nesting.at(start));
+        }
         self.scratch.clear();
         self.scratch.extend_from_slice(&self.out[body..]);
         self.out.truncate(body);
@@ -429,6 +446,7 @@ impl Pass<'_, '_> {
             self.out
                 .extend_from_slice(&self.scratch[entry.start - body..entry.end - body]);
         }
+        Ok(())
     }
 }
 

@@ -312,6 +312,21 @@ fn nesting_is_bounded() {
 }
 
 #[test]
+fn large_text_may_be_nested_but_not_deeply() {
+    // Every map has its entries out of order, so that what is inside moves with each of them.
+    let record = |depth: usize, length: usize| {
+        let mut writer = Writer::new();
+        (0..depth).for_each(|_| _ = writer.map(2).text("b"));
+        writer.text(&"<".repeat(length));
+        (0..depth).for_each(|_| _ = writer.text("aa").null());
+        writer.into_bytes()
+    };
+    assert!(json(&record(100, 1_000)).is_ok());
+    assert!(json(&record(6, 1_000_000)).is_ok());
+    assert_eq!(kind(&record(100, 1_000_000)), RecordErrorKind::Nesting);
+}
+
+#[test]
 fn sizes_are_bounded() {
     let text = |length: usize| {
         let mut writer = Writer::new();
