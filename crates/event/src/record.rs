@@ -10,9 +10,16 @@ use crate::escape::write_string;
 
 /// Why a record cannot go into an event, and where in the record.
 ///
-/// Production Jetstream drops such records too, but for three sorts that it would let pass and that
-/// no well-meant record is of: nesting beyond [`jetwash_cbor::MAX_DEPTH`], large text nested deeply
-/// ([`RecordErrorKind::Nesting`]), and the text of a CID in another base than 32 or 58.
+/// Production Jetstream drops such records too, with these differences, all in what no well-meant
+/// record has:
+///
+/// - It has no bound on nesting; here it is [`jetwash_cbor::MAX_DEPTH`], and less for large text
+///   ([`RecordErrorKind::Nesting`]).
+/// - It wraps an integer outside the signed 64-bit range into a wrong one; here it is an error.
+/// - It takes the text of a CID in any base, and base32 with stray bits; here that is base32
+///   without such bits, or base58.
+/// - It drops a record with an empty byte string in it, for no reason in the data model; here that
+///   comes out as `{"$bytes":""}`.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("record byte {offset}: {kind}")]
 pub struct RecordError {
