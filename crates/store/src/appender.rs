@@ -3,13 +3,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use jetwash_dict::{Dictionary, Encoder};
 use tokio::sync::watch;
 
 use crate::backend::{Backend, Batch, Bucket};
 use crate::block::Block;
 use crate::builder::BlockBuilder;
-use crate::dictionaries::StoredDictionary;
 use crate::error::StoreError;
 use crate::event::{NewEvent, PushError};
 use crate::format::{self, Stored};
@@ -51,6 +50,8 @@ pub struct Appender {
     tip: watch::Sender<u64>,
     builder: BlockBuilder,
     merger: BlockBuilder,
+    /// For full blocks that have no frames.
+    packer: Encoder,
     /// Pushed and not committed, apart from what is in `builder`.
     sealed: Vec<Arc<Block>>,
     tail: Tail,
@@ -136,27 +137,36 @@ impl Appender {
     ///
     /// # Errors
     ///
-    /// When it cannot be written. The dictionary before it stays set.
-    pub fn set_dictionary(&mut self, id: u32, bytes: &[u8]) -> Result<(), StoreError> {
+    /// When it cannot be written, or the ring has another of the same number. The dictionary
+    /// before it stays set.
+    pub fn set_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), StoreError> {
+        let id = dictionary.id();
         let known = self.ring.dictionaries.get(id);
-        let stored = known.is_some_and(|known| known.bytes == bytes);
-        if stored && self.dictionary == Some(id) {
+        if known.as_ref().is_some_and(|known| known != dictionary) {
+            return Err(StoreError::OtherDictionary { id });
+        }
+        if self.dictionary == Some(id) {
             return Ok(());
         }
         let mut uses = self.uses.clone();
         uses.push((self.next_seq, id));
         let mut batch = Batch::default();
-        let bytes = Bytes::copy_from_slice(bytes);
-        if !stored {
-            batch.set(state::dictionary_key(id), bytes.clone());
+        if known.is_none() {
+            batch.set(state::dictionary_key(id), dictionary.bytes().to_vec());
         }
         batch.set(state::USES.to_vec(), state::encode_uses(&uses));
         self.write(&batch, "store a dictionary")?;
         self.seal();
-        self.ring.dictionaries.add(StoredDictionary { id, bytes });
+        self.ring.dictionaries.add(dictionary.clone());
         self.dictionary = Some(id);
         self.uses = uses;
         Ok(())
+    }
+
+    /// The dictionary set last, in this process or an earlier one.
+    #[must_use]
+    pub fn dictionary(&self) -> Option<Dictionary> {
+        self.ring.dictionaries.get(self.dictionary?)
     }
 
     /// Makes all that was pushed and set since the last commit durable and visible, all of it or
@@ -173,14 +183,8 @@ impl Appender {
         }
         let plan = self.plan()?;
         let mut batch = Batch::default();
-        for (slot, piece) in (plan.first_slot..).zip(&plan.new_tail) {
-            batch.set(state::tail_key(slot), format::encode_piece(piece)?);
-        }
-        let position = state::encode_numbers(&[self.next_seq, self.last_time]);
-        batch.set(state::POSITION.to_vec(), position);
-        for name in &self.changed_cursors {
-            let value = self.cursors.get(name).copied().unwrap_or_default();
-            batch.set(state::cursor_key(name), state::encode_numbers(&[value]));
+        if self.backend.keeps_state() {
+            self.add_state(&plan, &mut batch)?;
         }
         let mut full = Vec::with_capacity(plan.full.len());
         for FullBlock {
@@ -265,6 +269,7 @@ impl Appender {
             tip,
             builder: BlockBuilder::new(),
             merger: BlockBuilder::new(),
+            packer: Encoder::without_dictionary(Dictionary::DEFAULT_LEVEL),
             sealed: Vec::new(),
             tail,
             next_seq,
@@ -325,6 +330,19 @@ impl Appender {
         }
     }
 
+    fn add_state(&self, plan: &Plan, batch: &mut Batch) -> Result<(), StoreError> {
+        for (slot, piece) in (plan.first_slot..).zip(&plan.new_tail) {
+            batch.set(state::tail_key(slot), format::encode_piece(piece)?);
+        }
+        let position = state::encode_numbers(&[self.next_seq, self.last_time]);
+        batch.set(state::POSITION.to_vec(), position);
+        for name in &self.changed_cursors {
+            let value = self.cursors.get(name).copied().unwrap_or_default();
+            batch.set(state::cursor_key(name), state::encode_numbers(&[value]));
+        }
+        Ok(())
+    }
+
     /// Decides what a commit writes: small commits add a piece to the tail, and from time to time
     /// the whole tail becomes a full block.
     fn plan(&mut self) -> Result<Plan, StoreError> {
@@ -378,7 +396,7 @@ impl Appender {
                 None => return Ok(()),
             },
         };
-        let stored = format::encode_block(&block)?;
+        let stored = format::encode_block(&block, &mut self.packer)?;
         let filled = match bucket.take() {
             Some(mut filled) if !filled.is_full(&self.options, stored.key.first_time) => {
                 filled.add(&block, &stored);
@@ -418,31 +436,18 @@ impl Appender {
         let ring = Arc::clone(&self.ring);
         let mut view = ring.view_mut();
         if first_slot == 0 {
-            view.pop_hot_tail();
+            view.clear_tail();
         }
         self.tail.slots = first_slot + new_tail.len() as u32;
         for (fill, key, block) in full {
-            if view
-                .buckets
-                .back()
-                .is_none_or(|bucket| bucket.first_seq != fill.first_seq)
-            {
-                view.buckets.push_back(BucketView {
-                    bucket: fill.bucket,
-                    first_seq: fill.first_seq,
-                    next_seq: fill.first_seq,
-                    bytes: 0,
-                    entries: Vec::new(),
-                });
-            }
+            view.push_stored(&fill.bucket, fill.first_seq, &key);
             if let Some(bucket) = view.buckets.back_mut() {
-                bucket.push(&key, block.next_seq());
+                bucket.next_seq = block.next_seq();
             }
             view.push_hot(block);
         }
-        view.tail += new_tail.len();
         for piece in new_tail {
-            view.push_hot(piece);
+            view.push_tail(piece);
         }
         view.next_seq = self.next_seq;
         view.last_time = self.last_time;
@@ -464,7 +469,7 @@ impl Appender {
         let cutoff = now_us.saturating_sub(age);
         let max_bytes = self.options.retention.max_bytes.unwrap_or(u64::MAX);
         let budget = max_bytes - overhead.min(max_bytes / 2);
-        let mut bytes: u64 = view.buckets.iter().map(|bucket| bucket.bytes).sum();
+        let mut bytes = view.bytes();
 
         let first_times = view.buckets.iter().map(BucketView::first_time);
         let tail_time = view.tail().next().map(|piece| piece.index().first_time());
@@ -485,6 +490,9 @@ impl Appender {
         }
         let some = view.oldest_seq() < view.next_seq;
         let everything = some && count == view.buckets.len() && view.last_time < cutoff;
+        if everything {
+            trimmed.bytes += view.tail_bytes;
+        }
         let tail_seq = view.tail().next().map(|piece| piece.first_seq());
         trimmed.oldest_seq = match view.buckets.get(count) {
             Some(bucket) => bucket.first_seq,
@@ -499,20 +507,12 @@ impl Appender {
     fn publish_trim(&mut self, buckets: usize, everything: bool) -> Vec<u64> {
         let ring = Arc::clone(&self.ring);
         let mut view = ring.view_mut();
-        let dropped: Vec<_> = view.buckets.drain(..buckets).collect();
+        let dropped = view.drop_buckets(buckets);
         if everything {
-            view.pop_hot_tail();
+            view.clear_tail();
         }
         let oldest = view.oldest_seq();
-        while view
-            .hot
-            .front()
-            .is_some_and(|(block, _)| block.first_seq() < oldest)
-        {
-            if let Some((_, bytes)) = view.hot.pop_front() {
-                view.hot_bytes -= bytes;
-            }
-        }
+        view.forget_before(oldest);
         if everything {
             self.tail = Tail::default();
         }

@@ -1,7 +1,8 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
+use jetwash_dict::Decoder;
 
 use crate::backend::{Bucket, BucketError};
 use crate::cache::Cache;
@@ -230,7 +231,9 @@ impl Block {
             Encoding::Json => self.load()?,
             Encoding::CompressedJson => {
                 let packed = self.load()?;
-                let json = zstd::bulk::decompress(&packed, length)
+                let mut json = Vec::with_capacity(length);
+                Decoder::without_dictionary()
+                    .decode(&packed, length, &mut json)
                     .map_err(|_| self.corrupt("the JSON does not decompress"))?;
                 Bytes::from(json)
             }
@@ -273,8 +276,8 @@ impl Block {
     }
 
     fn grown(&self, bytes: usize) {
-        if let Some(cold) = &self.cold {
-            cold.cache.grow(self.first_seq(), bytes);
+        if let Some(cache) = self.cold.as_ref().and_then(|cold| cold.cache.upgrade()) {
+            cache.grow(self.first_seq(), bytes);
         }
     }
 }
@@ -414,7 +417,8 @@ impl Encoding {
 pub(crate) struct Cold {
     pub(crate) bucket: Arc<dyn Bucket>,
     pub(crate) key: BlockKey,
-    pub(crate) cache: Arc<Cache>,
+    /// Weak, as the cache holds the block.
+    pub(crate) cache: Weak<Cache>,
 }
 
 /// What names a block in its bucket. Buckets list these without touching the blocks.

@@ -93,8 +93,10 @@ impl BlockBuilder {
             Some(dictionary) => Encoding::Frames { dictionary },
             None => Encoding::Json,
         };
-        let json = Bytes::from(std::mem::take(&mut self.json));
-        let frames = Bytes::from(std::mem::take(&mut self.frames));
+        // Copied, so that the block takes no more memory than it needs, and the builder keeps its
+        // room for the next one.
+        let json = take_bytes(&mut self.json);
+        let frames = take_bytes(&mut self.frames);
         let payload = if self.dictionary.is_some() {
             &frames
         } else {
@@ -103,12 +105,12 @@ impl BlockBuilder {
         let index = Index {
             first_seq: self.first_seq,
             encoding,
-            times: take_exact(&mut self.times),
-            kinds: take_exact(&mut self.kinds),
-            did_indexes: take_exact(&mut self.did_indexes),
-            collection_indexes: take_exact(&mut self.collection_indexes),
-            json_ends: drain(&mut self.json_ends),
-            frame_ends: drain(&mut self.frame_ends),
+            times: take(&mut self.times),
+            kinds: take(&mut self.kinds),
+            did_indexes: take(&mut self.did_indexes),
+            collection_indexes: take(&mut self.collection_indexes),
+            json_ends: take_shared(&mut self.json_ends),
+            frame_ends: take_shared(&mut self.frame_ends),
             dids: self.dids.take(),
             collections: self.collections.take(),
             payload_len: payload.len() as u32,
@@ -180,16 +182,24 @@ impl BlockBuilder {
     }
 }
 
-/// Takes the events and leaves room for as many: the next block will be much the same.
-fn take_exact<T>(column: &mut Vec<T>) -> Vec<T> {
-    let capacity = column.len();
-    let mut taken = std::mem::replace(column, Vec::with_capacity(capacity));
-    taken.shrink_to_fit();
+fn take<T: Copy>(column: &mut Vec<T>) -> Vec<T> {
+    let taken = column.as_slice().to_vec();
+    column.clear();
     taken
 }
 
-fn drain(ends: &mut Vec<u32>) -> Arc<[u32]> {
-    let shared = Arc::from(ends.as_slice());
+fn take_shared(ends: &mut Vec<u32>) -> Arc<[u32]> {
+    let taken = Arc::from(ends.as_slice());
     ends.clear();
-    shared
+    taken
 }
+
+fn take_bytes(bytes: &mut Vec<u8>) -> Bytes {
+    let taken = Bytes::copy_from_slice(bytes);
+    bytes.clear();
+    bytes.shrink_to(KEPT);
+    taken
+}
+
+/// The room that a builder keeps: more than nearly all blocks need, less than the largest.
+const KEPT: usize = 2 << 20;

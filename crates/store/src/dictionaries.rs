@@ -1,47 +1,44 @@
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use bytes::Bytes;
+use jetwash_dict::{Decoder, Dictionary};
 
 use crate::block::Page;
 
 /// The dictionaries that blocks of the ring name.
 #[derive(Default)]
 pub(crate) struct Dictionaries {
-    inner: RwLock<Vec<StoredDictionary>>,
+    inner: RwLock<Vec<Arc<Shelf>>>,
 }
 
-/// A zstd dictionary that frames in the ring were made with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoredDictionary {
-    /// The dictionary's own number.
-    pub id: u32,
-    /// The dictionary, as zstd takes it.
-    pub bytes: Bytes,
+/// A dictionary with the decoders that nobody uses at the moment.
+struct Shelf {
+    dictionary: Dictionary,
+    decoders: Mutex<Vec<Decoder>>,
 }
 
 impl Dictionaries {
-    pub(crate) fn get(&self, id: u32) -> Option<StoredDictionary> {
+    pub(crate) fn get(&self, id: u32) -> Option<Dictionary> {
+        Some(self.shelf(id)?.dictionary.clone())
+    }
+
+    pub(crate) fn all(&self) -> Vec<Dictionary> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.iter().find(|dictionary| dictionary.id == id).cloned()
+        inner.iter().map(|shelf| shelf.dictionary.clone()).collect()
     }
 
-    pub(crate) fn all(&self) -> Vec<StoredDictionary> {
-        self.inner
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    pub(crate) fn add(&self, dictionary: StoredDictionary) {
+    /// Adds a dictionary, or makes it the last if it is there.
+    pub(crate) fn add(&self, dictionary: Dictionary) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        inner.retain(|known| known.id != dictionary.id);
-        inner.push(dictionary);
+        inner.retain(|shelf| shelf.dictionary.id() != dictionary.id());
+        inner.push(Arc::new(Shelf {
+            dictionary,
+            decoders: Mutex::default(),
+        }));
     }
 
     pub(crate) fn remove(&self, id: u32) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        inner.retain(|known| known.id != id);
+        inner.retain(|shelf| shelf.dictionary.id() != id);
     }
 
     /// The JSON of a page of frames, of which `ends` says how long each is.
@@ -51,24 +48,52 @@ impl Dictionaries {
         frames: &Page,
         ends: &[u32],
     ) -> Result<Vec<u8>, &'static str> {
-        let dictionary = self
-            .get(id)
+        let shelf = self
+            .shelf(id)
             .ok_or("the dictionary of its frames is missing")?;
-        let mut decoder = zstd::bulk::Decompressor::with_dictionary(&dictionary.bytes)
-            .map_err(|_| "the dictionary of its frames is not one")?;
-        let mut json = Vec::with_capacity(ends.last().map_or(0, |end| *end as usize));
-        let mut start = 0;
-        for (index, end) in ends.iter().enumerate() {
-            let frame = frames.get(index).ok_or("a frame is missing")?;
-            let event = decoder
-                .decompress(frame, (end - start) as usize)
-                .map_err(|_| "a frame does not decompress")?;
-            json.extend_from_slice(&event);
-            if json.len() != *end as usize {
-                return Err("a frame has another length than the index says");
-            }
-            start = *end;
+        let idle = shelf.decoders().pop();
+        let mut decoder = idle.unwrap_or_else(|| shelf.dictionary.decoder());
+        let json = unpack_with(&mut decoder, frames, ends);
+        let mut idle = shelf.decoders();
+        if idle.len() < IDLE_DECODERS {
+            idle.push(decoder);
         }
-        Ok(json)
+        json
     }
+
+    fn shelf(&self, id: u32) -> Option<Arc<Shelf>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .iter()
+            .find(|shelf| shelf.dictionary.id() == id)
+            .map(Arc::clone)
+    }
+}
+
+impl Shelf {
+    fn decoders(&self) -> std::sync::MutexGuard<'_, Vec<Decoder>> {
+        self.decoders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decoders kept for the next who needs one, at 100 KB or so each.
+const IDLE_DECODERS: usize = 4;
+
+fn unpack_with(
+    decoder: &mut Decoder,
+    frames: &Page,
+    ends: &[u32],
+) -> Result<Vec<u8>, &'static str> {
+    let mut json = Vec::with_capacity(ends.last().map_or(0, |end| *end as usize));
+    for (index, end) in ends.iter().enumerate() {
+        let frame = frames.get(index).ok_or("a frame is missing")?;
+        let length = *end as usize - json.len();
+        decoder
+            .decode(frame, length, &mut json)
+            .map_err(|_| "a frame does not decompress")?;
+        if json.len() != *end as usize {
+            return Err("a frame has another length than the index says");
+        }
+    }
+    Ok(json)
 }

@@ -89,6 +89,12 @@ pub enum StoreError {
         /// What is wrong.
         what: &'static str,
     },
+    /// Another dictionary of the same number is in use: frames in the ring were made with it.
+    #[error("the ring has another dictionary of the number {id}; give the new one its own")]
+    OtherDictionary {
+        /// The number.
+        id: u32,
+    },
     /// A read from a position that the ring has not reached yet, so one that it never gave out.
     #[error("position {from} is ahead of the ring, whose next event will be {next_seq}")]
     AheadOfTip {

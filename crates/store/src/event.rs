@@ -1,3 +1,4 @@
+use jetwash_event::{Kind, Operation};
 use thiserror::Error;
 
 /// What an event tells: an operation on a record, or a change of an account.
@@ -20,10 +21,25 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Whether this is an operation on a record, which Jetstream calls a commit.
+    /// The kind, as Jetstream has it: all operations on records are commits.
     #[must_use]
-    pub const fn is_commit(self) -> bool {
-        matches!(self, Self::Create | Self::Update | Self::Delete)
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Create | Self::Update | Self::Delete => Kind::Commit,
+            Self::Identity => Kind::Identity,
+            Self::Account => Kind::Account,
+        }
+    }
+
+    /// The operation, if it is one.
+    #[must_use]
+    pub const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::Create => Some(Operation::Create),
+            Self::Update => Some(Operation::Update),
+            Self::Delete => Some(Operation::Delete),
+            Self::Identity | Self::Account => None,
+        }
     }
 
     pub(crate) const fn from_stored(byte: u8) -> Option<Self> {
@@ -35,6 +51,16 @@ impl EventKind {
             5 => Self::Account,
             _ => return None,
         })
+    }
+}
+
+impl From<Operation> for EventKind {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Create => Self::Create,
+            Operation::Update => Self::Update,
+            Operation::Delete => Self::Delete,
+        }
     }
 }
 

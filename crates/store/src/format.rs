@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use jetwash_dict::Encoder;
+
 use crate::block::{Block, BlockKey, Encoding, Index};
 use crate::did;
+use crate::error::StoreError;
 use crate::event::EventKind;
 use crate::table::StringTable;
 
@@ -155,14 +158,16 @@ pub(crate) struct Stored {
 }
 
 /// The stored form of a full block, whose payload is in memory. JSON is compressed here.
-pub(crate) fn encode_block(block: &Block) -> Result<Stored, crate::StoreError> {
+pub(crate) fn encode_block(block: &Block, packer: &mut Encoder) -> Result<Stored, StoreError> {
     let mut index = block.index().clone();
     let payload = match (index.encoding, block.frames()?) {
         (Encoding::Frames { .. }, Some(frames)) => frames.bytes().clone(),
         _ => {
             let json = block.json()?.bytes();
-            let packed = zstd::bulk::compress(json, 1)
-                .map_err(|error| crate::StoreError::storage("compress a block")(error.into()))?;
+            let mut packed = Vec::new();
+            let result = packer.encode(json, &mut packed);
+            result.map_err(|error| StoreError::storage("compress a block")(error.into()))?;
+            packed.shrink_to_fit();
             index.encoding = Encoding::CompressedJson;
             index.payload_len = packed.len() as u32;
             index.payload_crc = crc32fast::hash(&packed);
@@ -182,7 +187,7 @@ pub(crate) fn encode_block(block: &Block) -> Result<Stored, crate::StoreError> {
 }
 
 /// A piece of the tail in one value: the length of the index, the index, the payload.
-pub(crate) fn encode_piece(block: &Block) -> Result<Vec<u8>, crate::StoreError> {
+pub(crate) fn encode_piece(block: &Block) -> Result<Vec<u8>, StoreError> {
     let index = encode_index(block.index());
     let payload = match block.frames()? {
         Some(frames) => frames.bytes(),

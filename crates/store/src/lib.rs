@@ -19,7 +19,6 @@ mod table;
 
 pub use appender::{Appender, Trimmed};
 pub use block::{Block, Page};
-pub use dictionaries::StoredDictionary;
 pub use error::{OpenError, StoreError};
 pub use event::{EventKind, EventMeta, NewEvent, PushError};
 pub use open::open;

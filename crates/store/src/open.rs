@@ -1,19 +1,20 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
+use jetwash_dict::Dictionary;
 use tokio::sync::watch;
 
 use crate::appender::{Appender, AppenderParts};
 use crate::backend::{Batch, Bucket, DiskBackend, MemoryBackend, Opened};
 use crate::block::Block;
 use crate::cache::Cache;
-use crate::dictionaries::{Dictionaries, StoredDictionary};
+use crate::dictionaries::Dictionaries;
 use crate::error::{BackendError, OpenError};
 use crate::format;
 use crate::options::{Location, Options};
-use crate::ring::{BucketView, Ring, View};
+use crate::ring::{Ring, View};
 use crate::state;
 use crate::store::Store;
 
@@ -79,11 +80,10 @@ fn recover(
         last_time: state.last_time,
         ..View::default()
     };
-    let (buckets, useless) = bucket_views(buckets, state.floor).map_err(storage)?;
+    let useless = list_buckets(&mut view, buckets, state.floor).map_err(storage)?;
     for first_seq in useless {
         backend.delete_bucket(first_seq).map_err(storage)?;
     }
-    view.buckets = buckets;
     let in_buckets = end_of_buckets(&mut view);
     let slots = state.tail.len() as u32;
     let mut pieces = Vec::new();
@@ -113,8 +113,7 @@ fn recover(
     for piece in pieces {
         view.next_seq = view.next_seq.max(piece.next_seq());
         view.last_time = view.last_time.max(piece.index().last_time());
-        view.push_hot(piece);
-        view.tail += 1;
+        view.push_tail(piece);
     }
 
     let (sender, tip) = watch::channel(view.next_seq);
@@ -136,13 +135,13 @@ fn recover(
     Ok((appender, Store::new(ring)))
 }
 
-/// What is known of the buckets, and which of them hold nothing that is still wanted.
-fn bucket_views(
+/// Notes what the buckets hold, and returns those that hold nothing that is still wanted.
+fn list_buckets(
+    view: &mut View,
     buckets: Vec<(u64, Arc<dyn Bucket>)>,
     floor: u64,
-) -> Result<(VecDeque<BucketView>, Vec<u64>), BackendError> {
+) -> Result<Vec<u64>, BackendError> {
     let mut useless = Vec::new();
-    let mut views = VecDeque::with_capacity(buckets.len());
     for (first_seq, bucket) in buckets {
         let keys = bucket.keys()?;
         let wrong = keys.first().is_none_or(|key| key.first_seq != first_seq);
@@ -150,23 +149,14 @@ fn bucket_views(
             useless.push(first_seq);
             continue;
         }
-        let mut view = BucketView {
-            bucket,
-            first_seq,
-            next_seq: first_seq,
-            bytes: 0,
-            entries: Vec::with_capacity(keys.len()),
-        };
-        for key in keys {
-            view.push(&key, key.first_seq);
-        }
-        views.push_back(view);
+        keys.iter()
+            .for_each(|key| view.push_stored(&bucket, first_seq, key));
     }
-    let firsts: Vec<u64> = views.iter().map(|view| view.first_seq).collect();
-    for (view, next) in views.iter_mut().zip(firsts.into_iter().skip(1)) {
-        view.next_seq = next;
+    let firsts: Vec<u64> = view.buckets.iter().map(|view| view.first_seq).collect();
+    for (bucket, next) in view.buckets.iter_mut().zip(firsts.into_iter().skip(1)) {
+        bucket.next_seq = next;
     }
-    Ok((views, useless))
+    Ok(useless)
 }
 
 /// The position after the last event in a bucket, which only the last block knows.
@@ -200,7 +190,7 @@ struct State {
     floor: u64,
     cursors: BTreeMap<String, u64>,
     uses: Vec<(u64, u32)>,
-    dictionaries: Vec<StoredDictionary>,
+    dictionaries: Vec<Dictionary>,
     tail: Vec<Bytes>,
 }
 
@@ -233,7 +223,7 @@ impl State {
         let newest = |id| state.uses.iter().rposition(|(_, used)| *used == id);
         state
             .dictionaries
-            .sort_by_key(|dictionary| newest(dictionary.id));
+            .sort_by_key(|dictionary| newest(dictionary.id()));
         Ok(state)
     }
 
@@ -242,8 +232,8 @@ impl State {
             let [cursor] = state::decode_numbers(&value)?;
             self.cursors.insert(name.to_owned(), cursor);
         } else if let Some(id) = state::dictionary_id(key) {
-            self.dictionaries
-                .push(StoredDictionary { id, bytes: value });
+            let dictionary = Dictionary::from_bytes(&value[..]).ok()?;
+            (dictionary.id() == id).then(|| self.dictionaries.push(dictionary))?;
         } else if state::is_tail(key) {
             self.tail.push(value);
         } else if key == state::POSITION {

@@ -40,6 +40,8 @@ pub(crate) struct View {
     pub(crate) hot_bytes: usize,
     /// How many of the last hot blocks are pieces of the tail: in no bucket yet.
     pub(crate) tail: usize,
+    pub(crate) tail_bytes: u64,
+    pub(crate) bucket_bytes: u64,
     /// The position of the next event.
     pub(crate) next_seq: u64,
     /// The time of the newest event, even if it has been trimmed.
@@ -117,13 +119,50 @@ impl View {
         first.unwrap_or(self.next_seq)
     }
 
+    /// The bytes of all blocks in the backend.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bucket_bytes + self.tail_bytes
+    }
+
+    /// Adds a block that was written to the bucket that begins at a position.
+    pub(crate) fn push_stored(&mut self, bucket: &Arc<dyn Bucket>, first_seq: u64, key: &BlockKey) {
+        let last = self.buckets.back();
+        if last.is_none_or(|last| last.first_seq != first_seq) {
+            self.buckets.push_back(BucketView {
+                bucket: Arc::clone(bucket),
+                first_seq,
+                next_seq: first_seq,
+                bytes: 0,
+                entries: Vec::new(),
+            });
+        }
+        if let Some(last) = self.buckets.back_mut() {
+            last.push(key);
+            self.bucket_bytes += u64::from(key.bytes);
+        }
+    }
+
+    /// Takes out the oldest buckets.
+    pub(crate) fn drop_buckets(&mut self, count: usize) -> Vec<BucketView> {
+        let dropped: Vec<_> = self.buckets.drain(..count).collect();
+        self.bucket_bytes -= dropped.iter().map(|bucket| bucket.bytes).sum::<u64>();
+        dropped
+    }
+
+    pub(crate) fn push_tail(&mut self, piece: Arc<Block>) {
+        self.tail += 1;
+        self.tail_bytes += u64::from(piece.index().payload_len);
+        self.push_hot(piece);
+    }
+
     pub(crate) fn push_hot(&mut self, block: Arc<Block>) {
         let bytes = block.memory();
         self.hot_bytes += bytes;
         self.hot.push_back((block, bytes));
     }
 
-    pub(crate) fn pop_hot_tail(&mut self) {
+    pub(crate) fn clear_tail(&mut self) {
+        self.tail_bytes = 0;
         for _ in 0..std::mem::take(&mut self.tail) {
             if let Some((_, bytes)) = self.hot.pop_back() {
                 self.hot_bytes -= bytes;
@@ -131,12 +170,27 @@ impl View {
         }
     }
 
+    /// Lets go of the hot blocks before a position.
+    pub(crate) fn forget_before(&mut self, seq: u64) {
+        while self
+            .hot
+            .front()
+            .is_some_and(|(block, _)| block.first_seq() < seq)
+        {
+            self.pop_hot_front();
+        }
+    }
+
     /// Lets go of the oldest hot blocks, but of none that is nowhere else.
     pub(crate) fn shrink_hot(&mut self, budget: usize) {
         while self.hot_bytes > budget && self.hot.len() > self.tail {
-            if let Some((_, bytes)) = self.hot.pop_front() {
-                self.hot_bytes -= bytes;
-            }
+            self.pop_hot_front();
+        }
+    }
+
+    fn pop_hot_front(&mut self) {
+        if let Some((_, bytes)) = self.hot.pop_front() {
+            self.hot_bytes -= bytes;
         }
     }
 
@@ -177,14 +231,13 @@ impl BucketView {
         self.entries.first().map_or(0, |entry| entry.first_time)
     }
 
-    pub(crate) fn push(&mut self, key: &BlockKey, next_seq: u64) {
+    fn push(&mut self, key: &BlockKey) {
         self.entries.push(BlockEntry {
             first_time: key.first_time,
             offset: (key.first_seq - self.first_seq) as u32,
             bytes: key.bytes,
         });
         self.bytes += u64::from(key.bytes);
-        self.next_seq = next_seq;
     }
 
     const fn seq_of(&self, entry: &BlockEntry) -> u64 {

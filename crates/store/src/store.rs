@@ -1,11 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jetwash_dict::Dictionary;
 use tokio::sync::watch;
 
 use crate::backend::BucketError;
 use crate::block::{Block, Cold};
-use crate::dictionaries::StoredDictionary;
 use crate::error::StoreError;
 use crate::format;
 use crate::ring::{ColdPlace, Ring};
@@ -66,17 +66,12 @@ impl Store {
     pub fn bounds(&self) -> Bounds {
         let view = self.ring.view();
         let oldest_time_us = view.oldest_time();
-        let tail_bytes: usize = view
-            .tail()
-            .map(|piece| piece.index().payload_len as usize)
-            .sum();
-        let bucket_bytes: u64 = view.buckets.iter().map(|bucket| bucket.bytes).sum();
         Bounds {
             oldest_seq: view.oldest_seq(),
             next_seq: view.next_seq,
             oldest_time_us,
             newest_time_us: oldest_time_us.map(|_| view.last_time),
-            bytes: bucket_bytes + tail_bytes as u64,
+            bytes: view.bytes(),
             buckets: view.buckets.len(),
             hot_seq: view
                 .hot
@@ -194,13 +189,13 @@ impl Store {
 
     /// A dictionary that frames in the ring were made with.
     #[must_use]
-    pub fn dictionary(&self, id: u32) -> Option<StoredDictionary> {
+    pub fn dictionary(&self, id: u32) -> Option<Dictionary> {
         self.ring.dictionaries.get(id)
     }
 
     /// All dictionaries that frames in the ring were made with, the one used last at the end.
     #[must_use]
-    pub fn dictionaries(&self) -> Vec<StoredDictionary> {
+    pub fn dictionaries(&self) -> Vec<Dictionary> {
         self.ring.dictionaries.all()
     }
 
@@ -229,7 +224,7 @@ impl Store {
         if index.first_seq != key.first_seq || index.next_seq() > next_seq {
             return Err(corrupt("the block holds other events than it should"));
         }
-        let cache = Arc::clone(&self.ring.cache);
+        let cache = Arc::downgrade(&self.ring.cache);
         let cold = Cold { bucket, key, cache };
         let block = Block::cold(index, cold, Arc::clone(&self.ring.dictionaries));
         Ok(self.ring.cache.insert(Arc::new(block)))

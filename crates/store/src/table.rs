@@ -63,11 +63,6 @@ impl StringTable {
     pub(crate) fn memory(&self) -> usize {
         self.text.capacity() + self.ends.capacity() * size_of::<u32>()
     }
-
-    pub(crate) fn shrink(&mut self) {
-        self.text.shrink_to_fit();
-        self.ends.shrink_to_fit();
-    }
 }
 
 /// A table in the making: finds the index of a string that it holds already.
@@ -96,11 +91,13 @@ impl Interner {
         index
     }
 
-    /// Takes the table, and leaves an empty one that keeps the memory of the lookup.
+    /// The table, no larger than it needs to be. The interner is empty then, and keeps its memory
+    /// for the next one.
     pub(crate) fn take(&mut self) -> StringTable {
+        let taken = self.table.clone();
         self.lookup.clear();
-        let mut table = std::mem::take(&mut self.table);
-        table.shrink();
-        table
+        self.table.text.clear();
+        self.table.ends.clear();
+        taken
     }
 }

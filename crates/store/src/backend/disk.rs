@@ -130,6 +130,10 @@ impl Backend for DiskBackend {
         Ok(self.database.persist(PersistMode::SyncData)?)
     }
 
+    fn keeps_state(&self) -> bool {
+        true
+    }
+
     fn overhead_bytes(&self) -> u64 {
         let buckets: u64 = self.buckets().values().map(Keyspace::disk_space).sum();
         self.database

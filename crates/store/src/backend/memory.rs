@@ -55,6 +55,10 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
+    fn keeps_state(&self) -> bool {
+        false
+    }
+
     fn overhead_bytes(&self) -> u64 {
         0
     }

@@ -28,6 +28,9 @@ pub(crate) trait Backend: Send + Sync {
     /// Makes all that was written survive a power failure.
     fn sync(&self) -> Result<(), BackendError>;
 
+    /// Whether the state of batches is kept, so that it is worth encoding.
+    fn keeps_state(&self) -> bool;
+
     /// The bytes taken beside the blocks: journals.
     fn overhead_bytes(&self) -> u64;
 }

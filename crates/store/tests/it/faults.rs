@@ -1,0 +1,178 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jetwash_store::{Durability, Location, OpenError, Options, Read, Store, StoreError, open};
+
+use crate::support::{Event, Place, append, read_all, taken, tiny};
+
+#[test]
+fn a_store_that_is_open_is_refused() {
+    let place = Place::disk();
+    let (_appender, _store) = place.open(tiny());
+    let error = open(Location::Disk(place.path().to_owned()), tiny()).unwrap_err();
+    assert!(
+        matches!(&error, OpenError::InUse { path } if path == place.path()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let place = Place::disk();
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let path = file.join("ring");
+    let error = open(Location::Disk(path.clone()), tiny()).unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Folder { path: named, .. } if *named == path),
+        "{error}"
+    );
+    assert!(error.to_string().contains("ring"));
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let place = Place::disk();
+    drop(place.open(tiny()));
+    {
+        let database = fjall::Database::builder(place.path()).open().unwrap();
+        let state = database.keyspace("state", Default::default).unwrap();
+        assert_eq!(
+            &*state.get("version").unwrap().unwrap(),
+            1_u32.to_le_bytes()
+        );
+        state.insert("version", 2_u32.to_le_bytes()).unwrap();
+    }
+    let error = open(Location::Disk(place.path().to_owned()), tiny()).unwrap_err();
+    let matched = matches!(&error, OpenError::Format { found, supported: 1, .. } if found == "2");
+    assert!(matched, "{error}");
+}
+
+#[test]
+fn the_database_of_something_else_is_refused() {
+    let place = Place::disk();
+    {
+        let database = fjall::Database::builder(place.path()).open().unwrap();
+        let other = database.keyspace("accounts", Default::default).unwrap();
+        other.insert("alice", "1").unwrap();
+    }
+    let error = open(Location::Disk(place.path().to_owned()), tiny()).unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Format { found, .. } if found.contains("accounts")),
+        "{error}"
+    );
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    for (option, options) in [
+        ("block_events", tiny().block_events(0)),
+        ("block_events", tiny().block_events(1 << 20)),
+        ("block_bytes", tiny().block_bytes(0)),
+        ("bucket_events", tiny().bucket_events(0)),
+        ("memtable_bytes", tiny().memtable_bytes(1)),
+    ] {
+        let error = open(Location::Memory, options).unwrap_err();
+        assert!(matches!(&error, OpenError::Option { option: named, .. } if *named == option));
+    }
+}
+
+#[test]
+fn every_durability_commits() {
+    let minute = std::time::Duration::from_secs(60);
+    for durability in [
+        Durability::Buffered,
+        Durability::Synced(minute),
+        Durability::Synced(std::time::Duration::ZERO),
+        Durability::SyncedBatch,
+    ] {
+        let place = Place::disk();
+        let (mut appender, store) = place.open(tiny().durability(durability));
+        let events = append(&mut appender, 20, 5);
+        appender.sync().unwrap();
+        assert_eq!(read_all(&store, 1), events);
+    }
+}
+
+#[test]
+fn a_damaged_block_is_a_gap_that_is_told() {
+    let place = Place::disk();
+    let options = || {
+        Options::default()
+            .block_events(64)
+            .memtable_bytes(1 << 16)
+            .hot_bytes(1)
+    };
+    let (mut appender, store) = place.open(options());
+    let mut events = Vec::new();
+    // The engine writes its files in the background.
+    while blobs(place.path()).len() < 3 {
+        assert!(events.len() < 1_000_000, "nothing was ever written out");
+        events.extend(append(&mut appender, 64, 64));
+    }
+    drop((appender, store));
+
+    let damaged = blobs(place.path()).swap_remove(1);
+    let mut bytes = fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&damaged, bytes).unwrap();
+
+    let (_appender, store) = place.open(options());
+    let (read, gaps) = read_around_damage(&store);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    let (first, next) = gaps[0];
+    assert!(first % 64 == 1 && next - first == 64, "{gaps:?}");
+    let whole: Vec<_> = events
+        .into_iter()
+        .filter(|event| event.seq < first || event.seq >= next)
+        .collect();
+    assert_eq!(read, whole);
+}
+
+/// Everything that can be read, and the ranges that cannot.
+fn read_around_damage(store: &Store) -> (Vec<Event>, Vec<(u64, u64)>) {
+    let (mut events, mut gaps) = (Vec::new(), Vec::new());
+    let mut position = 1;
+    loop {
+        let read = store.read(position).and_then(|read| {
+            let Read::Events(run) = read else {
+                return Ok(None);
+            };
+            let taken = run.indexes().map(|index| taken(run.block(), index));
+            Ok(Some((
+                run.next_seq(),
+                taken.collect::<Result<Vec<_>, _>>()?,
+            )))
+        });
+        match read {
+            Ok(None) => return (events, gaps),
+            Ok(Some((next, taken))) => {
+                events.extend(taken);
+                position = next;
+            }
+            Err(StoreError::Corrupt {
+                first_seq,
+                next_seq,
+                ..
+            }) => {
+                assert!(first_seq <= position && next_seq > position);
+                gaps.push((first_seq, next_seq));
+                position = next_seq;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// The files that hold blocks, of all buckets.
+fn blobs(path: &Path) -> Vec<PathBuf> {
+    let folders = fs::read_dir(path.join("keyspaces")).unwrap();
+    let folders = folders.map(|folder| folder.unwrap().path().join("blobs"));
+    let files = folders
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,18 @@
+//! The ring from outside: one module per concern, the same tests on both backends.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod concurrency;
+mod crash;
+mod dictionaries;
+mod faults;
+mod model;
+mod positions;
+mod reading;
+mod retention;
+mod support;

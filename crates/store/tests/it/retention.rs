@@ -1,0 +1,213 @@
+use std::time::Duration;
+
+use jetwash_store::{Options, Read, Retention};
+
+use crate::support::{Place, START, append, on_both, push_many, read_all, tiny};
+
+on_both!(
+    nothing_is_dropped_that_is_young_enough,
+    old_buckets_are_dropped,
+    the_ring_stays_within_its_bytes,
+    a_reader_behind_the_ring_is_told,
+    a_block_in_hand_stays_readable,
+    an_old_ring_is_emptied,
+    events_not_committed_survive_a_trim,
+    a_quiet_ring_still_forgets,
+);
+
+fn keep(max_age: Option<Duration>, max_bytes: Option<u64>) -> Options {
+    let bucket_age = Duration::from_secs(1 << 30);
+    tiny()
+        .retention(Retention { max_age, max_bytes })
+        .bucket_age(bucket_age)
+}
+
+fn nothing_is_dropped_that_is_young_enough(place: &Place) {
+    let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
+    let events = append(&mut appender, 300, 7);
+    for now in (0..400).step_by(9) {
+        let now_us = START + now * 1_000;
+        appender.trim(now_us).unwrap();
+        let oldest = store.bounds().oldest_seq;
+        let first_young = events
+            .iter()
+            .find(|event| event.time_us + 100_000 >= now_us);
+        assert!(
+            first_young.is_none_or(|event| oldest <= event.seq),
+            "at {now}: {oldest}"
+        );
+        assert_eq!(read_all(&store, oldest), events[oldest as usize - 1..]);
+    }
+}
+
+fn old_buckets_are_dropped(place: &Place) {
+    let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
+    let events = append(&mut appender, 300, 7);
+    let before = store.bounds();
+    // All up to event 199 is too old; a bucket has 40 events and a bit.
+    let trimmed = appender.trim(START + 300_000).unwrap();
+    let after = store.bounds();
+    assert!(
+        after.oldest_seq <= 200 && after.oldest_seq > 200 - 60,
+        "{after:?}"
+    );
+    assert_eq!(trimmed.oldest_seq, after.oldest_seq);
+    assert_eq!(trimmed.events, after.oldest_seq - 1);
+    assert_eq!(trimmed.buckets, before.buckets - after.buckets);
+    assert_eq!(trimmed.bytes, before.bytes - after.bytes);
+    assert_eq!(
+        read_all(&store, after.oldest_seq),
+        events[after.oldest_seq as usize - 1..]
+    );
+    assert_eq!(
+        after.oldest_time_us,
+        Some(events[after.oldest_seq as usize - 1].time_us)
+    );
+    assert_eq!(store.seq_at_time(0).unwrap(), after.oldest_seq);
+    assert_eq!(appender.trim(START + 300_000).unwrap().events, 0);
+}
+
+fn the_ring_stays_within_its_bytes(place: &Place) {
+    let max_bytes = 60_000;
+    let options = keep(None, Some(max_bytes))
+        .bucket_bytes(4_000)
+        .block_events(16);
+    let (mut appender, store) = place.open(options);
+    let mut events = Vec::new();
+    let mut most = 0;
+    for _ in 0..60 {
+        events.extend(append(&mut appender, 100, 9));
+        appender.trim(0).unwrap();
+        let bounds = store.bounds();
+        most = most.max(bounds.bytes);
+        assert!(bounds.bytes <= max_bytes, "{bounds:?}");
+    }
+    assert!(
+        most > max_bytes / 3,
+        "far too much is dropped: {most} bytes at most"
+    );
+    let oldest = store.bounds().oldest_seq;
+    assert!(oldest > 1);
+    assert_eq!(read_all(&store, oldest), events[oldest as usize - 1..]);
+}
+
+fn a_reader_behind_the_ring_is_told(place: &Place) {
+    let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
+    append(&mut appender, 300, 7);
+    appender.trim(START + 300_000).unwrap();
+    let oldest = store.bounds().oldest_seq;
+    for from in [0, 1, oldest - 1] {
+        for read in [store.read(from).unwrap(), store.read_hot(from).unwrap()] {
+            assert!(
+                matches!(read, Read::Lost { oldest: told } if told == oldest),
+                "{read:?}"
+            );
+        }
+    }
+}
+
+fn a_block_in_hand_stays_readable(place: &Place) {
+    let (mut appender, store) = place.open(keep(Some(Duration::from_millis(1)), None));
+    let events = append(&mut appender, 100, 7);
+    let Ok(Read::Events(run)) = store.read(1) else {
+        panic!("nothing to read")
+    };
+    assert!(!run.block().has_json());
+    appender.trim(START + 10_000_000).unwrap();
+    assert_eq!(store.bounds().events(), 0);
+    let json = run.block().json().unwrap();
+    for index in run.indexes() {
+        assert_eq!(json.get(index).unwrap(), events[index].json);
+    }
+}
+
+fn an_old_ring_is_emptied(place: &Place) {
+    let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
+    append(&mut appender, 100, 7);
+    // The newest event is exactly at the limit, then one microsecond beyond it.
+    let newest = store.bounds().newest_time_us.unwrap();
+    appender.trim(newest + 100_000).unwrap();
+    assert!(store.bounds().events() > 0);
+    appender.trim(newest + 100_001).unwrap();
+    let bounds = store.bounds();
+    assert_eq!(
+        (bounds.oldest_seq, bounds.next_seq, bounds.bytes),
+        (101, 101, 0)
+    );
+    assert!(matches!(store.read(101), Ok(Read::AtTip)));
+    assert_eq!(store.seq_at_time(0).unwrap(), 101);
+    let events = append(&mut appender, 50, 7);
+    assert_eq!(read_all(&store, 101), events);
+}
+
+fn events_not_committed_survive_a_trim(place: &Place) {
+    let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
+    append(&mut appender, 30, 7);
+    let pending = push_many(&mut appender, 5);
+    appender.trim(START + 10_000_000).unwrap();
+    assert_eq!(store.bounds().events(), 0);
+    appender.commit().unwrap();
+    assert_eq!(read_all(&store, 31), pending);
+}
+
+fn a_quiet_ring_still_forgets(place: &Place) {
+    // One event a minute never fills a block of 512, but blocks end with the age of a bucket.
+    let hour = Duration::from_secs(3_600);
+    let retention = Retention {
+        max_age: Some(24 * hour),
+        max_bytes: None,
+    };
+    let (mut appender, store) = place.open(Options::default().retention(retention));
+    for minute in 0..60 * 72 {
+        let time_us = START + minute * 60_000_000;
+        crate::support::push(
+            &mut appender,
+            &crate::support::event(minute + 1, time_us),
+            None,
+        );
+        appender.commit().unwrap();
+        if minute % 60 == 59 {
+            appender.trim(time_us).unwrap();
+            let kept = store.bounds().events();
+            assert!(
+                kept <= 26 * 60 && kept >= (minute + 1).min(24 * 60),
+                "{kept} at {minute}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_files_of_dropped_buckets_are_gone() {
+    let place = Place::disk();
+    let buckets = || {
+        std::fs::read_dir(place.path().join("keyspaces"))
+            .unwrap()
+            .count()
+    };
+    let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
+    append(&mut appender, 400, 7);
+    let before = buckets();
+    let trimmed = appender.trim(START + 400_000).unwrap();
+    assert!(trimmed.buckets >= 5);
+    assert!(
+        buckets() <= before - trimmed.buckets,
+        "{before} before, {} now",
+        buckets()
+    );
+    let oldest = store.bounds().oldest_seq;
+    drop((appender, store));
+    let (_appender, store) = place.open(tiny());
+    assert_eq!(store.bounds().oldest_seq, oldest);
+}
+
+#[test]
+fn retention_can_be_changed_by_opening_anew() {
+    let place = Place::disk();
+    let (mut appender, store) = place.open(keep(Some(Duration::from_secs(1_000)), None));
+    append(&mut appender, 300, 7);
+    assert_eq!(appender.trim(START + 300_000).unwrap().events, 0);
+    drop((appender, store));
+    let (mut appender, _store) = place.open(keep(Some(Duration::from_millis(100)), None));
+    assert!(appender.trim(START + 300_000).unwrap().events > 0);
+}

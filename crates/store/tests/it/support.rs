@@ -1,0 +1,190 @@
+use std::path::Path;
+
+use jetwash_dict::Dictionary;
+use jetwash_store::{
+    Appender, Block, EventKind, Location, NewEvent, Options, Read, Store, StoreError, open,
+};
+use tempfile::TempDir;
+
+/// Where a test's ring is kept.
+pub(crate) struct Place {
+    folder: Option<TempDir>,
+}
+
+impl Place {
+    pub(crate) fn memory() -> Self {
+        Self { folder: None }
+    }
+
+    pub(crate) fn disk() -> Self {
+        Self {
+            folder: Some(tempfile::tempdir().unwrap()),
+        }
+    }
+
+    pub(crate) fn is_disk(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
+    pub(crate) fn open(&self, options: Options) -> (Appender, Store) {
+        let location = match &self.folder {
+            Some(folder) => Location::Disk(folder.path().to_owned()),
+            None => Location::Memory,
+        };
+        open(location, options).unwrap()
+    }
+}
+
+/// Makes two tests of each function: one in memory, one on disk.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod in_memory {
+            $(#[test] fn $name() { super::$name(&crate::support::Place::memory()); })*
+        }
+        mod on_disk {
+            $(#[test] fn $name() { super::$name(&crate::support::Place::disk()); })*
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// An event as a test pushes it and expects it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) seq: u64,
+    pub(crate) time_us: u64,
+    pub(crate) kind: EventKind,
+    pub(crate) did: String,
+    pub(crate) collection: String,
+    pub(crate) json: Vec<u8>,
+}
+
+/// The time of the first event, in microseconds.
+pub(crate) const START: u64 = 1_700_000_000_000_000;
+
+/// An event made from a number, at a time.
+pub(crate) fn event(number: u64, time_us: u64) -> Event {
+    let dids = [
+        "did:plc:z72i7hdynmk6r22z27h6tvur",
+        "did:web:example.com",
+        "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
+        "did:plc:not-of-the-usual-form",
+        "did:plc:abcdefghijklmnopqrstuvw2",
+    ];
+    let (kind, collection) = match number % 7 {
+        0 => (EventKind::Identity, ""),
+        1 => (EventKind::Account, ""),
+        2 => (EventKind::Update, "app.bsky.actor.profile"),
+        3 => (EventKind::Delete, "app.bsky.feed.like"),
+        _ => (EventKind::Create, "app.bsky.feed.post"),
+    };
+    let text = "a very good day ".repeat(number as usize % 5);
+    Event {
+        seq: number,
+        time_us,
+        kind,
+        did: dids[number as usize % dids.len()].to_owned(),
+        collection: collection.to_owned(),
+        json: format!("{{\"number\":{number},\"text\":\"{text}\"}}").into_bytes(),
+    }
+}
+
+pub(crate) fn push(appender: &mut Appender, event: &Event, frame: Option<&[u8]>) -> u64 {
+    appender
+        .push(&NewEvent {
+            kind: event.kind,
+            did: &event.did,
+            collection: &event.collection,
+            time_us: event.time_us,
+            json: &event.json,
+            frame,
+        })
+        .unwrap()
+}
+
+/// Pushes as many events, one millisecond apart, without committing.
+pub(crate) fn push_many(appender: &mut Appender, count: u64) -> Vec<Event> {
+    let events = (0..count).map(|_| {
+        let seq = appender.next_seq();
+        let made = event(seq, appender.next_time_us(START + seq * 1_000));
+        assert_eq!(push(appender, &made, None), seq);
+        made
+    });
+    events.collect()
+}
+
+/// Pushes as many events and commits after each `per_commit`.
+pub(crate) fn append(appender: &mut Appender, count: u64, per_commit: u64) -> Vec<Event> {
+    let mut events = Vec::new();
+    while (events.len() as u64) < count {
+        let left = count - events.len() as u64;
+        events.extend(push_many(appender, left.min(per_commit)));
+        appender.commit().unwrap();
+    }
+    events
+}
+
+/// An event of a block as it comes out, with the JSON of [`Block::json`].
+pub(crate) fn taken(block: &Block, index: usize) -> Result<Event, StoreError> {
+    let json = block.json()?.get(index).unwrap().to_vec();
+    let meta = block.meta(index).unwrap();
+    assert_eq!(meta.json_len, json.len());
+    Ok(Event {
+        seq: meta.seq,
+        time_us: meta.time_us,
+        kind: meta.kind,
+        did: meta.did.to_owned(),
+        collection: meta.collection.to_owned(),
+        json,
+    })
+}
+
+/// Everything from a position to the tip.
+pub(crate) fn read_all(store: &Store, from: u64) -> Vec<Event> {
+    let (mut position, mut events) = (from, Vec::new());
+    loop {
+        match store.read(position).unwrap() {
+            Read::Events(run) => {
+                assert_eq!(run.block().meta(run.indexes().start).unwrap().seq, position);
+                events.extend(
+                    run.indexes()
+                        .map(|index| taken(run.block(), index).unwrap()),
+                );
+                position = run.next_seq();
+            }
+            Read::AtTip => return events,
+            Read::Lost { oldest } => panic!("lost at {position}, the oldest is {oldest}"),
+        }
+    }
+}
+
+/// Options so small that a few dozen events make many blocks and buckets, all but the newest of
+/// them cold.
+pub(crate) fn tiny() -> Options {
+    Options::default()
+        .block_events(8)
+        .bucket_events(40)
+        .hot_bytes(1)
+        .cache_bytes(20_000)
+        .memtable_bytes(1 << 16)
+}
+
+/// A small dictionary, made of events like those of [`event`].
+pub(crate) fn dictionary(id: u32) -> Dictionary {
+    let samples = (0..2_000).map(|number| event(number * u64::from(id), 0).json);
+    Dictionary::train(samples, 1_024, id).unwrap()
+}
+
+pub(crate) fn frame(dictionary: &Dictionary, json: &[u8]) -> Vec<u8> {
+    let mut compressor = zstd::bulk::Compressor::with_dictionary(1, dictionary.bytes()).unwrap();
+    compressor.compress(json).unwrap()
+}
+
+pub(crate) fn unframe(dictionary: &Dictionary, frame: &[u8]) -> Vec<u8> {
+    let mut decoder = zstd::bulk::Decompressor::with_dictionary(dictionary.bytes()).unwrap();
+    decoder.decompress(frame, 1 << 20).unwrap()
+}
