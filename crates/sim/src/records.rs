@@ -387,7 +387,7 @@ fn other(
     now: u64,
 ) -> (&'static str, Option<String>, Fields) {
     let language = text::language(random);
-    match random.below(12) {
+    match random.below(17) {
         0 => ("app.bsky.feed.threadgate", None, {
             let post = subjects.post(random, now).uri;
             vec![("post", post.into()), ("allow", Value::Array(vec![]))]
@@ -450,7 +450,7 @@ fn other(
             ]
         }),
         // Integers at the edges, empty containers, empty text.
-        8 => (
+        8 | 12 | 13 => (
             "test.sim.edge.numbers",
             Some(odd_key(random)),
             vec![
@@ -466,7 +466,7 @@ fn other(
                 ("empty", "".into()),
             ],
         ),
-        9 => (
+        9 | 14 | 15 => (
             "test.sim.edge.escapes",
             Some(odd_key(random)),
             vec![
@@ -480,7 +480,7 @@ fn other(
                 ("number", (random.below(1 << 40) as i64).into()),
             ],
         ),
-        10 => (
+        10 | 16 => (
             "com.example.Odd-But.legalNameOfMixedCase",
             Some(odd_key(random)),
             vec![("note", text::sentence(random, language, 8).into())],

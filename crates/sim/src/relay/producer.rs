@@ -15,11 +15,9 @@ pub(super) async fn produce(relay: Arc<Relay>) {
         let maker = Arc::clone(&relay);
         // Signing keeps a core busy, so it is done where it does not keep the readers waiting.
         let made = tokio::task::spawn_blocking(move || make(&maker, count)).await;
-        if made.is_err() {
-            return;
-        }
-        left -= count;
-        pace.made += count;
+        let Ok(made) = made else { return };
+        left -= made;
+        pace.made += made;
     }
 }
 
@@ -28,13 +26,18 @@ const BATCH: u64 = 64;
 
 const TICK: Duration = Duration::from_millis(5);
 
-fn make(relay: &Relay, count: u64) {
-    for _ in 0..count {
+/// Makes some frames, fewer if the readers are to set the pace and one of them lags.
+fn make(relay: &Relay, count: u64) -> u64 {
+    for made in 0..count {
+        if relay.config.rate == Rate::Max && relay.history().is_held_back() {
+            return made;
+        }
         let frame = relay.network().next();
-        let Some(frame) = frame else { return };
+        let Some(frame) = frame else { return made };
         relay.history().push(Bytes::from(frame.bytes));
         relay.head.send_replace(frame.seq);
     }
+    count
 }
 
 /// How many frames are due.

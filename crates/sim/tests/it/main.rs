@@ -1,0 +1,32 @@
+//! What the simulated network promises, one module per side of it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod accounts;
+mod determinism;
+mod frames;
+mod oracle;
+mod relay;
+mod repos;
+mod traffic;
+
+use jetwash_sim::{Network, NetworkConfig};
+
+fn network(seed: u64, accounts: usize) -> Network {
+    Network::new(config(seed, accounts)).unwrap()
+}
+
+/// Small enough to start at once without the optimiser.
+fn config(seed: u64, accounts: usize) -> NetworkConfig {
+    NetworkConfig {
+        accounts,
+        records: 300,
+        seed,
+        ..NetworkConfig::default()
+    }
+}

@@ -1,0 +1,121 @@
+//! Whole repositories as they are served.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jetwash_cbor::Cid;
+use jetwash_frame::Car;
+use jetwash_mst::{BlockIndex, Walk};
+use jetwash_sim::{Network, NetworkConfig, RepoError, SimEvent};
+
+use crate::{config, network, oracle};
+
+/// The commit's fields, and every record by its path. All records must be there.
+fn open(car: &[u8], document: &str) -> (oracle::Fields, BTreeMap<String, (String, Vec<u8>)>) {
+    let (root, blocks) = oracle::car(car);
+    let commit = blocks.iter().find(|(cid, _)| *cid == root).unwrap();
+    let commit = oracle::signed_commit(&commit.1, document);
+    let index = BlockIndex::from_car(&Car::parse(car).unwrap()).unwrap();
+    assert_eq!(
+        index.len(),
+        blocks.len(),
+        "a block twice, or one that does not match"
+    );
+    let data: Cid = oracle::link(&commit, "data").unwrap().parse().unwrap();
+    let records = Walk::new(&index, data).map(|entry| {
+        let entry = entry.unwrap();
+        let path = String::from_utf8(entry.key).unwrap();
+        (
+            path,
+            (entry.cid.to_string(), entry.record.unwrap().to_vec()),
+        )
+    });
+    (commit, records.collect())
+}
+
+#[test]
+fn repositories_follow_their_commits() {
+    let mut network = network(11, 12);
+    // What each account's records are: at first what it serves, then what its commits say.
+    let mut expected = HashMap::new();
+    let dids: Vec<String> = network.dids().map(str::to_owned).collect();
+    for did in &dids {
+        let document = network.did_document(did).unwrap();
+        let (_, records) = open(&network.repo_car(did).unwrap(), &document);
+        assert!(records.contains_key("app.bsky.actor.profile/self"));
+        expected.insert(did.clone(), records);
+    }
+    let mut states = HashMap::new();
+    let mut changed = 0;
+    for _ in 0..600 {
+        let frame = network.next().unwrap();
+        let SimEvent::Commit(commit) = frame.event else {
+            continue;
+        };
+        let records = expected.entry(frame.did.to_string()).or_default();
+        for op in commit.ops {
+            let path = format!("{}/{}", op.collection, op.rkey);
+            let before = match (op.cid, op.record) {
+                (Some(cid), Some(record)) => {
+                    records.insert(path, (cid.to_string(), record.to_vec()))
+                }
+                _ => records.remove(&path),
+            };
+            let before = before.map(|(cid, _)| cid);
+            assert_eq!(before, op.previous.map(|cid| cid.to_string()));
+            changed += 1;
+        }
+        states.insert(frame.did.to_string(), (commit.rev, commit.data.to_string()));
+    }
+    assert!(changed >= 590);
+    for (did, records) in expected {
+        let document = network.did_document(&did).unwrap();
+        let Ok(car) = network.repo_car(&did) else {
+            continue;
+        };
+        let (commit, served) = open(&car, &document);
+        assert_eq!(served, records, "{did}");
+        if let Some((rev, data)) = states.get(&did) {
+            assert_eq!(oracle::text(&commit, "rev"), *rev);
+            assert_eq!(oracle::link(&commit, "data").as_ref(), Some(data));
+        }
+    }
+}
+
+#[test]
+fn repositories_differ_in_size() {
+    let mut network = network(12, 8);
+    let dids: Vec<String> = network.dids().map(str::to_owned).collect();
+    let mut sizes: Vec<usize> = dids
+        .iter()
+        .map(|did| network.repo_car(did).unwrap().len())
+        .collect();
+    sizes.sort_unstable();
+    assert!(sizes[0] * 10 < sizes[7], "{sizes:?}");
+}
+
+#[test]
+fn repositories_of_accounts_that_are_away_are_refused() {
+    let config = NetworkConfig {
+        rare_per_million: 500_000,
+        ..config(13, 20)
+    };
+    let mut network = Network::new(config).unwrap();
+    let mut refused = 0;
+    for _ in 0..400 {
+        let frame = network.next().unwrap();
+        if let SimEvent::Account {
+            active: false,
+            status,
+        } = frame.event
+        {
+            assert_eq!(
+                network.repo_car(&frame.did),
+                Err(RepoError::Inactive { status })
+            );
+            refused += 1;
+        }
+    }
+    assert!(refused > 5);
+    assert_eq!(network.repo_car("did:plc:nobody"), Err(RepoError::NotFound));
+    assert_eq!(network.did_document("did:plc:nobody"), None);
+}
