@@ -88,8 +88,7 @@ impl Pipeline {
     ///
     /// When the dictionary cannot be stored.
     pub fn dictionary(mut self, dictionary: &Dictionary) -> Result<Self, StoreError> {
-        self.appender
-            .set_dictionary(dictionary.id(), dictionary.bytes())?;
+        self.appender.set_dictionary(dictionary)?;
         self.compressor = Some(dictionary.encoder());
         Ok(self)
     }
