@@ -23,7 +23,8 @@ use crate::truth::{SimAction, SimCommit, SimEvent, SimFrame, SimOp};
 /// shares are those measured in the real network in July 2026. No clock is read: time passes with
 /// the frames.
 ///
-/// It holds a path, a CID and the bytes of every record written so far, about 600 bytes a frame.
+/// It holds a path, a CID and the bytes of every record written so far: about 100 MB at first, and
+/// one more for every thousand frames.
 ///
 /// # Examples
 ///
@@ -63,7 +64,7 @@ pub struct Network {
 impl Network {
     /// Makes a network.
     ///
-    /// Repositories are made as they are needed, so this takes milliseconds.
+    /// Repositories are made as they are needed, so this takes but a fraction of a second.
     ///
     /// # Errors
     ///

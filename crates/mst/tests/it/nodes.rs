@@ -227,26 +227,19 @@ fn walk_refuses_a_skipped_height() {
 
 #[test]
 fn walk_refuses_keys_outside_their_place() {
-    let low = keys_of_height(0, 3);
-    let high = keys_of_height(1, 3);
-    let above = low.iter().find(|key| **key > high[0]);
-    let above = above.cloned().unwrap_or_else(|| b"b/1".to_vec());
-    assert!(above > high[0]);
-    let leaf = write_node(None, [(&above[..], record(0), None)]);
-    if key_height(&above) == 0 {
-        let root = write_node(Some(cid_of(&leaf)), [(&high[0][..], record(0), None)]);
-        assert_eq!(
-            walk_error(&[&leaf, &root]),
-            Some(WalkError::Range(cid_of(&leaf)))
-        );
-    }
-    let below = write_node(None, [(&low[0][..], record(0), None)]);
-    assert!(low[0] < high[0]);
-    let root = write_node(None, [(&high[0][..], record(0), Some(cid_of(&below)))]);
-    assert_eq!(
-        walk_error(&[&below, &root]),
-        Some(WalkError::Range(cid_of(&below)))
-    );
+    let high = &keys_of_height(1, 1)[0];
+    let low = keys_of_height(0, 100);
+    let below = low.iter().find(|key| *key < high).unwrap();
+    let above = low.iter().find(|key| *key > high).unwrap();
+    let [below, above] = [below, above].map(|key| write_node(None, [(&key[..], record(0), None)]));
+    let [left, right] = [&below, &above].map(|node| Some(cid_of(node)));
+
+    let root = write_node(left, [(&high[..], record(0), right)]);
+    assert_eq!(walk_error(&[&below, &above, &root]), None);
+    let root = write_node(right, [(&high[..], record(0), None)]);
+    assert_eq!(walk_error(&[&above, &root]), right.map(WalkError::Range));
+    let root = write_node(None, [(&high[..], record(0), left)]);
+    assert_eq!(walk_error(&[&below, &root]), left.map(WalkError::Range));
 }
 
 #[test]

@@ -586,7 +586,7 @@ def broken_copies(frame):
     flipped[last] = flipped[last][:-1] + bytes([flipped[last][-1] ^ 1])
     yield "hash_mismatch", again(blocks=car(flipped, roots[0]))
     yield "inversion_fail", again(ops=payload["ops"][1:])
-    yield "inversion_fail", again(prevData=EMPTY_TREE)
+    yield "inversion_fail", again(prevData=roots[0])
     without_root = {key: value for key, value in blocks.items() if key != commit["data"]}
     yield "inversion_fail", again(blocks=car(without_root, roots[0]))
     signature = commit["sig"]
