@@ -208,6 +208,7 @@ pub(crate) fn decode_piece(bytes: &[u8]) -> Result<(Index, usize), Damage> {
     Ok((index, 4 + length))
 }
 
+const NOT_UTF8: Damage = Damage("a string is not UTF-8");
 const SHORT: Damage = Damage("the index is cut short");
 
 /// What is left to read.
@@ -221,9 +222,14 @@ impl<'a> Input<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
+        self.chunk().copied()
+    }
+
+    #[inline]
+    fn chunk<const N: usize>(&mut self) -> Result<&'a [u8; N], Damage> {
         let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(SHORT)?;
         self.0 = rest;
-        Ok(*taken)
+        Ok(taken)
     }
 
     fn u32(&mut self) -> Result<u32, Damage> {
@@ -232,6 +238,18 @@ impl<'a> Input<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, Damage> {
+        // Nearly all take one byte or two.
+        match *self.0 {
+            [one, ref rest @ ..] if one < 0x80 => {
+                self.0 = rest;
+                return Ok(u64::from(one));
+            }
+            [one, two, ref rest @ ..] if two < 0x80 => {
+                self.0 = rest;
+                return Ok(u64::from(one & 0x7f) | u64::from(two) << 7);
+            }
+            _ => {}
+        }
         let mut value = 0;
         for (position, byte) in self.0.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * position);
@@ -281,31 +299,32 @@ impl<'a> Input<'a> {
     }
 
     fn did_table(&mut self, strings: usize) -> Result<StringTable, Damage> {
-        let mut table = StringTable::with_capacity(strings, strings * 32);
+        let mut text = Vec::with_capacity(strings * did::LENGTH);
+        let mut ends = Vec::with_capacity(strings);
         for _ in 0..strings {
             match self.array()? {
-                [PLC] => {
-                    let packed = self.array()?;
-                    table.push_with(|text| did::unpack_into(&packed, text));
-                }
-                [PLAIN] => table.push(self.text()?),
+                [PLC] => did::unpack_into(self.chunk()?, &mut text),
+                [PLAIN] => text.extend_from_slice(self.text()?),
                 _ => return Err(Damage("a DID has a form that is not known")),
             }
+            ends.push(text.len() as u32);
         }
-        Ok(table)
+        StringTable::from_parts(text, ends).ok_or(NOT_UTF8)
     }
 
     fn text_table(&mut self, strings: usize) -> Result<StringTable, Damage> {
-        let mut table = StringTable::with_capacity(strings, strings * 24);
+        let mut text = Vec::with_capacity(strings * 24);
+        let mut ends = Vec::with_capacity(strings);
         for _ in 0..strings {
-            table.push(self.text()?);
+            text.extend_from_slice(self.text()?);
+            ends.push(text.len() as u32);
         }
-        Ok(table)
+        StringTable::from_parts(text, ends).ok_or(NOT_UTF8)
     }
 
-    fn text(&mut self) -> Result<&'a str, Damage> {
+    fn text(&mut self) -> Result<&'a [u8], Damage> {
         let length = u16::from_le_bytes(self.array()?) as usize;
-        std::str::from_utf8(self.take(length)?).map_err(|_| Damage("a string is not UTF-8"))
+        self.take(length)
     }
 }
 

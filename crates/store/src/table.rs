@@ -40,23 +40,22 @@ impl StringTable {
 
     /// All strings, in the order of their indexes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + '_ {
-        (0..self.len()).map(|index| self.get(index).unwrap_or_default())
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let range = std::mem::replace(&mut start, *end as usize)..*end as usize;
+            self.text.get(range).unwrap_or_default()
+        })
     }
 
-    pub(crate) fn with_capacity(strings: usize, bytes: usize) -> Self {
-        Self {
-            text: String::with_capacity(bytes),
-            ends: Vec::with_capacity(strings),
-        }
+    /// A table of the strings that end at `ends`; `None` if one of them is not UTF-8.
+    pub(crate) fn from_parts(text: Vec<u8>, ends: Vec<u32>) -> Option<Self> {
+        let text = String::from_utf8(text).ok()?;
+        let whole = |end: &u32| text.is_char_boundary(*end as usize);
+        ends.iter().all(whole).then_some(Self { text, ends })
     }
 
-    pub(crate) fn push(&mut self, string: &str) {
-        self.push_with(|text| text.push_str(string));
-    }
-
-    /// Adds the string that `write` appends.
-    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut String)) {
-        write(&mut self.text);
+    fn push(&mut self, string: &str) {
+        self.text.push_str(string);
         self.ends.push(self.text.len() as u32);
     }
 
