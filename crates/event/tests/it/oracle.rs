@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ipld_core::cid::multibase::{self, Base};
+use ipld_core::cid::{CidGeneric, Version};
 use ipld_core::ipld::Ipld;
 
 /// Texts in place of a CID, and the canonical text of those that are one.
@@ -67,8 +69,7 @@ fn value_json(value: &Ipld) -> Option<String> {
         }
         Ipld::String(text) => Some(string_json(text)),
         Ipld::Bytes(bytes) => {
-            let digits =
-                ipld_core::cid::multibase::encode(ipld_core::cid::multibase::Base::Base64, bytes);
+            let digits = multibase::encode(Base::Base64, bytes);
             Some(format!(r#"{{"$bytes":"{}"}}"#, &digits[1..]))
         }
         Ipld::Link(cid) => Some(format!(r#"{{"$link":"{cid}"}}"#)),
@@ -115,9 +116,13 @@ fn special_json(map: &BTreeMap<String, Ipld>) -> Option<Option<String>> {
             return None;
         };
         let cid = match cid {
-            Ipld::String(text) => look_up(&CID_TEXTS, text)?.to_owned(),
+            Ipld::String(text) => canonical_cid(text)?,
             Ipld::Link(cid) => cid.to_string(),
-            Ipld::Bytes(bytes) => ipld_core::cid::Cid::try_from(&bytes[..]).ok()?.to_string(),
+            Ipld::Bytes(bytes) => {
+                let cid: CidGeneric<128> = bytes[..].try_into().ok()?;
+                let is_whole = cid.encoded_len() == bytes.len() && cid.version() == Version::V1;
+                (is_whole && is_plausible(&cid)).then(|| cid.to_string())?
+            }
             _ => return None,
         };
         return Some(Some(old_blob_json(&cid, mime_type)));
@@ -129,7 +134,7 @@ fn link_json(map: &BTreeMap<String, Ipld>) -> Option<String> {
     let (1, Some(Ipld::String(text))) = (map.len(), map.get("$link")) else {
         return None;
     };
-    let cid = look_up(&CID_TEXTS, text)?;
+    let cid = canonical_cid(text)?;
     Some(format!(r#"{{"$link":"{cid}"}}"#))
 }
 
@@ -166,9 +171,24 @@ fn old_blob_json(cid: &str, mime_type: &str) -> String {
     format!(r#"{{"cid":"{cid}","mimeType":{mime_type}}}"#)
 }
 
-fn look_up<'a>(table: &[(&str, Option<&'a str>)], text: &str) -> Option<&'a str> {
-    let row = table.iter().find(|(given, _)| *given == text);
-    row.and_then(|(_, canonical)| *canonical)
+/// The text of a CID in the base that it is shown in: base32 for version 1, base58 for version 0.
+/// These two and base58 for version 1 are read, each in its one canonical form.
+fn canonical_cid(text: &str) -> Option<String> {
+    let cid: CidGeneric<128> = text.parse().ok()?;
+    let base = match text.as_bytes()[0] {
+        b'z' => Base::Base58Btc,
+        _ if cid.version() == Version::V0 => Base::Base58Btc,
+        _ => Base::Base32Lower,
+    };
+    let same = cid.to_string_of_base(base).ok()? == text;
+    (same && is_plausible(&cid)).then(|| cid.to_string())
+}
+
+/// What a CID in bytes must be, beyond what the library asks for.
+fn is_plausible(cid: &CidGeneric<128>) -> bool {
+    let (code, size) = (cid.hash().code(), cid.hash().size());
+    let is_sha256 = code == 0x12;
+    size > 0 && (!is_sha256 || size == 32) && cid.encoded_len() <= 100
 }
 
 /// Base64 without padding, as Go's lax decoder reads it: line ends and odd last bits are no matter.

@@ -1,0 +1,15 @@
+//! What each fuzz target does with its input, and what it starts from.
+//!
+//! A target is a plain function of bytes that panics when something that must hold does not. So
+//! any fuzzing engine can drive it, and a crash can be tried again without one. Where an
+//! independent decoder exists it is the oracle: both must agree on what is accepted and on what
+//! it means.
+
+#[path = "../../crates/event/tests/it/oracle.rs"]
+#[allow(dead_code, reason = "its tables are for the tests it is shared with")]
+mod oracle;
+mod seeds;
+mod targets;
+
+pub use seeds::write_seeds;
+pub use targets::{car, dict, event, frame, record_json, tree_node};

@@ -1,0 +1,276 @@
+use std::sync::OnceLock;
+
+use ipld_core::ipld::Ipld;
+use jetwash_cbor::{Cid, Item, MAX_DEPTH, MapReader, Reader};
+use jetwash_dict::{Decoder, Dictionary};
+use jetwash_event::{AtUri, Datetime, Did, Encoder, Event, Handle, Nsid, RecordKey, Tid, write_v0};
+use jetwash_frame::{Car, Frame, peek};
+use jetwash_mst::{BlockIndex, Change, Node, Walk, leaves, write_node};
+
+use crate::oracle;
+
+/// A frame as a relay might send it, and the leaves of the commit in it.
+///
+/// A frame that decodes also peeks, with the same result, and is DAG-CBOR to the oracle.
+pub fn frame(data: &[u8]) {
+    let peeked = peek(data);
+    let Ok(frame) = Frame::decode(data) else {
+        return;
+    };
+    let peeked = peeked.expect("a frame that decodes can be peeked at");
+    let (seq, did) = match &frame {
+        Frame::Account(account) => (Some(account.seq), Some(account.did)),
+        Frame::Commit(commit) => (Some(commit.seq), Some(commit.repo)),
+        Frame::Identity(identity) => (Some(identity.seq), Some(identity.did)),
+        Frame::Sync(sync) => (Some(sync.seq), Some(sync.did)),
+        Frame::Unknown(unknown) => (unknown.seq, peeked.did),
+        _ => (None, None),
+    };
+    assert_eq!((peeked.seq, peeked.did), (seq, did));
+
+    let mut reader = Reader::new(data);
+    reader.skip().expect("the header of a frame is DAG-CBOR");
+    assert_oracle_reads(reader.since(0));
+    assert_oracle_reads(&data[reader.position()..]);
+
+    if let Frame::Commit(commit) = &frame
+        && let Ok(leaves) = leaves(commit)
+    {
+        assert_eq!(leaves.len(), commit.ops().len());
+        for leaf in leaves.flatten() {
+            assert!(Nsid::check(leaf.collection).is_ok());
+            assert!(RecordKey::check(leaf.rkey).is_ok());
+            if let Change::Create(record) | Change::Update(record) = leaf.change {
+                assert!(record.cid.matches(record.data));
+            }
+        }
+    }
+}
+
+/// A CAR file: its blocks, and the tree that they may hold.
+pub fn car(data: &[u8]) {
+    let Ok(car) = Car::parse(data) else {
+        return;
+    };
+    let (mut count, mut root) = (0, None);
+    for block in car.blocks() {
+        let Ok(block) = block else { break };
+        count += 1;
+        assert!(block.offset + block.data.len() < data.len());
+        let found = car.find(block.cid).expect("the blocks before it are whole");
+        assert!(found.is_some_and(|found| found.offset <= block.offset));
+        if let Ok(cid) = block.verify() {
+            assert_eq!(cid.as_bytes(), block.cid.as_bytes());
+            root = root.or_else(|| Node::decode(block.data).is_ok().then_some(cid));
+        }
+        if count > 100 {
+            break;
+        }
+    }
+    let Ok(index) = BlockIndex::from_car(&car) else {
+        return;
+    };
+    assert!(index.len() + index.rejected() <= car.blocks().count());
+    if let Some(root) = root {
+        let entries: Vec<_> = Walk::new(&index, root).take(10_000).flatten().collect();
+        assert!(
+            entries.is_sorted_by(|a, b| a.key < b.key),
+            "a walk goes up in the keys"
+        );
+    }
+}
+
+/// A tree node: what is accepted is exactly what a writer makes of the same entries.
+pub fn tree_node(data: &[u8]) {
+    let Ok(node) = Node::decode(data) else {
+        return;
+    };
+    let mut key = Vec::new();
+    let mut entries: Vec<(Vec<u8>, Cid, Option<Cid>)> = Vec::new();
+    for entry in node.entries() {
+        entry.apply(&mut key);
+        // A record may be linked to by a CID that no writer of ours makes.
+        let Ok(value) = entry.value.try_into() else {
+            return;
+        };
+        entries.push((key.clone(), value, entry.right));
+    }
+    assert!(entries.is_sorted_by(|a, b| a.0 < b.0));
+    assert_eq!(key, node.last_key());
+    let entries = entries
+        .iter()
+        .map(|(key, cid, right)| (&key[..], *cid, *right));
+    assert_eq!(write_node(node.left().copied(), entries), data);
+    assert_oracle_reads(data);
+}
+
+/// A record from DAG-CBOR to JSON.
+///
+/// The oracle reads it into a tree and writes that out. It must agree on what is refused and on
+/// every byte of the rest, but for what it accepts beyond DAG-CBOR or beyond the bounds:
+///
+/// - another encoding than the one that its own encoder writes,
+/// - negative zero,
+/// - nesting beyond [`MAX_DEPTH`], and the sizes that no input of this length reaches.
+///
+/// And it refuses links with a hash of more than 64 bytes.
+pub fn record_json(data: &[u8]) {
+    if data.len() > 8_000 {
+        return;
+    }
+    let mut json = Vec::new();
+    let ours = Encoder::new()
+        .record_to_json(data, &mut json)
+        .map(|()| String::from_utf8(json).expect("JSON is UTF-8"));
+    let tree: Result<Ipld, _> = serde_ipld_dagcbor::from_slice(data);
+    let Ok(tree) = tree else {
+        assert!(
+            ours.is_err() || has_long_link(data),
+            "only the oracle refuses: {ours:?}"
+        );
+        return;
+    };
+    let is_canonical = serde_ipld_dagcbor::to_vec(&tree).is_ok_and(|bytes| bytes == data);
+    match (&ours, oracle::record_json(&tree)) {
+        (Ok(ours), Some(expected)) => {
+            assert_eq!(*ours, expected);
+            assert!(is_canonical, "another encoding of the same was accepted");
+        }
+        (Ok(ours), None) => panic!("only the oracle drops it: {ours}"),
+        (Err(error), Some(expected)) => assert!(
+            !is_canonical || has_negative_zero(&tree) || depth(&tree) > MAX_DEPTH,
+            "{error}: {expected}"
+        ),
+        (Err(_), None) => {}
+    }
+}
+
+/// An event's line: parsed, written, and written in the first shape; and identifiers by the way.
+pub fn event(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    for check in [
+        AtUri::check,
+        Datetime::check,
+        Datetime::check_rfc3339,
+        Did::check,
+        Handle::check,
+        Nsid::check,
+        RecordKey::check,
+        Tid::check,
+    ] {
+        let _ = check(text);
+    }
+    if Datetime::check(text).is_ok() {
+        assert!(Datetime::check_rfc3339(text).is_ok());
+    }
+    let mut old = Vec::new();
+    let _ = write_v0(data, &mut old);
+
+    let Ok(event) = serde_json::from_str::<Event>(text) else {
+        return;
+    };
+    let line = serde_json::to_string(&event).expect("an event can be written");
+    let again: Event = serde_json::from_str(&line).expect("what was written can be read");
+    let same = serde_json::to_string(&again).expect("an event can be written");
+    assert_eq!(line, same);
+    old.clear();
+    write_v0(line.as_bytes(), &mut old).expect("what we write has the shape of version 1");
+    let _: serde_json::Value = serde_json::from_slice(&old).expect("the first shape is JSON");
+}
+
+/// A zstd frame, with and without a dictionary, then a dictionary, then any event to compress.
+pub fn dict(data: &[u8]) {
+    const LIMIT: usize = 1 << 16;
+    let dictionary = dictionary();
+    for (mut decoder, bytes) in [
+        (Decoder::without_dictionary(), &[][..]),
+        (dictionary.decoder(), dictionary.bytes()),
+    ] {
+        let mut out = b"before".to_vec();
+        let result = decoder.decode(data, LIMIT, &mut out);
+        assert!(out.starts_with(b"before") && out.len() <= 6 + LIMIT);
+        assert!(out.capacity() <= 4 * LIMIT, "{} bytes", out.capacity());
+        if result.is_ok() {
+            let mut plain = zstd::bulk::Decompressor::with_dictionary(bytes).expect("a dictionary");
+            let expected = plain.decompress(data, LIMIT);
+            assert_eq!(expected.expect("zstd takes what we take"), out[6..]);
+        }
+    }
+    let _ = Dictionary::from_bytes(data);
+
+    let (mut packed, mut unpacked) = (Vec::new(), Vec::new());
+    let encoded = dictionary.encoder().encode(data, &mut packed);
+    encoded.expect("anything can be compressed");
+    let decoded = dictionary
+        .decoder()
+        .decode(&packed, data.len(), &mut unpacked);
+    decoded.expect("what was compressed can be had back");
+    assert_eq!(unpacked, data);
+}
+
+/// A small dictionary, the same in every run.
+pub(crate) fn dictionary() -> &'static Dictionary {
+    static DICTIONARY: OnceLock<Dictionary> = OnceLock::new();
+    DICTIONARY.get_or_init(|| {
+        let samples = (0..1_000_u64).map(|number| {
+            let key = number.wrapping_mul(2_654_435_761) % 1_000_003;
+            format!(r#"{{"did":"did:plc:{key:024}","time_us":{number},"kind":"commit"}}"#)
+        });
+        Dictionary::train(samples, 1024, 7).expect("a thousand samples are enough")
+    })
+}
+
+fn assert_oracle_reads(item: &[u8]) {
+    let tree: Result<Ipld, _> = serde_ipld_dagcbor::from_slice(item);
+    match tree {
+        Ok(tree) => assert_eq!(
+            serde_ipld_dagcbor::to_vec(&tree).ok().as_deref(),
+            Some(item)
+        ),
+        Err(error) => assert!(has_long_link(item), "{error}"),
+    }
+}
+
+/// Whether there is a link in it with a hash that the oracle has no room for.
+fn has_long_link(data: &[u8]) -> bool {
+    fn visit(reader: &mut Reader<'_>, depth: usize) -> Option<bool> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        Some(match reader.item().ok()? {
+            Item::Link(link) => link.as_bytes().len() > 64,
+            Item::Array(length) => {
+                let mut found = false;
+                for _ in 0..length {
+                    found |= visit(reader, depth + 1)?;
+                }
+                found
+            }
+            Item::Map(pairs) => {
+                let mut keys = MapReader::new(pairs);
+                let mut found = false;
+                while keys.next_key(reader).ok()?.is_some() {
+                    found |= visit(reader, depth + 1)?;
+                }
+                found
+            }
+            _ => false,
+        })
+    }
+    visit(&mut Reader::new(data), 0).unwrap_or(false)
+}
+
+fn has_negative_zero(tree: &Ipld) -> bool {
+    tree.iter()
+        .any(|node| matches!(node, Ipld::Float(value) if *value == 0.0 && value.is_sign_negative()))
+}
+
+fn depth(tree: &Ipld) -> usize {
+    match tree {
+        Ipld::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Ipld::Map(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
