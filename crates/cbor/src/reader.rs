@@ -60,6 +60,13 @@ impl<'a> Reader<'a> {
         Self { bytes, position: 0 }
     }
 
+    /// A reader at `position`, which is where an item must start; at the end if it lies beyond.
+    #[must_use]
+    pub const fn starting_at(bytes: &'a [u8], position: usize) -> Self {
+        let position = if position < bytes.len() { position } else { bytes.len() };
+        Self { bytes, position }
+    }
+
     /// Reads the next item of any type; of a container, only its head.
     ///
     /// # Errors
@@ -100,6 +107,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// When the next item is malformed or no array.
+    #[inline]
     pub fn array(&mut self) -> Result<usize, Error> {
         match self.typed()? {
             (_, Item::Array(length)) => Ok(length),
@@ -112,6 +120,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// When the next item is malformed or no boolean.
+    #[inline]
     pub fn boolean(&mut self) -> Result<bool, Error> {
         match self.typed()? {
             (_, Item::Boolean(value)) => Ok(value),
@@ -124,6 +133,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// When the next item is malformed or no byte string.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
         match self.typed()? {
             (_, Item::Bytes(bytes)) => Ok(bytes),
@@ -155,6 +165,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// When the next item is malformed or no link.
+    #[inline]
     pub fn link(&mut self) -> Result<Link<'a>, Error> {
         match self.typed()? {
             (_, Item::Link(link)) => Ok(link),
@@ -167,6 +178,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// When the next item is malformed or no map.
+    #[inline]
     pub fn map(&mut self) -> Result<MapReader<'a>, Error> {
         match self.typed()? {
             (_, Item::Map(pairs)) => Ok(MapReader::new(pairs)),
@@ -175,6 +187,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads `null` if it comes next, and says whether it did. Anything else is left unread.
+    #[inline]
     pub fn null(&mut self) -> bool {
         let is_null = self.bytes.get(self.position) == Some(&0xf6);
         self.position += usize::from(is_null);
@@ -199,6 +212,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// When the next item is malformed or no such integer.
+    #[inline]
     pub fn unsigned(&mut self) -> Result<u64, Error> {
         match self.typed()? {
             (_, Item::Unsigned(value)) => Ok(value),
@@ -286,6 +300,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn typed(&mut self) -> Result<(usize, Item<'a>), Error> {
         let start = self.position;
         Ok((start, self.item()?))
@@ -335,6 +350,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn array_of<const N: usize>(&mut self, start: usize) -> Result<[u8; N], Error> {
         let chunk = self
             .bytes
@@ -362,6 +378,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A container's length, which can be trusted for allocating: each item takes a byte or more.
+    #[inline]
     fn length(&self, length: u64, bytes_each: usize, start: usize) -> Result<usize, Error> {
         let room = (self.bytes.len() - self.position) / bytes_each;
         match usize::try_from(length) {

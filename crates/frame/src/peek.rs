@@ -70,9 +70,9 @@ impl FrameKind {
 /// assert_eq!((peeked.kind, peeked.seq, peeked.did), (FrameKind::Info, None, None));
 /// # Ok::<(), jetwash_frame::FrameError>(())
 /// ```
+#[inline]
 pub fn peek(frame: &[u8]) -> Result<Peek<'_>, FrameError> {
-    let mut reader = Reader::new(frame);
-    let header = Header::read(&mut reader)?;
+    let (header, mut reader) = Header::read(frame)?;
     let mut peeked = Peek {
         kind: header.kind(),
         seq: None,
