@@ -57,6 +57,12 @@ impl Selection {
         }
     }
 
+    /// How many events are left.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.indexes.len() - self.next
+    }
+
     /// Whether no event is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {

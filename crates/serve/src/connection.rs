@@ -1,15 +1,18 @@
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetwash::store::Run;
 use jetwash::{Dictionary, Jetstream, ReadError, Selection, StartFrom};
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::encoding::Encoding;
+use crate::limits::Share;
+use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::query::Query;
 use crate::settings::Settings;
@@ -26,8 +29,12 @@ pub(crate) struct Connection<IO> {
     read: ReadHalf<IO>,
     write: WriteHalf<IO>,
     incoming: Incoming,
+    /// What is to be written, and how much of it has been.
     out: Vec<u8>,
+    written: usize,
     options: Arc<ServeOptions>,
+    metrics: Arc<Metrics>,
+    share: Option<Share>,
     closing: CancellationToken,
     settings: Settings,
     encoding: Encoding,
@@ -42,7 +49,9 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
         io: IO,
         query: &Query,
         dictionary: Option<&Dictionary>,
+        share: Option<Share>,
         options: Arc<ServeOptions>,
+        metrics: Arc<Metrics>,
         closing: CancellationToken,
     ) -> Self {
         let (read, write) = tokio::io::split(io);
@@ -51,7 +60,10 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
             write,
             incoming: Incoming::new(options.max_message_bytes),
             out: Vec::new(),
+            written: 0,
             options,
+            metrics,
+            share,
             closing,
             settings: query.settings.clone(),
             encoding: Encoding::new(query.format, dictionary),
@@ -68,10 +80,10 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
             Err(end) => end,
         };
         if let Some((code, reason)) = end.close_frame() {
-            self.out.clear();
+            // A frame that was begun has to be ended first.
             write_close(code, &reason, &mut self.out);
             let goodbye = async {
-                self.write.write_all(&self.out).await?;
+                self.write.write_all(&self.out[self.written..]).await?;
                 self.write.shutdown().await?;
                 // The client's own close frame follows, unless it has gone away.
                 while self.read.read(&mut [0; 1024]).await? > 0 {}
@@ -91,6 +103,14 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
             self.hello().await?;
         }
         let mut reader = jetstream.reader(query.start).await.map_err(End::Read)?;
+        if let StartFrom::Time(time) = query.start
+            && jetstream
+                .bounds()
+                .oldest_time_us
+                .is_some_and(|oldest| micros(time) < oldest)
+        {
+            self.metrics.cursors_clamped.increment(1);
+        }
         let mut announce_tip = query.caught_up && query.start != StartFrom::Live;
         let mut resume = Instant::now();
         let mut ping = Instant::now() + self.options.ping_interval;
@@ -124,6 +144,7 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
                         self.send(&run).await?;
                         if reader.is_at_tip() {
                             self.flush().await?;
+                            self.observe_delay();
                             resume = Instant::now() + self.options.max_delay;
                         }
                     }
@@ -157,18 +178,25 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
         let block = run.block();
         self.selection.select(run, &self.settings.filter);
         if !self.selection.is_empty() {
+            self.pace(self.selection.len()).await?;
             let page = self.encoding.page(block).await.map_err(End::Read)?;
+            let limit = self.settings.max_message_size as usize;
+            let (mut events, mut bytes) = (0, 0);
             while let Some(index) = self.selection.next() {
                 let Some(event) = page.events.get(index) else {
                     continue;
                 };
-                let limit = self.settings.max_message_size as usize;
-                self.encoding
+                let size = self
+                    .encoding
                     .write(page.is_compressed, event, limit, &mut self.out);
+                events += u64::from(size > 0);
+                bytes += size as u64;
                 if self.out.len() >= WRITE_BYTES {
                     self.flush().await?;
                 }
             }
+            self.metrics.events_delivered.increment(events);
+            self.metrics.bytes_delivered.increment(bytes);
         }
         self.time_us = block.times().last().copied().unwrap_or(self.time_us);
         Ok(())
@@ -229,16 +257,15 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
     /// Writes what is in the buffer. Meanwhile the subscriber's own bytes are taken in, so that
     /// neither side waits for the other; they are acted on afterwards.
     async fn flush(&mut self) -> Result<(), End> {
-        let mut written = 0;
-        while written < self.out.len() {
+        while self.written < self.out.len() {
             let deadline = Instant::now() + self.options.write_timeout;
             let takes_in = self.incoming.buffer().len() <= self.options.max_message_bytes;
             let closing = self.closing.clone();
             tokio::select! {
                 biased;
-                wrote = self.write.write(&self.out[written..]) => match wrote {
+                wrote = self.write.write(&self.out[self.written..]) => match wrote {
                     Ok(0) => return Err(End::Disconnected),
-                    Ok(count) => written += count,
+                    Ok(count) => self.written += count,
                     Err(error) => return Err(End::Io(error)),
                 },
                 received = self.read.read_buf(self.incoming.buffer()), if takes_in => {
@@ -250,23 +277,58 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
         }
         self.write.flush().await.map_err(End::Io)?;
         self.out.clear();
+        self.written = 0;
         // One large event must not keep its room for the life of the connection.
         self.out.shrink_to(WRITE_BYTES);
         Ok(())
     }
+
+    /// How long after its arrival the last event went into the socket.
+    fn observe_delay(&self) {
+        let delay = micros(SystemTime::now()).saturating_sub(self.time_us);
+        self.metrics
+            .delivery_delay
+            .record(Duration::from_micros(delay));
+    }
+
+    /// Waits until the subscriber's address may have so many more events.
+    async fn pace(&mut self, events: usize) -> Result<(), End> {
+        let (Some(share), Some(rate)) = (&self.share, self.options.max_events_per_address) else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let wait = share.take(events, rate, now.into_std());
+        if wait.is_zero() {
+            return Ok(());
+        }
+        self.flush().await?;
+        tokio::select! {
+            () = self.closing.cancelled() => Err(End::ShuttingDown),
+            () = sleep_until(now + wait) => Ok(()),
+        }
+    }
 }
 
 /// How a connection ended.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub(crate) enum End {
+    #[error("closed by the client with code {0:?}")]
     ClosedByClient(Option<u16>),
+    #[error("the client went away")]
     Disconnected,
+    #[error("bad bytes from the client: {0}")]
     Incoming(IncomingError),
+    #[error("the socket failed: {0}")]
     Io(io::Error),
+    #[error("no pong in time")]
     PongTimeout,
+    #[error("no events to be had: {0}")]
     Read(ReadError),
+    #[error("the server is shutting down")]
     ShuttingDown,
+    #[error("bad settings from the client: {0}")]
     Update(String),
+    #[error("the socket took no bytes in time")]
     WriteTimeout,
 }
 
@@ -312,6 +374,11 @@ impl End {
             Self::WriteTimeout => (CloseCode::Policy, "the socket took no bytes".to_owned()),
         })
     }
+}
+
+fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// How much is collected for one write.

@@ -56,13 +56,14 @@ impl Encoding {
     }
 
     /// Appends one event as a message, unless that is larger than `limit`; 0 stands for no limit.
+    /// Gives the size of the message, 0 if there is none.
     pub(crate) fn write(
         &mut self,
         is_compressed: bool,
         event: &[u8],
         limit: usize,
         out: &mut Vec<u8>,
-    ) {
+    ) -> usize {
         let (opcode, payload) = match self.format {
             Format::Json => (Opcode::Text, event),
             Format::JsonV0 => {
@@ -84,9 +85,11 @@ impl Encoding {
                 (Opcode::Binary, self.scratch.as_slice())
             }
         };
-        if limit == 0 || payload.len() <= limit {
-            write_frame(opcode, payload, out);
+        if payload.is_empty() || (limit > 0 && payload.len() > limit) {
+            return 0;
         }
+        write_frame(opcode, payload, out);
+        payload.len()
     }
 
     fn compress(&mut self, event: &[u8]) {
@@ -99,7 +102,7 @@ impl Encoding {
         });
         self.scratch.clear();
         if encoder.encode(event, &mut self.scratch).is_err() {
-            // It cannot fail but for lack of memory; an empty message would be worse than none.
+            // It cannot fail but for lack of memory; then no message is better than an empty one.
             self.scratch.clear();
         }
     }

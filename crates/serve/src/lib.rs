@@ -12,7 +12,10 @@
 //! The wire is described in `docs/wire.md`.
 
 mod connection;
+mod dictionaries;
 mod encoding;
+mod limits;
+mod metrics;
 mod options;
 mod query;
 mod server;

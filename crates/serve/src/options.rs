@@ -29,6 +29,14 @@ pub struct ServeOptions {
     pub max_collections: usize,
     /// The largest message that a subscriber may send, in bytes: 10,000,000 by default.
     pub max_message_bytes: usize,
+    /// The most events a second to all subscribers of one address together; any number by default.
+    /// A burst may have as many as a second.
+    pub max_events_per_address: Option<u32>,
+    /// The most connections from one address; any number by default.
+    pub max_connections_per_address: Option<usize>,
+    /// Whether the address that the nearest proxy puts at the end of `X-Forwarded-For` is the
+    /// client's. Only for servers that nobody can reach but through such a proxy.
+    pub trust_forwarded_for: bool,
 }
 
 impl ServeOptions {
@@ -80,6 +88,27 @@ impl ServeOptions {
         self.max_message_bytes = bytes;
         self
     }
+
+    /// Sets [`ServeOptions::max_events_per_address`].
+    #[must_use]
+    pub const fn max_events_per_address(mut self, rate: u32) -> Self {
+        self.max_events_per_address = Some(rate);
+        self
+    }
+
+    /// Sets [`ServeOptions::max_connections_per_address`].
+    #[must_use]
+    pub const fn max_connections_per_address(mut self, connections: usize) -> Self {
+        self.max_connections_per_address = Some(connections);
+        self
+    }
+
+    /// Sets [`ServeOptions::trust_forwarded_for`].
+    #[must_use]
+    pub const fn trust_forwarded_for(mut self, trust: bool) -> Self {
+        self.trust_forwarded_for = trust;
+        self
+    }
 }
 
 impl Default for ServeOptions {
@@ -92,6 +121,9 @@ impl Default for ServeOptions {
             max_dids: 10_000,
             max_collections: 100,
             max_message_bytes: 10_000_000,
+            max_events_per_address: None,
+            max_connections_per_address: None,
+            trust_forwarded_for: false,
         }
     }
 }

@@ -1,12 +1,13 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +22,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::connection::Connection;
+use crate::dictionaries::get_zstd_dictionary;
+use crate::limits::{Addresses, Share, client_ip};
+use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::query::Query;
 use crate::websocket::accept;
@@ -55,6 +59,8 @@ struct Shared {
     jetstream: Jetstream,
     dictionary: Option<Dictionary>,
     options: Arc<ServeOptions>,
+    addresses: Arc<Addresses>,
+    metrics: Arc<Metrics>,
     closing: CancellationToken,
     connections: TaskTracker,
 }
@@ -67,6 +73,8 @@ impl Server {
             dictionary: jetstream.dictionary().cloned(),
             jetstream,
             options: Arc::new(options),
+            addresses: Arc::default(),
+            metrics: Arc::new(Metrics::new()),
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
@@ -75,7 +83,12 @@ impl Server {
         }
     }
 
-    /// The routes: `/subscribe`, and a word of welcome at `/`.
+    /// The routes: `/subscribe`, the dictionaries at
+    /// `/xrpc/network.bsky.jetstream.getZstdDictionary`, and a word of welcome at `/`.
+    ///
+    /// Limits by address need to know the address: the application has to be served with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`, or stand behind a proxy that is
+    /// trusted to name it.
     ///
     /// The application that mounts it has to call [`close`](Self::close) when it ends, because
     /// websockets outlive the requests that they came from.
@@ -83,6 +96,10 @@ impl Server {
         Router::new()
             .route("/", get(welcome))
             .route("/subscribe", get(subscribe))
+            .route(
+                "/xrpc/network.bsky.jetstream.getZstdDictionary",
+                get(get_zstd_dictionary),
+            )
             .with_state(self.clone())
     }
 
@@ -129,9 +146,17 @@ impl Server {
         self.shared.connections.len()
     }
 
-    fn accept(&self, mut request: Request) -> Result<Response, Response> {
+    pub(crate) fn dictionary(&self) -> Option<&Dictionary> {
+        self.shared.dictionary.as_ref()
+    }
+
+    pub(crate) fn jetstream(&self) -> &Jetstream {
+        &self.shared.jetstream
+    }
+
+    fn accept(&self, mut request: Request) -> Result<Response, Refusal> {
         if self.shared.closing.is_cancelled() {
-            return Err(text(
+            return Err(Refusal::Text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "server shutting down".to_owned(),
             ));
@@ -139,19 +164,39 @@ impl Server {
         let query = request.uri().query().unwrap_or_default();
         let options = &self.shared.options;
         let query = Query::parse(query, request.headers(), options, SystemTime::now())
-            .map_err(|error| text(StatusCode::BAD_REQUEST, error.to_string()))?;
-        let headers = accept(request.headers()).map_err(|_| no_handshake())?;
+            .map_err(|error| Refusal::Text(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let headers = accept(request.headers()).map_err(|_| Refusal::NoHandshake)?;
         let upgrade = request
             .extensions_mut()
             .remove::<OnUpgrade>()
-            .ok_or_else(no_handshake)?;
-        self.shared
-            .connections
-            .spawn(self.clone().subscriber(upgrade, query));
+            .ok_or(Refusal::NoHandshake)?;
+        let share = self.enter(&request)?;
+        let subscriber = self.clone().subscriber(upgrade, query, share);
+        self.shared.connections.spawn(subscriber);
         Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
     }
 
-    async fn subscriber(self, upgrade: OnUpgrade, query: Query) {
+    /// A share for this request in what its address may have.
+    fn enter(&self, request: &Request) -> Result<Option<Share>, Refusal> {
+        let options = &self.shared.options;
+        let peer = request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|info| info.0);
+        let Some(ip) = client_ip(peer, request.headers(), options) else {
+            return Ok(None);
+        };
+        match self.shared.addresses.enter(ip, options) {
+            Some(share) => Ok(Some(share)),
+            None => {
+                self.shared.metrics.refused.increment(1);
+                let body = "too many connections from this address".to_owned();
+                Err(Refusal::Text(StatusCode::TOO_MANY_REQUESTS, body))
+            }
+        }
+    }
+
+    async fn subscriber(self, upgrade: OnUpgrade, query: Query, share: Option<Share>) {
         let io = match upgrade.await {
             Ok(io) => TokioIo::new(io),
             Err(error) => {
@@ -163,14 +208,25 @@ impl Server {
             jetstream,
             dictionary,
             options,
+            metrics,
             closing,
             ..
         } = &*self.shared;
-        let (options, closing) = (Arc::clone(options), closing.clone());
-        let connection = Connection::new(io, &query, dictionary.as_ref(), options, closing);
+        metrics.subscribers.increment(1);
+        let connection = Connection::new(
+            io,
+            &query,
+            dictionary.as_ref(),
+            share,
+            Arc::clone(options),
+            Arc::clone(metrics),
+            closing.clone(),
+        );
         let end = connection.run(jetstream.clone(), query).await;
-        metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason()).increment(1);
-        debug!(?end, "a subscriber has gone");
+        metrics.subscribers.decrement(1);
+        ::metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason())
+            .increment(1);
+        debug!(%end, "a subscriber has gone");
     }
 }
 
@@ -187,21 +243,37 @@ async fn welcome() -> &'static str {
 }
 
 async fn subscribe(State(server): State<Server>, request: Request) -> Response {
-    server.accept(request).unwrap_or_else(|refusal| refusal)
+    server
+        .accept(request)
+        .unwrap_or_else(IntoResponse::into_response)
 }
 
-/// What Jetstream answers to those who ask for no websocket.
-fn no_handshake() -> Response {
-    let mut response = text(StatusCode::BAD_REQUEST, "Bad Request\n".to_owned());
-    response
-        .headers_mut()
-        .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    response
+/// Why a request does not become a subscriber.
+enum Refusal {
+    /// It asks for no websocket.
+    NoHandshake,
+    /// It asks for what cannot be had; the text is the body of the answer.
+    Text(StatusCode, String),
 }
 
-fn text(status: StatusCode, body: String) -> Response {
-    let headers = [(CONTENT_TYPE, "text/plain; charset=UTF-8")];
-    (status, headers, Body::from(body)).into_response()
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, body, version) = match self {
+            // What Jetstream answers, to the letter.
+            Self::NoHandshake => (StatusCode::BAD_REQUEST, "Bad Request\n".to_owned(), true),
+            Self::Text(status, body) => (status, body, false),
+        };
+        let mut response = (status, Body::from(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=UTF-8"),
+        );
+        if version {
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        response
+    }
 }
 
 const GOODBYE: Duration = Duration::from_secs(5);

@@ -61,7 +61,7 @@ fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
             .iter()
             .filter(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
-            .last()
+            .next_back()
     })
 }
 

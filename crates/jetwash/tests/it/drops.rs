@@ -76,7 +76,7 @@ fn a_damaged_record_is_dropped_and_its_frame_goes_on() {
         .rposition(|window| window == b"$type")
         .unwrap()
         + 8;
-    let mut damaged = frame.clone();
+    let mut damaged = frame;
     damaged[at] ^= 1;
     let (mut pipeline, log) = pipeline();
     pipeline.frame("a", &damaged, NOW_US).unwrap();

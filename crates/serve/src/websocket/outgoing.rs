@@ -54,7 +54,11 @@ pub(crate) fn write_close(code: CloseCode, reason: &str, out: &mut Vec<u8>) {
     if reason.len() <= MAX_REASON {
         payload.extend_from_slice(reason.as_bytes());
     } else {
-        let end = reason.floor_char_boundary(MAX_REASON - ELLIPSIS.len());
+        let room = MAX_REASON - ELLIPSIS.len();
+        let end = (0..=room)
+            .rev()
+            .find(|&end| reason.is_char_boundary(end))
+            .unwrap_or_default();
         payload.extend_from_slice(&reason.as_bytes()[..end]);
         payload.extend_from_slice(ELLIPSIS.as_bytes());
     }

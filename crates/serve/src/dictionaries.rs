@@ -1,0 +1,107 @@
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+};
+use axum::response::{IntoResponse, Response};
+use jetwash::Dictionary;
+use serde::Deserialize;
+
+use crate::server::Server;
+
+/// `network.bsky.jetstream.getZstdDictionary`: the dictionary in use, or with `id` any that events
+/// in the log were compressed with.
+pub(crate) async fn get_zstd_dictionary(
+    State(server): State<Server>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+) -> Response {
+    let dictionary = match parameters.id.as_deref() {
+        None => server
+            .dictionary()
+            .cloned()
+            .ok_or_else(|| not_found("this server compresses without a dictionary".to_owned())),
+        Some(text) => match text.parse::<u32>() {
+            Ok(id @ 1..) => find(&server, id).ok_or_else(|| {
+                let current = server.dictionary().map(Dictionary::id);
+                let current = current.map_or_else(|| "none".to_owned(), |id| id.to_string());
+                not_found(format!(
+                    "no dictionary {id} here; the one in use is {current}"
+                ))
+            }),
+            _ => Err(problem(
+                StatusCode::BAD_REQUEST,
+                "InvalidRequest",
+                format!(
+                    "id {text:?}: it must be a whole number from 1 to {}",
+                    u32::MAX
+                ),
+            )),
+        },
+    };
+    match dictionary {
+        Ok(dictionary) => answer(&dictionary, parameters.id.is_some(), &headers),
+        Err(problem) => problem,
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Parameters {
+    id: Option<String>,
+}
+
+fn find(server: &Server, id: u32) -> Option<Dictionary> {
+    let current = server
+        .dictionary()
+        .filter(|dictionary| dictionary.id() == id)
+        .cloned();
+    current.or_else(|| server.jetstream().store().dictionary(id))
+}
+
+fn answer(dictionary: &Dictionary, is_named: bool, request: &HeaderMap) -> Response {
+    let id = dictionary.id();
+    let tag = format!("\"zstd-dict-{id}\"");
+    // What an id names never changes. What is in use may, so a cache has to ask each time.
+    let caching = if is_named {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    headers.insert(DICTIONARY_ID, HeaderValue::from(id));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
+    let known = request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut known = known.flat_map(|value| value.split(',')).map(str::trim);
+    if known.any(|known| known == "*" || known.trim_start_matches("W/") == tag) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    (headers, Body::from(dictionary.bytes().to_vec())).into_response()
+}
+
+fn not_found(message: String) -> Response {
+    problem(StatusCode::NOT_FOUND, "DictionaryNotFound", message)
+}
+
+/// An error as XRPC has them.
+fn problem(status: StatusCode, error: &str, message: String) -> Response {
+    let body = serde_json::json!({"error": error, "message": message});
+    (
+        status,
+        [(CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
+}
+
+const DICTIONARY_ID: HeaderName = HeaderName::from_static("x-zstd-dictionary-id");

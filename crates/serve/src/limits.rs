@@ -1,0 +1,185 @@
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::HeaderMap;
+
+use crate::options::ServeOptions;
+
+/// What the subscribers of each address take together. An address is forgotten with its last
+/// connection, so the memory is bounded by the connections there are.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses {
+    by_address: Mutex<HashMap<IpAddr, Arc<Address>>>,
+}
+
+/// One connection's share in its address. Dropping it gives the share back.
+#[derive(Debug)]
+pub(crate) struct Share {
+    addresses: Arc<Addresses>,
+    ip: IpAddr,
+    address: Arc<Address>,
+}
+
+#[derive(Debug)]
+struct Address {
+    connections: Mutex<usize>,
+    bucket: Mutex<Bucket>,
+}
+
+/// A token bucket: as many tokens as it refills in a second.
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Addresses {
+    /// A share for a connection from `ip`; `None` if there are as many as there may be.
+    pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr, options: &ServeOptions) -> Option<Share> {
+        let mut by_address = lock(&self.by_address);
+        let address = by_address
+            .entry(ip)
+            .or_insert_with(|| Arc::new(Address::new(options)));
+        let mut connections = lock(&address.connections);
+        if options
+            .max_connections_per_address
+            .is_some_and(|most| *connections >= most)
+        {
+            return None;
+        }
+        *connections += 1;
+        Some(Share {
+            addresses: Arc::clone(self),
+            ip,
+            address: Arc::clone(address),
+        })
+    }
+}
+
+impl Share {
+    /// Takes tokens for so many events, and says how long to wait before they are sent.
+    pub(crate) fn take(&self, events: usize, rate: u32, now: Instant) -> Duration {
+        lock(&self.address.bucket).take(events as f64, f64::from(rate), now)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut by_address = lock(&self.addresses.by_address);
+        let mut connections = lock(&self.address.connections);
+        *connections -= 1;
+        if *connections == 0 {
+            by_address.remove(&self.ip);
+        }
+    }
+}
+
+impl Address {
+    fn new(options: &ServeOptions) -> Self {
+        let tokens = options.max_events_per_address.map_or(0.0, f64::from);
+        Self {
+            connections: Mutex::new(0),
+            bucket: Mutex::new(Bucket {
+                tokens,
+                filled: Instant::now(),
+            }),
+        }
+    }
+}
+
+impl Bucket {
+    /// The bucket may go into debt: whoever takes next waits for it to be paid.
+    fn take(&mut self, tokens: f64, rate: f64, now: Instant) -> Duration {
+        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * rate).min(rate) - tokens;
+        self.filled = now;
+        if self.tokens >= 0.0 {
+            Duration::ZERO
+        } else {
+            Duration::try_from_secs_f64(-self.tokens / rate).unwrap_or(Duration::MAX)
+        }
+    }
+}
+
+/// The address of a client: its socket's, or if a proxy is trusted the one that the proxy nearest
+/// to us has added. Whatever stands before that in the header, the client may have made up.
+pub(crate) fn client_ip(
+    peer: Option<SocketAddr>,
+    headers: &HeaderMap,
+    options: &ServeOptions,
+) -> Option<IpAddr> {
+    let forwarded = options.trust_forwarded_for.then(|| {
+        let value = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .next_back()?
+            .to_str()
+            .ok()?;
+        value.rsplit(',').next()?.trim().parse().ok()
+    });
+    forwarded.flatten().or_else(|| peer.map(|peer| peer.ip()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done under these locks, so a poisoned one is as good as any.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_a_second_at_once_and_then_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket {
+            tokens: 100.0,
+            filled: start,
+        };
+        assert_eq!(bucket.take(100.0, 100.0, start), Duration::ZERO);
+        assert_eq!(bucket.take(50.0, 100.0, start), Duration::from_millis(500));
+        let later = start + Duration::from_secs(10);
+        assert_eq!(bucket.take(100.0, 100.0, later), Duration::ZERO);
+        assert_eq!(bucket.take(1.0, 100.0, later), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn addresses_are_counted_and_forgotten() {
+        let options = ServeOptions::default().max_connections_per_address(2);
+        let addresses = Arc::new(Addresses::default());
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let shares: Vec<_> = (0..3).map(|_| addresses.enter(ip, &options)).collect();
+        assert!(shares[1].is_some() && shares[2].is_none());
+        assert!(
+            addresses
+                .enter(IpAddr::from([127, 0, 0, 2]), &options)
+                .is_some()
+        );
+        drop(shares);
+        assert!(lock(&addresses.by_address).is_empty());
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_where_a_client_is() {
+        let peer = Some(SocketAddr::from(([10, 0, 0, 1], 1)));
+        let mut headers = HeaderMap::new();
+        let forwarded = "1.1.1.1, 2.2.2.2".parse().unwrap();
+        headers.insert("x-forwarded-for", forwarded);
+        let options = ServeOptions::default();
+        assert_eq!(
+            client_ip(peer, &headers, &options),
+            Some([10, 0, 0, 1].into())
+        );
+        let options = options.trust_forwarded_for(true);
+        assert_eq!(
+            client_ip(peer, &headers, &options),
+            Some([2, 2, 2, 2].into())
+        );
+        assert_eq!(
+            client_ip(peer, &HeaderMap::new(), &options),
+            Some([10, 0, 0, 1].into())
+        );
+    }
+}
