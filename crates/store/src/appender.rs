@@ -437,8 +437,10 @@ impl Appender {
         let mut view = ring.view_mut();
         if first_slot == 0 {
             view.clear_tail();
+            self.tail = Tail::default();
         }
         self.tail.slots = first_slot + new_tail.len() as u32;
+        new_tail.iter().for_each(|piece| self.tail.add(piece));
         for (fill, key, block) in full {
             view.push_stored(&fill.bucket, fill.first_seq, &key);
             if let Some(bucket) = view.buckets.back_mut() {
@@ -452,7 +454,6 @@ impl Appender {
         view.next_seq = self.next_seq;
         view.last_time = self.last_time;
         view.shrink_hot(self.options.hot_bytes);
-        self.tail = Tail::of(&view, self.tail.slots);
         drop(view);
         self.tip
             .send_if_modified(|tip| std::mem::replace(tip, self.next_seq) != self.next_seq);
