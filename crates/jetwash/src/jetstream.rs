@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use jetwash_dict::Dictionary;
 use jetwash_event::Filter;
 use jetwash_store::{Appender, Bounds, Store, StoreError};
+use metrics::histogram;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -331,7 +332,7 @@ impl Writer {
         loop {
             let deadline = commit.unwrap_or(trim);
             let wake = runtime.block_on(self.receive(&mut arrived, deadline));
-            let now_us = now_us();
+            let (now_us, start, pending) = (now_us(), Instant::now(), self.pipeline.pending());
             for arrival in arrived.drain(..) {
                 self.pipeline
                     .frame(&arrival.source, &arrival.frame, now_us)?;
@@ -340,6 +341,11 @@ impl Writer {
                 }
             }
             let now = Instant::now();
+            let events = self.pipeline.pending() - pending;
+            if events > 0 {
+                let each = (now - start).as_secs_f64() / events as f64;
+                histogram!("consumer_event_processing_duration_seconds").record(each);
+            }
             let is_full = self.pipeline.pending() >= BATCH_EVENTS;
             if is_full || wake == Wake::Ended || commit.is_some_and(|due| due <= now) {
                 self.commit(&mut touched)?;

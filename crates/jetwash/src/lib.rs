@@ -49,6 +49,7 @@
 mod builder;
 mod dedup;
 mod jetstream;
+mod metrics;
 mod pipeline;
 mod selection;
 #[cfg(feature = "simulator")]

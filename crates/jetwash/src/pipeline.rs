@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jetwash_dict::Dictionary;
@@ -11,6 +10,7 @@ use jetwash_store::{Appender, EventKind, NewEvent, StoreError, Trimmed};
 use thiserror::Error;
 
 use crate::dedup::Recent;
+use crate::metrics::{SourceTally, Tally};
 use crate::stats::{Snapshot, Stats};
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
@@ -49,7 +49,9 @@ pub struct Pipeline {
     encoder: Encoder,
     compressor: Option<jetwash_dict::Encoder>,
     recent: Option<Recent>,
-    positions: HashMap<Arc<str>, u64>,
+    sources: Vec<Source>,
+    tally: Tally,
+    now_us: u64,
     stats: Arc<Stats>,
     line: Vec<u8>,
     compressed: Vec<u8>,
@@ -66,7 +68,9 @@ impl Pipeline {
             encoder: Encoder::new(),
             compressor: None,
             recent: None,
-            positions: HashMap::new(),
+            sources: Vec::new(),
+            tally: Tally::default(),
+            now_us: 0,
             stats: Arc::default(),
             line: Vec::new(),
             compressed: Vec::new(),
@@ -119,6 +123,7 @@ impl Pipeline {
     /// [`snapshot`](Self::snapshot).
     #[inline]
     pub fn frame(&mut self, source: &str, frame: &[u8], now_us: u64) -> Result<(), StoreError> {
+        self.now_us = now_us;
         self.stats.frame(frame.len());
         let peeked = match peek(frame) {
             Ok(peeked) => peeked,
@@ -127,9 +132,7 @@ impl Pipeline {
                 return Ok(());
             }
         };
-        if let Some(seq) = peeked.seq
-            && !self.advance(source, seq)
-        {
+        if !self.source(source).advance(&peeked) {
             self.stats.dropped("seq_not_increasing");
             return Ok(());
         }
@@ -150,6 +153,15 @@ impl Pipeline {
     ///
     /// When the log fails.
     pub fn commit(&mut self) -> Result<(), StoreError> {
+        for source in &mut self.sources {
+            if std::mem::take(&mut source.is_touched) {
+                if let Some(position) = source.position {
+                    self.appender.set_cursor(&source.name, position);
+                }
+                source.tally.flush(&source.name, self.now_us);
+            }
+        }
+        self.tally.flush(self.now_us);
         self.pending = 0;
         self.appender.commit()
     }
@@ -172,16 +184,17 @@ impl Pipeline {
     /// The sequence number up to which the frames of `source` have been dealt with.
     #[must_use]
     pub fn cursor(&self, source: &str) -> Option<u64> {
-        self.positions
-            .get(source)
-            .copied()
-            .or_else(|| self.appender.cursor(source))
+        match self.sources.iter().find(|known| *known.name == *source) {
+            Some(source) => source.position,
+            None => self.appender.cursor(source),
+        }
     }
 
-    /// Sets the cursor of `source`, backwards too.
+    /// Sets the cursor of `source`, backwards too; it is stored with the next commit.
     pub fn set_cursor(&mut self, source: &str, seq: u64) {
-        self.positions.insert(source.into(), seq);
-        self.appender.set_cursor(source, seq);
+        let source = self.source(source);
+        source.position = Some(seq);
+        source.is_touched = true;
     }
 
     /// What the pipeline has done so far.
@@ -190,22 +203,15 @@ impl Pipeline {
         self.stats.snapshot()
     }
 
-    /// Moves the source's cursor to `seq`; `false` if it has been there before.
-    fn advance(&mut self, source: &str, seq: u64) -> bool {
-        match self.positions.get_mut(source) {
-            // A number far below the last means that the relay counts anew, not that it repeats.
-            Some(last) if seq <= *last && *last - seq < RENUMBERED => return false,
-            Some(last) => *last = seq,
-            None => {
-                let stored = self.appender.cursor(source);
-                if stored.is_some_and(|last| seq <= last && last - seq < RENUMBERED) {
-                    return false;
-                }
-                self.positions.insert(source.into(), seq);
-            }
-        }
-        self.appender.set_cursor(source, seq);
-        true
+    /// Sources are few, so a walk along them is faster than a hash.
+    fn source(&mut self, name: &str) -> &mut Source {
+        let known = self.sources.iter().position(|source| *source.name == *name);
+        let index = known.unwrap_or_else(|| {
+            let position = self.appender.cursor(name);
+            self.sources.push(Source::new(name, position));
+            self.sources.len() - 1
+        });
+        &mut self.sources[index]
     }
 
     fn wants(&self, peeked: &Peek<'_>) -> bool {
@@ -242,6 +248,7 @@ impl Pipeline {
         if commit.too_big {
             return Err(Fault::TooBig.into());
         }
+        self.tally.commit(commit.rev);
         if self.repeats(&["c", commit.repo, commit.rev]) {
             return Err(Fault::Repeated.into());
         }
@@ -270,6 +277,7 @@ impl Pipeline {
             Change::Update(record) => (Operation::Update, EventKind::Update, Some(record)),
             Change::Delete => (Operation::Delete, EventKind::Delete, None),
         };
+        self.tally.op(operation, leaf.collection);
         let draft = Draft {
             did: commit.repo,
             body: DraftBody::Commit {
@@ -360,6 +368,7 @@ impl Pipeline {
         };
         self.appender.push(&event).map_err(|_| Fault::TooLong)?;
         self.pending += 1;
+        self.tally.event(json.len());
         self.stats.event(json.len(), frame.map_or(0, <[u8]>::len));
         Ok(())
     }
@@ -368,6 +377,41 @@ impl Pipeline {
         self.recent
             .as_mut()
             .is_some_and(|recent| !recent.insert(parts))
+    }
+}
+
+/// A source of frames: how far it is, and what came from it.
+#[derive(Debug)]
+struct Source {
+    name: Box<str>,
+    position: Option<u64>,
+    is_touched: bool,
+    tally: SourceTally,
+}
+
+impl Source {
+    fn new(name: &str, position: Option<u64>) -> Self {
+        Self {
+            name: name.into(),
+            position,
+            is_touched: false,
+            tally: SourceTally::default(),
+        }
+    }
+
+    /// Moves on to a frame; `false` if it has been here before.
+    #[inline]
+    fn advance(&mut self, peeked: &Peek<'_>) -> bool {
+        self.is_touched = true;
+        self.tally.frame(peeked);
+        let Some(seq) = peeked.seq else { return true };
+        // A number far below the last means that the relay counts anew, not that it repeats.
+        let is_repeat = |last: u64| seq <= last && last - seq < RENUMBERED;
+        if self.position.is_some_and(is_repeat) {
+            return false;
+        }
+        self.position = Some(seq);
+        true
     }
 }
 

@@ -36,12 +36,12 @@ impl Stats {
     /// Counts a frame, operation or record that was lost. `reason` is one of a fixed few, never
     /// text from outside.
     pub(crate) fn dropped(&self, reason: &'static str) {
-        metrics::counter!("jetwash_dropped_total", "reason" => reason).increment(1);
+        ::metrics::counter!("jetwash_dropped_total", "reason" => reason).increment(1);
         count(&self.dropped, reason);
     }
 
     pub(crate) fn reconnect(&self, reason: &'static str) {
-        metrics::counter!("jetwash_reconnects_total", "reason" => reason).increment(1);
+        ::metrics::counter!("jetwash_reconnects_total", "reason" => reason).increment(1);
         count(&self.reconnects, reason);
     }
 
