@@ -12,7 +12,7 @@ use crate::population::{POPULATIONS, Population};
 use crate::random::{Purpose, Random};
 use crate::records::{self, Kind, Reference, Subjects};
 use crate::repo::{Committed, Op, Repo, Write};
-use crate::traffic::{Step, Traffic};
+use crate::traffic::{Scene, Step, Traffic};
 use crate::truth::{SimAction, SimCommit, SimEvent, SimFrame, SimOp};
 
 /// A network that follows from a seed: accounts with repositories, and the frames that a relay of
@@ -136,7 +136,6 @@ impl Network {
         self.open_repo(number);
         let account = &mut self.accounts[number];
         let (seed, population) = (self.config.seed, account.population);
-        account.key(seed);
         let Some(mut repo) = account.repo.take() else {
             return Err(RepoError::NotFound);
         };
@@ -252,7 +251,7 @@ impl Network {
             .repo
             .take()
             .unwrap_or_else(|| Repo::new(Arc::clone(&account.did)));
-        let scene = crate::traffic::Scene {
+        let scene = Scene {
             repo: &repo,
             population,
             subjects: &self.subjects,

@@ -114,8 +114,8 @@ impl Repo {
         commit.get_or_insert_with(|| sign(did, rev, &tree.root(), key))
     }
 
-    /// Makes a commit. No path may be written twice. `place` says how many blocks come after the
-    /// commit object in the slice.
+    /// Makes a commit. No path may be written twice. In the slice, `blocks_behind` blocks come after
+    /// the commit object.
     pub(crate) fn write(
         &mut self,
         writes: Vec<Write>,

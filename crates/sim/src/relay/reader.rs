@@ -14,14 +14,28 @@ use crate::frames;
 /// Sends frames to one reader until it leaves, falls behind, or the relay stops.
 pub(super) async fn read(relay: Arc<Relay>, socket: WebSocket, cursor: Option<u64>) {
     let (sink, stream) = socket.split();
-    let start = relay.history().start(cursor);
-    let (Start::At(seq) | Start::Outdated(seq)) = start else {
-        let reader = Reader::new(&relay, sink, stream, u64::MAX);
+    // Under one lock, so that what it starts with is still there when it counts as a reader.
+    let (start, seq, number) = {
+        let mut history = relay.history();
+        let start = history.start(cursor);
+        let seq = match start {
+            Start::At(seq) | Start::Outdated(seq) => seq,
+            Start::Future => u64::MAX,
+        };
+        (start, seq, history.add_reader(seq))
+    };
+    let mut reader = Reader {
+        relay: &relay,
+        sink,
+        stream,
+        number,
+        seq,
+    };
+    if start == Start::Future {
         let message = "Cursor in the future.";
         return reader.fail("FutureCursor", message).await;
-    };
-    let mut reader = Reader::new(&relay, sink, stream, seq);
-    if matches!(start, Start::Outdated(_)) {
+    }
+    if start != Start::At(seq) {
         let message = "Requested cursor exceeded limit. Possibly missing events";
         let info = frames::info("OutdatedCursor", message);
         if reader.send(vec![info.into()]).await.is_err() {
@@ -58,23 +72,7 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 /// Long enough for whoever still reads; the others are not waited for.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-impl<'r> Reader<'r> {
-    fn new(
-        relay: &'r Relay,
-        sink: SplitSink<WebSocket, Message>,
-        stream: SplitStream<WebSocket>,
-        seq: u64,
-    ) -> Self {
-        let number = relay.history().add_reader(seq);
-        Self {
-            relay,
-            sink,
-            stream,
-            number,
-            seq,
-        }
-    }
-
+impl Reader<'_> {
     async fn run(&mut self) -> Ended {
         let mut head = self.relay.head.subscribe();
         let mut stopping = self.relay.stopping.clone();
