@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use jetwash_serve::ServeOptions;
 
 /// A Jetstream server: the AT Protocol firehose as small JSON events over a websocket.
 ///
@@ -77,9 +78,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) max_bytes: Option<u64>,
 
-    /// The zstd dictionary that compressed events are made with.
+    /// The zstd dictionary that compressed events are made with: a file, or `v1` for the official
+    /// one, which is downloaded once and kept in the data folder.
     ///
-    /// Without one, compressed events are plain zstd frames, which are larger.
+    /// Without one, compressed events are plain zstd frames, which are larger, and which clients
+    /// that insist on the official dictionary's number do not take.
     #[arg(long, value_name = "FILE", env = "JETSTREAM_ZSTD_DICTIONARY_PATH")]
     pub(crate) dictionary: Option<PathBuf>,
 
@@ -101,7 +104,7 @@ pub(crate) struct Arguments {
         default_value = "5ms",
         value_parser = humantime::parse_duration
     )]
-    pub(crate) max_delay: Duration,
+    max_delay: Duration,
 
     /// A subscriber whose socket takes no byte for so long is closed
     #[arg(
@@ -110,7 +113,28 @@ pub(crate) struct Arguments {
         default_value = "30s",
         value_parser = humantime::parse_duration
     )]
-    pub(crate) write_timeout: Duration,
+    write_timeout: Duration,
+
+    /// How many events a second all subscribers of one address may have together; 0 for any number
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "JETSTREAM_MAX_SUB_RATE",
+        default_value_t = 0
+    )]
+    max_sub_rate: u32,
+
+    /// How many subscribers one address may have; 0 for any number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    max_connections_per_address: usize,
+
+    /// Take the last address in X-Forwarded-For for the subscriber's: only behind a proxy
+    #[arg(long)]
+    trust_forwarded_for: bool,
+
+    /// How many accounts a filter may name
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+    max_dids: usize,
 }
 
 impl Arguments {
@@ -130,10 +154,34 @@ impl Arguments {
 
     /// The folder of the log; `None` for a log in memory.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
-        let is_lasting = !self.sim && self.replay.is_none();
+        let is_lasting = self.data_dir.is_some() || (!self.sim && self.replay.is_none());
+        is_lasting.then(|| self.data_folder().join("log"))
+    }
+
+    /// Where the official dictionary is kept once it has been downloaded.
+    pub(crate) fn dictionary_folder(&self) -> PathBuf {
+        self.data_folder().join("dictionaries")
+    }
+
+    pub(crate) fn serve_options(&self) -> ServeOptions {
+        let mut options = ServeOptions::default()
+            .max_delay(self.max_delay)
+            .write_timeout(self.write_timeout)
+            .max_dids(self.max_dids)
+            .trust_forwarded_for(self.trust_forwarded_for);
+        if self.max_sub_rate > 0 {
+            options = options.max_events_per_address(self.max_sub_rate);
+        }
+        if self.max_connections_per_address > 0 {
+            options = options.max_connections_per_address(self.max_connections_per_address);
+        }
+        options
+    }
+
+    fn data_folder(&self) -> PathBuf {
         self.data_dir
             .clone()
-            .or_else(|| is_lasting.then(|| PathBuf::from("./data")))
+            .unwrap_or_else(|| PathBuf::from("./data"))
     }
 
     /// Frames a second of the simulator; `None` for as many as possible.
@@ -230,11 +278,11 @@ mod tests {
         assert_eq!(parse("server --sim").folder(), None);
         assert_eq!(
             parse("server --sim --data-dir x").folder(),
-            Some("x".into())
+            Some("x/log".into())
         );
         assert_eq!(
             parse("server --relay a.example").folder(),
-            Some("./data".into())
+            Some("./data/log".into())
         );
         assert!(parse("server --sim").relays().is_empty());
     }

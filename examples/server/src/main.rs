@@ -1,17 +1,18 @@
 //! A Jetstream server in one command: arguments, builder, router.
 
 mod arguments;
+mod dictionary;
 mod metrics;
 mod replay;
 
 use std::error::Error;
-use std::fs;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use jetwash::{Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
-use jetwash_serve::{ServeOptions, Server};
+use jetwash::{Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
+use jetwash_serve::Server;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::info;
@@ -26,6 +27,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(levels)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,9 +41,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let metrics = metrics::install()?;
     let jetstream = build(&arguments)?;
-    let options = ServeOptions::default()
-        .max_delay(arguments.max_delay)
-        .write_timeout(arguments.write_timeout);
+    let options = arguments.serve_options();
     let server = Server::new(jetstream.clone(), options);
     let listener = bind("--listen", arguments.listen).await?;
     let metrics_listener = bind("--metrics-listen", arguments.metrics_listen).await?;
@@ -72,10 +72,10 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
     if let Some(bytes) = arguments.max_bytes {
         builder = builder.retain_bytes(bytes);
     }
-    if let Some(path) = &arguments.dictionary {
-        let file = |error: &dyn Error| format!("--dictionary {}: {error}", path.display());
-        let bytes = fs::read(path).map_err(|error| file(&error))?;
-        builder = builder.dictionary(Dictionary::from_bytes(bytes).map_err(|error| file(&error))?);
+    if let Some(name) = &arguments.dictionary {
+        let dictionary = dictionary::load(name, &arguments.dictionary_folder());
+        let dictionary = dictionary.map_err(|error| format!("--dictionary: {error}"))?;
+        builder = builder.dictionary(dictionary);
     }
     Ok(add_sources(builder, arguments)?.build()?)
 }
