@@ -1,4 +1,57 @@
 //! The ring in which Jetstream events wait: one ordered log, on disk or in memory.
+//!
+//! [`open`] gives its two sides. The one [`Appender`] writes: events, and with them the cursors of
+//! the upstreams they came from, in commits that are all or nothing. Any number of readers share
+//! the [`Store`]. A reader is a position and nothing more: there is no queue for each, so none can
+//! overflow, and playback and live tail are one loop over one log, its hot end in memory and the
+//! rest on disk. The only way to miss an event is to be slower than the ring is long, and then the
+//! reader is told: [`Read::Lost`].
+//!
+//! Every event has a position, `seq`, which counts from 1 without gaps, and a time, `time_us`,
+//! which strictly increases. Neither is given out twice, whether the process restarts, the clock
+//! goes back, or the ring is emptied; [`Durability`] says what holds when the power fails.
+//!
+//! Events are kept in [`Block`]s of a few hundred. A block's index, with the DIDs and collections
+//! that occur in it, says which of its events a filter wants; the events themselves are read only
+//! if there are any, and unpacked once for all readers. What is stored of an event is its zstd
+//! frame, if it was pushed with one. Its JSON is made from that.
+//!
+//! The ring forgets by [`Retention`], a bucket at a time, when [`Appender::trim`] is called. The
+//! stored form is described in `docs/store-format.md` of the repository.
+//!
+//! Everything here may block on the disk but [`Store::read_hot`], [`Store::bounds`] and
+//! [`Store::tip`]. Nothing reads the clock, and no thread is started but those of the storage
+//! engine, [fjall](https://docs.rs/fjall).
+//!
+//! # Examples
+//!
+//! A commit, and a reader that follows the ring:
+//!
+//! ```
+//! use jetwash_store::{EventKind, Location, NewEvent, Options, Read, open};
+//!
+//! let (mut appender, store) = open(Location::Memory, Options::default())?;
+//! let event = NewEvent {
+//!     kind: EventKind::Create,
+//!     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+//!     collection: "app.bsky.feed.post",
+//!     time_us: appender.next_time_us(1_700_000_000_000_000),
+//!     json: br#"{"did":"did:plc:z72i7hdynmk6r22z27h6tvur"}"#,
+//!     frame: None,
+//! };
+//! let seq = appender.push(&event)?;
+//! appender.set_cursor("wss://relay.example", 4_711);
+//! appender.commit()?;
+//!
+//! let Read::Events(run) = store.read(seq)? else { panic!("nothing there") };
+//! for index in run.indexes() {
+//!     let meta = run.block().meta(index).ok_or("an index of the run")?;
+//!     assert_eq!((meta.seq, meta.did), (seq, event.did));
+//!     assert_eq!(run.block().json()?.get(index), Some(event.json));
+//! }
+//! assert!(matches!(store.read(run.next_seq())?, Read::AtTip));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod appender;
 mod backend;

@@ -84,7 +84,8 @@ fn recover(
     for first_seq in useless {
         backend.delete_bucket(first_seq).map_err(storage)?;
     }
-    let in_buckets = end_of_buckets(&mut view);
+    let end = end_of_buckets(&mut view);
+    let (Ok(in_buckets) | Err(in_buckets)) = end;
     let slots = state.tail.len() as u32;
     let mut pieces = Vec::new();
     for bytes in state.tail {
@@ -114,6 +115,17 @@ fn recover(
         view.next_seq = view.next_seq.max(piece.next_seq());
         view.last_time = view.last_time.max(piece.index().last_time());
         view.push_tail(piece);
+    }
+
+    if end.is_err() {
+        // The damage reaches up to what can be read again.
+        let next = view
+            .tail()
+            .next()
+            .map_or(view.next_seq, |piece| piece.first_seq());
+        if let Some(last) = view.buckets.back_mut() {
+            last.next_seq = next;
+        }
     }
 
     let (sender, tip) = watch::channel(view.next_seq);
@@ -159,27 +171,21 @@ fn list_buckets(
     Ok(useless)
 }
 
-/// The position after the last event in a bucket, which only the last block knows.
-fn end_of_buckets(view: &mut View) -> u64 {
+/// The position after the last event in a bucket, which only the last block knows. `Err` if it is
+/// damaged, with a position that is at most that one.
+fn end_of_buckets(view: &mut View) -> Result<u64, u64> {
     let place = view.cold_block(u64::MAX);
     let Some((place, last)) = place.zip(view.buckets.back_mut()) else {
-        return 0;
+        return Ok(0);
     };
-    let index = place.bucket.index(&place.key);
-    let index = index
-        .ok()
-        .flatten()
-        .and_then(|bytes| format::decode_index(&bytes).ok());
-    match index {
-        Some(index) => {
-            last.next_seq = index.next_seq();
-            view.next_seq = view.next_seq.max(index.next_seq());
-            view.last_time = view.last_time.max(index.last_time());
-        }
-        // Readers will be told of the damage. Until then the block counts as one event.
-        None => last.next_seq = place.key.first_seq + 1,
-    }
-    last.next_seq
+    let index = place.bucket.index(&place.key).ok().flatten();
+    let Some(index) = index.and_then(|bytes| format::decode_index(&bytes).ok()) else {
+        return Err(place.key.first_seq + 1);
+    };
+    last.next_seq = index.next_seq();
+    view.next_seq = view.next_seq.max(index.next_seq());
+    view.last_time = view.last_time.max(index.last_time());
+    Ok(index.next_seq())
 }
 
 /// What is stored beside the blocks.

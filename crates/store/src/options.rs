@@ -82,7 +82,9 @@ pub struct Options {
     /// The memory for blocks read from disk, shared by all readers: 4 MiB by default.
     pub cache_bytes: usize,
     /// The size at which the storage engine writes its buffers out: 2 MiB by default. There are
-    /// two of them, which may double while one is written.
+    /// two of them, which may double while one is written. Each time costs a sync of the disk, so
+    /// larger ones help where millions of events are brought in at once. A ring that exists takes
+    /// a change over with its next bucket.
     pub memtable_bytes: u64,
     /// What a commit survives.
     pub durability: Durability,

@@ -128,16 +128,18 @@ impl Store {
         if from < block.next_seq() {
             return Ok(Read::run(&block, from));
         }
-        let next_seq = next_seq.max(self.ring.view().next_block_after(from));
         Err(StoreError::Corrupt {
             first_seq: from,
-            next_seq,
+            next_seq: match next_seq {
+                next_seq if next_seq > from => next_seq,
+                _ => self.ring.view().next_block_after(from),
+            },
             what: MISSING,
         })
     }
 
-    /// As [`Store::read`], but only from memory: it never waits for the disk, and the block's
-    /// frames and JSON are at hand.
+    /// As [`Store::read`], but only from memory: neither it nor the block's frames and JSON ever
+    /// wait for the disk, and nothing is decompressed, unless the block was recovered on opening.
     ///
     /// `None` says to call [`Store::read`], where blocking is allowed.
     #[must_use]

@@ -130,6 +130,125 @@ fn a_damaged_block_is_a_gap_that_is_told() {
     assert_eq!(read, whole);
 }
 
+/// Opens a ring of which something was changed behind its back.
+fn tamper(
+    place: &Place,
+    change: impl FnOnce(&fjall::Database),
+) -> (jetwash_store::Appender, Store) {
+    change(&fjall::Database::builder(place.path()).open().unwrap());
+    place.open(tiny().bucket_events(1_000))
+}
+
+/// A ring with blocks of 8 events, 1 to 96, and a tail of three pieces, 97 to 102.
+fn sound(place: &Place) -> Vec<Event> {
+    let (mut appender, _store) = place.open(tiny().bucket_events(1_000));
+    let mut events = append(&mut appender, 96, 8);
+    events.extend(append(&mut appender, 6, 2));
+    events
+}
+
+fn bucket(database: &fjall::Database) -> fjall::Keyspace {
+    database
+        .keyspace("bucket-00000000000000000001", Default::default)
+        .unwrap()
+}
+
+/// The key of a part, 0 the index and 1 the payload, of the block that begins at a position.
+fn block_key(bucket: &fjall::Keyspace, first_seq: u64, part: u8) -> Vec<u8> {
+    let mut keys = bucket
+        .prefix(first_seq.to_be_bytes())
+        .map(|guard| guard.key().unwrap());
+    keys.find(|key| key.last() == Some(&part)).unwrap().to_vec()
+}
+
+/// The ring goes on, and its readers get all but the gap.
+fn goes_on(ring: (jetwash_store::Appender, Store), mut events: Vec<Event>, gap: (u64, u64)) {
+    let (mut appender, store) = ring;
+    assert_eq!(appender.next_seq(), 103);
+    events.retain(|event| event.seq < gap.0 || event.seq >= gap.1);
+    assert_eq!(read_around_damage(&store), (events.clone(), vec![gap]));
+    events.extend(append(&mut appender, 100, 9));
+    assert_eq!(read_around_damage(&store), (events, vec![gap]));
+}
+
+#[test]
+fn a_changed_index_is_a_gap() {
+    let place = Place::disk();
+    let events = sound(&place);
+    let ring = tamper(&place, |database| {
+        let bucket = bucket(database);
+        bucket.insert(block_key(&bucket, 41, 0), "changed").unwrap();
+    });
+    goes_on(ring, events, (41, 49));
+}
+
+#[test]
+fn a_changed_payload_is_a_gap() {
+    let place = Place::disk();
+    let events = sound(&place);
+    let ring = tamper(&place, |database| {
+        let bucket = bucket(database);
+        let key = block_key(&bucket, 41, 1);
+        let mut payload = bucket.get(&key).unwrap().unwrap().to_vec();
+        payload[20] ^= 1;
+        bucket.insert(key, payload).unwrap();
+    });
+    goes_on(ring, events, (41, 49));
+}
+
+#[test]
+fn a_missing_block_is_a_gap() {
+    let place = Place::disk();
+    let events = sound(&place);
+    let ring = tamper(&place, |database| {
+        let bucket = bucket(database);
+        bucket.remove(block_key(&bucket, 41, 0)).unwrap();
+    });
+    goes_on(ring, events, (41, 49));
+}
+
+#[test]
+fn the_last_block_changed_is_a_gap() {
+    let place = Place::disk();
+    let events = sound(&place);
+    let ring = tamper(&place, |database| {
+        let bucket = bucket(database);
+        bucket.insert(block_key(&bucket, 89, 0), "changed").unwrap();
+    });
+    goes_on(ring, events, (89, 97));
+}
+
+#[test]
+fn a_changed_piece_of_the_tail_is_a_gap() {
+    for (slot, gap) in [(0_u32, (97, 99)), (1, (99, 101)), (2, (101, 103))] {
+        let place = Place::disk();
+        let events = sound(&place);
+        let ring = tamper(&place, |database| {
+            let state = database.keyspace("state", Default::default).unwrap();
+            let key = [&b"tail/"[..], &slot.to_be_bytes()].concat();
+            let mut piece = state.get(&key).unwrap().unwrap().to_vec();
+            let last = piece.len() - 1;
+            piece[last] ^= 1;
+            state.insert(key, piece).unwrap();
+        });
+        goes_on(ring, events, gap);
+    }
+}
+
+#[test]
+fn changed_state_is_refused_by_name() {
+    let place = Place::disk();
+    sound(&place);
+    {
+        let database = fjall::Database::builder(place.path()).open().unwrap();
+        let state = database.keyspace("state", Default::default).unwrap();
+        state.insert("position", "changed").unwrap();
+    }
+    let error = open(Location::Disk(place.path().to_owned()), tiny()).unwrap_err();
+    let named = matches!(&error, OpenError::Corrupt { what, .. } if what.contains("position"));
+    assert!(named, "{error}");
+}
+
 /// Everything that can be read, and the ranges that cannot.
 fn read_around_damage(store: &Store) -> (Vec<Event>, Vec<(u64, u64)>) {
     let (mut events, mut gaps) = (Vec::new(), Vec::new());
