@@ -6,14 +6,15 @@ use std::time::Instant;
 use jetwash_dict::{Dictionary, Encoder};
 use tokio::sync::watch;
 
-use crate::backend::{Backend, Batch, Bucket};
+use crate::backend::{Backend, Batch};
 use crate::block::Block;
 use crate::builder::BlockBuilder;
 use crate::error::StoreError;
 use crate::event::{NewEvent, PushError};
+use crate::fill::{BucketFill, Tail};
 use crate::format::{self, Stored};
 use crate::options::{Durability, Options, micros};
-use crate::ring::{BucketView, Ring, View};
+use crate::ring::{BucketView, Ring};
 use crate::state;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
@@ -416,13 +417,7 @@ impl Appender {
     fn begin_bucket(&self, block: &Block, stored: &Stored) -> Result<BucketFill, StoreError> {
         let created = self.backend.create_bucket(block.first_seq());
         let bucket = created.map_err(StoreError::storage("begin a bucket"))?;
-        let mut filled = BucketFill {
-            first_seq: block.first_seq(),
-            first_time: stored.key.first_time,
-            next_seq: block.first_seq(),
-            bytes: 0,
-            bucket,
-        };
+        let mut filled = BucketFill::new(bucket, block);
         filled.add(block, stored);
         Ok(filled)
     }
@@ -603,99 +598,4 @@ struct FullBlock {
     bucket: BucketFill,
     stored: Stored,
     block: Arc<Block>,
-}
-
-/// What is counted of the pieces that will become one block.
-#[derive(Default)]
-struct Tail {
-    slots: u32,
-    events: usize,
-    json_bytes: usize,
-    first_time: u64,
-    last: Option<Arc<Block>>,
-}
-
-impl Tail {
-    fn of(view: &View, slots: u32) -> Self {
-        let mut tail = Self {
-            slots,
-            ..Self::default()
-        };
-        view.tail().for_each(|piece| tail.add(piece));
-        tail
-    }
-
-    /// Whether all the blocks can be added, without making the tail full.
-    fn takes(&self, blocks: &[Arc<Block>], options: &Options, bucket_start: Option<u64>) -> bool {
-        let mut sum = Self {
-            slots: self.slots,
-            last: self.last.clone(),
-            ..*self
-        };
-        for block in blocks {
-            if !sum.merges_with(block) {
-                return false;
-            }
-            sum.add(block);
-        }
-        !sum.is_full(options, bucket_start)
-    }
-
-    fn merges_with(&self, block: &Block) -> bool {
-        self.last.as_ref().is_none_or(|last| {
-            last.index().encoding.merges_with(block.index().encoding)
-                && last.next_seq() == block.first_seq()
-        })
-    }
-
-    fn add(&mut self, block: &Arc<Block>) {
-        if self.events == 0 {
-            self.first_time = block.index().first_time();
-        }
-        self.events += block.len();
-        self.json_bytes += block.index().json_len();
-        self.last = Some(Arc::clone(block));
-    }
-
-    fn is_full(&self, options: &Options, bucket_start: Option<u64>) -> bool {
-        let Some(last) = &self.last else { return false };
-        let start = bucket_start.unwrap_or(self.first_time).min(self.first_time);
-        self.events >= options.block_events
-            || self.json_bytes >= options.block_bytes
-            || last.index().last_time() - start >= options.bucket_age_us()
-    }
-}
-
-/// How full a bucket is.
-#[derive(Clone)]
-struct BucketFill {
-    bucket: Arc<dyn Bucket>,
-    first_seq: u64,
-    first_time: u64,
-    next_seq: u64,
-    bytes: u64,
-}
-
-impl BucketFill {
-    fn of(view: &BucketView) -> Self {
-        Self {
-            bucket: Arc::clone(&view.bucket),
-            first_seq: view.first_seq,
-            first_time: view.first_time(),
-            next_seq: view.next_seq,
-            bytes: view.bytes,
-        }
-    }
-
-    fn add(&mut self, block: &Block, stored: &Stored) {
-        self.next_seq = block.next_seq();
-        self.bytes += u64::from(stored.key.bytes);
-    }
-
-    /// Whether a block that begins at `time_us` goes to the next bucket.
-    fn is_full(&self, options: &Options, time_us: u64) -> bool {
-        self.next_seq - self.first_seq >= options.bucket_events
-            || self.bytes >= options.bucket_byte_limit()
-            || time_us - self.first_time >= options.bucket_age_us()
-    }
 }

@@ -20,8 +20,8 @@
 //! stored form is described in `docs/store-format.md` of the repository.
 //!
 //! Everything here may block on the disk but [`Store::read_hot`], [`Store::bounds`] and
-//! [`Store::tip`]. Nothing reads the clock, and no thread is started but those of the storage
-//! engine, [fjall](https://docs.rs/fjall).
+//! [`Store::tip`]. Times are passed in: the clock is only looked at for [`Durability::Synced`]. No
+//! thread is started but those of the storage engine, [fjall](https://docs.rs/fjall).
 //!
 //! # Examples
 //!
@@ -62,6 +62,7 @@ mod dictionaries;
 mod did;
 mod error;
 mod event;
+mod fill;
 mod format;
 mod open;
 mod options;
