@@ -41,7 +41,8 @@ pub(crate) struct Connection<IO> {
     selection: Selection,
     /// The time of the last event passed, sent or not: where the subscriber would resume.
     time_us: u64,
-    last_heard: Instant,
+    /// When the subscriber has to have been heard from, if it was pinged since it last was.
+    pong_due: Option<Instant>,
 }
 
 impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
@@ -69,7 +70,7 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
             encoding: Encoding::new(query.format, dictionary),
             selection: Selection::default(),
             time_us: 0,
-            last_heard: Instant::now(),
+            pong_due: None,
         }
     }
 
@@ -102,6 +103,13 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
         if query.require_hello {
             self.hello().await?;
         }
+        // Before the reader has its place: what comes in between is still to be sent.
+        let newest = jetstream.bounds().newest_time_us.unwrap_or_default();
+        self.time_us = match query.start {
+            StartFrom::Oldest => 0,
+            StartFrom::Time(time) => micros(time).min(newest),
+            _ => newest,
+        };
         let mut reader = jetstream.reader(query.start).await.map_err(End::Read)?;
         if let StartFrom::Time(time) = query.start
             && jetstream
@@ -129,6 +137,9 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
                 biased;
                 () = closing.cancelled() => return Err(End::ShuttingDown),
                 received = self.read.read_buf(self.incoming.buffer()) => self.received(received)?,
+                () = sleep_until(self.pong_due.unwrap_or(ping)), if self.pong_due.is_some() => {
+                    return Err(End::PongTimeout);
+                }
                 () = sleep_until(ping) => {
                     self.ping().await?;
                     ping = Instant::now() + self.options.ping_interval;
@@ -160,8 +171,12 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
         loop {
             let closing = self.closing.clone();
             tokio::select! {
+                biased;
                 () = closing.cancelled() => return Err(End::ShuttingDown),
                 received = self.read.read_buf(self.incoming.buffer()) => self.received(received)?,
+                () = sleep_until(self.pong_due.unwrap_or(ping)), if self.pong_due.is_some() => {
+                    return Err(End::PongTimeout);
+                }
                 () = sleep_until(ping) => {
                     self.ping().await?;
                     ping = Instant::now() + self.options.ping_interval;
@@ -230,7 +245,7 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
         match received {
             Ok(0) => Err(End::Disconnected),
             Ok(_) => {
-                self.last_heard = Instant::now();
+                self.pong_due = None;
                 Ok(())
             }
             Err(error) => Err(End::Io(error)),
@@ -238,12 +253,12 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
     }
 
     async fn ping(&mut self) -> Result<(), End> {
-        let silence = self.options.ping_interval + self.options.pong_timeout;
-        if self.last_heard.elapsed() >= silence {
-            return Err(End::PongTimeout);
-        }
         write_frame(Opcode::Ping, &[], &mut self.out);
-        self.flush().await
+        self.flush().await?;
+        // Of several pings without an answer, the first counts.
+        let due = Instant::now() + self.options.pong_timeout;
+        self.pong_due.get_or_insert(due);
+        Ok(())
     }
 
     /// Tells where the stream is, in a message that only those get who asked for it.
@@ -257,15 +272,18 @@ impl<IO: AsyncRead + AsyncWrite> Connection<IO> {
     /// Writes what is in the buffer. Meanwhile the subscriber's own bytes are taken in, so that
     /// neither side waits for the other; they are acted on afterwards.
     async fn flush(&mut self) -> Result<(), End> {
+        let mut deadline = Instant::now() + self.options.write_timeout;
         while self.written < self.out.len() {
-            let deadline = Instant::now() + self.options.write_timeout;
             let takes_in = self.incoming.buffer().len() <= self.options.max_message_bytes;
             let closing = self.closing.clone();
             tokio::select! {
                 biased;
                 wrote = self.write.write(&self.out[self.written..]) => match wrote {
                     Ok(0) => return Err(End::Disconnected),
-                    Ok(count) => self.written += count,
+                    Ok(count) => {
+                        self.written += count;
+                        deadline = Instant::now() + self.options.write_timeout;
+                    }
                     Err(error) => return Err(End::Io(error)),
                 },
                 received = self.read.read_buf(self.incoming.buffer()), if takes_in => {
