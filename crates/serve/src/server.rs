@@ -8,15 +8,16 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{ALLOW, CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
+use axum::serve::ListenerExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use jetwash::{Dictionary, Jetstream};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -95,7 +96,7 @@ impl Server {
     pub fn router(&self) -> Router {
         Router::new()
             .route("/", get(welcome))
-            .route("/subscribe", get(subscribe))
+            .route("/subscribe", any(subscribe))
             .route(
                 "/xrpc/network.bsky.jetstream.getZstdDictionary",
                 get(get_zstd_dictionary),
@@ -115,13 +116,28 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let server = self.clone();
+        let closed = CancellationToken::new();
+        let all_closed = closed.clone();
         let shutdown = async move {
             shutdown.await;
             server.close(GOODBYE).await;
+            all_closed.cancel();
         };
-        axum::serve(listener, self.router())
-            .with_graceful_shutdown(shutdown)
-            .await
+        // Otherwise an event may have to wait until the one before it has been acknowledged.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                debug!(%error, "events to one subscriber may be delayed");
+            }
+        });
+        let service = self
+            .router()
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown);
+        tokio::select! {
+            outcome = serving => outcome,
+            // Whoever has sent but half a request is not waited for.
+            () = async { closed.cancelled().await; sleep(LINGER).await } => Ok(()),
+        }
     }
 
     /// Closes every subscriber with code 1001, and waits until all have gone or the time is over.
@@ -155,6 +171,9 @@ impl Server {
     }
 
     fn accept(&self, mut request: Request) -> Result<Response, Refusal> {
+        if request.method() != Method::GET {
+            return Err(Refusal::Method);
+        }
         if self.shared.closing.is_cancelled() {
             return Err(Refusal::Text(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -163,7 +182,7 @@ impl Server {
         }
         let query = request.uri().query().unwrap_or_default();
         let options = &self.shared.options;
-        let query = Query::parse(query, request.headers(), options, SystemTime::now())
+        let query = Query::parse(query, request.headers(), options, self.now())
             .map_err(|error| Refusal::Text(StatusCode::BAD_REQUEST, error.to_string()))?;
         let headers = accept(request.headers()).map_err(|_| Refusal::NoHandshake)?;
         let upgrade = request
@@ -174,6 +193,14 @@ impl Server {
         let subscriber = self.clone().subscriber(upgrade, query, share);
         self.shared.connections.spawn(subscriber);
         Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+    }
+
+    /// The time before which nothing is in the future. Events that come in together are given
+    /// times that run ahead of the clock, and so may all be if the clock was set back.
+    fn now(&self) -> SystemTime {
+        let newest = self.shared.jetstream.bounds().newest_time_us;
+        let newest = Duration::from_micros(newest.unwrap_or_default());
+        SystemTime::now().max(SystemTime::UNIX_EPOCH + newest)
     }
 
     /// A share for this request in what its address may have.
@@ -250,6 +277,8 @@ async fn subscribe(State(server): State<Server>, request: Request) -> Response {
 
 /// Why a request does not become a subscriber.
 enum Refusal {
+    /// It is no GET.
+    Method,
     /// It asks for no websocket.
     NoHandshake,
     /// It asks for what cannot be had; the text is the body of the answer.
@@ -259,6 +288,15 @@ enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, body, version) = match self {
+            Self::Method => {
+                let json = HeaderValue::from_static("application/json");
+                let headers = [
+                    (CONTENT_TYPE, json),
+                    (ALLOW, HeaderValue::from_static("GET")),
+                ];
+                let body = r#"{"message":"Method Not Allowed"}"#;
+                return (StatusCode::METHOD_NOT_ALLOWED, headers, body).into_response();
+            }
             // What Jetstream answers, to the letter.
             Self::NoHandshake => (StatusCode::BAD_REQUEST, "Bad Request\n".to_owned(), true),
             Self::Text(status, body) => (status, body, false),
@@ -277,3 +315,5 @@ impl IntoResponse for Refusal {
 }
 
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long requests that have not become subscribers may take after the last of those has gone.
+const LINGER: Duration = Duration::from_secs(1);
