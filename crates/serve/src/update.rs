@@ -76,7 +76,10 @@ fn strings<'a>(payload: &'a Value, name: &'static str) -> Result<Vec<&'a str>, U
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(values)) => values
             .iter()
-            .map(|value| value.as_str().ok_or_else(|| wrong(value)))
+            .map(|value| match value {
+                Value::Null => Ok(""),
+                value => value.as_str().ok_or_else(|| wrong(value)),
+            })
             .collect(),
         Some(other) => Err(wrong(other)),
     }

@@ -27,7 +27,7 @@ pub(crate) fn accept(request: &HeaderMap) -> Result<[(HeaderName, HeaderValue); 
     let answer = STANDARD.encode(hash.finalize());
     let answer = HeaderValue::from_str(&answer).map_err(|_| Refusal)?;
     Ok([
-        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (CONNECTION, HeaderValue::from_static("Upgrade")),
         (UPGRADE, HeaderValue::from_static("websocket")),
         (SEC_WEBSOCKET_ACCEPT, answer),
     ])

@@ -107,6 +107,10 @@ impl Incoming {
         };
         let end = self.buffer.len() - (rest.len() - length);
         self.buffer.advance(end);
+        // One large message must not keep its room for the life of the connection.
+        if self.buffer.is_empty() && length > KEPT {
+            self.buffer = BytesMut::new();
+        }
         Ok(Some(frame))
     }
 
@@ -164,6 +168,9 @@ struct Frame {
     opcode: u8,
     payload: Vec<u8>,
 }
+
+/// The largest frame whose room is kept for the next.
+const KEPT: usize = 16 * 1024;
 
 fn close(payload: &[u8]) -> Result<Message, IncomingError> {
     match payload.split_first_chunk::<2>() {
