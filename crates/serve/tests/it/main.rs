@@ -1,0 +1,22 @@
+//! The Jetstream protocol over real sockets, with a client that shares no code with the server.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod client;
+mod cursors;
+mod frames;
+mod handshake;
+mod limits;
+mod liveness;
+mod log;
+mod notices;
+mod query;
+mod random;
+mod recorded;
+mod slow;
+mod updates;
