@@ -63,7 +63,11 @@ impl<'a> Reader<'a> {
     /// A reader at `position`, which is where an item must start; at the end if it lies beyond.
     #[must_use]
     pub const fn starting_at(bytes: &'a [u8], position: usize) -> Self {
-        let position = if position < bytes.len() { position } else { bytes.len() };
+        let position = if position < bytes.len() {
+            position
+        } else {
+            bytes.len()
+        };
         Self { bytes, position }
     }
 
