@@ -47,7 +47,11 @@ pub fn leaves<'a>(commit: &'a Commit<'_>) -> Result<Leaves<'a>, CommitError> {
     if !has_commit {
         return Err(CommitError::CommitBlock);
     }
-    Ok(Leaves { ops, found: wanted.found, next: 0 })
+    Ok(Leaves {
+        ops,
+        found: wanted.found,
+        next: 0,
+    })
 }
 
 /// The leaves of a commit; [`leaves`] makes it.
@@ -65,7 +69,10 @@ impl<'a> Iterator for Leaves<'a> {
         let op = self.ops.get(self.next)?;
         let block = self.found[self.next];
         self.next += 1;
-        Some(Leaf::new(op, block).map_err(|reason| OpError { path: op.path, reason }))
+        Some(Leaf::new(op, block).map_err(|reason| OpError {
+            path: op.path,
+            reason,
+        }))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -118,7 +125,11 @@ impl<'a> Leaf<'a> {
             Action::Delete => Change::Delete,
             Action::Other(_) => return Err(OpFault::Action),
         };
-        Ok(Self { collection, rkey, change })
+        Ok(Self {
+            collection,
+            rkey,
+            change,
+        })
     }
 }
 
@@ -130,7 +141,11 @@ impl<'a> RecordBlock<'a> {
             return Err(OpFault::CidKind);
         }
         let data = block.ok_or(OpFault::BlockMissing)?.data;
-        if cid.matches(data) { Ok(Self { cid, data }) } else { Err(OpFault::Hash) }
+        if cid.matches(data) {
+            Ok(Self { cid, data })
+        } else {
+            Err(OpFault::Hash)
+        }
     }
 }
 
@@ -234,7 +249,10 @@ impl<'a> Wanted<'a> {
             by_cid.extend((0..ops.len()).filter(|&index| ops[index].cid.is_some()));
             by_cid.sort_unstable_by_key(|&index| cid_bytes(&ops[index]));
         }
-        Self { found: SmallVec::from_elem(None, ops.len()), by_cid }
+        Self {
+            found: SmallVec::from_elem(None, ops.len()),
+            by_cid,
+        }
     }
 
     fn offer(&mut self, ops: &[RepoOp<'_>], block: Block<'a>) {
@@ -247,7 +265,9 @@ impl<'a> Wanted<'a> {
             }
             return;
         }
-        let start = self.by_cid.partition_point(|&index| cid_bytes(&ops[index]) < Some(cid));
+        let start = self
+            .by_cid
+            .partition_point(|&index| cid_bytes(&ops[index]) < Some(cid));
         for &index in &self.by_cid[start..] {
             if cid_bytes(&ops[index]) != Some(cid) {
                 break;

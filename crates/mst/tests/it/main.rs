@@ -8,6 +8,7 @@
 )]
 
 mod heights;
+mod leaves;
 mod nodes;
 mod proofs;
 mod random;
