@@ -80,7 +80,7 @@ fn a_record_that_is_not_what_its_cid_says_is_noticed() {
 fn blocks_without_their_commit_are_refused() {
     let headless = frame(1, |parts| drop(parts.blocks.pop()));
     assert_eq!(
-        leaves(&commit(&frame)).unwrap_err(),
+        leaves(&commit(&headless)).unwrap_err(),
         CommitError::CommitBlock
     );
     let other = Cid::of(Codec::DagCbor, b"other");
