@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -28,12 +29,16 @@ pub(crate) async fn serve(
         }
     };
     let ready = move || {
-        let is_ready = jetstream.snapshot().events > 0;
+        let newest_us = jetstream.bounds().newest_time_us;
+        let is_ready = newest_us.is_some_and(|newest_us| age(newest_us) < RECENT);
         async move {
             if is_ready {
-                (StatusCode::OK, "ready\n")
+                (StatusCode::OK, "ready: events flow\n")
             } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "no event has come yet\n")
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "not ready: no event within the last minute\n",
+                )
             }
         }
     };
@@ -45,3 +50,11 @@ pub(crate) async fn serve(
         .with_graceful_shutdown(stopped)
         .await
 }
+
+/// How long ago an event came.
+fn age(time_us: u64) -> Duration {
+    let came = UNIX_EPOCH + Duration::from_micros(time_us);
+    SystemTime::now().duration_since(came).unwrap_or_default()
+}
+
+const RECENT: Duration = Duration::from_secs(60);
