@@ -72,6 +72,20 @@ fn a_frame_need_not_say_how_long_its_content_is() {
 }
 
 #[test]
+fn the_limit_is_exact_for_a_frame_that_says_its_size() {
+    let mut frame = Vec::new();
+    Encoder::without_dictionary(1)
+        .encode(&[7; 1000], &mut frame)
+        .unwrap();
+    let mut decoder = Decoder::without_dictionary();
+    assert_eq!(decode(&mut decoder, &frame, 1000).unwrap(), [7; 1000]);
+    assert_eq!(
+        decode(&mut decoder, &frame, 999),
+        Err(DecodeError::TooLarge { limit: 999 })
+    );
+}
+
+#[test]
 fn a_wrong_dictionary_is_named_with_the_right_one() {
     let mut frame = Vec::new();
     trained(7)
@@ -171,6 +185,12 @@ fn what_is_not_one_frame_is_refused() {
         .encode(b"text", &mut frame)
         .unwrap();
     let length = frame.len();
+    frame.push(0);
+    assert_eq!(
+        decode(&mut decoder, &frame, LIMIT),
+        Err(DecodeError::Trailing { length })
+    );
+    frame.pop();
     frame.extend_from_within(..);
     assert_eq!(
         decode(&mut decoder, &frame, LIMIT),

@@ -115,6 +115,10 @@ fn a_line_that_contradicts_itself_is_refused() {
             r#"{"did":"did:web:a.example","time_us":1,"kind":"identity","identity":{"did":"did:web:b.example","seq":5,"time":""}}"#,
             "the event is of did:web:a.example, but its body of did:web:b.example",
         ),
+        (
+            r#"{"did":"did:web:a.example","time_us":1,"kind":"account","account":{"active":true,"did":"did:web:b.example","seq":5,"time":""}}"#,
+            "the event is of did:web:a.example, but its body of did:web:b.example",
+        ),
         (r#"{"did":"a","time_us":1,"kind":"commit"}"#, "not a DID"),
         (
             r#"{"did":"did:web:a.example","time_us":1,"kind":"commit","commit":{"rev":"3l3qo2vutsw2b","operation":"create","collection":"a.b.c","rkey":"r","cid":"Qm"}}"#,

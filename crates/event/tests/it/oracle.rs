@@ -185,7 +185,7 @@ fn canonical_cid(text: &str) -> Option<String> {
 }
 
 /// What a CID in bytes must be, beyond what the library asks for.
-fn is_plausible(cid: &CidGeneric<128>) -> bool {
+pub(crate) fn is_plausible<const SIZE: usize>(cid: &CidGeneric<SIZE>) -> bool {
     let (code, size) = (cid.hash().code(), cid.hash().size());
     let is_sha256 = code == 0x12;
     size > 0 && (!is_sha256 || size == 32) && cid.encoded_len() <= 100

@@ -165,6 +165,8 @@ fn a_message_may_have_a_time_that_data_may_not() {
     }
     assert!(Datetime::check_rfc3339("2024-02-29T00:00:00.5+23:59").is_ok());
     assert!(Datetime::check("2000-02-29T00:00:00Z").is_ok());
+    assert!(Datetime::check("0000-01-01T01:00:00+01:00").is_ok());
+    assert!(Datetime::check("0000-01-01T00:59:00+01:00").is_err());
     assert!(Datetime::check("1900-02-29T00:00:00Z").is_err());
 }
 
