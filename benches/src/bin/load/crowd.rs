@@ -1,0 +1,366 @@
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jetwash::Dictionary;
+use jetwash::dict::Decoder;
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
+
+/// What a subscriber asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) query: String,
+    pub(crate) is_compressed: bool,
+}
+
+/// Subscribers on one thread that do next to nothing with what they get: it is counted, and the
+/// time is read from a part of it.
+pub(crate) struct Crowd {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// What a crowd has got so far.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) events: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// Connections that the server ended.
+    pub(crate) ended: AtomicU64,
+    /// The phase of the measurement, from 0 on.
+    pub(crate) phase: AtomicUsize,
+    /// The first subscriber reads nothing while this is set.
+    pub(crate) is_stalled: AtomicBool,
+    is_over: AtomicBool,
+    /// For each phase, how many microseconds after their arrival some events were received.
+    delays: Mutex<Vec<Vec<u32>>>,
+    /// The times of all events that the first two subscribers got, if that was asked for.
+    records: Mutex<[Vec<u64>; 2]>,
+}
+
+impl Crowd {
+    /// Connects one subscriber for each shape.
+    ///
+    /// With `records`, the first two keep the time of each event, and come back with their cursor
+    /// when they are closed.
+    pub(crate) fn connect(
+        server: SocketAddr,
+        shapes: &[Shape],
+        dictionary: &Dictionary,
+        sample: u64,
+        records: bool,
+    ) -> Result<Self, Box<dyn Error>> {
+        let shared = Arc::new(Shared::default());
+        let mut members = Vec::with_capacity(shapes.len());
+        for (index, shape) in shapes.iter().enumerate() {
+            let record = (records && index < 2).then_some(index);
+            members.push(Member::connect(server, shape, record)?);
+        }
+        let mut crowd = Reading {
+            server,
+            shared: Arc::clone(&shared),
+            poll: Poll::new()?,
+            members,
+            buffer: vec![0; BUFFER],
+            decoder: dictionary.decoder(),
+            json: Vec::new(),
+            sample,
+            count: 0,
+        };
+        let thread = thread::Builder::new()
+            .name("subscribers".to_owned())
+            .spawn(move || crowd.run())?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The delays of a phase in microseconds, sorted.
+    pub(crate) fn delays(&self, phase: usize) -> Vec<u32> {
+        let mut delays = lock(&self.shared.delays)
+            .get(phase)
+            .cloned()
+            .unwrap_or_default();
+        delays.sort_unstable();
+        delays
+    }
+
+    pub(crate) fn record(&self, index: usize) -> Vec<u64> {
+        lock(&self.shared.records)[index].clone()
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        if let Some(Ok(Err(error))) = self.thread.take().map(JoinHandle::join) {
+            eprintln!("the subscribers failed: {error}");
+        }
+    }
+}
+
+/// The state of the thread.
+struct Reading {
+    server: SocketAddr,
+    shared: Arc<Shared>,
+    poll: Poll,
+    members: Vec<Member>,
+    buffer: Vec<u8>,
+    decoder: Decoder,
+    json: Vec<u8>,
+    /// One event in so many has its time read.
+    sample: u64,
+    count: u64,
+}
+
+struct Member {
+    socket: TcpStream,
+    shape: Shape,
+    /// The start of a message whose end has not come yet.
+    begun: Vec<u8>,
+    record: Option<usize>,
+    last_time: u64,
+}
+
+impl Member {
+    fn connect(server: SocketAddr, shape: &Shape, record: Option<usize>) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+        if record == Some(0) {
+            // Else the kernel takes a stall of ten seconds in, and nobody notices.
+            socket.set_recv_buffer_size(64 << 10)?;
+        }
+        socket.connect(&server.into())?;
+        let mut socket = std::net::TcpStream::from(socket);
+        let query = &shape.query;
+        let request = format!(
+            "GET /subscribe?{query} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        let mut buffer = [0; 512];
+        let end = loop {
+            let count = socket.read(&mut buffer)?;
+            answer.extend_from_slice(&buffer[..count]);
+            let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+            match end {
+                Some(end) => break end + 4,
+                None if count == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                None => {}
+            }
+        };
+        if !answer.starts_with(b"HTTP/1.1 101 ") {
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            return Err(io::Error::other(answer));
+        }
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket: TcpStream::from_std(socket),
+            shape: shape.clone(),
+            begun: answer.split_off(end),
+            record,
+            last_time: 0,
+        })
+    }
+}
+
+impl Reading {
+    fn run(&mut self) -> io::Result<()> {
+        for (index, member) in self.members.iter_mut().enumerate() {
+            let registry = self.poll.registry();
+            member
+                .socket
+                .register(registry, Token(index), Interest::READABLE)?;
+        }
+        let mut events = Events::with_capacity(1024);
+        let mut was_stalled = false;
+        while !self.shared.is_over.load(Ordering::Relaxed) {
+            match self.poll.poll(&mut events, Some(Duration::from_millis(20))) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            let is_stalled = self.shared.is_stalled.load(Ordering::Relaxed);
+            for event in &events {
+                let Token(index) = event.token();
+                if index > 0 || !is_stalled {
+                    self.read(index)?;
+                }
+            }
+            if was_stalled && !is_stalled {
+                self.read(0)?;
+            }
+            was_stalled = is_stalled;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, index: usize) -> io::Result<()> {
+        loop {
+            let Some(member) = self.members.get_mut(index) else {
+                return Ok(());
+            };
+            let begun = member.begun.len();
+            if self.buffer.len() < begun + BUFFER {
+                self.buffer.resize(begun + BUFFER, 0);
+            }
+            self.buffer[..begun].copy_from_slice(&member.begun);
+            let room = self.buffer.len() - begun;
+            let count = match member.socket.read(&mut self.buffer[begun..]) {
+                Ok(0) => return self.ended(index),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return self.ended(index),
+            };
+            let is_open = self.messages(index, begun + count)?;
+            self.shared.bytes.fetch_add(count as u64, Ordering::Relaxed);
+            if !is_open {
+                return self.ended(index);
+            }
+            // A short read has emptied the socket; the next bytes wake this thread again. Only an
+            // end that is there already does not, and who comes back has to see it.
+            if count < room && self.members[index].record.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes through the messages in the buffer; `false` when the server closes.
+    fn messages(&mut self, index: usize, filled: usize) -> io::Result<bool> {
+        let member = &mut self.members[index];
+        let now = micros();
+        let phase = self.shared.phase.load(Ordering::Relaxed);
+        let (mut rest, mut events, mut is_open) = (&self.buffer[..filled], 0, true);
+        let (mut delays, mut times) = (Vec::new(), Vec::new());
+        while let Some((opcode, payload, after)) = split_message(rest) {
+            rest = after;
+            match opcode {
+                0x1 | 0x2 => events += 1,
+                0x8 => is_open = false,
+                0x9 => {
+                    // A pong with a mask of zeros. It fits, or the socket is in trouble anyway.
+                    let _ = member.socket.write(&[0x8a, 0x80, 0, 0, 0, 0])?;
+                }
+                _ => {}
+            }
+            self.count += 1;
+            if opcode > 0x2 || (member.record.is_none() && self.count % self.sample != 0) {
+                continue;
+            }
+            let time = if member.shape.is_compressed {
+                self.json.clear();
+                let decoded = self.decoder.decode(payload, 16 << 20, &mut self.json);
+                decoded.ok().and_then(|()| time_of(&self.json))
+            } else {
+                time_of(payload)
+            };
+            if let Some(time) = time {
+                if time > member.last_time {
+                    member.last_time = time;
+                    times.push(time);
+                }
+                // The one that stalls tells nothing about the others.
+                if member.record != Some(0) {
+                    delays.push(u32::try_from(now.saturating_sub(time)).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        let left = rest.len();
+        member.begun.clear();
+        member
+            .begun
+            .extend_from_slice(&self.buffer[filled - left..filled]);
+        self.shared.events.fetch_add(events, Ordering::Relaxed);
+        if let Some(record) = member.record {
+            lock(&self.shared.records)[record].extend(times);
+        }
+        if !delays.is_empty() {
+            let mut phases = lock(&self.shared.delays);
+            if phases.len() <= phase {
+                phases.resize_with(phase + 1, Vec::new);
+            }
+            phases[phase].extend(delays);
+        }
+        Ok(is_open)
+    }
+
+    /// A recorded subscriber comes back, the others stay away.
+    fn ended(&mut self, index: usize) -> io::Result<()> {
+        self.shared.ended.fetch_add(1, Ordering::Relaxed);
+        let member = &mut self.members[index];
+        member.socket.deregister(self.poll.registry())?;
+        if member.record.is_none() || self.shared.is_over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut shape = member.shape.clone();
+        shape.query = format!("{}&cursor={}", shape.query, member.last_time);
+        let mut back = Member::connect(self.server, &shape, member.record)?;
+        back.shape = member.shape.clone();
+        back.last_time = member.last_time;
+        back.socket
+            .register(self.poll.registry(), Token(index), Interest::READABLE)?;
+        self.members[index] = back;
+        // What came with the answer to the handshake.
+        let begun = self.members[index].begun.clone();
+        self.buffer[..begun.len()].copy_from_slice(&begun);
+        self.messages(index, begun.len()).map(|_| ())
+    }
+}
+
+/// The first message of a server: its opcode, its payload, and what follows.
+fn split_message(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let [first, second, rest @ ..] = bytes else {
+        return None;
+    };
+    let (length, rest) = match second & 0x7f {
+        126 => {
+            let (length, rest) = rest.split_first_chunk::<2>()?;
+            (usize::from(u16::from_be_bytes(*length)), rest)
+        }
+        127 => {
+            let (length, rest) = rest.split_first_chunk::<8>()?;
+            (u64::from_be_bytes(*length) as usize, rest)
+        }
+        length => (usize::from(length), rest),
+    };
+    let (payload, rest) = rest.split_at_checked(length)?;
+    Some((first & 0x0f, payload, rest))
+}
+
+fn time_of(json: &[u8]) -> Option<u64> {
+    let name = b"\"time_us\":";
+    let start = &json[..json.len().min(2200)];
+    let at = start
+        .windows(name.len())
+        .position(|window| window == name)?;
+    let digits = json[at + name.len()..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |time, digit| time * 10 + u64::from(digit - b'0')))
+}
+
+fn micros() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since.as_micros() as u64
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const BUFFER: usize = 256 << 10;
