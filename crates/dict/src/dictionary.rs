@@ -66,6 +66,20 @@ impl Dictionary {
         })))
     }
 
+    /// The dictionary that comes along, for servers that have no better one yet.
+    ///
+    /// It was trained by [`train`](Self::train) on the simulator's events, so no person's text is in
+    /// it, and it is small, because what the simulator makes up helps nobody beyond the shape of
+    /// events. `train-builtin-dictionary` among the benches makes it anew.
+    ///
+    /// # Errors
+    ///
+    /// Only for lack of memory.
+    #[cfg(feature = "builtin")]
+    pub fn builtin() -> Result<Self, DictionaryError> {
+        Self::from_bytes(*include_bytes!("builtin.zdict"))
+    }
+
     /// Trains a dictionary of at most `max_size` bytes on samples of what it is to compress.
     ///
     /// The samples should be what readers will get, a hundred times as much as the dictionary is

@@ -81,8 +81,7 @@ pub(crate) struct Arguments {
     /// The zstd dictionary that compressed events are made with: a file, or `v1` for the official
     /// one, which is downloaded once and kept in the data folder.
     ///
-    /// Without one, compressed events are plain zstd frames, which are larger, and which clients
-    /// that insist on the official dictionary's number do not take.
+    /// Without one the server uses its own, which clients can ask it for.
     #[arg(long, value_name = "FILE", env = "JETSTREAM_ZSTD_DICTIONARY_PATH")]
     pub(crate) dictionary: Option<PathBuf>,
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use jetwash::{Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
+use jetwash::{Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
 use jetwash_serve::Server;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -73,11 +73,12 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
     if let Some(bytes) = arguments.max_bytes {
         builder = builder.retain_bytes(bytes);
     }
-    if let Some(name) = &arguments.dictionary {
-        let dictionary = dictionary::load(name, &arguments.dictionary_folder());
-        let dictionary = dictionary.map_err(|error| format!("--dictionary: {error}"))?;
-        builder = builder.dictionary(dictionary);
-    }
+    let dictionary = match &arguments.dictionary {
+        Some(name) => dictionary::load(name, &arguments.dictionary_folder())
+            .map_err(|error| format!("--dictionary: {error}"))?,
+        None => Dictionary::builtin()?,
+    };
+    builder = builder.dictionary(dictionary);
     Ok(add_sources(builder, arguments)?.build()?)
 }
 
@@ -135,12 +136,17 @@ fn announce(arguments: &Arguments, jetstream: &Jetstream, listener: &TcpListener
     };
     let ttl = humantime::format_duration(arguments.event_ttl);
     let address = listener.local_addr().unwrap_or(arguments.listen);
-    let compression = match jetstream.dictionary() {
-        Some(dictionary) => format!("with the dictionary {}", dictionary.id()),
-        None => "without a dictionary".to_owned(),
+    let whose = match &arguments.dictionary {
+        Some(name) if name.as_os_str() == "v1" => "the official dictionary".to_owned(),
+        Some(name) => format!("the dictionary in {}", name.display()),
+        None => "jetwash's own dictionary".to_owned(),
     };
+    let id = jetstream
+        .dictionary()
+        .map(Dictionary::id)
+        .unwrap_or_default();
     info!("events come from {source}");
-    info!("they are kept {place} for {ttl}{limit}, and compressed {compression}");
+    info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}, number {id}");
     info!("subscribe at ws://{address}/subscribe");
 }
 

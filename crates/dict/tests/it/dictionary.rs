@@ -114,3 +114,23 @@ fn a_dictionary_trained_on_real_events_halves_others() {
     }
     assert!(frames.len() * 2 < total, "{} of {total}", frames.len());
 }
+
+#[cfg(feature = "builtin")]
+#[test]
+fn the_one_that_comes_along_halves_the_lines_of_production() {
+    let dictionary = Dictionary::builtin().unwrap();
+    assert_eq!(dictionary.id(), 20_261_122);
+    let Some(corpus) = corpus("production's lines") else {
+        return;
+    };
+    let lines = corpus.lines("firehose-2026-07-04/expected_v1.jsonl");
+    let mut frames = Vec::new();
+    for line in &lines {
+        dictionary
+            .encoder()
+            .encode(line.as_bytes(), &mut frames)
+            .unwrap();
+    }
+    let ratio = frames.len() as f64 / lines.iter().map(String::len).sum::<usize>() as f64;
+    assert!(ratio < 0.4, "{ratio}");
+}

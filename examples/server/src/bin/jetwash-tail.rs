@@ -36,11 +36,11 @@ struct Arguments {
     #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
     cursor: Option<i64>,
 
-    /// Ask for compressed events; with the dictionary in --dictionary, if the server has one
+    /// Ask for compressed events
     #[arg(long)]
     compress: bool,
 
-    /// The server's zstd dictionary
+    /// The server's zstd dictionary; if not given, the server is asked for it
     #[arg(long, value_name = "FILE", requires = "compress")]
     dictionary: Option<PathBuf>,
 
@@ -111,15 +111,31 @@ async fn tail(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// With the dictionary of the file, or else with the one that the server says it uses.
 fn decoder(arguments: &Arguments) -> Result<Decoder, Box<dyn Error>> {
-    let Some(path) = &arguments.dictionary else {
+    if !arguments.compress {
         return Ok(Decoder::without_dictionary());
+    }
+    let Some(path) = &arguments.dictionary else {
+        return ask_for_dictionary(&arguments.url);
     };
     let file = |error: &dyn Error| format!("--dictionary {}: {error}", path.display());
     let bytes = std::fs::read(path).map_err(|error| file(&error))?;
-    Ok(Dictionary::from_bytes(bytes)
-        .map_err(|error| file(&error))?
-        .decoder())
+    let dictionary = Dictionary::from_bytes(bytes).map_err(|error| file(&error))?;
+    Ok(dictionary.decoder())
+}
+
+fn ask_for_dictionary(url: &str) -> Result<Decoder, Box<dyn Error>> {
+    let server = url.replacen("ws", "http", 1);
+    let server = server
+        .split_once("/subscribe")
+        .map_or(server.as_str(), |(server, _)| server);
+    let url = format!("{server}/xrpc/network.bsky.jetstream.getZstdDictionary");
+    match ureq::get(&url).call() {
+        Ok(mut answer) => Ok(Dictionary::from_bytes(answer.body_mut().read_to_vec()?)?.decoder()),
+        Err(ureq::Error::StatusCode(404)) => Ok(Decoder::without_dictionary()),
+        Err(error) => Err(format!("{url}: {error}; give the dictionary as a file").into()),
+    }
 }
 
 fn address(arguments: &Arguments) -> String {
