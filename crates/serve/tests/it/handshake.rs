@@ -141,3 +141,24 @@ async fn a_server_that_closes_takes_no_more_subscribers() {
         (503, "server shutting down")
     );
 }
+
+#[tokio::test]
+async fn an_address_gets_so_many_connections_and_another_when_one_has_ended() {
+    let options = ServeOptions::default().max_connections_per_address(2);
+    let world = World::start(options, None).await;
+    let first = world.subscribe("").await;
+    let _second = world.subscribe("").await;
+    let Err(refusal) = Client::try_connect(world.address, "", &[]).await else {
+        panic!("accepted");
+    };
+    let reason = "too many connections from this address";
+    assert_eq!((refusal.status, &*refusal.body), (429, reason));
+    assert_eq!(first.close().await.0, 1000);
+    let fewer = async {
+        while world.server.subscribers() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(fewer).await;
+    world.subscribe("").await;
+}
