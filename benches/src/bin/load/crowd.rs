@@ -257,7 +257,7 @@ impl Reading {
                 _ => {}
             }
             self.count += 1;
-            if opcode > 0x2 || (member.record.is_none() && self.count % self.sample != 0) {
+            if opcode > 0x2 || (member.record.is_none() && !self.count.is_multiple_of(self.sample)) {
                 continue;
             }
             let time = if member.shape.is_compressed {
