@@ -257,7 +257,8 @@ impl Reading {
                 _ => {}
             }
             self.count += 1;
-            if opcode > 0x2 || (member.record.is_none() && !self.count.is_multiple_of(self.sample)) {
+            if opcode > 0x2 || (member.record.is_none() && !self.count.is_multiple_of(self.sample))
+            {
                 continue;
             }
             let time = if member.shape.is_compressed {
