@@ -57,6 +57,13 @@ impl Selection {
         }
     }
 
+    /// Leaves out the events before an index of the block.
+    pub fn skip_to(&mut self, index: usize) {
+        self.next = self
+            .next
+            .max(self.indexes.partition_point(|&found| found < index));
+    }
+
     /// How many events are left.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -10,6 +10,7 @@ use jetwash_event::{Filter, Kind, Operation};
 use jetwash_store::{Block, EventKind, Page, Read, Run, Store, StoreError};
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::selection::Selection;
 
@@ -222,6 +223,14 @@ pub struct Reader {
     store: Store,
     tip: watch::Receiver<u64>,
     position: u64,
+    ahead: Option<Ahead>,
+}
+
+/// A read that was begun before it was asked for.
+#[derive(Debug)]
+struct Ahead {
+    position: u64,
+    read: JoinHandle<Result<Read, StoreError>>,
 }
 
 impl Reader {
@@ -242,6 +251,7 @@ impl Reader {
             tip: store.tip(),
             store,
             position,
+            ahead: None,
         })
     }
 
@@ -249,6 +259,12 @@ impl Reader {
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Goes on from a later position: the events before it have come another way. An earlier one
+    /// changes nothing.
+    pub fn skip_to(&mut self, position: u64) {
+        self.position = self.position.max(position);
     }
 
     /// Whether everything that the log has so far has been read.
@@ -301,10 +317,44 @@ impl Reader {
         }
     }
 
+    /// Begins to read what the next call of [`next`](Self::next) will give, if it has to come from
+    /// disk, so that it is read while the caller does something else.
+    ///
+    /// `prepare` is called with it on a thread that may block, to load what the caller will need.
+    /// What is read is kept until it is asked for: to have begun costs the memory of one block.
+    pub fn read_ahead(&mut self, prepare: impl FnOnce(&Run) + Send + 'static) {
+        let position = self.position;
+        let is_begun = |ahead: &Ahead| ahead.position == position;
+        if self.ahead.as_ref().is_some_and(is_begun) || self.store.read_hot(position).is_some() {
+            return;
+        }
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let read = store.read(position)?;
+            if let Read::Events(run) = &read {
+                prepare(run);
+            }
+            Ok(read)
+        });
+        self.ahead = Some(Ahead { position, read });
+    }
+
     /// A read that may touch the disk, on a thread where that is allowed.
-    async fn read_cold(&self) -> Result<Read, StoreError> {
-        let (store, position) = (self.store.clone(), self.position);
-        match tokio::task::spawn_blocking(move || store.read(position)).await {
+    async fn read_cold(&mut self) -> Result<Read, StoreError> {
+        self.ahead = self
+            .ahead
+            .take()
+            .filter(|ahead| ahead.position == self.position);
+        if self.ahead.is_none() {
+            self.read_ahead(|_| {});
+        }
+        let Some(ahead) = &mut self.ahead else {
+            // It has come into memory meanwhile.
+            return self.store.read(self.position);
+        };
+        let read = (&mut ahead.read).await;
+        self.ahead = None;
+        match read {
             Ok(read) => read,
             // The runtime is going away, and with it this task.
             Err(_) => Ok(Read::AtTip),

@@ -5,6 +5,7 @@ use jetwash::event::write_v0;
 use jetwash::store::{Block, Page};
 use jetwash::{Dictionary, ReadError, frames_of, json_of};
 
+use crate::live::{Batch, Messages};
 use crate::query::Format;
 use crate::websocket::{Opcode, write_frame};
 
@@ -35,6 +36,28 @@ impl Encoding {
             dictionary,
             encoder: None,
             scratch: Vec::new(),
+        }
+    }
+
+    /// The messages of a whole batch, if they are the same for this subscriber as for others.
+    pub(crate) fn shared_messages<'a>(&self, batch: &'a Batch) -> Option<&'a Messages> {
+        match (self.format, &self.dictionary) {
+            (Format::Json, _) => batch.text(),
+            (Format::Zstd, Some(dictionary)) => batch.frames(dictionary.id()),
+            (Format::JsonV0 | Format::Zstd, _) => None,
+        }
+    }
+
+    /// What loads a block's events in the form that [`page`](Self::page) will give, where that may
+    /// block. An error is left to be found there.
+    pub(crate) fn loader(&self) -> impl FnOnce(&Block) + Send + use<> {
+        let id = self.dictionary.as_ref().map(Dictionary::id);
+        move |block| {
+            if id.is_some() && id == block.dictionary_id() {
+                drop(block.frames());
+            } else {
+                drop(block.json());
+            }
         }
     }
 

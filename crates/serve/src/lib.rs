@@ -15,6 +15,7 @@ mod connection;
 mod dictionaries;
 mod encoding;
 mod limits;
+mod live;
 mod metrics;
 mod options;
 mod query;

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::http::HeaderMap;
@@ -12,7 +13,7 @@ use crate::settings::{Settings, SettingsError};
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
     pub(crate) start: StartFrom,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) format: Format,
     pub(crate) require_hello: bool,
     /// How often to say where the stream is, if at all.
@@ -61,7 +62,7 @@ impl Query {
         let settings = Settings::new(&all("wantedCollections"), &all("wantedDids"), size, options)?;
         Ok(Self {
             start,
-            settings,
+            settings: Arc::new(settings),
             format: parse_format(first("compress"), first("format"), headers)?,
             require_hello: first("requireHello") == "true",
             progress: parse_progress(first("progress"))?,

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::future::Future;
-use std::io;
+use std::io::{self, Cursor};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,8 +15,10 @@ use axum::routing::{any, get};
 use axum::serve::ListenerExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade::{Parts, downcast};
 use jetwash::{Dictionary, Jetstream};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +27,7 @@ use tracing::{debug, warn};
 use crate::connection::Connection;
 use crate::dictionaries::get_zstd_dictionary;
 use crate::limits::{Addresses, Share, client_ip};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::query::Query;
@@ -62,6 +65,7 @@ struct Shared {
     options: Arc<ServeOptions>,
     addresses: Arc<Addresses>,
     metrics: Arc<Metrics>,
+    live: Arc<Live>,
     closing: CancellationToken,
     connections: TaskTracker,
 }
@@ -76,6 +80,7 @@ impl Server {
             options: Arc::new(options),
             addresses: Arc::default(),
             metrics: Arc::new(Metrics::new()),
+            live: Arc::default(),
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
@@ -224,32 +229,54 @@ impl Server {
     }
 
     async fn subscriber(self, upgrade: OnUpgrade, query: Query, share: Option<Share>) {
-        let io = match upgrade.await {
-            Ok(io) => TokioIo::new(io),
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => upgraded,
             Err(error) => {
                 debug!(%error, "a connection ended before it became a websocket");
                 return;
             }
         };
+        // A plain socket can be had without the layers that HTTP has put around it.
+        match downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(Parts { io, read_buf, .. }) => {
+                let (read, write) = io.into_inner().into_split();
+                let read = Cursor::new(read_buf).chain(read);
+                self.connected((read, write), query, share).await;
+            }
+            Err(upgraded) => {
+                let halves = tokio::io::split(TokioIo::new(upgraded));
+                self.connected(halves, query, share).await;
+            }
+        }
+    }
+
+    async fn connected<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        self,
+        halves: (R, W),
+        query: Query,
+        share: Option<Share>,
+    ) {
         let Shared {
             jetstream,
             dictionary,
             options,
             metrics,
+            live,
             closing,
             ..
         } = &*self.shared;
         metrics.subscribers.increment(1);
         let connection = Connection::new(
-            io,
+            halves,
             &query,
             dictionary.as_ref(),
             share,
             Arc::clone(options),
             Arc::clone(metrics),
-            closing.clone(),
+            // One of its own, for which it does not have to wait while others look at theirs.
+            closing.child_token(),
         );
-        let end = connection.run(jetstream.clone(), query).await;
+        let end = connection.run(jetstream, live, query).await;
         metrics.subscribers.decrement(1);
         ::metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason())
             .increment(1);

@@ -1,0 +1,214 @@
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jetwash::store::{Block, Page, Run};
+use jetwash::{Jetstream, ReadError, Reader, StartFrom};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::websocket::{Opcode, write_frame};
+
+/// The end of the log as all subscribers see it.
+///
+/// One task follows the log for all of them, for as long as there are any. It gathers what is
+/// committed within a short time into a [`Batch`], so that a subscriber is woken once for several
+/// events, writes them with one call, and needs neither the log's locks nor a timer of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    batches: Mutex<Weak<watch::Sender<Arc<Batch>>>>,
+}
+
+/// Events that follow each other, and were all committed at about the same time.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    first_seq: u64,
+    next_seq: u64,
+    /// Empty if the subscribers have to read the log themselves.
+    runs: Vec<Run>,
+    text: OnceLock<Option<Messages>>,
+    frames: OnceLock<Option<Messages>>,
+}
+
+/// All events of a batch as websocket messages, which are the same for all who want them all.
+#[derive(Clone, Debug)]
+pub(crate) struct Messages {
+    pub(crate) bytes: Bytes,
+    pub(crate) events: usize,
+    /// The bytes of the events alone.
+    pub(crate) payload: usize,
+}
+
+impl Live {
+    /// The newest batch, and those to come. They stop when the log ends.
+    pub(crate) async fn subscribe(
+        self: &Arc<Self>,
+        jetstream: &Jetstream,
+        max_delay: Duration,
+    ) -> Result<watch::Receiver<Arc<Batch>>, ReadError> {
+        if let Some(batches) = self.lock().upgrade() {
+            return Ok(batches.subscribe());
+        }
+        let reader = jetstream.reader(StartFrom::Live).await?;
+        let mut running = self.lock();
+        // Another may have come first.
+        if let Some(batches) = running.upgrade() {
+            return Ok(batches.subscribe());
+        }
+        let start = Batch::new(reader.position(), reader.position(), Vec::new());
+        let (batches, receiver) = watch::channel(Arc::new(start));
+        let batches = Arc::new(batches);
+        *running = Arc::downgrade(&batches);
+        tokio::spawn(Arc::clone(self).follow(reader, batches, max_delay));
+        Ok(receiver)
+    }
+
+    /// Announces what is new in the log, until it ends or nobody listens.
+    async fn follow(
+        self: Arc<Self>,
+        mut reader: Reader,
+        batches: Arc<watch::Sender<Arc<Batch>>>,
+        max_delay: Duration,
+    ) {
+        let mut due = Instant::now();
+        loop {
+            let first_seq = reader.position();
+            let gathered = tokio::select! {
+                () = batches.closed() => {
+                    let mut running = self.lock();
+                    if batches.receiver_count() == 0 {
+                        // Whoever comes now begins anew.
+                        *running = Weak::new();
+                        return;
+                    }
+                    continue;
+                }
+                gathered = async {
+                    sleep_until(due).await;
+                    gather(&mut reader).await
+                } => gathered,
+            };
+            let Some(runs) = gathered else { return };
+            let subscribers = u32::try_from(batches.receiver_count()).unwrap_or(u32::MAX);
+            due = Instant::now() + max_delay.min(DELAY_EACH.saturating_mul(subscribers));
+            let batch = Batch::new(first_seq, reader.position(), runs);
+            batches.send_replace(Arc::new(batch));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Weak<watch::Sender<Arc<Batch>>>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Batch {
+    fn new(first_seq: u64, next_seq: u64, runs: Vec<Run>) -> Self {
+        Self {
+            first_seq,
+            next_seq,
+            runs,
+            text: OnceLock::new(),
+            frames: OnceLock::new(),
+        }
+    }
+
+    /// The position after the last event.
+    pub(crate) const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Whether it holds the event at `position`.
+    pub(crate) fn covers(&self, position: u64) -> bool {
+        (self.first_seq..self.next_seq).contains(&position) && !self.runs.is_empty()
+    }
+
+    /// Whether it begins with the event at `position`.
+    pub(crate) fn begins_at(&self, position: u64) -> bool {
+        self.first_seq == position
+    }
+
+    pub(crate) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The events as text messages, made for the first who asks.
+    pub(crate) fn text(&self) -> Option<&Messages> {
+        let messages = self.text.get_or_init(|| {
+            let page = |block: &Block| block.json().ok().cloned();
+            self.messages(Opcode::Text, page)
+        });
+        messages.as_ref()
+    }
+
+    /// The events as binary messages, frames of a dictionary; `None` if not all are stored as such.
+    pub(crate) fn frames(&self, dictionary: u32) -> Option<&Messages> {
+        let messages = self.frames.get_or_init(|| {
+            let page = |block: &Block| {
+                let is_right = block.dictionary_id() == Some(dictionary);
+                is_right.then(|| block.frames().ok()?.cloned())?
+            };
+            self.messages(Opcode::Binary, page)
+        });
+        messages.as_ref()
+    }
+
+    fn messages(&self, opcode: Opcode, page: impl Fn(&Block) -> Option<Page>) -> Option<Messages> {
+        let mut bytes = Vec::new();
+        let (mut events, mut payload) = (0, 0);
+        for run in &self.runs {
+            let page = page(run.block())?;
+            for index in run.indexes() {
+                let event = page.get(index)?;
+                write_frame(opcode, event, &mut bytes);
+                events += 1;
+                payload += event.len();
+            }
+        }
+        Some(Messages {
+            bytes: bytes.into(),
+            events,
+            payload,
+        })
+    }
+}
+
+/// Waits for something new and goes on to the end of the log. Gives nothing if it is more than
+/// subscribers should be given at once, or not in memory; `None` when the log has ended.
+async fn gather(reader: &mut Reader) -> Option<Vec<Run>> {
+    let (mut runs, mut bytes) = (Vec::new(), 0);
+    loop {
+        match reader.next().await? {
+            Ok(run) => {
+                bytes += ready_bytes(run.block()).unwrap_or(usize::MAX / 2);
+                runs.push(run);
+            }
+            // Each subscriber finds out for itself.
+            Err(_) => bytes = usize::MAX / 2,
+        }
+        if bytes > MAX_BATCH_BYTES {
+            runs.clear();
+        }
+        if reader.is_at_tip() {
+            return Some(if bytes > MAX_BATCH_BYTES {
+                Vec::new()
+            } else {
+                runs
+            });
+        }
+    }
+}
+
+/// The size of a block's events, if they are in memory in every form.
+fn ready_bytes(block: &Block) -> Option<usize> {
+    let is_ready = block.has_json() && block.has_frames();
+    is_ready.then(|| Some(block.json().ok()?.bytes().len()))?
+}
+
+/// How much longer batches are gathered for each subscriber.
+///
+/// A few get events as soon as they are committed. For many, to wake each and call the kernel for
+/// it, which takes some microseconds however little there is to send, has to be worth it: with
+/// this share it takes less than half of one core.
+const DELAY_EACH: Duration = Duration::from_micros(10);
+/// What one subscriber may have to keep of a batch that its socket does not take.
+const MAX_BATCH_BYTES: usize = 64 << 10;
