@@ -2,7 +2,8 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_NONE_MATCH,
 };
 use axum::response::{IntoResponse, Response};
 use jetwash::Dictionary;
@@ -40,10 +41,14 @@ pub(crate) async fn get_zstd_dictionary(
             )),
         },
     };
-    match dictionary {
+    let mut response = match dictionary {
         Ok(dictionary) => answer(&dictionary, parameters.id.is_some(), &headers),
         Err(problem) => problem,
-    }
+    };
+    // A page of any origin may read it, as it may read the events.
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }
 
 #[derive(Debug, Deserialize)]

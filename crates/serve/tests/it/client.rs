@@ -284,11 +284,20 @@ fn frame_head(bytes: &[u8]) -> Option<(u8, usize, usize)> {
 
 /// Sends bytes, and gives the whole answer of a server that is asked to close.
 pub(crate) async fn http(address: SocketAddr, request: &str) -> (String, String) {
+    let (head, body) = http_bytes(address, request).await;
+    (head, String::from_utf8(body).unwrap())
+}
+
+/// The same for an answer whose body is not text.
+pub(crate) async fn http_bytes(address: SocketAddr, request: &str) -> (String, Vec<u8>) {
     let mut stream = soon(TcpStream::connect(address)).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     soon(stream.read_to_end(&mut answer)).await.unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.to_ascii_lowercase(), body.to_owned())
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let body = answer.split_off(end.unwrap() + 4);
+    (
+        String::from_utf8(answer).unwrap().to_ascii_lowercase(),
+        body,
+    )
 }

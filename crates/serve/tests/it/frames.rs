@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::log::{World, lines};
 
 /// A dictionary for what the simulated network says.
-async fn trained() -> Dictionary {
+pub(crate) async fn trained() -> Dictionary {
     let world = World::with(2000).await;
     let samples = world.log().into_iter().map(|entry| entry.json);
     Dictionary::train(samples, 16 * 1024, 7).unwrap()

@@ -9,6 +9,7 @@
 
 mod client;
 mod cursors;
+mod dictionaries;
 mod frames;
 mod handshake;
 mod limits;
