@@ -43,7 +43,7 @@
 //!
 //! # Features
 //!
-//! - `simulator`: [`JetstreamBuilder::simulator`], a network in the process, for trying things out
+//! - `simulator`: `JetstreamBuilder::simulator`, a network in the process, for trying things out
 //!   and for tests.
 
 mod builder;
