@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use jetwash_dict::Dictionary;
 use jetwash_event::{
-    Datetime, Did, Draft, DraftBody, Encoder, Filter, IdentifierError, Operation, RecordError, Tid,
+    Datetime, Did, Draft, DraftBody, Encoder, Filter, IdentifierError, Kind, Operation,
+    RecordError, Tid,
 };
 use jetwash_frame::{Account, Commit, Frame, FrameError, FrameKind, Identity, Peek, peek};
 use jetwash_mst::{Change, CommitError, Leaf, OpError, OpFault, leaves};
@@ -215,14 +216,15 @@ impl Pipeline {
     }
 
     fn wants(&self, peeked: &Peek<'_>) -> bool {
-        match (peeked.kind, peeked.did) {
-            (FrameKind::Commit | FrameKind::Identity | FrameKind::Account, Some(did)) => {
-                self.filter.matches_did(did)
-            }
-            // Nothing comes of the other kinds, but they are decoded so that what is malformed is
-            // counted as that.
-            _ => true,
-        }
+        // Nothing comes of the other kinds, but they are decoded so that what is malformed is
+        // counted as that.
+        let kind = match peeked.kind {
+            FrameKind::Commit => Kind::Commit,
+            FrameKind::Identity => Kind::Identity,
+            FrameKind::Account => Kind::Account,
+            _ => return true,
+        };
+        self.filter.matches_kind(kind) && peeked.did.is_none_or(|did| self.filter.matches_did(did))
     }
 
     fn decode(&mut self, bytes: &[u8], now_us: u64) -> Result<Result<(), Fault>, StoreError> {

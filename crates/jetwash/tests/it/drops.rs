@@ -114,3 +114,29 @@ fn unwanted_accounts_and_collections_never_enter_the_log() {
     assert_eq!(snapshot.rejected + snapshot.events, 200);
     assert!(snapshot.dropped.is_empty());
 }
+
+#[test]
+fn unwanted_kinds_never_enter_the_log() {
+    let config = NetworkConfig {
+        accounts: 5,
+        records: 50,
+        rare_per_million: 300_000,
+        ..NetworkConfig::default()
+    };
+    let (pipeline, log) = pipeline();
+    let mut pipeline = pipeline.filter(jetwash::Filter::new().kinds([jetwash::Kind::Identity]));
+    let mut identities = 0;
+    for frame in Network::new(config).unwrap().take(200) {
+        identities += usize::from(matches!(frame.event, SimEvent::Identity { .. }));
+        pipeline.frame("a", &frame.bytes, NOW_US).unwrap();
+    }
+    pipeline.commit().unwrap();
+    assert!(identities > 0);
+    let lines = lines(&log);
+    assert_eq!(lines.len(), identities);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains(r#""kind":"identity""#))
+    );
+}
