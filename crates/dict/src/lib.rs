@@ -35,7 +35,9 @@
 mod decoder;
 mod dictionary;
 mod encoder;
+mod stream;
 
 pub use decoder::{DecodeError, Decoder, frame_dictionary_id};
 pub use dictionary::{Dictionary, DictionaryError, TrainError};
 pub use encoder::{EncodeError, Encoder};
+pub use stream::{StreamDecoder, StreamEncoder, StreamError};

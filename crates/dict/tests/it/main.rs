@@ -9,6 +9,7 @@
 mod decoder;
 mod dictionary;
 mod encoder;
+mod stream;
 
 use jetwash_dict::Dictionary;
 

@@ -1,0 +1,199 @@
+use std::fmt;
+
+use thiserror::Error;
+use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective;
+use zstd::zstd_safe::{
+    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, compress_bound, get_error_name,
+};
+
+use crate::dictionary::Dictionary;
+use crate::encoder::EncodeError;
+
+/// Compresses what one reader gets as a single zstd frame that never ends.
+///
+/// Every piece may refer to all that went before it within the window, so a stream is smaller than
+/// frames of single events. The price is paid for each reader: a piece is of use to nobody else,
+/// and the encoder holds some 700 KB for as long as the reader is there.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{StreamDecoder, StreamEncoder};
+///
+/// let mut encoder = StreamEncoder::new(None)?;
+/// let mut decoder = StreamDecoder::new(None)?;
+/// for event in ["{\"did\":\"did:web:a.example\"}\n", "{\"did\":\"did:web:b.example\"}\n"] {
+///     let (mut piece, mut decoded) = (Vec::new(), Vec::new());
+///     encoder.encode(event.as_bytes(), &mut piece)?;
+///     decoder.decode(&piece, 1 << 20, &mut decoded)?;
+///     assert_eq!(decoded, event.as_bytes());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct StreamEncoder {
+    context: CCtx<'static>,
+}
+
+impl StreamEncoder {
+    /// The window of every stream, as a power of two: 128 KiB, some 300 events.
+    pub const WINDOW_LOG: u32 = 17;
+
+    /// Begins a stream, which may refer to a dictionary from its first event on.
+    ///
+    /// # Errors
+    ///
+    /// When zstd runs out of memory.
+    pub fn new(dictionary: Option<&Dictionary>) -> Result<Self, EncodeError> {
+        let mut context = CCtx::try_create().ok_or(EncodeError {
+            reason: OUT_OF_MEMORY,
+        })?;
+        let begun = (|| {
+            context.set_parameter(CParameter::CompressionLevel(LEVEL))?;
+            context.set_parameter(CParameter::WindowLog(Self::WINDOW_LOG))?;
+            context.load_dictionary(dictionary.map_or(&[], Dictionary::bytes))
+        })();
+        match begun {
+            Ok(_) => Ok(Self { context }),
+            Err(code) => Err(failed(code)),
+        }
+    }
+
+    /// Appends the next piece of the stream, from which everything of `input` can be read.
+    ///
+    /// # Errors
+    ///
+    /// When zstd runs out of memory. The stream cannot go on after that.
+    pub fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let mut input = InBuffer::around(input);
+        let mut room = compress_bound(input.src.len()) + PIECE_HEAD;
+        loop {
+            let start = out.len();
+            out.resize(start + room, 0);
+            let mut output = OutBuffer::around(&mut out[start..]);
+            let flush = ZSTD_EndDirective::ZSTD_e_flush;
+            let result = self
+                .context
+                .compress_stream2(&mut output, &mut input, flush);
+            let written = output.pos();
+            out.truncate(start + written);
+            match result {
+                Ok(0) => return Ok(()),
+                Ok(remaining) => room = remaining.max(PIECE_HEAD),
+                Err(code) => return Err(failed(code)),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StreamEncoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamEncoder").finish_non_exhaustive()
+    }
+}
+
+/// Reads the pieces of a stream, in their order.
+///
+/// It holds no more than a window of [`StreamEncoder::WINDOW_LOG`] beside what it gives out; a
+/// stream that asks for a larger one is refused.
+pub struct StreamDecoder {
+    context: DCtx<'static>,
+}
+
+impl StreamDecoder {
+    /// Awaits a stream that was begun with the same dictionary.
+    ///
+    /// # Errors
+    ///
+    /// When zstd runs out of memory.
+    pub fn new(dictionary: Option<&Dictionary>) -> Result<Self, StreamError> {
+        let mut context = DCtx::try_create().ok_or(StreamError::Corrupt {
+            reason: OUT_OF_MEMORY,
+        })?;
+        let begun = (|| {
+            context.set_parameter(DParameter::WindowLogMax(StreamEncoder::WINDOW_LOG))?;
+            context.load_dictionary(dictionary.map_or(&[], Dictionary::bytes))
+        })();
+        match begun {
+            Ok(_) => Ok(Self { context }),
+            Err(code) => Err(corrupt(code)),
+        }
+    }
+
+    /// Appends what the next piece holds, if that is at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the piece is damaged or does not follow the last one, or holds more than `limit`. The
+    /// stream cannot be read further then, and `out` has what could be read.
+    pub fn decode(
+        &mut self,
+        piece: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StreamError> {
+        let end = out.len().saturating_add(limit);
+        let mut input = InBuffer::around(piece);
+        loop {
+            let start = out.len();
+            // One byte beyond the limit shows that there is more.
+            let room = ROOM.min(end.saturating_add(1) - start);
+            out.resize(start + room, 0);
+            let mut output = OutBuffer::around(&mut out[start..]);
+            let result = self.context.decompress_stream(&mut output, &mut input);
+            let written = output.pos();
+            out.truncate(start + written);
+            result.map_err(corrupt)?;
+            if out.len() > end {
+                out.truncate(end);
+                return Err(StreamError::TooLarge { limit });
+            }
+            if written < room && input.pos == piece.len() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StreamDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamDecoder").finish_non_exhaustive()
+    }
+}
+
+/// Why a stream cannot be read further.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A piece is damaged, missing, or of another stream or dictionary.
+    #[error("the stream is damaged: {reason}")]
+    Corrupt {
+        /// What zstd says.
+        reason: &'static str,
+    },
+    /// A piece holds more than was asked for.
+    #[error("a piece of the stream holds more than {limit} bytes")]
+    TooLarge {
+        /// How many bytes it may hold.
+        limit: usize,
+    },
+}
+
+fn failed(code: usize) -> EncodeError {
+    EncodeError {
+        reason: get_error_name(code),
+    }
+}
+
+fn corrupt(code: usize) -> StreamError {
+    StreamError::Corrupt {
+        reason: get_error_name(code),
+    }
+}
+
+/// Higher levels gain little over so short a window, and take memory for each reader.
+const LEVEL: i32 = 1;
+/// More than zstd writes of its own before and after the data of a piece.
+const PIECE_HEAD: usize = 64;
+/// How much is decoded at once.
+const ROOM: usize = 16 << 10;
+const OUT_OF_MEMORY: &str = "out of memory";
