@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jetwash::dict::EncodeError;
 use jetwash::store::Run;
-use jetwash::{Dictionary, Jetstream, ReadError, Reader, Selection, StartFrom};
+use jetwash::{Jetstream, ReadError, Reader, Selection, StartFrom};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
@@ -15,12 +16,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, batch_end};
 use crate::limits::Share;
 use crate::live::{Batch, Live, Messages};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::query::Query;
+use crate::recoded::{BATCH, RecodeError};
 use crate::settings::Settings;
 use crate::update::parse_update;
 use crate::websocket::{
@@ -57,7 +59,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     pub(crate) fn new(
         (read, write): (R, W),
         query: &Query,
-        dictionary: Option<&Dictionary>,
+        encoding: Encoding,
         share: Option<Share>,
         options: Arc<ServeOptions>,
         metrics: Arc<Metrics>,
@@ -74,7 +76,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             share,
             closing,
             settings: Arc::clone(&query.settings),
-            encoding: Encoding::new(query.format, dictionary),
+            encoding,
             selection: Selection::default(),
             time_us: 0,
             pong_due: None,
@@ -133,7 +135,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         {
             self.metrics.cursors_clamped.increment(1);
         }
-        let batches = live.subscribe(jetstream, self.options.max_delay).await;
+        let batches = live.subscribe(jetstream).await;
         let mut batches = batches.map_err(End::Read)?;
         let mut announce_tip = query.caught_up && query.start != StartFrom::Live;
         let closing = self.closing.clone();
@@ -196,7 +198,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         match next {
             Next::Run(run) => {
                 let settings = Arc::clone(&self.settings);
-                let load = self.encoding.loader();
+                let load = self.encoding.loader(self.takes_all());
                 reader.read_ahead(move |run| {
                     let mut selection = Selection::default();
                     selection.select(run, &settings.filter);
@@ -285,11 +287,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     }
 
     /// The messages of a batch that can go out as they are, if this subscriber wants them all.
-    fn shared_messages<'a>(&self, batch: &'a Batch) -> Option<&'a Messages> {
-        if !self.settings.filter.is_empty() || self.settings.max_message_size > 0 {
-            return None;
+    fn shared_messages(&self, batch: &Batch) -> Option<Messages> {
+        if self.takes_all() {
+            self.encoding.shared_messages(batch)
+        } else {
+            None
         }
-        self.encoding.shared_messages(batch)
+    }
+
+    /// Whether every event is wanted.
+    fn takes_all(&self) -> bool {
+        self.settings.filter.is_empty() && self.settings.max_message_size == 0
     }
 
     /// Takes the events of a run that the subscriber wants, from an index of the block on, and
@@ -299,20 +307,39 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         self.selection.skip_to(start);
         if !self.selection.is_empty() {
             self.pace(self.selection.len()).await?;
-            let page = self.encoding.page(run.block()).await.map_err(End::Read)?;
             let limit = self.settings.max_message_size as usize;
+            let (length, end) = (run.block().len(), run.indexes().end);
+            let batches = if self.takes_all() {
+                self.encoding.batches_of(run.block()).await?
+            } else {
+                None
+            };
+            let mut singles = None;
             let (mut events, mut bytes) = (0, 0);
             while let Some(index) = self.selection.next() {
-                let Some(event) = page.events.get(index) else {
+                let batch = batches
+                    .as_ref()
+                    .and_then(|batches| Some((batches, batch_end(index, length, end)?)));
+                let (page, at, next) = match batch {
+                    Some((batches, next)) => (batches, index / BATCH, next),
+                    None => {
+                        if singles.is_none() {
+                            singles = Some(self.encoding.events(run.block()).await?);
+                        }
+                        let Some(events) = &singles else { continue };
+                        (events, index, index + 1)
+                    }
+                };
+                let Some(payload) = page.get(at) else {
                     continue;
                 };
+                self.selection.skip_to(next);
                 self.borrow_buffer();
-                let size = self
-                    .encoding
-                    .write(page.is_compressed, event, limit, &mut self.out);
-                events += u64::from(size > 0);
-                bytes += size as u64;
-                if self.out.len() >= WRITE_BYTES {
+                if let Some(size) = self.encoding.write(payload, limit, &mut self.out) {
+                    events += (next - index) as u64;
+                    bytes += size as u64;
+                }
+                if self.out.len() + self.encoding.pending() >= WRITE_BYTES {
                     self.flush().await?;
                 }
             }
@@ -377,13 +404,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// Tells where the stream is, in a message that only those get who asked for it.
     async fn notice(&mut self, kind: &str) -> Result<(), End> {
         let notice = format!(r#"{{"kind":"{kind}","time_us":{}}}"#, self.time_us);
-        self.encoding
-            .write(false, notice.as_bytes(), 0, &mut self.out);
+        self.encoding.write_notice(&notice, &mut self.out)?;
         self.flush().await
     }
 
     /// Writes what is in the buffer.
     async fn flush(&mut self) -> Result<(), End> {
+        let size = self.encoding.finish(&mut self.out)?;
+        self.metrics.bytes_delivered.increment(size as u64);
         self.written += write_some(&mut self.write, &self.out[self.written..]).await?;
         while self.written < self.out.len() {
             self.wait_and_write().await?;
@@ -548,6 +576,8 @@ pub(crate) enum End {
     ClosedByClient(Option<u16>),
     #[error("the client went away")]
     Disconnected,
+    #[error(transparent)]
+    Encode(EncodeError),
     #[error("bad bytes from the client: {0}")]
     Incoming(IncomingError),
     #[error("the socket failed: {0}")]
@@ -564,12 +594,28 @@ pub(crate) enum End {
     WriteTimeout,
 }
 
+impl From<EncodeError> for End {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl From<RecodeError> for End {
+    fn from(error: RecodeError) -> Self {
+        match error {
+            RecodeError::Encode(error) => Self::Encode(error),
+            RecodeError::Read(error) => Self::Read(error),
+        }
+    }
+}
+
 impl End {
     /// A short name for a counter's label.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::ClosedByClient(_) => "closed_by_client",
             Self::Disconnected => "disconnected",
+            Self::Encode(_) => "encode_error",
             Self::Incoming(IncomingError::TooBig { .. }) => "message_too_big",
             Self::Incoming(_) => "protocol_error",
             Self::Io(_) => "io_error",
@@ -595,6 +641,7 @@ impl End {
                 };
                 (code, error.to_string())
             }
+            Self::Encode(error) => (CloseCode::Internal, error.to_string()),
             Self::PongTimeout => (CloseCode::Policy, "no pong in time".to_owned()),
             Self::Read(ReadError::Lost { .. }) => (
                 CloseCode::Policy,

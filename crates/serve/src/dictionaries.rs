@@ -21,11 +21,10 @@ pub(crate) async fn get_zstd_dictionary(
     let dictionary = match parameters.id.as_deref() {
         None => server
             .dictionary()
-            .cloned()
             .ok_or_else(|| not_found("this server compresses without a dictionary".to_owned())),
         Some(text) => match text.parse::<u32>() {
-            Ok(id @ 1..) => find(&server, id).ok_or_else(|| {
-                let current = server.dictionary().map(Dictionary::id);
+            Ok(id @ 1..) => server.dictionary_with(id).ok_or_else(|| {
+                let current = server.dictionary().map(|dictionary| dictionary.id());
                 let current = current.map_or_else(|| "none".to_owned(), |id| id.to_string());
                 not_found(format!(
                     "no dictionary {id} here; the one in use is {current}"
@@ -54,14 +53,6 @@ pub(crate) async fn get_zstd_dictionary(
 #[derive(Debug, Deserialize)]
 pub(crate) struct Parameters {
     id: Option<String>,
-}
-
-fn find(server: &Server, id: u32) -> Option<Dictionary> {
-    let current = server
-        .dictionary()
-        .filter(|dictionary| dictionary.id() == id)
-        .cloned();
-    current.or_else(|| server.jetstream().store().dictionary(id))
 }
 
 fn answer(dictionary: &Dictionary, is_named: bool, request: &HeaderMap) -> Response {

@@ -1,135 +1,203 @@
 use std::sync::Arc;
 
-use jetwash::dict;
+use jetwash::dict::{EncodeError, StreamEncoder};
 use jetwash::event::write_v0;
-use jetwash::store::{Block, Page};
-use jetwash::{Dictionary, ReadError, frames_of, json_of};
+use jetwash::store::Block;
+use jetwash::{Dictionary, ReadError};
 
 use crate::live::{Batch, Messages};
-use crate::query::Format;
+use crate::query::{Compression, Format, Shape};
+use crate::recoded::{BATCH, Events, Form, RecodeError, Recoder};
 use crate::websocket::{Opcode, write_frame};
 
 /// Turns events from the log's form into the subscriber's.
 ///
-/// For nearly all events that is a frame's head before bytes that the log already has. The other
-/// cases are the first shape, and compressed events of a block that was written with another
-/// dictionary or none.
+/// For nearly all events that is a frame's head before bytes that the log already has, or that are
+/// made once for all who want them so. Only the first shape and streams are made for each
+/// subscriber.
 pub(crate) struct Encoding {
     format: Format,
     dictionary: Option<Dictionary>,
-    /// Made when first needed, and then kept: most subscribers never need one.
-    encoder: Option<dict::Encoder>,
+    recoder: Arc<Recoder>,
+    stream: Option<Stream>,
     scratch: Vec<u8>,
 }
 
-/// A block's events in the form that comes closest to the subscriber's.
-pub(crate) struct EncodedPage {
-    pub(crate) events: Page,
-    pub(crate) is_compressed: bool,
+/// What one subscriber gets as one zstd frame without an end.
+struct Stream {
+    encoder: StreamEncoder,
+    /// Lines that the next piece will have.
+    pending: Vec<u8>,
 }
 
 impl Encoding {
-    pub(crate) fn new(format: Format, dictionary: Option<&Dictionary>) -> Self {
-        let dictionary = dictionary.filter(|_| format == Format::Zstd).cloned();
-        Self {
+    pub(crate) fn new(
+        format: Format,
+        dictionary: Option<Dictionary>,
+        recoder: Arc<Recoder>,
+    ) -> Result<Self, EncodeError> {
+        let dictionary = dictionary.filter(|_| format.compression != Compression::None);
+        let stream = match format.compression {
+            Compression::Stream => Some(Stream {
+                encoder: StreamEncoder::new(dictionary.as_ref())?,
+                pending: Vec::new(),
+            }),
+            _ => None,
+        };
+        Ok(Self {
             format,
             dictionary,
-            encoder: None,
+            recoder,
+            stream,
             scratch: Vec::new(),
-        }
-    }
-
-    /// The messages of a whole batch, if they are the same for this subscriber as for others.
-    pub(crate) fn shared_messages<'a>(&self, batch: &'a Batch) -> Option<&'a Messages> {
-        match (self.format, &self.dictionary) {
-            (Format::Json, _) => batch.text(),
-            (Format::Zstd, Some(dictionary)) => batch.frames(dictionary.id()),
-            (Format::JsonV0 | Format::Zstd, _) => None,
-        }
-    }
-
-    /// What loads a block's events in the form that [`page`](Self::page) will give, where that may
-    /// block. An error is left to be found there.
-    pub(crate) fn loader(&self) -> impl FnOnce(&Block) + Send + use<> {
-        let id = self.dictionary.as_ref().map(Dictionary::id);
-        move |block| {
-            if id.is_some() && id == block.dictionary_id() {
-                drop(block.frames());
-            } else {
-                drop(block.json());
-            }
-        }
-    }
-
-    pub(crate) async fn page(&self, block: &Arc<Block>) -> Result<EncodedPage, ReadError> {
-        let id = self.dictionary.as_ref().map(Dictionary::id);
-        if id.is_some()
-            && id == block.dictionary_id()
-            && let Some(events) = frames_of(block).await?
-        {
-            return Ok(EncodedPage {
-                events,
-                is_compressed: true,
-            });
-        }
-        Ok(EncodedPage {
-            events: json_of(block).await?,
-            is_compressed: false,
         })
     }
 
+    /// The messages of a whole batch, if they are the same for this subscriber as for others.
+    pub(crate) fn shared_messages(&self, batch: &Batch) -> Option<Messages> {
+        let form = match (self.format.shape, self.format.compression) {
+            (Shape::First, _) | (_, Compression::Stream) => return None,
+            (Shape::Current, Compression::Batches) => Form::Batches(self.dictionary_id()),
+            (Shape::Current, _) => self.form(),
+        };
+        batch.messages(form, self.dictionary.as_ref(), &self.recoder)
+    }
+
+    /// What loads a block's events in the form that [`events`](Self::events) will give, where that
+    /// may block. An error is left to be found there.
+    pub(crate) fn loader(&self, takes_all: bool) -> impl FnOnce(&Block) + Send + use<> {
+        let recoder = Arc::clone(&self.recoder);
+        let dictionary = self.dictionary.clone();
+        let form = self.batches().filter(|_| takes_all);
+        let form = form.unwrap_or_else(|| self.form());
+        move |block| drop(recoder.events(block, form, dictionary.as_ref()))
+    }
+
+    /// A block's events, for [`write`](Self::write).
+    pub(crate) async fn events(&self, block: &Arc<Block>) -> Result<Events, RecodeError> {
+        self.load(block, self.form()).await
+    }
+
+    /// A block's events in batches of [`BATCH`], if the subscriber takes such.
+    pub(crate) async fn batches_of(
+        &self,
+        block: &Arc<Block>,
+    ) -> Result<Option<Events>, RecodeError> {
+        match self.batches() {
+            Some(form) => self.load(block, form).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Appends one event as a message, unless that is larger than `limit`; 0 stands for no limit.
-    /// Gives the size of the message, 0 if there is none.
-    pub(crate) fn write(
-        &mut self,
-        is_compressed: bool,
-        event: &[u8],
-        limit: usize,
-        out: &mut Vec<u8>,
-    ) -> usize {
-        let (opcode, payload) = match self.format {
-            Format::Json => (Opcode::Text, event),
-            Format::JsonV0 => {
+    /// Gives the size of the message, `None` if there is none.
+    pub(crate) fn write(&mut self, event: &[u8], limit: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let (opcode, payload) = match (self.format.shape, self.format.compression) {
+            (Shape::First, _) => {
                 self.scratch.clear();
                 // What is not an event, such as a notice, has but one shape.
                 let converted = write_v0(event, &mut self.scratch).is_ok();
-                (
-                    Opcode::Text,
-                    if converted {
-                        self.scratch.as_slice()
-                    } else {
-                        event
-                    },
-                )
+                let payload = if converted {
+                    self.scratch.as_slice()
+                } else {
+                    event
+                };
+                (Opcode::Text, payload)
             }
-            Format::Zstd if is_compressed => (Opcode::Binary, event),
-            Format::Zstd => {
-                self.compress(event);
-                (Opcode::Binary, self.scratch.as_slice())
-            }
+            (Shape::Current, Compression::None) => (Opcode::Text, event),
+            (Shape::Current, _) => (Opcode::Binary, event),
         };
-        if payload.is_empty() || (limit > 0 && payload.len() > limit) {
-            return 0;
+        if limit > 0 && payload.len() > limit {
+            return None;
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.pending.extend_from_slice(payload);
+            stream.pending.push(b'\n');
+            return Some(0);
         }
         write_frame(opcode, payload, out);
-        payload.len()
+        Some(payload.len())
     }
 
-    fn compress(&mut self, event: &[u8]) {
-        let dictionary = self.dictionary.as_ref();
-        let encoder = self.encoder.get_or_insert_with(|| {
-            dictionary.map_or_else(
-                || dict::Encoder::without_dictionary(LEVEL),
-                Dictionary::encoder,
-            )
-        });
-        self.scratch.clear();
-        if encoder.encode(event, &mut self.scratch).is_err() {
-            // It cannot fail but for lack of memory; then no message is better than an empty one.
-            self.scratch.clear();
+    /// Appends what is not an event, in JSON.
+    pub(crate) fn write_notice(
+        &mut self,
+        notice: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let is_in_frames = matches!(
+            self.format.compression,
+            Compression::Events | Compression::Batches
+        );
+        if !is_in_frames {
+            self.write(notice.as_bytes(), 0, out);
+            return Ok(());
         }
+        let mut frame = Vec::new();
+        let dictionary = self.dictionary.as_ref();
+        self.recoder
+            .frame(notice.as_bytes(), dictionary, &mut frame)?;
+        write_frame(Opcode::Binary, &frame, out);
+        Ok(())
+    }
+
+    /// How many bytes wait for [`finish`](Self::finish).
+    pub(crate) fn pending(&self) -> usize {
+        self.stream
+            .as_ref()
+            .map_or(0, |stream| stream.pending.len())
+    }
+
+    /// Appends the message that carries what has been written to a stream, and gives its size.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(0);
+        };
+        if stream.pending.is_empty() {
+            return Ok(0);
+        }
+        self.scratch.clear();
+        stream.encoder.encode(&stream.pending, &mut self.scratch)?;
+        stream.pending.clear();
+        write_frame(Opcode::Binary, &self.scratch, out);
+        Ok(self.scratch.len())
+    }
+
+    async fn load(&self, block: &Arc<Block>, form: Form) -> Result<Events, RecodeError> {
+        let dictionary = self.dictionary.as_ref();
+        if let Some(events) = self.recoder.ready(block, form, dictionary) {
+            return events;
+        }
+        let (recoder, block) = (Arc::clone(&self.recoder), Arc::clone(block));
+        let dictionary = self.dictionary.clone();
+        let load = move || recoder.events(&block, form, dictionary.as_ref());
+        match tokio::task::spawn_blocking(load).await {
+            Ok(events) => events,
+            Err(_) => Err(RecodeError::Read(ReadError::ShuttingDown)),
+        }
+    }
+
+    /// The form of single events.
+    fn form(&self) -> Form {
+        match self.format.compression {
+            Compression::Events | Compression::Batches => Form::Frames(self.dictionary_id()),
+            Compression::None | Compression::Stream => Form::Json,
+        }
+    }
+
+    fn batches(&self) -> Option<Form> {
+        let is_batched = self.format.compression == Compression::Batches;
+        is_batched.then(|| Form::Batches(self.dictionary_id()))
+    }
+
+    fn dictionary_id(&self) -> Option<u32> {
+        self.dictionary.as_ref().map(Dictionary::id)
     }
 }
 
-/// The level of zstd for events of servers that have no dictionary.
-const LEVEL: i32 = 1;
+/// Where the batch ends that begins with an event of a block of `length` events, if one does and
+/// none of its events is at `end` or after it.
+pub(crate) fn batch_end(index: usize, length: usize, end: usize) -> Option<usize> {
+    let batch_end = (index + BATCH).min(length);
+    (index.is_multiple_of(BATCH) && batch_end <= end).then_some(batch_end)
+}

@@ -19,6 +19,7 @@ mod live;
 mod metrics;
 mod options;
 mod query;
+mod recoded;
 mod server;
 mod settings;
 mod update;

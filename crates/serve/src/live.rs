@@ -2,11 +2,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use jetwash::store::{Block, Page, Run};
-use jetwash::{Jetstream, ReadError, Reader, StartFrom};
+use jetwash::store::{Block, Run};
+use jetwash::{Dictionary, Jetstream, ReadError, Reader, StartFrom};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::recoded::{Form, Recoder};
 use crate::websocket::{Opcode, write_frame};
 
 /// The end of the log as all subscribers see it.
@@ -14,9 +15,13 @@ use crate::websocket::{Opcode, write_frame};
 /// One task follows the log for all of them, for as long as there are any. It gathers what is
 /// committed within a short time into a [`Batch`], so that a subscriber is woken once for several
 /// events, writes them with one call, and needs neither the log's locks nor a timer of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Live {
     batches: Mutex<Weak<watch::Sender<Arc<Batch>>>>,
+    /// How long events are gathered at most.
+    max_delay: Duration,
+    /// How much longer for each subscriber.
+    delay_each: Duration,
 }
 
 /// Events that follow each other, and were all committed at about the same time.
@@ -26,9 +31,11 @@ pub(crate) struct Batch {
     next_seq: u64,
     /// Empty if the subscribers have to read the log themselves.
     runs: Vec<Run>,
-    text: OnceLock<Option<Messages>>,
-    frames: OnceLock<Option<Messages>>,
+    messages: Mutex<Vec<(Form, SharedMessages)>>,
 }
+
+/// Made by the first who asks; `None` if they cannot be.
+type SharedMessages = Arc<OnceLock<Option<Messages>>>;
 
 /// All events of a batch as websocket messages, which are the same for all who want them all.
 #[derive(Clone, Debug)]
@@ -40,11 +47,28 @@ pub(crate) struct Messages {
 }
 
 impl Live {
+    /// Events reach a few subscribers at once, and many within `max_delay`.
+    pub(crate) fn new(max_delay: Duration) -> Self {
+        Self {
+            batches: Mutex::default(),
+            max_delay,
+            delay_each: DELAY_EACH,
+        }
+    }
+
+    /// Events are gathered for `delay`, however few subscribers there are.
+    pub(crate) fn gathering(delay: Duration) -> Self {
+        Self {
+            batches: Mutex::default(),
+            max_delay: delay,
+            delay_each: delay,
+        }
+    }
+
     /// The newest batch, and those to come. They stop when the log ends.
     pub(crate) async fn subscribe(
         self: &Arc<Self>,
         jetstream: &Jetstream,
-        max_delay: Duration,
     ) -> Result<watch::Receiver<Arc<Batch>>, ReadError> {
         if let Some(batches) = self.lock().upgrade() {
             return Ok(batches.subscribe());
@@ -59,17 +83,12 @@ impl Live {
         let (batches, receiver) = watch::channel(Arc::new(start));
         let batches = Arc::new(batches);
         *running = Arc::downgrade(&batches);
-        tokio::spawn(Arc::clone(self).follow(reader, batches, max_delay));
+        tokio::spawn(Arc::clone(self).follow(reader, batches));
         Ok(receiver)
     }
 
     /// Announces what is new in the log, until it ends or nobody listens.
-    async fn follow(
-        self: Arc<Self>,
-        mut reader: Reader,
-        batches: Arc<watch::Sender<Arc<Batch>>>,
-        max_delay: Duration,
-    ) {
+    async fn follow(self: Arc<Self>, mut reader: Reader, batches: Arc<watch::Sender<Arc<Batch>>>) {
         let mut due = Instant::now();
         loop {
             let first_seq = reader.position();
@@ -90,7 +109,10 @@ impl Live {
             };
             let Some(runs) = gathered else { return };
             let subscribers = u32::try_from(batches.receiver_count()).unwrap_or(u32::MAX);
-            due = Instant::now() + max_delay.min(DELAY_EACH.saturating_mul(subscribers));
+            due = Instant::now()
+                + self
+                    .max_delay
+                    .min(self.delay_each.saturating_mul(subscribers));
             let batch = Batch::new(first_seq, reader.position(), runs);
             batches.send_replace(Arc::new(batch));
         }
@@ -107,8 +129,7 @@ impl Batch {
             first_seq,
             next_seq,
             runs,
-            text: OnceLock::new(),
-            frames: OnceLock::new(),
+            messages: Mutex::default(),
         }
     }
 
@@ -131,32 +152,46 @@ impl Batch {
         &self.runs
     }
 
-    /// The events as text messages, made for the first who asks.
-    pub(crate) fn text(&self) -> Option<&Messages> {
-        let messages = self.text.get_or_init(|| {
-            let page = |block: &Block| block.json().ok().cloned();
-            self.messages(Opcode::Text, page)
-        });
-        messages.as_ref()
+    /// The events as messages of a form, made for the first who asks.
+    pub(crate) fn messages(
+        &self,
+        form: Form,
+        dictionary: Option<&Dictionary>,
+        recoder: &Recoder,
+    ) -> Option<Messages> {
+        let shared = {
+            let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+            match messages.iter().find(|(found, _)| *found == form) {
+                Some((_, shared)) => Arc::clone(shared),
+                None => {
+                    let shared = SharedMessages::default();
+                    messages.push((form, Arc::clone(&shared)));
+                    shared
+                }
+            }
+        };
+        let make = || match form {
+            Form::Batches(_) => self.make_batches(dictionary, recoder),
+            Form::Json | Form::Frames(_) => self.make_messages(form, dictionary, recoder),
+        };
+        shared.get_or_init(make).clone()
     }
 
-    /// The events as binary messages, frames of a dictionary; `None` if not all are stored as such.
-    pub(crate) fn frames(&self, dictionary: u32) -> Option<&Messages> {
-        let messages = self.frames.get_or_init(|| {
-            let page = |block: &Block| {
-                let is_right = block.dictionary_id() == Some(dictionary);
-                is_right.then(|| block.frames().ok()?.cloned())?
-            };
-            self.messages(Opcode::Binary, page)
-        });
-        messages.as_ref()
-    }
-
-    fn messages(&self, opcode: Opcode, page: impl Fn(&Block) -> Option<Page>) -> Option<Messages> {
+    /// A message for each event.
+    fn make_messages(
+        &self,
+        form: Form,
+        dictionary: Option<&Dictionary>,
+        recoder: &Recoder,
+    ) -> Option<Messages> {
+        let opcode = match form {
+            Form::Json => Opcode::Text,
+            Form::Frames(_) | Form::Batches(_) => Opcode::Binary,
+        };
         let mut bytes = Vec::new();
         let (mut events, mut payload) = (0, 0);
         for run in &self.runs {
-            let page = page(run.block())?;
+            let page = recoder.events(run.block(), form, dictionary).ok()?;
             for index in run.indexes() {
                 let event = page.get(index)?;
                 write_frame(opcode, event, &mut bytes);
@@ -167,6 +202,30 @@ impl Batch {
         Some(Messages {
             bytes: bytes.into(),
             events,
+            payload,
+        })
+    }
+
+    /// A message for as many events as a frame may have.
+    fn make_batches(&self, dictionary: Option<&Dictionary>, recoder: &Recoder) -> Option<Messages> {
+        let pages = self
+            .runs
+            .iter()
+            .map(|run| Some((run, run.block().json().ok()?)));
+        let pages = pages.collect::<Option<Vec<_>>>()?;
+        let lines = pages
+            .iter()
+            .flat_map(|(run, page)| run.indexes().filter_map(|index| page.get(index)));
+        let batches = recoder.batches(lines, dictionary).ok()?;
+        let mut bytes = Vec::new();
+        let mut payload = 0;
+        for batch in batches.iter() {
+            write_frame(Opcode::Binary, batch, &mut bytes);
+            payload += batch.len();
+        }
+        Some(Messages {
+            bytes: bytes.into(),
+            events: self.runs.iter().map(|run| run.indexes().len()).sum(),
             payload,
         })
     }

@@ -18,6 +18,12 @@ pub struct ServeOptions {
     /// no longer than 10 µs for each subscriber that there is, so a few get it at once. More than
     /// the default makes thousands of subscribers cheaper. Zero sends at once whoever listens.
     pub max_delay: Duration,
+    /// How long events are gathered for subscribers that ask for batches: 20 ms by default. A
+    /// batch has 64 events at most.
+    pub batch_delay: Duration,
+    /// The most subscribers for each of whom everything is compressed anew, as one stream: 8 by
+    /// default. Such a subscriber costs some 700 KB of memory, and the work of compressing.
+    pub max_streams: usize,
     /// A subscriber whose socket takes no byte for so long is closed: 30 s by default.
     pub write_timeout: Duration,
     /// How often a subscriber is pinged: every 30 s by default.
@@ -45,6 +51,20 @@ impl ServeOptions {
     #[must_use]
     pub const fn max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay;
+        self
+    }
+
+    /// Sets [`ServeOptions::batch_delay`].
+    #[must_use]
+    pub const fn batch_delay(mut self, delay: Duration) -> Self {
+        self.batch_delay = delay;
+        self
+    }
+
+    /// Sets [`ServeOptions::max_streams`].
+    #[must_use]
+    pub const fn max_streams(mut self, count: usize) -> Self {
+        self.max_streams = count;
         self
     }
 
@@ -116,6 +136,8 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             max_delay: Duration::from_millis(5),
+            batch_delay: Duration::from_millis(20),
+            max_streams: 8,
             write_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(60),

@@ -15,6 +15,8 @@ pub(crate) struct Query {
     pub(crate) start: StartFrom,
     pub(crate) settings: Arc<Settings>,
     pub(crate) format: Format,
+    /// The number of the dictionary that events have to be compressed with, if it matters.
+    pub(crate) dictionary: Option<u32>,
     pub(crate) require_hello: bool,
     /// How often to say where the stream is, if at all.
     pub(crate) progress: Option<Duration>,
@@ -24,13 +26,30 @@ pub(crate) struct Query {
 
 /// In what form events are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// One text message an event.
-    Json,
-    /// The same in Jetstream's first shape.
-    JsonV0,
-    /// One binary message an event: a zstd frame made with the server's dictionary.
-    Zstd,
+pub(crate) struct Format {
+    pub(crate) shape: Shape,
+    pub(crate) compression: Compression,
+}
+
+/// What an event looks like before it is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Current,
+    /// The one that Jetstream had at first; it is not served compressed.
+    First,
+}
+
+/// What is compressed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// Nothing: one text message an event.
+    None,
+    /// One event: one binary message, a zstd frame made with the server's dictionary.
+    Events,
+    /// Events that come at about the same time: one frame has several lines.
+    Batches,
+    /// Everything that one subscriber gets: its messages are pieces of one frame.
+    Stream,
 }
 
 impl Query {
@@ -64,6 +83,7 @@ impl Query {
             start,
             settings: Arc::new(settings),
             format: parse_format(first("compress"), first("format"), headers)?,
+            dictionary: parse_dictionary(first("zstdDictionary"))?,
             require_hello: first("requireHello") == "true",
             progress: parse_progress(first("progress"))?,
             caught_up: first("caughtUp") == "true",
@@ -77,6 +97,8 @@ impl Query {
 pub(crate) enum QueryError {
     #[error("invalid cursor: {0}")]
     Cursor(String),
+    #[error("invalid zstdDictionary: {0} (it is the number of a dictionary)")]
+    Dictionary(String),
     #[error("invalid format: {0} (it is v1 or v0, and v0 is not served compressed)")]
     Format(String),
     #[error("invalid progress: {0} (it is a number of seconds from 1 to 3600)")]
@@ -151,15 +173,34 @@ fn parse_cursor(text: &str, now: SystemTime) -> Result<StartFrom, QueryError> {
 
 fn parse_format(compress: &str, format: &str, headers: &HeaderMap) -> Result<Format, QueryError> {
     let encodings = headers.get_all("socket-encoding").iter();
-    let is_zstd = compress == "true"
-        || encodings
+    let asks_for_zstd = || {
+        encodings
             .filter_map(|value| value.to_str().ok())
-            .any(|value| value.contains("zstd"));
-    match (format, is_zstd) {
-        ("" | "v1", true) => Ok(Format::Zstd),
-        ("" | "v1", false) => Ok(Format::Json),
-        ("v0", false) => Ok(Format::JsonV0),
-        (other, _) => Err(QueryError::Format(other.to_owned())),
+            .any(|value| value.contains("zstd"))
+    };
+    let compression = match compress {
+        "batch" => Compression::Batches,
+        "stream" => Compression::Stream,
+        "true" => Compression::Events,
+        _ if asks_for_zstd() => Compression::Events,
+        // What Jetstream does not know it takes for no.
+        _ => Compression::None,
+    };
+    let shape = match (format, compression) {
+        ("" | "v1", _) => Shape::Current,
+        ("v0", Compression::None) => Shape::First,
+        (other, _) => return Err(QueryError::Format(other.to_owned())),
+    };
+    Ok(Format { shape, compression })
+}
+
+fn parse_dictionary(text: &str) -> Result<Option<u32>, QueryError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(id @ 1..) => Ok(Some(id)),
+        _ => Err(QueryError::Dictionary(text.to_owned())),
     }
 }
 

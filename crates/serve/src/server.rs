@@ -16,9 +16,11 @@ use axum::serve::ListenerExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::{Parts, downcast};
+use jetwash::dict::EncodeError;
 use jetwash::{Dictionary, Jetstream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,11 +28,13 @@ use tracing::{debug, warn};
 
 use crate::connection::Connection;
 use crate::dictionaries::get_zstd_dictionary;
+use crate::encoding::Encoding;
 use crate::limits::{Addresses, Share, client_ip};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
-use crate::query::Query;
+use crate::query::{Compression, Query};
+use crate::recoded::Recoder;
 use crate::websocket::accept;
 
 /// A [`Jetstream`] as others may subscribe to it.
@@ -61,11 +65,15 @@ pub struct Server {
 
 struct Shared {
     jetstream: Jetstream,
-    dictionary: Option<Dictionary>,
     options: Arc<ServeOptions>,
     addresses: Arc<Addresses>,
     metrics: Arc<Metrics>,
     live: Arc<Live>,
+    /// The same for those who want events in batches.
+    batches: Arc<Live>,
+    recoder: Arc<Recoder>,
+    /// One permit for each subscriber that may have a stream of its own.
+    streams: Arc<Semaphore>,
     closing: CancellationToken,
     connections: TaskTracker,
 }
@@ -75,12 +83,14 @@ impl Server {
     #[must_use]
     pub fn new(jetstream: Jetstream, options: ServeOptions) -> Self {
         let shared = Shared {
-            dictionary: jetstream.dictionary().cloned(),
             jetstream,
+            live: Arc::new(Live::new(options.max_delay)),
+            batches: Arc::new(Live::gathering(options.batch_delay)),
+            recoder: Arc::new(Recoder::new(RECODED_BYTES)),
+            streams: Arc::new(Semaphore::new(options.max_streams)),
             options: Arc::new(options),
             addresses: Arc::default(),
             metrics: Arc::new(Metrics::new()),
-            live: Arc::default(),
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
@@ -167,12 +177,15 @@ impl Server {
         self.shared.connections.len()
     }
 
-    pub(crate) fn dictionary(&self) -> Option<&Dictionary> {
-        self.shared.dictionary.as_ref()
+    /// The dictionary in use.
+    pub(crate) fn dictionary(&self) -> Option<Dictionary> {
+        self.shared.jetstream.dictionary().cloned()
     }
 
-    pub(crate) fn jetstream(&self) -> &Jetstream {
-        &self.shared.jetstream
+    /// The dictionary with this number, if events in the log are compressed with it.
+    pub(crate) fn dictionary_with(&self, id: u32) -> Option<Dictionary> {
+        let current = self.dictionary().filter(|dictionary| dictionary.id() == id);
+        current.or_else(|| self.shared.jetstream.store().dictionary(id))
     }
 
     fn accept(&self, mut request: Request) -> Result<Response, Refusal> {
@@ -195,7 +208,8 @@ impl Server {
             .remove::<OnUpgrade>()
             .ok_or(Refusal::NoHandshake)?;
         let share = self.enter(&request)?;
-        let subscriber = self.clone().subscriber(upgrade, query, share);
+        let encoding = self.encoding(&query)?;
+        let subscriber = self.clone().subscriber(upgrade, query, encoding, share);
         self.shared.connections.spawn(subscriber);
         Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
     }
@@ -206,6 +220,38 @@ impl Server {
         let newest = self.shared.jetstream.bounds().newest_time_us;
         let newest = Duration::from_micros(newest.unwrap_or_default());
         SystemTime::now().max(SystemTime::UNIX_EPOCH + newest)
+    }
+
+    /// The form that a subscriber asks for. It keeps the dictionary that it begins with, whatever
+    /// the server uses later.
+    fn encoding(&self, query: &Query) -> Result<Subscribed, Refusal> {
+        let dictionary = match query.dictionary {
+            None => self.dictionary(),
+            Some(id) => Some(self.dictionary_with(id).ok_or_else(|| {
+                let current = self.dictionary().map(|dictionary| dictionary.id());
+                let current = current.map_or_else(|| "none".to_owned(), |id| id.to_string());
+                let body = format!("unknown zstdDictionary: {id} (the one in use is {current})");
+                Refusal::Text(StatusCode::BAD_REQUEST, body)
+            })?),
+        };
+        let permit = if query.format.compression == Compression::Stream {
+            let permit = Arc::clone(&self.shared.streams).try_acquire_owned();
+            Some(permit.map_err(|_| {
+                self.shared.metrics.refused.increment(1);
+                let body = "too many streaming subscribers".to_owned();
+                Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, body)
+            })?)
+        } else {
+            None
+        };
+        let recoder = Arc::clone(&self.shared.recoder);
+        let encoding = Encoding::new(query.format, dictionary, recoder);
+        let failed =
+            |error: EncodeError| Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+        Ok(Subscribed {
+            encoding: encoding.map_err(failed)?,
+            _permit: permit,
+        })
     }
 
     /// A share for this request in what its address may have.
@@ -228,7 +274,13 @@ impl Server {
         }
     }
 
-    async fn subscriber(self, upgrade: OnUpgrade, query: Query, share: Option<Share>) {
+    async fn subscriber(
+        self,
+        upgrade: OnUpgrade,
+        query: Query,
+        encoding: Subscribed,
+        share: Option<Share>,
+    ) {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => {
@@ -241,11 +293,11 @@ impl Server {
             Ok(Parts { io, read_buf, .. }) => {
                 let (read, write) = io.into_inner().into_split();
                 let read = Cursor::new(read_buf).chain(read);
-                self.connected((read, write), query, share).await;
+                self.connected((read, write), query, encoding, share).await;
             }
             Err(upgraded) => {
                 let halves = tokio::io::split(TokioIo::new(upgraded));
-                self.connected(halves, query, share).await;
+                self.connected(halves, query, encoding, share).await;
             }
         }
     }
@@ -254,14 +306,15 @@ impl Server {
         self,
         halves: (R, W),
         query: Query,
+        Subscribed { encoding, _permit }: Subscribed,
         share: Option<Share>,
     ) {
         let Shared {
             jetstream,
-            dictionary,
             options,
             metrics,
             live,
+            batches,
             closing,
             ..
         } = &*self.shared;
@@ -269,13 +322,17 @@ impl Server {
         let connection = Connection::new(
             halves,
             &query,
-            dictionary.as_ref(),
+            encoding,
             share,
             Arc::clone(options),
             Arc::clone(metrics),
             // One of its own, for which it does not have to wait while others look at theirs.
             closing.child_token(),
         );
+        let live = match query.format.compression {
+            Compression::Batches => batches,
+            _ => live,
+        };
         let end = connection.run(jetstream, live, query).await;
         metrics.subscribers.decrement(1);
         ::metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason())
@@ -300,6 +357,12 @@ async fn subscribe(State(server): State<Server>, request: Request) -> Response {
     server
         .accept(request)
         .unwrap_or_else(IntoResponse::into_response)
+}
+
+/// In what form a subscriber gets events, with its permit if that is limited.
+struct Subscribed {
+    encoding: Encoding,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a request does not become a subscriber.
@@ -341,6 +404,8 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// How many bytes of events are kept in forms that the log does not have.
+const RECODED_BYTES: usize = 2 << 20;
 const GOODBYE: Duration = Duration::from_secs(5);
 /// How long requests that have not become subscribers may take after the last of those has gone.
 const LINGER: Duration = Duration::from_secs(1);

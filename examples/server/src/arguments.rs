@@ -105,6 +105,19 @@ pub(crate) struct Arguments {
     )]
     max_delay: Duration,
 
+    /// How long events are gathered for subscribers that want them in batches of up to 64
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "20ms",
+        value_parser = humantime::parse_duration
+    )]
+    batch_delay: Duration,
+
+    /// How many subscribers may have everything compressed as one stream, each for itself
+    #[arg(long, value_name = "NUMBER", default_value_t = 8)]
+    max_streams: usize,
+
     /// A subscriber whose socket takes no byte for so long is closed
     #[arg(
         long,
@@ -165,6 +178,8 @@ impl Arguments {
     pub(crate) fn serve_options(&self) -> ServeOptions {
         let mut options = ServeOptions::default()
             .max_delay(self.max_delay)
+            .batch_delay(self.batch_delay)
+            .max_streams(self.max_streams)
             .write_timeout(self.write_timeout)
             .max_dids(self.max_dids)
             .trust_forwarded_for(self.trust_forwarded_for);

@@ -15,6 +15,7 @@ mod handshake;
 mod limits;
 mod liveness;
 mod log;
+mod modes;
 mod notices;
 mod query;
 mod random;

@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::Client;
 use crate::log::{Entry, World, lines};
+use crate::modes::Lines;
 
 /// What a subscriber wants; the accounts by their number.
 #[derive(Clone, Debug)]
@@ -346,7 +347,11 @@ proptest! {
         wanted in wanted(),
         leave in vec(0..80_usize, 0..8),
         later in vec(1..40_usize, 1..6),
+        mode in select(vec!["no", "true", "batch", "stream"]),
     ) {
+        // The size of a message is another when it is compressed.
+        let size = if mode == "true" || mode == "batch" { 0 } else { wanted.size };
+        let wanted = Wanted { size, ..wanted };
         run(async {
             let world = World::with(100).await;
             let log = world.log();
@@ -368,13 +373,14 @@ proptest! {
                     });
                     let count = certain.count().min(count);
                     let query = format!("cursor={from}{}", wanted.query(&world.dids));
-                    let mut client = world.connect(&query).await;
-                    take(&mut seen, client.texts(count).await);
+                    let mut client = Lines::connect(&world, mode, &query).await;
+                    take(&mut seen, client.lines(count).await);
                     from = seen.last().map_or(from, |last| last.time_us as i64);
                 }
                 written.changed().await.unwrap();
                 let query = format!("cursor={from}&caughtUp=true{}", wanted.query(&world.dids));
-                take(&mut seen, world.connect(&query).await.playback().await);
+                let mut client = Lines::connect(&world, mode, &query).await;
+                take(&mut seen, client.playback().await);
                 seen
             };
             let ((), seen) = tokio::join!(writer, reader);

@@ -1,0 +1,322 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use jetwash::dict::{EncodeError, Encoder};
+use jetwash::store::{Block, Page, StoreError};
+use jetwash::{Dictionary, ReadError};
+use thiserror::Error;
+
+/// A form in which events may be asked for. What it gives is the same for all who ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Lines of JSON.
+    Json,
+    /// A zstd frame for each event, made with this dictionary or with none.
+    Frames(Option<u32>),
+    /// A zstd frame for each [`BATCH`] events of a block.
+    Batches(Option<u32>),
+}
+
+/// Events in forms that the log does not have: made when first asked for, and kept for a while, so
+/// that whoever reads the same events at about the same time shares them.
+#[derive(Debug)]
+pub(crate) struct Recoder {
+    kept: Mutex<Kept>,
+    /// Encoders at rest, with the number of their dictionary.
+    encoders: Mutex<Vec<(Option<u32>, Encoder)>>,
+    max_bytes: usize,
+}
+
+/// Events of a block in one form.
+#[derive(Clone)]
+pub(crate) enum Events {
+    /// As the log has them.
+    Stored(Page),
+    /// As they were made from that.
+    Made(Arc<Made>),
+}
+
+/// What was made, all in one piece of memory.
+#[derive(Debug)]
+pub(crate) struct Made {
+    bytes: Bytes,
+    ends: Vec<u32>,
+}
+
+impl Recoder {
+    /// Keeps so many bytes of what it has made.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self {
+            kept: Mutex::default(),
+            encoders: Mutex::default(),
+            max_bytes,
+        }
+    }
+
+    /// A block's events in a form, without waiting for the disk or a long computation; `None` if
+    /// it takes either.
+    pub(crate) fn ready(
+        &self,
+        block: &Block,
+        form: Form,
+        dictionary: Option<&Dictionary>,
+    ) -> Option<Result<Events, RecodeError>> {
+        let is_ready = match stored_as(block, form) {
+            Some(Stored::Json) => block.has_json(),
+            Some(Stored::Frames) => block.has_frames(),
+            None => {
+                let is_short = block.len() <= SHORT && block.has_json();
+                is_short || self.kept().has(Key::new(block, form))
+            }
+        };
+        is_ready.then(|| self.events(block, form, dictionary))
+    }
+
+    /// A block's events in a form. It may read from the disk, and make what has not been made.
+    pub(crate) fn events(
+        &self,
+        block: &Block,
+        form: Form,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<Events, RecodeError> {
+        match stored_as(block, form) {
+            Some(Stored::Json) => return Ok(Events::Stored(block.json()?.clone())),
+            Some(Stored::Frames) => {
+                if let Some(page) = block.frames()? {
+                    return Ok(Events::Stored(page.clone()));
+                }
+            }
+            None => {}
+        }
+        let cell = self.kept().cell(Key::new(block, form));
+        if let Some(made) = cell.get() {
+            return Ok(Events::Made(Arc::clone(made)));
+        }
+        let json = block.json()?;
+        let lines = (0..block.len()).filter_map(|index| json.get(index));
+        let made = match form {
+            Form::Batches(_) => self.batches(lines, dictionary)?,
+            Form::Frames(_) | Form::Json => self.frames(lines, dictionary)?,
+        };
+        let made = Arc::clone(cell.get_or_init(|| Arc::new(made)));
+        self.kept().trim(self.max_bytes);
+        Ok(Events::Made(made))
+    }
+
+    /// Frames of up to [`BATCH`] lines each, divided by newlines.
+    pub(crate) fn batches<'a>(
+        &self,
+        lines: impl IntoIterator<Item = &'a [u8]>,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<Made, EncodeError> {
+        let mut lines = lines.into_iter();
+        let mut batch = Vec::new();
+        self.encode(dictionary, |encoder, bytes| {
+            batch.clear();
+            for line in lines.by_ref().take(BATCH) {
+                if !batch.is_empty() {
+                    batch.push(b'\n');
+                }
+                batch.extend_from_slice(line);
+            }
+            if batch.is_empty() {
+                return Ok(false);
+            }
+            encoder.encode(&batch, bytes).map(|()| true)
+        })
+    }
+
+    /// A frame for each line.
+    fn frames<'a>(
+        &self,
+        lines: impl IntoIterator<Item = &'a [u8]>,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<Made, EncodeError> {
+        let mut lines = lines.into_iter();
+        self.encode(dictionary, |encoder, bytes| match lines.next() {
+            Some(line) => encoder.encode(line, bytes).map(|()| true),
+            None => Ok(false),
+        })
+    }
+
+    /// Makes frames for as long as there are any.
+    fn encode(
+        &self,
+        dictionary: Option<&Dictionary>,
+        mut next: impl FnMut(&mut Encoder, &mut Vec<u8>) -> Result<bool, EncodeError>,
+    ) -> Result<Made, EncodeError> {
+        let mut encoder = self.borrow_encoder(dictionary);
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        while next(&mut encoder, &mut bytes)? {
+            ends.push(bytes.len() as u32);
+        }
+        self.return_encoder(dictionary, encoder);
+        bytes.shrink_to_fit();
+        Ok(Made {
+            bytes: bytes.into(),
+            ends,
+        })
+    }
+
+    /// One frame of its own, for what is no event.
+    pub(crate) fn frame(
+        &self,
+        content: &[u8],
+        dictionary: Option<&Dictionary>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let mut encoder = self.borrow_encoder(dictionary);
+        encoder.encode(content, out)?;
+        self.return_encoder(dictionary, encoder);
+        Ok(())
+    }
+
+    fn borrow_encoder(&self, dictionary: Option<&Dictionary>) -> Encoder {
+        let id = dictionary.map(Dictionary::id);
+        let mut encoders = self.encoders();
+        match encoders.iter().position(|(found, _)| *found == id) {
+            Some(index) => encoders.swap_remove(index).1,
+            None => {
+                dictionary.map_or_else(|| Encoder::without_dictionary(LEVEL), Dictionary::encoder)
+            }
+        }
+    }
+
+    fn return_encoder(&self, dictionary: Option<&Dictionary>, encoder: Encoder) {
+        let mut encoders = self.encoders();
+        if encoders.len() >= MAX_ENCODERS {
+            encoders.remove(0);
+        }
+        encoders.push((dictionary.map(Dictionary::id), encoder));
+    }
+
+    fn encoders(&self) -> MutexGuard<'_, Vec<(Option<u32>, Encoder)>> {
+        self.encoders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Events {
+    /// The event at an index of the block, or the batch of that number.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
+        match self {
+            Self::Stored(page) => page.get(index),
+            Self::Made(made) => made.get(index),
+        }
+    }
+}
+
+impl Made {
+    pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
+        let start = match index.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => 0,
+        };
+        self.bytes
+            .get(start as usize..*self.ends.get(index)? as usize)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len()).filter_map(|index| self.get(index))
+    }
+}
+
+/// Why events cannot be had in a form.
+#[derive(Debug, Error)]
+pub(crate) enum RecodeError {
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Read(ReadError),
+}
+
+impl From<StoreError> for RecodeError {
+    fn from(error: StoreError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+/// What of a block is already in a form.
+enum Stored {
+    Json,
+    Frames,
+}
+
+fn stored_as(block: &Block, form: Form) -> Option<Stored> {
+    match form {
+        Form::Json => Some(Stored::Json),
+        Form::Frames(id) if id.is_some() && id == block.dictionary_id() => Some(Stored::Frames),
+        Form::Frames(_) | Form::Batches(_) => None,
+    }
+}
+
+/// What was made of late, the oldest first.
+#[derive(Debug, Default)]
+struct Kept {
+    entries: VecDeque<(Key, Cell)>,
+}
+
+type Cell = Arc<OnceLock<Arc<Made>>>;
+
+/// Some events in a form. A block at the end of the log may be followed by one that starts at the
+/// same position and has more events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    first_seq: u64,
+    next_seq: u64,
+    form: Form,
+}
+
+impl Key {
+    const fn new(block: &Block, form: Form) -> Self {
+        Self {
+            first_seq: block.first_seq(),
+            next_seq: block.next_seq(),
+            form,
+        }
+    }
+}
+
+impl Kept {
+    fn has(&self, key: Key) -> bool {
+        let found = self.entries.iter().find(|(found, _)| *found == key);
+        found.is_some_and(|(_, cell)| cell.get().is_some())
+    }
+
+    /// The place for what is to be made, which whoever comes next finds.
+    fn cell(&mut self, key: Key) -> Cell {
+        // The latest are asked for most.
+        if let Some((_, cell)) = self.entries.iter().rev().find(|(found, _)| *found == key) {
+            return Arc::clone(cell);
+        }
+        let cell = Cell::default();
+        self.entries.push_back((key, Arc::clone(&cell)));
+        cell
+    }
+
+    fn trim(&mut self, max_bytes: usize) {
+        let size = |cell: &Cell| cell.get().map_or(0, |made| made.bytes.len());
+        let mut bytes: usize = self.entries.iter().map(|(_, cell)| size(cell)).sum();
+        while bytes > max_bytes || self.entries.len() > MAX_ENTRIES {
+            let Some((_, cell)) = self.entries.pop_front() else {
+                return;
+            };
+            bytes -= size(&cell);
+        }
+    }
+}
+
+/// How many events are in one frame at most, when they are asked for in batches.
+pub(crate) const BATCH: usize = 64;
+/// A block of so few events is dealt with at once.
+const SHORT: usize = 32;
+const MAX_ENCODERS: usize = 4;
+/// More blocks than are read at about the same time.
+const MAX_ENTRIES: usize = 128;
+/// The level of zstd for events of servers that have no dictionary.
+const LEVEL: i32 = 1;
