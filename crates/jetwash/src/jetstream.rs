@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use jetwash_store::{Appender, Bounds, Store, StoreError};
 use metrics::histogram;
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
@@ -38,7 +38,9 @@ struct Shared {
     stats: Arc<Stats>,
     cursors: Arc<Cursors>,
     intake: Intake,
-    dictionary: Option<Dictionary>,
+    /// The dictionary in use, changed by the writer before any event that it is used for.
+    dictionary: Arc<watch::Sender<Option<Dictionary>>>,
+    rotations: mpsc::Sender<Rotation>,
     parts: Mutex<Option<Parts>>,
 }
 
@@ -46,9 +48,16 @@ struct Shared {
 struct Parts {
     pipeline: Pipeline,
     arrivals: mpsc::Receiver<Arrival>,
+    rotations: mpsc::Receiver<Rotation>,
     relays: Vec<Endpoint>,
     sources: Vec<Source>,
     commit_delay: Duration,
+}
+
+/// A dictionary to be used from now on, and who waits to hear from which position on that is.
+struct Rotation {
+    dictionary: Dictionary,
+    answer: oneshot::Sender<Result<u64, StoreError>>,
 }
 
 /// The sources' cursors as of the last commit.
@@ -73,15 +82,11 @@ impl Jetstream {
     ///
     /// When the log fails, or it has been called before.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
-        let parts = self
-            .shared
-            .parts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let parts = self.shared.parts().take();
         let Some(Parts {
             pipeline,
             arrivals,
+            rotations,
             relays,
             sources,
             commit_delay,
@@ -95,6 +100,8 @@ impl Jetstream {
         let writer = Writer {
             pipeline,
             arrivals,
+            rotations,
+            dictionary: Arc::clone(&self.shared.dictionary),
             commit_delay,
             cursors,
             stopped: Some(stopped),
@@ -166,10 +173,56 @@ impl Jetstream {
         self.shared.cursor(name)
     }
 
-    /// The dictionary that events are compressed with, if any.
+    /// The dictionary that events are compressed with at the moment, if any.
     #[must_use]
-    pub fn dictionary(&self) -> Option<&Dictionary> {
-        self.shared.dictionary.as_ref()
+    pub fn dictionary(&self) -> Option<Dictionary> {
+        self.shared.dictionary.borrow().clone()
+    }
+
+    /// Tells of each [rotation](Self::rotate_dictionary), before the first event that it concerns
+    /// can be read.
+    #[must_use]
+    pub fn dictionary_changes(&self) -> watch::Receiver<Option<Dictionary>> {
+        self.shared.dictionary.subscribe()
+    }
+
+    /// Compresses events with another dictionary from now on, and gives the position of the first
+    /// that is. It may be called before [`run`](Self::run) and while it goes on.
+    ///
+    /// Events that are in the log stay as they are, and the log keeps the dictionaries that they
+    /// need: see [`Store::dictionaries`].
+    ///
+    /// # Errors
+    ///
+    /// When the log has another dictionary of the same number, or cannot store this one; the one
+    /// before it then stays in use. And when the Jetstream has stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::{Dictionary, Jetstream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jetstream = Jetstream::builder().build()?;
+    /// let samples = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}.example","time_us":{n}}}"#));
+    /// let dictionary = Dictionary::train(samples, 1024, 20_261_122)?;
+    /// assert_eq!(jetstream.rotate_dictionary(dictionary.clone()).await?, 1);
+    /// assert_eq!(jetstream.dictionary(), Some(dictionary));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn rotate_dictionary(&self, dictionary: Dictionary) -> Result<u64, RotateError> {
+        if let Some(parts) = &mut *self.shared.parts() {
+            let position = parts.pipeline.rotate_dictionary(&dictionary)?;
+            self.shared.dictionary.send_replace(Some(dictionary));
+            return Ok(position);
+        }
+        let (answer, answered) = oneshot::channel();
+        let rotation = Rotation { dictionary, answer };
+        let sent = self.shared.rotations.send(rotation).await;
+        sent.map_err(|_| RotateError::Stopped)?;
+        Ok(answered.await.map_err(|_| RotateError::Stopped)??)
     }
 
     /// What the log holds.
@@ -228,21 +281,23 @@ impl Jetstream {
         let cursors = Arc::new(Mutex::new(known.collect()));
         let budget = builder.intake_bytes.unwrap_or(INTAKE_BYTES);
         let (intake, arrivals) = Intake::new(u32::try_from(budget).unwrap_or(u32::MAX));
+        let (rotations, to_rotate) = mpsc::channel(1);
         let parts = Parts {
             pipeline,
             arrivals,
+            rotations: to_rotate,
             relays,
             sources: builder.sources,
             commit_delay: builder.commit_delay.unwrap_or(COMMIT_DELAY),
         };
         let parts = Mutex::new(Some(parts));
-        let dictionary = builder.dictionary;
         let shared = Shared {
             store,
             stats,
             cursors,
             intake,
-            dictionary,
+            dictionary: Arc::new(watch::Sender::new(builder.dictionary)),
+            rotations,
             parts,
         };
         Ok(Self {
@@ -258,6 +313,10 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .get(source)
             .copied()
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Option<Parts>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -287,6 +346,18 @@ impl Pusher {
     }
 }
 
+/// Why a [rotation](Jetstream::rotate_dictionary) did not take place.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RotateError {
+    /// There will be no more events to compress.
+    #[error("this Jetstream has stopped")]
+    Stopped,
+    /// The log does not take the dictionary.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why [`Jetstream::run`] ended other than by its shutdown.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -309,6 +380,8 @@ pub enum RunError {
 struct Writer {
     pipeline: Pipeline,
     arrivals: mpsc::Receiver<Arrival>,
+    rotations: mpsc::Receiver<Rotation>,
+    dictionary: Arc<watch::Sender<Option<Dictionary>>>,
     commit_delay: Duration,
     cursors: Arc<Cursors>,
     /// Completes when no more is to be taken in; `None` from then on.
@@ -316,11 +389,11 @@ struct Writer {
 }
 
 /// Why the writer has something to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Arrivals,
     Deadline,
     Ended,
+    Rotation(Rotation),
 }
 
 impl Writer {
@@ -346,14 +419,18 @@ impl Writer {
                 let each = (now - start).as_secs_f64() / events as f64;
                 histogram!("consumer_event_processing_duration_seconds").record(each);
             }
+            let has_ended = matches!(wake, Wake::Ended);
+            if let Wake::Rotation(rotation) = wake {
+                self.rotate(rotation);
+            }
             let is_full = self.pipeline.pending() >= BATCH_EVENTS;
-            if is_full || wake == Wake::Ended || commit.is_some_and(|due| due <= now) {
+            if is_full || has_ended || commit.is_some_and(|due| due <= now) {
                 self.commit(&mut touched)?;
                 commit = None;
             } else if !touched.is_empty() {
                 commit.get_or_insert(now + self.commit_delay);
             }
-            if wake == Wake::Ended {
+            if has_ended {
                 return Ok(());
             }
             if trim <= now {
@@ -381,8 +458,26 @@ impl Writer {
                 self.stopped = None;
                 Wake::Deadline
             }
+            // There is a sender for as long as there is a handle that might use it.
+            Some(rotation) = self.rotations.recv() => Wake::Rotation(rotation),
             () = sleep_until(deadline) => Wake::Deadline,
         }
+    }
+
+    /// A dictionary that the log does not take costs nothing but itself: if the disk has failed,
+    /// the next commit tells.
+    fn rotate(&mut self, rotation: Rotation) {
+        let outcome = self.pipeline.rotate_dictionary(&rotation.dictionary);
+        if let Ok(position) = outcome {
+            let id = rotation.dictionary.id();
+            info!(
+                id,
+                position, "events are compressed with another dictionary"
+            );
+            self.dictionary.send_replace(Some(rotation.dictionary));
+        }
+        // Whoever asked may have gone.
+        let _ = rotation.answer.send(outcome);
     }
 
     fn commit(&mut self, touched: &mut Vec<Arc<str>>) -> Result<(), StoreError> {

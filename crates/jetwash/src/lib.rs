@@ -59,7 +59,7 @@ mod subscription;
 mod upstream;
 
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
-pub use jetstream::{Jetstream, Pusher, RunError};
+pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;

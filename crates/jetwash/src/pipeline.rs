@@ -93,8 +93,7 @@ impl Pipeline {
     ///
     /// When the dictionary cannot be stored.
     pub fn dictionary(mut self, dictionary: &Dictionary) -> Result<Self, StoreError> {
-        self.appender.set_dictionary(dictionary)?;
-        self.compressor = Some(dictionary.encoder());
+        self.rotate_dictionary(dictionary)?;
         Ok(self)
     }
 
@@ -174,6 +173,19 @@ impl Pipeline {
     /// When the log fails.
     pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
         self.appender.trim(now_us)
+    }
+
+    /// Compresses all events from now on with another dictionary, and gives the position of the
+    /// first of them. What is in the log stays as it is, with the dictionary that it needs.
+    ///
+    /// # Errors
+    ///
+    /// When the dictionary cannot be stored, or the log has another of the same number. The one
+    /// before it stays in use.
+    pub fn rotate_dictionary(&mut self, dictionary: &Dictionary) -> Result<u64, StoreError> {
+        self.appender.set_dictionary(dictionary)?;
+        self.compressor = Some(dictionary.encoder());
+        Ok(self.appender.next_seq())
     }
 
     /// How many events await the next commit.

@@ -179,7 +179,7 @@ impl Server {
 
     /// The dictionary in use.
     pub(crate) fn dictionary(&self) -> Option<Dictionary> {
-        self.shared.jetstream.dictionary().cloned()
+        self.shared.jetstream.dictionary()
     }
 
     /// The dictionary with this number, if events in the log are compressed with it.

@@ -143,8 +143,7 @@ fn announce(arguments: &Arguments, jetstream: &Jetstream, listener: &TcpListener
     };
     let id = jetstream
         .dictionary()
-        .map(Dictionary::id)
-        .unwrap_or_default();
+        .map_or(0, |dictionary| dictionary.id());
     info!("events come from {source}");
     info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}, number {id}");
     info!("subscribe at ws://{address}/subscribe");

@@ -8,6 +8,7 @@
 )]
 
 mod build;
+mod dictionaries;
 mod drops;
 mod recorded;
 mod relay;

@@ -30,7 +30,7 @@ impl Lines {
     pub(crate) async fn connect(world: &World, mode: &str, query: &str) -> Self {
         let query = format!("compress={mode}&{query}");
         let client = world.connect(&query).await;
-        let dictionary = world.jetstream.dictionary().cloned();
+        let dictionary = world.jetstream.dictionary();
         let bytes = dictionary.map_or_else(Vec::new, |dictionary| dictionary.bytes().to_vec());
         let packing = match mode {
             "true" | "batch" => Packing::Frames(bytes),

@@ -1,0 +1,129 @@
+//! Dictionaries that change while a `Jetstream` runs.
+
+use jetwash::store::Read;
+use jetwash::{Dictionary, Filter, Jetstream, NetworkConfig, RotateError, StartFrom};
+use jetwash_sim::Network;
+use tokio::sync::oneshot;
+
+use crate::{lines, take};
+
+fn dictionary(id: u32) -> Dictionary {
+    let samples =
+        (0..2000).map(|n| format!(r#"{{"did":"did:plc:{n}","kind":"commit","of":{id}}}"#));
+    Dictionary::train(samples, 2048, id).unwrap()
+}
+
+fn frames(count: usize) -> Vec<Vec<u8>> {
+    let network = NetworkConfig {
+        accounts: 10,
+        records: 100,
+        ..NetworkConfig::default()
+    };
+    let network = Network::new(network).unwrap();
+    network.take(count).map(|frame| frame.bytes).collect()
+}
+
+/// Each event's position, the number of its dictionary, and what zstd itself makes of its frame.
+fn frames_in(jetstream: &Jetstream) -> Vec<(u64, u32, String)> {
+    let store = jetstream.store();
+    let (mut found, mut position) = (Vec::new(), store.bounds().oldest_seq);
+    while let Read::Events(run) = store.read(position).unwrap() {
+        let id = run.block().dictionary_id().unwrap();
+        let dictionary = store.dictionary(id).unwrap();
+        let mut decoder = zstd::bulk::Decompressor::with_dictionary(dictionary.bytes()).unwrap();
+        let page = run.block().frames().unwrap().unwrap();
+        for index in run.indexes() {
+            let json = decoder
+                .decompress(page.get(index).unwrap(), 1 << 20)
+                .unwrap();
+            let position = run.block().first_seq() + index as u64;
+            found.push((position, id, String::from_utf8(json).unwrap()));
+        }
+        position = run.next_seq();
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_rotation_applies_from_the_position_that_it_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = Jetstream::builder().store(folder.path());
+    let jetstream = builder.dictionary(dictionary(1)).build().unwrap();
+    let mut changes = jetstream.dictionary_changes();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let pusher = jetstream.pusher("hand");
+    let mut uses = vec![(1, 1)];
+    for (number, frame) in frames(900).into_iter().enumerate() {
+        pusher.push(frame).await.unwrap();
+        if matches!(number, 300 | 600) {
+            let id = number as u32 / 300 + 1;
+            let position = jetstream.rotate_dictionary(dictionary(id)).await.unwrap();
+            uses.push((position, id));
+            assert_eq!(jetstream.dictionary().unwrap().id(), id);
+            assert!(changes.has_changed().unwrap());
+            changes.mark_unchanged();
+        }
+    }
+    drop(stop);
+    run.await.unwrap().unwrap();
+
+    let found = frames_in(&jetstream);
+    assert!(found.len() > 800 && uses[2].0 > uses[1].0 && uses[1].0 > 1);
+    for (position, id, _) in &found {
+        let used = uses.iter().rfind(|(since, _)| since <= position).unwrap();
+        assert_eq!(*id, used.1, "at {position}");
+    }
+    let unpacked: Vec<_> = found.into_iter().map(|(_, _, json)| json).collect();
+    assert_eq!(unpacked, lines(jetstream.store()));
+    let known = jetstream.store().dictionaries();
+    let known: Vec<_> = known.iter().map(Dictionary::id).collect();
+    assert_eq!(known, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn one_reader_reads_across_dictionaries() {
+    let jetstream = Jetstream::builder()
+        .dictionary(dictionary(1))
+        .build()
+        .unwrap();
+    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let pusher = jetstream.pusher("hand");
+    for (number, frame) in frames(400).into_iter().enumerate() {
+        if number % 100 == 50 {
+            let next = dictionary(2 + number as u32 / 100);
+            jetstream.rotate_dictionary(next).await.unwrap();
+        }
+        pusher.push(frame).await.unwrap();
+    }
+    let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 390).await;
+    assert!(events.is_sorted_by(|one, next| one.cursor().get() + 1 == next.cursor().get()));
+    assert!(events.iter().all(|event| event.parse().is_ok()));
+}
+
+#[tokio::test]
+async fn a_number_cannot_come_to_stand_for_another_dictionary() {
+    let jetstream = Jetstream::builder()
+        .dictionary(dictionary(1))
+        .build()
+        .unwrap();
+    let samples = (0..2000).map(|n| format!("something else {n}"));
+    let other = Dictionary::train(samples, 1024, 1).unwrap();
+    for is_running in [false, true] {
+        if is_running {
+            tokio::spawn(jetstream.clone().run(std::future::pending()));
+            tokio::task::yield_now().await;
+        }
+        let outcome = jetstream.rotate_dictionary(other.clone()).await;
+        assert!(matches!(outcome, Err(RotateError::Store(_))), "{outcome:?}");
+        assert_eq!(jetstream.dictionary(), Some(dictionary(1)));
+    }
+}
+
+#[tokio::test]
+async fn nothing_rotates_after_the_end() {
+    let jetstream = Jetstream::builder().build().unwrap();
+    jetstream.clone().run(std::future::ready(())).await.unwrap();
+    let outcome = jetstream.rotate_dictionary(dictionary(1)).await;
+    assert!(matches!(outcome, Err(RotateError::Stopped)), "{outcome:?}");
+}
