@@ -16,7 +16,7 @@ use ipld_core::ipld::Ipld;
 use jetwash::event::{Draft, DraftBody, Encoder};
 use jetwash::frame::{Car, Frame, peek};
 use jetwash::mst::{Change, leaves};
-use jetwash::store::{self, Appender, EventKind, Location, NewEvent, Options};
+use jetwash::store::{self, Appender, CommitPart, EventKind, Location, NewEvent, Options};
 use jetwash::{Dictionary, Operation, Pipeline};
 use jetwash_benches::{Table, frames};
 use serde::Deserialize;
@@ -336,6 +336,8 @@ fn tree_append(frame: &[u8], compressor: &mut jetwash::dict::Encoder, appender: 
             kind: *kind,
             did,
             collection,
+            commit: CommitPart::WHOLE,
+            source: "wss://relay.example/",
             time_us,
             json,
             frame,

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jetwash::store::{
-    self, Appender, EventKind, Location, NewEvent, Options, Read, Retention, Run, Store,
+    self, Appender, CommitPart, EventKind, Location, NewEvent, Options, Read, Retention, Run, Store,
 };
 use jetwash::{Dictionary, Filter, Pipeline, Selection};
 use jetwash_benches::{Table, simulated_frames};
@@ -19,6 +19,7 @@ use jetwash_benches::{Table, simulated_frames};
 const START_US: u64 = 1_783_175_888_085_434;
 /// Two milliseconds between events: 500 a second, an ordinary evening.
 const APART_US: u64 = 2_000;
+const SOURCE: &str = "wss://relay.example/";
 const RING: u64 = 500_000;
 
 fn main() {
@@ -151,6 +152,8 @@ fn append_all(appender: &mut Appender, events: &[Event], per_commit: usize) {
                     kind: event.kind,
                     did: &event.did,
                     collection: &event.collection,
+                    commit: event.commit,
+                    source: SOURCE,
                     time_us,
                     json: &event.json,
                     frame: Some(&event.frame),
@@ -165,6 +168,7 @@ struct Event {
     kind: EventKind,
     did: String,
     collection: String,
+    commit: CommitPart,
     json: Vec<u8>,
     frame: Vec<u8>,
 }
@@ -174,9 +178,7 @@ fn events(frames: &[Vec<u8>]) -> (Vec<Event>, Dictionary) {
     let (appender, store) = store::open(Location::Memory, Options::default()).unwrap();
     let mut pipeline = Pipeline::new(appender);
     for frame in frames {
-        pipeline
-            .frame("wss://relay.example/", frame, START_US)
-            .unwrap();
+        pipeline.frame(SOURCE, frame, START_US).unwrap();
     }
     pipeline.commit().unwrap();
     let mut events = Vec::new();
@@ -188,6 +190,7 @@ fn events(frames: &[Vec<u8>]) -> (Vec<Event>, Dictionary) {
                 kind: meta.kind,
                 did: meta.did.to_owned(),
                 collection: meta.collection.to_owned(),
+                commit: meta.commit.unwrap_or(CommitPart::WHOLE),
                 json: json.get(index).unwrap().to_vec(),
                 frame: Vec::new(),
             });

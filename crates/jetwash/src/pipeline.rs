@@ -7,7 +7,7 @@ use jetwash_event::{
 };
 use jetwash_frame::{Account, Commit, Frame, FrameError, FrameKind, Identity, Peek, peek};
 use jetwash_mst::{Change, CommitError, Leaf, OpError, OpFault, leaves};
-use jetwash_store::{Appender, EventKind, NewEvent, StoreError, Trimmed};
+use jetwash_store::{Appender, CommitPart, EventKind, NewEvent, StoreError, Trimmed};
 use thiserror::Error;
 
 use crate::dedup::Recent;
@@ -51,6 +51,8 @@ pub struct Pipeline {
     compressor: Option<jetwash_dict::Encoder>,
     recent: Option<Recent>,
     sources: Vec<Source>,
+    /// Which of the sources the frame at hand came from.
+    current: usize,
     tally: Tally,
     now_us: u64,
     stats: Arc<Stats>,
@@ -70,6 +72,7 @@ impl Pipeline {
             compressor: None,
             recent: None,
             sources: Vec::new(),
+            current: 0,
             tally: Tally::default(),
             now_us: 0,
             stats: Arc::default(),
@@ -132,7 +135,8 @@ impl Pipeline {
                 return Ok(());
             }
         };
-        if !self.source(source).advance(&peeked) {
+        self.current = self.source(source);
+        if !self.sources[self.current].advance(&peeked) {
             self.stats.dropped("seq_not_increasing");
             return Ok(());
         }
@@ -205,7 +209,8 @@ impl Pipeline {
 
     /// Sets the cursor of `source`, backwards too; it is stored with the next commit.
     pub fn set_cursor(&mut self, source: &str, seq: u64) {
-        let source = self.source(source);
+        let index = self.source(source);
+        let source = &mut self.sources[index];
         source.position = Some(seq);
         source.is_touched = true;
     }
@@ -217,14 +222,13 @@ impl Pipeline {
     }
 
     /// Sources are few, so a walk along them is faster than a hash.
-    fn source(&mut self, name: &str) -> &mut Source {
+    fn source(&mut self, name: &str) -> usize {
         let known = self.sources.iter().position(|source| *source.name == *name);
-        let index = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             let position = self.appender.cursor(name);
             self.sources.push(Source::new(name, position));
             self.sources.len() - 1
-        });
-        &mut self.sources[index]
+        })
     }
 
     fn wants(&self, peeked: &Peek<'_>) -> bool {
@@ -266,10 +270,12 @@ impl Pipeline {
         if self.repeats(&["c", commit.repo, commit.rev]) {
             return Err(Fault::Repeated.into());
         }
-        for leaf in leaves(commit).map_err(Fault::Commit)? {
+        let leaves = leaves(commit).map_err(Fault::Commit)?;
+        let len = leaves.len() as u32;
+        for (index, leaf) in (0..).zip(leaves) {
             let outcome = match leaf {
                 Ok(leaf) if self.filter.matches_collection(leaf.collection) => {
-                    self.leaf(commit, &leaf, now_us)
+                    self.leaf(commit, &leaf, CommitPart { index, len }, now_us)
                 }
                 Ok(_) => {
                     self.stats.rejected();
@@ -285,7 +291,13 @@ impl Pipeline {
         Ok(())
     }
 
-    fn leaf(&mut self, commit: &Commit<'_>, leaf: &Leaf<'_>, now_us: u64) -> Result<(), Stop> {
+    fn leaf(
+        &mut self,
+        commit: &Commit<'_>,
+        leaf: &Leaf<'_>,
+        part: CommitPart,
+        now_us: u64,
+    ) -> Result<(), Stop> {
         let (operation, kind, record) = match &leaf.change {
             Change::Create(record) => (Operation::Create, EventKind::Create, Some(record)),
             Change::Update(record) => (Operation::Update, EventKind::Update, Some(record)),
@@ -302,7 +314,7 @@ impl Pipeline {
                 record: record.map(|record| (record.data, &record.cid)),
             },
         };
-        self.append(kind, leaf.collection, &draft, now_us)
+        self.append(kind, leaf.collection, part, &draft, now_us)
     }
 
     fn identity_frame(&mut self, identity: &Identity<'_>, now_us: u64) -> Result<(), Stop> {
@@ -321,7 +333,7 @@ impl Pipeline {
             did,
             body: DraftBody::Identity { handle, seq, time },
         };
-        self.append(EventKind::Identity, "", &draft, now_us)
+        self.append(EventKind::Identity, "", CommitPart::WHOLE, &draft, now_us)
     }
 
     fn account_frame(&mut self, account: &Account<'_>, now_us: u64) -> Result<(), Stop> {
@@ -346,13 +358,14 @@ impl Pipeline {
                 time,
             },
         };
-        self.append(EventKind::Account, "", &draft, now_us)
+        self.append(EventKind::Account, "", CommitPart::WHOLE, &draft, now_us)
     }
 
     fn append(
         &mut self,
         kind: EventKind,
         collection: &str,
+        commit: CommitPart,
         draft: &Draft<'_>,
         now_us: u64,
     ) -> Result<(), Stop> {
@@ -376,6 +389,8 @@ impl Pipeline {
             kind,
             did: draft.did,
             collection,
+            commit,
+            source: &self.sources[self.current].name,
             time_us,
             json,
             frame,

@@ -132,6 +132,34 @@ impl Event {
         (!collection.is_empty()).then_some(collection)
     }
 
+    /// Which operation of its commit it is, counted from 0; `None` if the event is not about a
+    /// record.
+    ///
+    /// It counts as the commit upstream does: where an ingest filter, or a fault, keeps some of a
+    /// commit's operations out of the log, their numbers are missing.
+    #[must_use]
+    pub fn commit_index(&self) -> Option<u32> {
+        Some(self.block.meta(self.index)?.commit?.index)
+    }
+
+    /// How many operations its commit has upstream, those that are not in the log included;
+    /// `None` if the event is not about a record.
+    ///
+    /// Without an ingest filter, the events of one commit are together when
+    /// [`commit_index`](Self::commit_index) plus 1 is this.
+    #[must_use]
+    pub fn commit_len(&self) -> Option<u32> {
+        Some(self.block.meta(self.index)?.commit?.len)
+    }
+
+    /// The name of the source that it came from: a relay's [`Endpoint`](crate::Endpoint) as text,
+    /// or what [`JetstreamBuilder::frames`](crate::JetstreamBuilder::frames) was given. With several,
+    /// the one that was first to send it.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        self.block.meta(self.index).map_or("", |meta| meta.source)
+    }
+
     /// The event as the line that Jetstream sends, without a newline.
     #[must_use]
     pub fn json(&self) -> &str {

@@ -26,7 +26,7 @@ use crate::state;
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{EventKind, Location, NewEvent, Options, open};
+/// use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, open};
 ///
 /// let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// let time_us = appender.next_time_us(1_700_000_000_000_000);
@@ -34,6 +34,8 @@ use crate::state;
 ///     kind: EventKind::Delete,
 ///     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
 ///     collection: "app.bsky.feed.like",
+///     commit: CommitPart::WHOLE,
+///     source: "wss://relay.example",
 ///     time_us,
 ///     json: b"{}",
 ///     frame: None,
@@ -305,6 +307,10 @@ impl Appender {
         within("frame", event.frame.map_or(0, <[u8]>::len), MAX_EVENT)?;
         within("DID", event.did.len(), MAX_NAME)?;
         within("collection", event.collection.len(), MAX_NAME)?;
+        within("source", event.source.len(), MAX_NAME)?;
+        if event.kind.operation().is_some() && event.commit.index >= event.commit.len {
+            return Err(PushError::CommitPart { part: event.commit });
+        }
         if event.frame.is_some() && self.dictionary.is_none() {
             return Err(PushError::NoDictionary);
         }

@@ -6,6 +6,7 @@ use jetwash_dict::Decoder;
 
 use crate::backend::{Bucket, BucketError};
 use crate::cache::Cache;
+use crate::commit_parts::CommitParts;
 use crate::dictionaries::Dictionaries;
 use crate::error::StoreError;
 use crate::event::{EventKind, EventMeta};
@@ -56,12 +57,17 @@ impl Block {
         let columns = &self.index;
         let did = *columns.did_indexes.get(index)?;
         let collection = *columns.collection_indexes.get(index)?;
+        let source = columns.source_indexes.get(index).copied();
+        let kind = *columns.kinds.get(index)?;
+        let is_operation = kind.operation().is_some();
         Some(EventMeta {
             seq: columns.first_seq + index as u64,
             time_us: *columns.times.get(index)?,
-            kind: *columns.kinds.get(index)?,
+            kind,
             did: columns.dids.get(did as usize)?,
             collection: columns.collections.get(collection as usize)?,
+            commit: is_operation.then(|| columns.commit_parts.get(index)),
+            source: columns.sources.get(source.unwrap_or_default() as usize)?,
             json_len: range(&columns.json_ends, index)?.len(),
         })
     }
@@ -100,6 +106,12 @@ impl Block {
     #[must_use]
     pub fn collection_indexes(&self) -> &[u16] {
         &self.index.collection_indexes
+    }
+
+    /// The upstreams that the block's events came from.
+    #[must_use]
+    pub const fn source_table(&self) -> &StringTable {
+        &self.index.sources
     }
 
     /// The index in the block of the first event at or after a time; [`Block::len`] if there is
@@ -358,11 +370,16 @@ pub(crate) struct Index {
     pub(crate) kinds: Vec<EventKind>,
     pub(crate) did_indexes: Vec<u16>,
     pub(crate) collection_indexes: Vec<u16>,
+    /// Empty if all events have the first source.
+    pub(crate) source_indexes: Vec<u16>,
+    pub(crate) commit_parts: CommitParts,
     pub(crate) json_ends: Arc<[u32]>,
     /// Empty unless the encoding is `Frames`.
     pub(crate) frame_ends: Arc<[u32]>,
     pub(crate) dids: StringTable,
     pub(crate) collections: StringTable,
+    /// Never empty.
+    pub(crate) sources: StringTable,
     pub(crate) payload_len: u32,
     pub(crate) payload_crc: u32,
 }
@@ -387,6 +404,9 @@ impl Index {
     fn memory(&self) -> usize {
         // Twice eight for the two strings' indexes, the kind, and the padding between allocations.
         self.times.len() * 16
+            + self.source_indexes.len() * size_of::<u16>()
+            + self.commit_parts.memory()
+            + self.sources.memory()
             + (self.json_ends.len() + self.frame_ends.len()) * size_of::<u32>()
             + self.dids.memory()
             + self.collections.memory()

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::block::{Block, Encoding, Index, Page};
+use crate::commit_parts::{CommitParts, CommitRun};
 use crate::dictionaries::Dictionaries;
 use crate::event::{EventKind, NewEvent};
 use crate::table::Interner;
@@ -18,10 +19,13 @@ pub(crate) struct BlockBuilder {
     kinds: Vec<EventKind>,
     did_indexes: Vec<u16>,
     collection_indexes: Vec<u16>,
+    source_indexes: Vec<u16>,
+    commit_parts: CommitParts,
     json_ends: Vec<u32>,
     frame_ends: Vec<u32>,
     dids: Interner,
     collections: Interner,
+    sources: Interner,
     json: Vec<u8>,
     /// Some merged blocks have no JSON at hand; it is unpacked again if somebody asks.
     json_known: bool,
@@ -37,10 +41,13 @@ impl BlockBuilder {
             kinds: Vec::new(),
             did_indexes: Vec::new(),
             collection_indexes: Vec::new(),
+            source_indexes: Vec::new(),
+            commit_parts: CommitParts::default(),
             json_ends: Vec::new(),
             frame_ends: Vec::new(),
             dids: Interner::default(),
             collections: Interner::default(),
+            sources: Interner::default(),
             json: Vec::new(),
             json_known: true,
             frames: Vec::new(),
@@ -71,11 +78,19 @@ impl BlockBuilder {
     }
 
     pub(crate) fn push(&mut self, event: &NewEvent<'_>) {
+        if event.kind.operation().is_some() {
+            self.commit_parts.push(CommitRun {
+                first: self.times.len() as u32,
+                count: 1,
+                part: event.commit,
+            });
+        }
         self.times.push(event.time_us);
         self.kinds.push(event.kind);
         self.did_indexes.push(self.dids.intern(event.did));
         let collection = self.collections.intern(event.collection);
         self.collection_indexes.push(collection);
+        self.source_indexes.push(self.sources.intern(event.source));
         self.json.extend_from_slice(event.json);
         self.json_ends.push(self.json.len() as u32);
         if let Some(frame) = event.frame {
@@ -102,6 +117,9 @@ impl BlockBuilder {
         } else {
             &json
         };
+        if self.sources.len() == 1 {
+            self.source_indexes.clear();
+        }
         let index = Index {
             first_seq: self.first_seq,
             encoding,
@@ -109,10 +127,13 @@ impl BlockBuilder {
             kinds: take(&mut self.kinds),
             did_indexes: take(&mut self.did_indexes),
             collection_indexes: take(&mut self.collection_indexes),
+            source_indexes: take(&mut self.source_indexes),
+            commit_parts: std::mem::take(&mut self.commit_parts),
             json_ends: take_shared(&mut self.json_ends),
             frame_ends: take_shared(&mut self.frame_ends),
             dids: self.dids.take(),
             collections: self.collections.take(),
+            sources: self.sources.take(),
             payload_len: payload.len() as u32,
             payload_crc: crc32fast::hash(payload),
         };
@@ -144,6 +165,8 @@ impl BlockBuilder {
 
     fn append(&mut self, block: &Block) {
         let index = block.index();
+        self.commit_parts
+            .append(self.times.len(), &index.commit_parts);
         self.times.extend_from_slice(&index.times);
         self.kinds.extend_from_slice(&index.kinds);
         let map = |interner: &mut Interner, table: &crate::StringTable| -> Vec<u16> {
@@ -151,6 +174,7 @@ impl BlockBuilder {
         };
         let dids = map(&mut self.dids, &index.dids);
         let collections = map(&mut self.collections, &index.collections);
+        let sources = map(&mut self.sources, &index.sources);
         let translate = |indexes: &[u16], map: &[u16], into: &mut Vec<u16>| {
             let new = indexes.iter().map(|index| map.get(*index as usize));
             into.extend(new.map(|index| index.copied().unwrap_or_default()));
@@ -161,6 +185,12 @@ impl BlockBuilder {
             &collections,
             &mut self.collection_indexes,
         );
+        if index.source_indexes.is_empty() {
+            let only = sources.first().copied().unwrap_or_default();
+            self.source_indexes.resize(self.times.len(), only);
+        } else {
+            translate(&index.source_indexes, &sources, &mut self.source_indexes);
+        }
         let base = self.json_ends.last().copied().unwrap_or_default();
         self.json_ends
             .extend(index.json_ends.iter().map(|end| base + end));

@@ -64,6 +64,21 @@ impl From<Operation> for EventKind {
     }
 }
 
+/// Which operation of its commit an event is: commits that change several records become several
+/// events, which stand next to each other in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommitPart {
+    /// Its place among the operations of the commit, counted from 0.
+    pub index: u32,
+    /// How many operations the commit has upstream, whether or not all of them are in the ring.
+    pub len: u32,
+}
+
+impl CommitPart {
+    /// The only operation of its commit.
+    pub const WHOLE: Self = Self { index: 0, len: 1 };
+}
+
 /// An event on its way into the ring.
 #[derive(Clone, Copy, Debug)]
 pub struct NewEvent<'a> {
@@ -73,6 +88,11 @@ pub struct NewEvent<'a> {
     pub did: &'a str,
     /// The record's collection; empty where the event is not about a record.
     pub collection: &'a str,
+    /// Which operation of its commit it is. Not looked at where the event is not about a record.
+    pub commit: CommitPart,
+    /// The upstream that it came from, as the ring's readers will be told; may be empty. Few and
+    /// short, as each block holds those that occur in it.
+    pub source: &'a str,
     /// Its time in microseconds since 1970, above that of every event before it. See
     /// [`Appender::next_time_us`](crate::Appender::next_time_us).
     pub time_us: u64,
@@ -97,6 +117,10 @@ pub struct EventMeta<'a> {
     pub did: &'a str,
     /// The record's collection; empty where the event is not about a record.
     pub collection: &'a str,
+    /// Which operation of its commit it is; `None` where the event is not about a record.
+    pub commit: Option<CommitPart>,
+    /// The upstream that it came from, as it was pushed with.
+    pub source: &'a str,
     /// The length of its JSON in bytes.
     pub json_len: usize,
 }
@@ -116,12 +140,18 @@ pub enum PushError {
     /// A part of the event is longer than the format can hold.
     #[error("the event's {part} has {length} bytes, more than {limit}")]
     TooLong {
-        /// Which part: `JSON`, `frame`, `DID` or `collection`.
+        /// Which part: `JSON`, `frame`, `DID`, `collection` or `source`.
         part: &'static str,
         /// Its length in bytes.
         length: usize,
         /// The most that is taken.
         limit: usize,
+    },
+    /// The event is said to be an operation that its commit does not have.
+    #[error("operation {} of a commit that has {}", part.index, part.len)]
+    CommitPart {
+        /// What was said.
+        part: CommitPart,
     },
     /// The event brings a zstd frame, but no dictionary was set.
     #[error("the event brings a zstd frame, but no dictionary was set")]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jetwash_dict::Encoder;
 
 use crate::block::{Block, BlockKey, Encoding, Index};
+use crate::commit_parts::{CommitParts, CommitRun};
 use crate::did;
 use crate::error::StoreError;
-use crate::event::EventKind;
+use crate::event::{CommitPart, EventKind};
 use crate::table::StringTable;
 
 /// The version of everything that is stored. Raised by any change that this reader cannot read.
@@ -37,7 +38,8 @@ pub(crate) fn encode_index(index: &Index) -> Vec<u8> {
         Encoding::CompressedJson => (COMPRESSED_JSON, 0),
         Encoding::Frames { dictionary } => (FRAMES, dictionary),
     };
-    out.extend_from_slice(&[BLOCK_VERSION, encoding, 0, 0]);
+    out.extend_from_slice(&[BLOCK_VERSION, encoding]);
+    out.extend_from_slice(&(index.sources.len() as u16).to_le_bytes());
     out.extend_from_slice(&(events as u32).to_le_bytes());
     out.extend_from_slice(&index.first_seq.to_le_bytes());
     out.extend_from_slice(&index.first_time().to_le_bytes());
@@ -63,11 +65,15 @@ pub(crate) fn encode_index(index: &Index) -> Vec<u8> {
             start = *end;
         }
     }
-    index.dids.iter().for_each(|did| write_did(&mut out, did));
     index
-        .collections
+        .source_indexes
         .iter()
-        .for_each(|collection| write_text(&mut out, collection));
+        .for_each(|source| write_varint(&mut out, u64::from(*source)));
+    write_commit_parts(&mut out, &index.commit_parts);
+    index.dids.iter().for_each(|did| write_did(&mut out, did));
+    for table in [&index.collections, &index.sources] {
+        table.iter().for_each(|text| write_text(&mut out, text));
+    }
     let checksum = crc32fast::hash(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
     out
@@ -81,10 +87,11 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
         return Err(Damage("the index fails its checksum"));
     }
     let mut input = Input(body);
-    let [version, encoding, _, _] = input.array()?;
+    let [version, encoding] = input.array()?;
     if version != BLOCK_VERSION {
         return Err(Damage("the block has a version that is not known"));
     }
+    let sources = u16::from_le_bytes(input.array()?) as usize;
     let events = input.u32()? as usize;
     let first_seq = u64::from_le_bytes(input.array()?);
     let first_time = u64::from_le_bytes(input.array()?);
@@ -118,6 +125,11 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
         Encoding::Frames { .. } => input.ends(events)?,
         Encoding::Json | Encoding::CompressedJson => Arc::from([]),
     };
+    let source_indexes = match sources {
+        0 => return Err(Damage("the block has no table of sources")),
+        1 => Vec::new(),
+        _ => input.short_indexes(events, sources)?,
+    };
     let index = Index {
         first_seq,
         encoding,
@@ -125,10 +137,13 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
         kinds,
         did_indexes,
         collection_indexes,
+        source_indexes,
+        commit_parts: input.commit_parts(events)?,
         json_ends,
         frame_ends,
         dids: input.did_table(dids)?,
         collections: input.text_table(collections)?,
+        sources: input.text_table(sources)?,
         payload_len,
         payload_crc,
     };
@@ -208,6 +223,8 @@ pub(crate) fn decode_piece(bytes: &[u8]) -> Result<(Index, usize), Damage> {
     Ok((index, 4 + length))
 }
 
+const BAD_PART: Damage = Damage("an event is an operation that its commit does not have");
+const NO_STRING: Damage = Damage("an event names a string that the block does not have");
 const NOT_UTF8: Damage = Damage("a string is not UTF-8");
 const SHORT: Damage = Damage("the index is cut short");
 
@@ -267,10 +284,43 @@ impl<'a> Input<'a> {
         if indexes.iter().all(|index| (*index as usize) < table) {
             Ok(indexes)
         } else {
-            Err(Damage(
-                "an event names a string that the block does not have",
-            ))
+            Err(NO_STRING)
         }
+    }
+
+    fn short_indexes(&mut self, events: usize, table: usize) -> Result<Vec<u16>, Damage> {
+        let mut indexes = Vec::with_capacity(events.min(self.0.len()));
+        for _ in 0..events {
+            let index = u16::try_from(self.varint()?).ok();
+            indexes.push(
+                index
+                    .filter(|index| (*index as usize) < table)
+                    .ok_or(NO_STRING)?,
+            );
+        }
+        Ok(indexes)
+    }
+
+    fn commit_parts(&mut self, events: usize) -> Result<CommitParts, Damage> {
+        let mut parts = CommitParts::default();
+        let mut first = 0_u32;
+        for _ in 0..self.varint()? {
+            first = self.number()?.checked_add(first).ok_or(BAD_PART)?;
+            let (count, index, len) = (self.number()?, self.number()?, self.number()?);
+            let end = first.checked_add(count).ok_or(BAD_PART)?;
+            let next = index.checked_add(count).ok_or(BAD_PART)?;
+            if count == 0 || end as usize > events || next > len {
+                return Err(BAD_PART);
+            }
+            let part = CommitPart { index, len };
+            parts.push(CommitRun { first, count, part });
+            first = end;
+        }
+        Ok(parts)
+    }
+
+    fn number(&mut self) -> Result<u32, Damage> {
+        u32::try_from(self.varint()?).map_err(|_| Damage("a number in the index is too large"))
     }
 
     fn times(&mut self, events: usize, first: u64) -> Result<Vec<u64>, Damage> {
@@ -336,6 +386,17 @@ fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+fn write_commit_parts(out: &mut Vec<u8>, parts: &CommitParts) {
+    write_varint(out, parts.runs().len() as u64);
+    let mut end = 0;
+    for run in parts.runs() {
+        for number in [run.first - end, run.count, run.part.index, run.part.len] {
+            write_varint(out, number.into());
+        }
+        end = run.end();
+    }
+}
+
 fn write_did(out: &mut Vec<u8>, did: &str) {
     match did::pack(did) {
         Some(packed) => {
@@ -362,10 +423,11 @@ mod tests {
 
     /// Made with Python's struct, zlib.crc32 and base64 from docs/store-format.md alone.
     const RECORDED: &str = "\
-        0102000003000000e80300000000000000401e18240a06004d00000005000000b331b60802000200\
-        01040300000100000000000100000001ac02078201f0a20402000301cff48f9c786b15e8eb59d7cf\
-        e9d6910013006469643a7765623a6578616d706c652e636f6d12006170702e62736b792e66656564\
-        2e706f73740000213ed7b3";
+        0102020003000000e80300000000000000401e18240a06004d00000005000000b331b60802000200\
+        01040300000100000000000100000001ac02078201f0a2040200030001000200010204010103ac02\
+        01cff48f9c786b15e8eb59d7cfe9d6910013006469643a7765623a6578616d706c652e636f6d1200\
+        6170702e62736b792e666565642e706f7374000010007773733a2f2f612e6578616d706c652f0000\
+        255be9fe";
 
     fn recorded() -> Vec<u8> {
         let digits = RECORDED
@@ -393,13 +455,26 @@ mod tests {
             kinds: vec![EventKind::Create, EventKind::Identity, EventKind::Delete],
             did_indexes: vec![0, 1, 0],
             collection_indexes: vec![0, 1, 0],
+            source_indexes: vec![0, 1, 0],
+            commit_parts: commit_parts(),
             json_ends: Arc::from([7, 137, 70_137]),
             frame_ends: Arc::from([2, 2, 5]),
             dids: table(["did:plc:z72i7hdynmk6r22z27h6tvur", "did:web:example.com"]),
             collections: table(["app.bsky.feed.post", ""]),
+            sources: table(["wss://a.example/", ""]),
             payload_len: 5,
             payload_crc: 146158003,
         }
+    }
+
+    fn commit_parts() -> CommitParts {
+        let mut parts = CommitParts::default();
+        for (first, index, len) in [(0, 2, 4), (2, 3, 300)] {
+            let part = CommitPart { index, len };
+            let count = 1;
+            parts.push(CommitRun { first, count, part });
+        }
+        parts
     }
 
     #[test]

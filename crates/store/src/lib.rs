@@ -28,13 +28,15 @@
 //! A commit, and a reader that follows the ring:
 //!
 //! ```
-//! use jetwash_store::{EventKind, Location, NewEvent, Options, Read, open};
+//! use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
 //!
 //! let (mut appender, store) = open(Location::Memory, Options::default())?;
 //! let event = NewEvent {
 //!     kind: EventKind::Create,
 //!     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
 //!     collection: "app.bsky.feed.post",
+//!     commit: CommitPart::WHOLE,
+//!     source: "wss://relay.example",
 //!     time_us: appender.next_time_us(1_700_000_000_000_000),
 //!     json: br#"{"did":"did:plc:z72i7hdynmk6r22z27h6tvur"}"#,
 //!     frame: None,
@@ -58,6 +60,7 @@ mod backend;
 mod block;
 mod builder;
 mod cache;
+mod commit_parts;
 mod dictionaries;
 mod did;
 mod error;
@@ -74,7 +77,7 @@ mod table;
 pub use appender::{Appender, Trimmed};
 pub use block::{Block, Page};
 pub use error::{OpenError, StoreError};
-pub use event::{EventKind, EventMeta, NewEvent, PushError};
+pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
 pub use open::open;
 pub use options::{Durability, Location, Options, Retention};
 pub use store::{Bounds, Read, Run, Store};

@@ -18,7 +18,7 @@ use crate::ring::{ColdPlace, Ring};
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{EventKind, Location, NewEvent, Options, Read, open};
+/// use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
 ///
 /// let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// for text in ["{\"a\":1}", "{\"a\":2}"] {
@@ -27,6 +27,8 @@ use crate::ring::{ColdPlace, Ring};
 ///         kind: EventKind::Create,
 ///         did: "did:plc:z72i7hdynmk6r22z27h6tvur",
 ///         collection: "app.bsky.feed.post",
+///         commit: CommitPart::WHOLE,
+///         source: "wss://relay.example",
 ///         time_us,
 ///         json: text.as_bytes(),
 ///         frame: None,

@@ -70,12 +70,25 @@ pub(crate) struct Interner {
     table: StringTable,
     lookup: HashTable<u16>,
     hasher: DefaultHashBuilder,
+    /// The index given out last: what comes next is often the same.
+    last: u16,
 }
 
 impl Interner {
     /// The index of `string`, which is added if it is new. The caller adds fewer strings than
     /// 16 bits can number: at most one for each event of a block.
     pub(crate) fn intern(&mut self, string: &str) -> u16 {
+        if self.table.get(self.last as usize) != Some(string) {
+            self.last = self.find_or_add(string);
+        }
+        self.last
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    fn find_or_add(&mut self, string: &str) -> u16 {
         let hash = self.hasher.hash_one(string);
         let same = |index: &u16| self.table.get(*index as usize) == Some(string);
         if let Some(index) = self.lookup.find(hash, same) {

@@ -1,5 +1,7 @@
 //! The simulator's own truth against what comes out.
 
+use jetwash::Filter;
+use jetwash::store::{CommitPart, Read, Store};
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use serde_json::Value;
 
@@ -36,6 +38,70 @@ fn every_operation_of_the_simulated_network_comes_out_in_order() {
         "{:?}",
         pipeline.snapshot().dropped
     );
+}
+
+/// What the network says of the operations that are in the log, with and without a filter.
+#[test]
+fn every_event_says_which_operation_of_its_commit_it_is_and_who_sent_it() {
+    let config = NetworkConfig {
+        accounts: 30,
+        records: 100,
+        ..NetworkConfig::default()
+    };
+    let wanted = "app.bsky.graph.follow";
+    let (all, log) = pipeline();
+    let (some, filtered_log) = pipeline();
+    let mut pipelines = [
+        all,
+        some.filter(Filter::new().collections([wanted]).unwrap()),
+    ];
+    let (mut expected, mut filtered) = (Vec::new(), Vec::new());
+    for (number, frame) in Network::new(config).unwrap().take(2000).enumerate() {
+        let source = ["one", "two"][number / 300 % 2];
+        for pipeline in &mut pipelines {
+            pipeline.frame(source, &frame.bytes, NOW_US).unwrap();
+        }
+        match &frame.event {
+            SimEvent::Commit(commit) => {
+                let len = commit.ops.len() as u32;
+                for (index, op) in (0..).zip(&commit.ops) {
+                    let row = (Some(CommitPart { index, len }), source.to_owned());
+                    if op.collection == wanted {
+                        filtered.push(row.clone());
+                    }
+                    expected.push(row);
+                }
+            }
+            SimEvent::Identity { .. } | SimEvent::Account { .. } => {
+                expected.push((None, source.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    pipelines
+        .each_mut()
+        .map(|pipeline| pipeline.commit().unwrap());
+    assert!(
+        filtered.iter().any(|(part, _)| part.unwrap().index > 0),
+        "the filter keeps nothing but first operations"
+    );
+    assert_eq!(origins(&log), expected);
+    let mut found = origins(&filtered_log);
+    found.retain(|(part, _)| part.is_some());
+    assert_eq!(found, filtered);
+}
+
+fn origins(log: &Store) -> Vec<(Option<CommitPart>, String)> {
+    let mut rows = Vec::new();
+    let mut position = log.bounds().oldest_seq;
+    while let Read::Events(run) = log.read(position).unwrap() {
+        for index in run.indexes() {
+            let meta = run.block().meta(index).unwrap();
+            rows.push((meta.commit, meta.source.to_owned()));
+        }
+        position = run.next_seq();
+    }
+    rows
 }
 
 fn describe(line: &str) -> String {

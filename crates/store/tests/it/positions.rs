@@ -39,6 +39,8 @@ fn a_time_that_is_not_above_the_last_is_refused(place: &Place) {
             kind: late.kind,
             did: &late.did,
             collection: &late.collection,
+            commit: jetwash_store::CommitPart::WHOLE,
+            source: late.source,
             time_us,
             json: &late.json,
             frame: None,
@@ -65,6 +67,8 @@ fn parts_that_are_too_long_are_refused(place: &Place) {
         kind: jetwash_store::EventKind::Create,
         did: "did:web:example.com",
         collection: "app.bsky.feed.post",
+        commit: jetwash_store::CommitPart::WHOLE,
+        source: "wss://relay.example/",
         time_us: START,
         json: b"{}",
         frame: None,
@@ -85,6 +89,13 @@ fn parts_that_are_too_long_are_refused(place: &Place) {
             },
         ),
         (
+            "source",
+            jetwash_store::NewEvent {
+                source: &long,
+                ..plain
+            },
+        ),
+        (
             "JSON",
             jetwash_store::NewEvent {
                 json: &json,
@@ -97,6 +108,12 @@ fn parts_that_are_too_long_are_refused(place: &Place) {
             other => panic!("{part}: {other:?}"),
         }
     }
+    let part = jetwash_store::CommitPart { index: 3, len: 3 };
+    let beyond = jetwash_store::NewEvent {
+        commit: part,
+        ..plain
+    };
+    assert_eq!(appender.push(&beyond), Err(PushError::CommitPart { part }));
     let framed = jetwash_store::NewEvent {
         frame: Some(b"frame"),
         ..plain

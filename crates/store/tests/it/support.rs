@@ -2,7 +2,8 @@ use std::path::Path;
 
 use jetwash_dict::Dictionary;
 use jetwash_store::{
-    Appender, Block, EventKind, Location, NewEvent, Options, Read, Store, StoreError, open,
+    Appender, Block, CommitPart, EventKind, Location, NewEvent, Options, Read, Store, StoreError,
+    open,
 };
 use tempfile::TempDir;
 
@@ -60,8 +61,12 @@ pub(crate) struct Event {
     pub(crate) kind: EventKind,
     pub(crate) did: String,
     pub(crate) collection: String,
+    pub(crate) commit: Option<CommitPart>,
+    pub(crate) source: &'static str,
     pub(crate) json: Vec<u8>,
 }
+
+const SOURCES: [&str; 3] = ["wss://relay.example/", "", "wss://pds.example/"];
 
 /// The time of the first event, in microseconds.
 pub(crate) const START: u64 = 1_700_000_000_000_000;
@@ -82,6 +87,12 @@ pub(crate) fn event(number: u64, time_us: u64) -> Event {
         3 => (EventKind::Delete, "app.bsky.feed.like"),
         _ => (EventKind::Create, "app.bsky.feed.post"),
     };
+    // Two operations of three: the one between them is not in the ring.
+    let commit = match number % 8 {
+        0 => CommitPart { index: 0, len: 3 },
+        1 => CommitPart { index: 2, len: 3 },
+        _ => CommitPart::WHOLE,
+    };
     let text = "a very good day ".repeat(number as usize % 5);
     Event {
         seq: number,
@@ -89,6 +100,9 @@ pub(crate) fn event(number: u64, time_us: u64) -> Event {
         kind,
         did: dids[number as usize % dids.len()].to_owned(),
         collection: collection.to_owned(),
+        commit: kind.operation().map(|_| commit),
+        // One source for long, then two in turns.
+        source: SOURCES[(number / 100 % 2 * number % 3) as usize],
         json: format!("{{\"number\":{number},\"text\":\"{text}\"}}").into_bytes(),
     }
 }
@@ -99,6 +113,8 @@ pub(crate) fn push(appender: &mut Appender, event: &Event, frame: Option<&[u8]>)
             kind: event.kind,
             did: &event.did,
             collection: &event.collection,
+            commit: event.commit.unwrap_or(CommitPart { index: 9, len: 0 }),
+            source: event.source,
             time_us: event.time_us,
             json: &event.json,
             frame,
@@ -139,6 +155,11 @@ pub(crate) fn taken(block: &Block, index: usize) -> Result<Event, StoreError> {
         kind: meta.kind,
         did: meta.did.to_owned(),
         collection: meta.collection.to_owned(),
+        commit: meta.commit,
+        source: SOURCES
+            .into_iter()
+            .find(|source| *source == meta.source)
+            .unwrap(),
         json,
     })
 }
