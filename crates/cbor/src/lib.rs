@@ -46,4 +46,4 @@ pub use cid::{Cid, CidError, Codec, Link};
 pub use error::{Error, ErrorKind};
 pub use reader::{Item, MAX_DEPTH, MapReader, Reader};
 pub use varint::read_varint;
-pub use writer::Writer;
+pub use writer::{Writer, write_head};

@@ -97,24 +97,41 @@ impl Writer {
     }
 
     fn head(&mut self, major: u8, argument: u64) -> &mut Self {
-        let major = major << 5;
-        let bytes = argument.to_be_bytes();
-        match argument {
-            0..=23 => self.bytes.push(major | bytes[7]),
-            24..=0xff => self.bytes.extend_from_slice(&[major | 24, bytes[7]]),
-            0x100..=0xffff => {
-                self.bytes.push(major | 25);
-                self.bytes.extend_from_slice(&bytes[6..]);
-            }
-            0x1_0000..=0xffff_ffff => {
-                self.bytes.push(major | 26);
-                self.bytes.extend_from_slice(&bytes[4..]);
-            }
-            _ => {
-                self.bytes.push(major | 27);
-                self.bytes.extend_from_slice(&bytes);
-            }
-        }
+        write_head(&mut self.bytes, major, argument);
         self
+    }
+}
+
+/// Appends the head of an item in its shortest form: its major type, from 0 to 7, and the integer,
+/// length or count that goes with it.
+///
+/// For those who write into bytes of their own; others use a [`Writer`].
+///
+/// # Examples
+///
+/// ```
+/// let mut bytes = Vec::new();
+/// jetwash_cbor::write_head(&mut bytes, 4, 1000);
+/// assert_eq!(bytes, [0x99, 0x03, 0xe8]);
+/// ```
+#[inline]
+pub fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
+    let major = major << 5;
+    let bytes = argument.to_be_bytes();
+    match argument {
+        0..=23 => out.push(major | bytes[7]),
+        24..=0xff => out.extend_from_slice(&[major | 24, bytes[7]]),
+        0x100..=0xffff => {
+            out.push(major | 25);
+            out.extend_from_slice(&bytes[6..]);
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(major | 26);
+            out.extend_from_slice(&bytes[4..]);
+        }
+        _ => {
+            out.push(major | 27);
+            out.extend_from_slice(&bytes);
+        }
     }
 }

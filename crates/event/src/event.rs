@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::escape;
 use crate::kind::{Kind, Operation};
 use crate::syntax::{Did, Nsid, RecordKey, Tid};
+use crate::to_cbor::{ToCbor, ToCborError};
 
 /// An event as a reader gets it.
 ///
@@ -151,6 +152,68 @@ impl Commit {
         let record = self.record.as_ref().ok_or(ParseRecordError::Absent)?;
         Ok(serde_json::from_str(record.get())?)
     }
+
+    /// The record as the DAG-CBOR that the repository holds, to the byte.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or when its JSON does not tell all of it: see [`RecordCborError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::Event;
+    ///
+    /// let line = concat!(
+    ///     r#"{"did":"did:web:a.example","time_us":1,"kind":"commit","commit":{"#,
+    ///     r#""rev":"3l3qo2vutsw2b","operation":"create","collection":"a.example.thing","#,
+    ///     r#""rkey":"3l3qo2vuowo2b","record":{},"#,
+    ///     r#""cid":"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"}}"#,
+    /// );
+    /// let event: Event = serde_json::from_str(line)?;
+    /// assert_eq!(event.commit().unwrap().record_cbor().unwrap(), b"\xa0");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn record_cbor(&self) -> Result<Vec<u8>, RecordCborError> {
+        let (Some(record), Some(cid)) = (&self.record, &self.cid) else {
+            return Err(RecordCborError::Absent);
+        };
+        record_cbor(record.get(), cid)
+    }
+}
+
+/// Regenerates a record's DAG-CBOR from its JSON, and checks it against the record's CID.
+///
+/// # Errors
+///
+/// When the JSON does not tell all of the record: see [`RecordCborError`].
+pub fn record_cbor(json: &str, cid: &Cid) -> Result<Vec<u8>, RecordCborError> {
+    let mut cbor = Vec::new();
+    ToCbor::new().encode(json, &mut cbor)?;
+    if !cid.matches(&cbor) {
+        return Err(RecordCborError::Lossy { cid: *cid });
+    }
+    Ok(cbor)
+}
+
+/// Why a record's DAG-CBOR cannot be had from its event.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordCborError {
+    /// The event carries no record: it is a deletion, or not about a record.
+    #[error("the event carries no record")]
+    Absent,
+    /// The JSON is not that of a record.
+    #[error("the record is not valid: {0}")]
+    Json(#[from] ToCborError),
+    /// What the JSON says has another CID than the record: it is one of the few whose JSON leaves
+    /// something out, such as whether an integer was stored as a float, or a blob's size below
+    /// zero.
+    #[error("the record {cid} cannot be regenerated, because its JSON leaves something out")]
+    Lossy {
+        /// The record's CID.
+        cid: Cid,
+    },
 }
 
 /// Why a commit does not give a record of the type asked for.

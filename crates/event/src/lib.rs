@@ -6,7 +6,8 @@
 //!   line that production Jetstream writes, byte for byte, the record straight from DAG-CBOR.
 //!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks.
 //! - On the way out, an [`Event`] is parsed from such a line; its record stays unparsed until
-//!   [`Commit::record`] is asked for it. A [`Filter`] says which events a reader wants.
+//!   [`Commit::record`] is asked for it; [`Commit::record_cbor`] gives the bytes that the
+//!   repository holds. A [`Filter`] says which events a reader wants.
 //! - Identifiers ([`Did`], [`Nsid`], [`RecordKey`], [`Tid`], [`AtUri`], [`Handle`],
 //!   [`Datetime`]) are parsed once and then trusted. Each also has a `check` that looks at
 //!   borrowed text and allocates nothing.
@@ -46,13 +47,17 @@ mod filter;
 mod kind;
 mod record;
 mod syntax;
+mod to_cbor;
 mod v0;
 
 pub use encoder::{Draft, DraftBody, Encoder};
-pub use event::{Account, Body, Commit, Event, Identity, ParseRecordError};
+pub use event::{
+    Account, Body, Commit, Event, Identity, ParseRecordError, RecordCborError, record_cbor,
+};
 pub use filter::{Filter, FilterError};
 pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};
 pub use record::{RecordError, RecordErrorKind};
 pub use syntax::{AtUri, Datetime, Did, Handle, IdentifierError, Nsid, RecordKey, Syntax, Tid};
+pub use to_cbor::{ToCbor, ToCborError, ToCborErrorKind};
 pub use v0::{V0Error, write_v0};

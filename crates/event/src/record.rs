@@ -531,7 +531,7 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
         .with_encode_padding(false)

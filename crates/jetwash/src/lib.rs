@@ -51,12 +51,15 @@ mod dedup;
 mod jetstream;
 mod metrics;
 mod pipeline;
+mod poll;
+mod record;
 mod selection;
 #[cfg(feature = "simulator")]
 mod simulator;
 mod stats;
 mod subscription;
 mod upstream;
+mod walk;
 
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
 pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
@@ -70,11 +73,13 @@ pub use jetwash_mst as mst;
 pub use jetwash_sim::NetworkConfig;
 pub use jetwash_store as store;
 pub use pipeline::Pipeline;
+pub use poll::Polled;
+pub use record::{Change, EventId};
 pub use selection::Selection;
 #[cfg(feature = "simulator")]
 pub use simulator::SIMULATOR;
 pub use stats::Snapshot;
 pub use subscription::{
-    Cursor, Event, ReadError, Reader, StartFrom, Subscription, frames_of, json_of,
+    Cursor, Event, Phase, ReadError, Reader, StartFrom, Subscription, frames_of, json_of,
 };
 pub use upstream::{Endpoint, EndpointError, Stopped};

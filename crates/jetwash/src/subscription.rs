@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::selection::Selection;
+use crate::walk::Walk;
 
 /// Where a subscription starts.
 ///
@@ -37,6 +37,9 @@ pub enum StartFrom {
     Live,
     /// With the oldest event there is.
     Oldest,
+    /// After what the [consumer](crate::Jetstream::consumer) of this name has last stored as done.
+    /// Only a consumer has a name to store something under.
+    Stored,
     /// With the first event of this time or later.
     Time(SystemTime),
 }
@@ -87,6 +90,7 @@ pub struct Event {
     cursor: Cursor,
     time_us: u64,
     kind: EventKind,
+    phase: Phase,
 }
 
 impl Event {
@@ -160,6 +164,12 @@ impl Event {
         self.block.meta(self.index).map_or("", |meta| meta.source)
     }
 
+    /// Whether it is read from the past, or as it happens.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
     /// The event as the line that Jetstream sends, without a newline.
     #[must_use]
     pub fn json(&self) -> &str {
@@ -177,12 +187,13 @@ impl Event {
     }
 
     /// The event at an index of a block whose JSON has been loaded.
-    fn at(block: &Arc<Block>, page: &Page, index: usize) -> Option<Self> {
+    pub(crate) fn at(block: &Arc<Block>, page: &Page, index: usize, phase: Phase) -> Option<Self> {
         let meta = block.meta(index)?;
         Some(Self {
             cursor: Cursor(meta.seq),
             time_us: meta.time_us,
             kind: meta.kind,
+            phase,
             block: Arc::clone(block),
             page: page.clone(),
             index,
@@ -203,6 +214,20 @@ impl fmt::Debug for Event {
     }
 }
 
+/// Whether an event is read from the past, or as it happens.
+///
+/// A subscription, and a consumer in each of its runs, begins with `Replay` unless it starts at the
+/// log's tip. From when it has first caught up with the tip, its events are `Live`. The order of
+/// events is the same in both: a bot that must not answer what is old asks for the phase, most
+/// others need not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The reader has not yet caught up with the log.
+    Replay,
+    /// The reader has caught up with the log at least once.
+    Live,
+}
+
 /// Events from a position on, replayed or live: the subscriber cannot tell and need not.
 ///
 /// [`Jetstream::subscribe`](crate::Jetstream::subscribe) makes one. It is a [`Stream`] that ends
@@ -217,14 +242,9 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(reader: Reader, filter: Filter) -> Self {
-        let state = Walk {
-            reader,
-            filter,
-            selection: Selection::default(),
-            at_hand: None,
-        };
+        let step = async |mut walk: Walk| Some((walk.next().await?, walk));
         Self {
-            events: Box::pin(stream::unfold(state, Walk::step)),
+            events: Box::pin(stream::unfold(Walk::new(reader, filter), step)),
         }
     }
 }
@@ -270,6 +290,7 @@ impl Reader {
             StartFrom::Cursor(Cursor(seq)) => seq.saturating_add(1).min(bounds.next_seq),
             StartFrom::Live => bounds.next_seq,
             StartFrom::Oldest => bounds.oldest_seq,
+            StartFrom::Stored => return Err(ReadError::NothingStored),
             StartFrom::Time(time) => {
                 let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
                 store.seq_at_time(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))?
@@ -412,6 +433,10 @@ pub enum ReadError {
         /// The oldest that there is.
         next: u64,
     },
+    /// [`StartFrom::Stored`] where nothing is stored: a subscription has no name, and a consumer
+    /// has not got anywhere yet.
+    #[error("there is no stored cursor to start from")]
+    NothingStored,
     /// The asynchronous runtime is shutting down.
     #[error("the runtime is shutting down")]
     ShuttingDown,
@@ -430,52 +455,6 @@ impl From<StoreError> for ReadError {
             } => Self::Damaged { first, next, what },
             other => Self::Store(other),
         }
-    }
-}
-
-/// The state between two events of a subscription.
-struct Walk {
-    reader: Reader,
-    filter: Filter,
-    selection: Selection,
-    at_hand: Option<(Arc<Block>, Page)>,
-}
-
-impl Walk {
-    async fn step(mut self) -> Option<(Result<Event, ReadError>, Self)> {
-        loop {
-            if let Some(event) = self.next_at_hand() {
-                return Some((Ok(event), self));
-            }
-            self.at_hand = None;
-            if let Err(error) = self.load().await? {
-                return Some((Err(error), self));
-            }
-        }
-    }
-
-    fn next_at_hand(&mut self) -> Option<Event> {
-        let (block, page) = self.at_hand.as_ref()?;
-        let index = self.selection.next()?;
-        Event::at(block, page, index)
-    }
-
-    /// Goes on to the next run; its JSON is loaded only if the filter matches any of it.
-    async fn load(&mut self) -> Option<Result<(), ReadError>> {
-        let run = match self.reader.next().await? {
-            Ok(run) => run,
-            Err(error) => return Some(Err(error)),
-        };
-        self.selection.select(&run, &self.filter);
-        if self.selection.is_empty() {
-            return Some(Ok(()));
-        }
-        let block = Arc::clone(run.block());
-        Some(
-            json_of(&block)
-                .await
-                .map(|page| self.at_hand = Some((block, page))),
-        )
     }
 }
 

@@ -14,4 +14,5 @@ mod interop;
 mod oracle;
 mod record;
 mod syntax;
+mod to_cbor;
 mod v0;

@@ -10,6 +10,7 @@
 mod build;
 mod dictionaries;
 mod drops;
+mod events;
 mod recorded;
 mod relay;
 mod run;

@@ -1,0 +1,139 @@
+use jetwash_event::Filter;
+use jetwash_store::{Page, Run};
+
+use crate::selection::Selection;
+use crate::subscription::{Cursor, Event, Phase, ReadError, Reader, json_of};
+
+/// A reader and a filter, event by event: what subscriptions, polls and consumers are made of.
+pub(crate) struct Walk {
+    reader: Reader,
+    filter: Filter,
+    selection: Selection,
+    phase: Phase,
+    /// Whether the run at hand reached the log's tip when it was read.
+    reaches_tip: bool,
+    at_hand: Option<AtHand>,
+    /// Up to here every event was handed out, or is not wanted.
+    done: u64,
+}
+
+/// A run of which some events are wanted; its JSON is loaded before the first is handed out.
+struct AtHand {
+    run: Run,
+    json: Option<Page>,
+}
+
+impl Walk {
+    pub(crate) fn new(reader: Reader, filter: Filter) -> Self {
+        Self {
+            phase: Phase::at_tip(reader.is_at_tip()),
+            done: reader.position().saturating_sub(1),
+            reader,
+            filter,
+            selection: Selection::default(),
+            reaches_tip: false,
+            at_hand: None,
+        }
+    }
+
+    /// The next event that the filter matches; `None` when the log has ended.
+    ///
+    /// It is safe to drop the future and call again.
+    pub(crate) async fn next(&mut self) -> Option<Result<Event, ReadError>> {
+        loop {
+            if let Some(event) = self.next_at_hand() {
+                return Some(Ok(event));
+            }
+            if let Err(error) = self.load().await? {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// The next event, if it has been loaded.
+    pub(crate) fn next_at_hand(&mut self) -> Option<Event> {
+        let at_hand = self.at_hand.as_ref()?;
+        let json = at_hand.json.as_ref()?;
+        let next = self.selection.next();
+        let event = next.and_then(|index| Event::at(at_hand.run.block(), json, index, self.phase));
+        match &event {
+            Some(event) if !self.selection.is_empty() => self.done = event.cursor().get(),
+            _ => self.finish_run(),
+        }
+        event
+    }
+
+    /// Goes on to the next run, and loads its JSON if the filter matches any of it; `None` when
+    /// the log has ended. To be called when nothing is at hand.
+    ///
+    /// It is safe to drop the future and call again.
+    pub(crate) async fn load(&mut self) -> Option<Result<(), ReadError>> {
+        if self.at_hand.is_none() {
+            let run = match self.reader.next().await? {
+                Ok(run) => run,
+                Err(error) => {
+                    self.done = self.reader.position().saturating_sub(1);
+                    return Some(Err(error));
+                }
+            };
+            self.reaches_tip = self.reader.is_at_tip();
+            self.selection.select(&run, &self.filter);
+            self.at_hand = Some(AtHand { run, json: None });
+            if self.selection.is_empty() {
+                self.finish_run();
+                return Some(Ok(()));
+            }
+        }
+        let at_hand = self.at_hand.as_mut()?;
+        match json_of(at_hand.run.block()).await {
+            Ok(json) => {
+                at_hand.json = Some(json);
+                Some(Ok(()))
+            }
+            Err(error) => {
+                self.finish_run();
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Up to here every event was handed out, or is not wanted.
+    pub(crate) const fn cursor(&self) -> Cursor {
+        Cursor::new(self.done)
+    }
+
+    /// Whether everything that the log has so far was handed out.
+    pub(crate) fn is_at_tip(&self) -> bool {
+        self.at_hand.is_none() && self.reader.is_at_tip()
+    }
+
+    /// Goes on with another filter: for all events after the cursor that is returned.
+    pub(crate) fn set_filter(&mut self, filter: Filter) -> Cursor {
+        self.filter = filter;
+        if let Some(at_hand) = &self.at_hand {
+            let next = (self.done + 1).saturating_sub(at_hand.run.block().first_seq());
+            self.selection.select(&at_hand.run, &self.filter);
+            self.selection
+                .skip_to(usize::try_from(next).unwrap_or(usize::MAX));
+            if self.selection.is_empty() {
+                self.finish_run();
+            }
+        }
+        self.cursor()
+    }
+
+    fn finish_run(&mut self) {
+        if let Some(AtHand { run, .. }) = self.at_hand.take() {
+            self.done = run.next_seq() - 1;
+        }
+        if self.reaches_tip {
+            self.phase = Phase::Live;
+        }
+    }
+}
+
+impl Phase {
+    const fn at_tip(is_at_tip: bool) -> Self {
+        if is_at_tip { Self::Live } else { Self::Replay }
+    }
+}
