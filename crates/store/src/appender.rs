@@ -6,9 +6,10 @@ use std::time::Instant;
 use jetwash_dict::{Dictionary, Encoder};
 use tokio::sync::watch;
 
-use crate::backend::{Backend, Batch};
+use crate::backend::{Backend, Batch, Reserved};
 use crate::block::Block;
 use crate::builder::BlockBuilder;
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::event::{NewEvent, PushError};
 use crate::fill::{BucketFill, Tail};
@@ -66,6 +67,8 @@ pub struct Appender {
     /// Which dictionary was used from which position on.
     uses: Vec<(u64, u32)>,
     last_sync: Instant,
+    /// What may be given out before the mark on disk has to be moved.
+    reserved: Reserved,
 }
 
 impl Appender {
@@ -177,14 +180,18 @@ impl Appender {
     ///
     /// # Errors
     ///
-    /// When it cannot be written. Nothing is visible then, and the appender should be dropped and
-    /// the ring opened anew; what the upstream cursors say is still true.
+    /// When it cannot be written. Nothing is visible then, and nothing lost: after
+    /// [`Appender::reopen`] the commit can be tried again. What the upstream cursors on disk say is
+    /// still true, so the appender may as well be dropped and the ring opened anew.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.seal();
         if self.sealed.is_empty() && self.changed_cursors.is_empty() {
             return self.sync_if_due();
         }
+        crash_point!("commit.begun");
+        self.reserve()?;
         let plan = self.plan()?;
+        crash_point!("commit.planned");
         let mut batch = Batch::default();
         if self.backend.keeps_state() {
             self.add_state(&plan, &mut batch)?;
@@ -200,6 +207,7 @@ impl Appender {
             batch.blocks.push((bucket.first_seq, stored));
         }
         self.write(&batch, "commit events")?;
+        crash_point!("commit.written");
         self.changed_cursors.clear();
         self.sealed.clear();
         self.publish(full, plan.new_tail, plan.first_slot);
@@ -229,10 +237,12 @@ impl Appender {
             }
         }
         self.write(&batch, "trim the ring")?;
+        crash_point!("trim.floor_written");
         let dropped = self.publish_trim(buckets, everything);
         for first_seq in dropped {
             let deleted = self.backend.delete_bucket(first_seq);
             deleted.map_err(StoreError::storage("drop a bucket"))?;
+            crash_point!("trim.bucket_deleted");
         }
         self.forget_dictionaries(trimmed.oldest_seq)?;
         Ok(trimmed)
@@ -249,6 +259,20 @@ impl Appender {
             .map_err(StoreError::storage("sync the ring"))?;
         self.last_sync = Instant::now();
         Ok(())
+    }
+
+    /// Opens the storage engine anew after a call failed with [`StoreError::Storage`]: after a
+    /// failed write it refuses all others. What was pushed and set is kept, to be committed again,
+    /// and readers stay as they are. In memory there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// When the disk still cannot be written; then it is worth trying again, as often as need be.
+    /// Until it succeeds, readers get what is in memory and, mostly, what is on disk.
+    pub fn reopen(&mut self) -> Result<(), StoreError> {
+        self.backend
+            .reopen()
+            .map_err(StoreError::storage("open the store anew"))
     }
 
     pub(crate) fn new(parts: AppenderParts) -> Self {
@@ -282,6 +306,7 @@ impl Appender {
             dictionary: uses.last().map(|(_, id)| *id),
             uses,
             last_sync: Instant::now(),
+            reserved: Reserved::default(),
         }
     }
 
@@ -320,6 +345,29 @@ impl Appender {
     fn seal(&mut self) {
         let block = self.builder.take(&self.ring.dictionaries);
         self.sealed.extend(block.map(Arc::new));
+    }
+
+    /// Sees to it that a power failure cannot have positions and times given out again, although
+    /// it may take the commit itself.
+    fn reserve(&mut self) -> Result<(), StoreError> {
+        let used = Reserved {
+            seq: self.next_seq,
+            time_us: self.last_time,
+        };
+        let survives = self.options.durability == Durability::SyncedBatch;
+        if survives || self.reserved.covers(used) {
+            return Ok(());
+        }
+        let reserved = Reserved {
+            seq: used.seq + RESERVED_EVENTS,
+            time_us: used.time_us.saturating_add(RESERVED_US),
+        };
+        self.backend
+            .reserve(reserved)
+            .map_err(StoreError::storage("reserve positions"))?;
+        self.reserved = reserved;
+        crash_point!("commit.reserved");
+        Ok(())
     }
 
     fn write(&mut self, batch: &Batch, action: &'static str) -> Result<(), StoreError> {
@@ -423,6 +471,7 @@ impl Appender {
     fn begin_bucket(&self, block: &Block, stored: &Stored) -> Result<BucketFill, StoreError> {
         let created = self.backend.create_bucket(block.first_seq());
         let bucket = created.map_err(StoreError::storage("begin a bucket"))?;
+        crash_point!("commit.bucket_begun");
         let mut filled = BucketFill::new(bucket, block);
         filled.add(block, stored);
         Ok(filled)
@@ -515,6 +564,7 @@ impl Appender {
         }
         let oldest = view.oldest_seq();
         view.forget_before(oldest);
+        view.gaps.retain(|(_, next)| *next > oldest);
         if everything {
             self.tail = Tail::default();
         }
@@ -548,6 +598,19 @@ impl Appender {
             .for_each(|id| self.ring.dictionaries.remove(*id));
         self.uses = uses;
         Ok(())
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        let view = self.ring.view();
+        let used = Reserved {
+            seq: view.next_seq,
+            time_us: view.last_time,
+        };
+        drop(view);
+        // If it fails, the next run goes on as after a crash.
+        let _ = self.backend.release(used);
     }
 }
 
@@ -591,6 +654,11 @@ pub(crate) struct AppenderParts {
 /// block of them stays within 32 bits.
 const MAX_EVENT: usize = 16 << 20;
 const MAX_NAME: usize = u16::MAX as usize;
+
+/// How much is reserved at a time: so much that the mark is seldom moved, and so little that the
+/// gap after a power failure is small. The time passes before a machine is up again.
+const RESERVED_EVENTS: u64 = 1 << 16;
+const RESERVED_US: u64 = 10_000_000;
 
 /// What one commit writes of its events.
 struct Plan {

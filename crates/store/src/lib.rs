@@ -61,6 +61,7 @@ mod block;
 mod builder;
 mod cache;
 mod commit_parts;
+mod crash;
 mod dictionaries;
 mod did;
 mod error;

@@ -7,9 +7,10 @@ use jetwash_dict::Dictionary;
 use tokio::sync::watch;
 
 use crate::appender::{Appender, AppenderParts};
-use crate::backend::{Batch, Bucket, DiskBackend, MemoryBackend, Opened};
+use crate::backend::{Backend, Batch, Bucket, DiskBackend, MemoryBackend, Opened, Reserved};
 use crate::block::Block;
 use crate::cache::Cache;
+use crate::crash::crash_point;
 use crate::dictionaries::Dictionaries;
 use crate::error::{BackendError, OpenError};
 use crate::format;
@@ -55,6 +56,7 @@ fn recover(
         backend,
         state,
         buckets,
+        reserved,
     } = opened;
     let state = State::read(state, &path)?;
     let storage = |source: BackendError| OpenError::Storage {
@@ -68,6 +70,7 @@ fn recover(
             format::VERSION.to_le_bytes().to_vec(),
         );
         backend.write(&batch).map_err(storage)?;
+        crash_point!("open.versioned");
     }
     let dictionaries = Arc::new(Dictionaries::default());
     state
@@ -78,11 +81,13 @@ fn recover(
     let mut view = View {
         next_seq: state.next_seq,
         last_time: state.last_time,
+        gaps: state.gaps,
         ..View::default()
     };
     let useless = list_buckets(&mut view, buckets, state.floor).map_err(storage)?;
     for first_seq in useless {
         backend.delete_bucket(first_seq).map_err(storage)?;
+        crash_point!("open.bucket_deleted");
     }
     let end = end_of_buckets(&mut view);
     let (Ok(in_buckets) | Err(in_buckets)) = end;
@@ -128,6 +133,11 @@ fn recover(
         }
     }
 
+    if let Some(reserved) = reserved {
+        skip_reserved(&mut view, &*backend, reserved).map_err(storage)?;
+    }
+    view.gaps = gaps_since(&view);
+
     let (sender, tip) = watch::channel(view.next_seq);
     let ring = Arc::new(Ring {
         view: RwLock::new(view),
@@ -145,6 +155,41 @@ fn recover(
         uses: state.uses,
     });
     Ok((appender, Store::new(ring)))
+}
+
+/// Goes on after all that readers may have seen, and remembers the gap. The store may have
+/// forgotten what was committed last: the power failed, or it was damaged.
+fn skip_reserved(
+    view: &mut View,
+    backend: &dyn Backend,
+    reserved: Reserved,
+) -> Result<(), BackendError> {
+    let Reserved { seq, time_us } = reserved;
+    if seq <= view.next_seq && time_us <= view.last_time {
+        return Ok(());
+    }
+    if seq > view.next_seq {
+        match view.gaps.last_mut() {
+            Some((_, next)) if *next == view.next_seq => *next = seq,
+            _ => view.gaps.push((view.next_seq, seq)),
+        }
+        view.next_seq = seq;
+    }
+    view.last_time = view.last_time.max(time_us);
+    let mut batch = Batch::default();
+    let position = state::encode_numbers(&[view.next_seq, view.last_time]);
+    batch.set(state::POSITION.to_vec(), position);
+    batch.set(state::GAPS.to_vec(), state::encode_gaps(&gaps_since(view)));
+    backend.write(&batch)?;
+    backend.sync()
+}
+
+/// The gaps that the ring has not moved past.
+fn gaps_since(view: &View) -> Vec<(u64, u64)> {
+    let oldest = view.oldest_seq();
+    let mut gaps = view.gaps.clone();
+    gaps.retain(|(_, next)| *next > oldest);
+    gaps
 }
 
 /// Notes what the buckets hold, and returns those that hold nothing that is still wanted.
@@ -194,6 +239,7 @@ struct State {
     next_seq: u64,
     last_time: u64,
     floor: u64,
+    gaps: Vec<(u64, u64)>,
     cursors: BTreeMap<String, u64>,
     uses: Vec<(u64, u32)>,
     dictionaries: Vec<Dictionary>,
@@ -207,6 +253,7 @@ impl State {
             next_seq: 1,
             last_time: 0,
             floor: 0,
+            gaps: Vec::new(),
             cursors: BTreeMap::new(),
             uses: Vec::new(),
             dictionaries: Vec::new(),
@@ -246,6 +293,8 @@ impl State {
             [self.next_seq, self.last_time] = state::decode_numbers(&value)?;
         } else if key == state::FLOOR {
             [self.floor] = state::decode_numbers(&value)?;
+        } else if key == state::GAPS {
+            self.gaps = state::decode_gaps(&value)?;
         } else if key == state::USES {
             self.uses = state::decode_uses(&value)?;
         } else if key != state::VERSION {

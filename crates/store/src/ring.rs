@@ -46,6 +46,9 @@ pub(crate) struct View {
     pub(crate) next_seq: u64,
     /// The time of the newest event, even if it has been trimmed.
     pub(crate) last_time: u64,
+    /// Positions that were given out before a power failure, to events that did not survive it:
+    /// the first, and the one after the last. In order, and nearly always none.
+    pub(crate) gaps: Vec<(u64, u64)>,
 }
 
 impl View {
@@ -64,6 +67,19 @@ impl View {
             Some(bucket) => Some(bucket.first_time()),
             None => self.tail().next().map(|piece| piece.index().first_time()),
         }
+    }
+
+    /// The end of the gap that a position is in; the position itself if it is in none.
+    pub(crate) fn after_gap(&self, seq: u64) -> u64 {
+        let gap = self.gaps.iter().find(|(_, next)| seq < *next);
+        gap.map_or(seq, |(first, next)| if seq < *first { seq } else { *next })
+    }
+
+    /// How many positions in the ring have no event.
+    pub(crate) fn gap_len(&self) -> u64 {
+        let oldest = self.oldest_seq();
+        let within = |(first, next): &(u64, u64)| next.saturating_sub(oldest.max(*first));
+        self.gaps.iter().map(within).sum()
     }
 
     /// The committed blocks that are in no bucket yet.

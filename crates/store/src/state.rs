@@ -7,6 +7,8 @@ pub(crate) const VERSION: &[u8] = b"version";
 pub(crate) const POSITION: &[u8] = b"position";
 /// The position before which everything is dropped, or about to be.
 pub(crate) const FLOOR: &[u8] = b"floor";
+/// Positions that no event has: pairs of the first, and the one after the last.
+pub(crate) const GAPS: &[u8] = b"gaps";
 /// Which dictionary was used from which position on.
 pub(crate) const USES: &[u8] = b"uses";
 const CURSOR: &[u8] = b"cursor/";
@@ -51,6 +53,24 @@ pub(crate) fn decode_numbers<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
     let (numbers, rest) = bytes.as_chunks::<8>();
     let numbers: &[[u8; 8]; N] = numbers.try_into().ok()?;
     rest.is_empty().then(|| numbers.map(u64::from_le_bytes))
+}
+
+pub(crate) fn encode_gaps(gaps: &[(u64, u64)]) -> Bytes {
+    let numbers = gaps.iter().flat_map(|(first, next)| [*first, *next]);
+    encode_numbers(&numbers.collect::<Vec<_>>())
+}
+
+pub(crate) fn decode_gaps(bytes: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    let gaps = pairs.iter().map(|pair| {
+        let [first, next] = decode_numbers(pair)?;
+        Some((first, next))
+    });
+    if rest.is_empty() {
+        gaps.collect()
+    } else {
+        None
+    }
 }
 
 pub(crate) fn encode_uses(uses: &[(u64, u32)]) -> Bytes {

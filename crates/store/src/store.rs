@@ -73,6 +73,7 @@ impl Store {
             next_seq: view.next_seq,
             oldest_time_us,
             newest_time_us: oldest_time_us.map(|_| view.last_time),
+            lost: view.gap_len(),
             bytes: view.bytes(),
             buckets: view.buckets.len(),
             hot_seq: view
@@ -119,6 +120,10 @@ impl Store {
                     oldest: view.oldest_seq(),
                 });
             }
+            let after_gap = view.after_gap(from);
+            if after_gap > from {
+                return Ok(Read::Lost { oldest: after_gap });
+            }
             view.cold_block(from).ok_or_else(|| StoreError::Corrupt {
                 first_seq: from,
                 next_seq: view.next_block_after(from),
@@ -153,7 +158,7 @@ impl Store {
         if from == view.next_seq {
             return Some(Read::AtTip);
         }
-        let oldest = view.oldest_seq();
+        let oldest = view.oldest_seq().max(view.after_gap(from));
         (from < oldest).then_some(Read::Lost { oldest })
     }
 
@@ -164,6 +169,11 @@ impl Store {
     ///
     /// When the disk fails, or the block in question is damaged.
     pub fn seq_at_time(&self, time_us: u64) -> Result<u64, StoreError> {
+        let seq = self.find_time(time_us)?;
+        Ok(self.ring.view().after_gap(seq))
+    }
+
+    fn find_time(&self, time_us: u64) -> Result<u64, StoreError> {
         let place = {
             let view = self.ring.view();
             if view.oldest_time().is_none_or(|oldest| time_us <= oldest) {
@@ -251,9 +261,10 @@ pub enum Read {
     Events(Run),
     /// Nothing yet: the position is that of the next event.
     AtTip,
-    /// The ring has moved past the position: everything before `oldest` is gone.
+    /// The ring has moved past the position, or it was given out shortly before a power failure to
+    /// an event that did not survive it: there is nothing from it up to `oldest`.
     Lost {
-        /// The position of the oldest event that is left, or of the next one if none is.
+        /// The position of the oldest event that is left after it, or of the next one if none is.
         oldest: u64,
     },
 }
@@ -300,8 +311,11 @@ impl Run {
 pub struct Bounds {
     /// The position of the oldest event, or of the next one if there is none.
     pub oldest_seq: u64,
-    /// The position of the next event. The ring holds `next_seq - oldest_seq` events.
+    /// The position of the next event.
     pub next_seq: u64,
+    /// How many positions in between have no event, as a power failure took them. With them, the
+    /// ring holds `next_seq - oldest_seq`.
+    pub lost: u64,
     /// The time of the oldest event in microseconds.
     pub oldest_time_us: Option<u64>,
     /// The time of the newest event in microseconds.
@@ -322,7 +336,7 @@ impl Bounds {
     /// The number of events.
     #[must_use]
     pub const fn events(&self) -> u64 {
-        self.next_seq - self.oldest_seq
+        self.next_seq - self.oldest_seq - self.lost
     }
 }
 

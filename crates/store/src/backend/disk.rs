@@ -1,15 +1,18 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use super::folder::{self, KEYSPACES};
+use super::mark::{Mark, Reserved};
 use super::{Backend, Batch, Bucket, BucketError, Opened};
 use crate::block::BlockKey;
+use crate::crash::crash_point;
 use crate::error::{BackendError, OpenError};
 use crate::format;
 use crate::options::Options;
@@ -19,21 +22,191 @@ use crate::options::Options;
 /// Buckets separate keys from values: their trees hold keys alone, which list the blocks without
 /// touching them, and merging trees never rewrites a block. Dropping a bucket removes its files.
 pub(crate) struct DiskBackend {
-    database: Database,
-    state: Keyspace,
-    buckets: Mutex<HashMap<u64, Keyspace>>,
+    path: PathBuf,
     memtable_bytes: u64,
+    mark: Mutex<Mark>,
+    /// `None` from when it is closed to be opened anew until that succeeds.
+    engine: Mutex<Option<Engine>>,
+    buckets: Mutex<HashMap<u64, Arc<DiskBucket>>>,
+    /// Dropped buckets, which readers may still hold.
+    dropped: Mutex<Vec<Weak<DiskBucket>>>,
 }
 
 impl DiskBackend {
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
+        let (engine, keyspaces, damaged) = Engine::open(path, options.memtable_bytes)?;
+        crash_point!("open.engine");
+        let (mark, mut reserved) = Mark::open(path).map_err(|source| OpenError::Folder {
+            path: path.to_owned(),
+            source,
+        })?;
+        if damaged {
+            reserved = Some(mark.stored());
+        }
+        let pairs = engine.state.iter().map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            Ok((Bytes::from(key), Bytes::from(value)))
+        });
+        let pairs = pairs
+            .collect::<Result<_, fjall::Error>>()
+            .map_err(|error| open_error(path, error))?;
+        let buckets: HashMap<_, _> = keyspaces
+            .into_iter()
+            .map(|(first_seq, keyspace)| (first_seq, DiskBucket::new(keyspace)))
+            .collect();
+        let mut opened: Vec<_> = buckets
+            .iter()
+            .map(|(first_seq, bucket)| (*first_seq, Arc::clone(bucket) as Arc<dyn Bucket>))
+            .collect();
+        opened.sort_by_key(|(first_seq, _)| *first_seq);
+        let backend = Self {
+            path: path.to_owned(),
+            memtable_bytes: options.memtable_bytes,
+            mark: Mutex::new(mark),
+            engine: Mutex::new(Some(engine)),
+            buckets: Mutex::new(buckets),
+            dropped: Mutex::default(),
+        };
+        Ok(Opened {
+            backend: Arc::new(backend),
+            state: pairs,
+            buckets: opened,
+            reserved,
+        })
+    }
+
+    /// Only the appender comes here, so nobody waits.
+    fn with_engine<T>(
+        &self,
+        work: impl FnOnce(&Engine) -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        work(lock(&self.engine).as_ref().ok_or(CLOSED)?)
+    }
+
+    /// Closes the database, waiting for those who are reading.
+    fn close(&self) {
+        for bucket in lock(&self.buckets).values() {
+            bucket.set(None);
+        }
+        for bucket in lock(&self.dropped).drain(..) {
+            if let Some(bucket) = bucket.upgrade() {
+                bucket.set(None);
+            }
+        }
+        *lock(&self.engine) = None;
+    }
+}
+
+impl Backend for DiskBackend {
+    fn create_bucket(&self, first_seq: u64) -> Result<Arc<dyn Bucket>, BackendError> {
+        let name = format!("{BUCKET}{first_seq:020}");
+        let options = || bucket_options(self.memtable_bytes);
+        let keyspace =
+            self.with_engine(|engine| Ok(engine.database.keyspace(&name, options)?))?;
+        // The engine syncs all of the keyspace but its name.
+        folder::sync(&self.path.join(KEYSPACES))?;
+        let bucket = DiskBucket::new(keyspace);
+        lock(&self.buckets).insert(first_seq, Arc::clone(&bucket));
+        Ok(bucket)
+    }
+
+    fn delete_bucket(&self, first_seq: u64) -> Result<(), BackendError> {
+        let Some(bucket) = lock(&self.buckets).remove(&first_seq) else {
+            return Ok(());
+        };
+        let mut dropped = lock(&self.dropped);
+        dropped.retain(|bucket| bucket.strong_count() > 0);
+        dropped.push(Arc::downgrade(&bucket));
+        drop(dropped);
+        let keyspace = bucket.keyspace().ok_or(CLOSED)?;
+        self.with_engine(|engine| Ok(engine.database.delete_keyspace(keyspace)?))
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), BackendError> {
+        self.with_engine(|engine| {
+            let mut write = engine.database.batch();
+            for (key, value) in &batch.state {
+                match value {
+                    Some(value) => write.insert(&engine.state, key.as_slice(), value.clone()),
+                    None => write.remove(&engine.state, key.as_slice()),
+                }
+            }
+            let buckets = lock(&self.buckets);
+            for (bucket, block) in &batch.blocks {
+                let bucket = buckets.get(bucket).ok_or("the bucket is gone")?;
+                let keyspace = bucket.keyspace().ok_or(CLOSED)?;
+                let index = encode_key(&block.key, INDEX);
+                write.insert(&keyspace, index, block.index.clone());
+                let payload = encode_key(&block.key, PAYLOAD);
+                write.insert(&keyspace, payload, block.payload.clone());
+            }
+            drop(buckets);
+            Ok(write.commit()?)
+        })
+    }
+
+    fn sync(&self) -> Result<(), BackendError> {
+        self.with_engine(|engine| Ok(engine.database.persist(PersistMode::SyncData)?))
+    }
+
+    fn reserve(&self, reserved: Reserved) -> Result<(), BackendError> {
+        Ok(lock(&self.mark).set(reserved)?)
+    }
+
+    fn release(&self, used: Reserved) -> Result<(), BackendError> {
+        self.sync()?;
+        Ok(lock(&self.mark).release(used)?)
+    }
+
+    fn reopen(&self) -> Result<(), BackendError> {
+        // The database that failed can still be read: it stays until there is hope.
+        folder::probe(&self.path)?;
+        self.close();
+        crash_point!("reopen.closed");
+        let (engine, keyspaces, _) = Engine::open(&self.path, self.memtable_bytes)?;
+        let buckets = lock(&self.buckets);
+        for (first_seq, keyspace) in keyspaces {
+            match buckets.get(&first_seq) {
+                Some(bucket) => bucket.set(Some(keyspace)),
+                None => engine.database.delete_keyspace(keyspace)?,
+            }
+        }
+        drop(buckets);
+        *lock(&self.engine) = Some(engine);
+        Ok(())
+    }
+
+    fn keeps_state(&self) -> bool {
+        true
+    }
+
+    fn overhead_bytes(&self) -> u64 {
+        let keyspaces = lock(&self.buckets);
+        let keyspaces = keyspaces.values().filter_map(|bucket| bucket.keyspace());
+        let buckets: u64 = keyspaces.map(|keyspace| keyspace.disk_space()).sum();
+        let all = self.with_engine(|engine| Ok(engine.database.disk_space()?));
+        all.unwrap_or_default().saturating_sub(buckets)
+    }
+}
+
+/// The open database.
+struct Engine {
+    database: Database,
+    state: Keyspace,
+}
+
+impl Engine {
+    /// Opens the database: it, its buckets, and whether commits may have been lost to damage.
+    fn open(path: &Path, memtable_bytes: u64) -> Result<(Self, Keyspaces, bool), OpenError> {
+        let damaged = folder::prepare(path)?;
+        let error = |error| open_error(path, error);
         let database = Database::builder(path)
             .cache_size(TREE_CACHE)
             .worker_threads(WORKERS)
             .max_journaling_size(LEAST_JOURNAL)
             .max_cached_files(Some(OPEN_FILES))
             .open()
-            .map_err(|error| open_error(path, error))?;
+            .map_err(error)?;
         let names = database.list_keyspace_names();
         if let Some(other) = names
             .iter()
@@ -45,121 +218,59 @@ impl DiskBackend {
                 supported: format::VERSION,
             });
         }
-        let storage = |error: fjall::Error| OpenError::Storage {
-            path: path.to_owned(),
-            source: error.into(),
-        };
-        let memtable_bytes = options.memtable_bytes;
         let create = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
-        let state = database.keyspace(STATE, create).map_err(storage)?;
-        let mut buckets = HashMap::new();
+        let state = database.keyspace(STATE, create).map_err(error)?;
+        let keyspaces = folder::sync(&path.join(KEYSPACES));
+        keyspaces.map_err(|source| error(source.into()))?;
+        let mut buckets = Vec::new();
         for name in &names {
             if let Some(first_seq) = first_seq(name) {
                 let bucket = database.keyspace(name, || bucket_options(memtable_bytes));
-                buckets.insert(first_seq, bucket.map_err(storage)?);
+                buckets.push((first_seq, bucket.map_err(error)?));
             }
         }
-        let pairs = state.iter().map(|guard| {
-            let (key, value) = guard.into_inner()?;
-            Ok((Bytes::from(key), Bytes::from(value)))
-        });
-        let pairs = pairs.collect::<Result<_, _>>().map_err(storage)?;
-        let mut opened: Vec<_> = buckets
-            .iter()
-            .map(|(first_seq, keyspace)| (*first_seq, DiskBucket::share(keyspace)))
-            .collect();
-        opened.sort_by_key(|(first_seq, _)| *first_seq);
-        let backend = Self {
-            database,
-            state,
-            buckets: Mutex::new(buckets),
-            memtable_bytes,
-        };
-        Ok(Opened {
-            backend: Arc::new(backend),
-            state: pairs,
-            buckets: opened,
-        })
-    }
-
-    fn buckets(&self) -> MutexGuard<'_, HashMap<u64, Keyspace>> {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok((Self { database, state }, buckets, damaged))
     }
 }
 
-impl Backend for DiskBackend {
-    fn create_bucket(&self, first_seq: u64) -> Result<Arc<dyn Bucket>, BackendError> {
-        let name = format!("{BUCKET}{first_seq:020}");
-        let options = || bucket_options(self.memtable_bytes);
-        let keyspace = self.database.keyspace(&name, options)?;
-        let bucket = DiskBucket::share(&keyspace);
-        self.buckets().insert(first_seq, keyspace);
-        Ok(bucket)
-    }
+/// Keyspaces of buckets with their first positions.
+type Keyspaces = Vec<(u64, Keyspace)>;
 
-    fn delete_bucket(&self, first_seq: u64) -> Result<(), BackendError> {
-        if let Some(keyspace) = self.buckets().remove(&first_seq) {
-            self.database.delete_keyspace(keyspace)?;
-        }
-        Ok(())
-    }
-
-    fn write(&self, batch: &Batch) -> Result<(), BackendError> {
-        let mut write = self.database.batch();
-        for (key, value) in &batch.state {
-            match value {
-                Some(value) => write.insert(&self.state, key.as_slice(), value.clone()),
-                None => write.remove(&self.state, key.as_slice()),
-            }
-        }
-        let buckets = self.buckets();
-        for (bucket, block) in &batch.blocks {
-            let keyspace = buckets.get(bucket).ok_or("the bucket is gone")?;
-            write.insert(keyspace, encode_key(&block.key, INDEX), block.index.clone());
-            write.insert(
-                keyspace,
-                encode_key(&block.key, PAYLOAD),
-                block.payload.clone(),
-            );
-        }
-        drop(buckets);
-        Ok(write.commit()?)
-    }
-
-    fn sync(&self) -> Result<(), BackendError> {
-        Ok(self.database.persist(PersistMode::SyncData)?)
-    }
-
-    fn keeps_state(&self) -> bool {
-        true
-    }
-
-    fn overhead_bytes(&self) -> u64 {
-        let buckets: u64 = self.buckets().values().map(Keyspace::disk_space).sum();
-        self.database
-            .disk_space()
-            .unwrap_or_default()
-            .saturating_sub(buckets)
-    }
-}
-
-struct DiskBucket(Keyspace);
+/// A bucket as its readers hold it, while the database behind it may be closed and opened anew.
+struct DiskBucket(RwLock<Option<Keyspace>>);
 
 impl DiskBucket {
-    fn share(keyspace: &Keyspace) -> Arc<dyn Bucket> {
-        Arc::new(Self(keyspace.clone()))
+    fn new(keyspace: Keyspace) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(Some(keyspace))))
+    }
+
+    fn keyspace(&self) -> Option<Keyspace> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, keyspace: Option<Keyspace>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keyspace;
     }
 
     fn get(&self, key: &BlockKey, part: u8) -> Result<Option<Bytes>, BucketError> {
-        let value = self.0.get(encode_key(key, part)).map_err(bucket_error)?;
+        // Held while reading, so that the database is not closed meanwhile.
+        let keyspace = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let keyspace = keyspace
+            .as_ref()
+            .ok_or(BucketError::Failed(CLOSED.into()))?;
+        let value = keyspace.get(encode_key(key, part)).map_err(bucket_error)?;
         Ok(value.map(Bytes::from))
     }
 }
 
 impl Bucket for DiskBucket {
     fn keys(&self) -> Result<Vec<BlockKey>, BackendError> {
+        let keyspace = self.keyspace().ok_or(CLOSED)?;
         let mut keys = Vec::new();
-        for guard in self.0.iter() {
+        for guard in keyspace.iter() {
             let key = guard.key()?;
             match decode_key(&key) {
                 Some((key, INDEX)) => keys.push(key),
@@ -192,6 +303,12 @@ const WORKERS: usize = 1;
 /// The least that fjall takes.
 const LEAST_JOURNAL: u64 = 64 << 20;
 const OPEN_FILES: usize = 128;
+
+const CLOSED: &str = "the store could not be opened again yet after a failed write";
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn bucket_options(memtable_bytes: u64) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use super::{Backend, Batch, Bucket, BucketError, Opened};
+use super::{Backend, Batch, Bucket, BucketError, Opened, Reserved};
 use crate::block::BlockKey;
 use crate::error::BackendError;
 
@@ -20,6 +20,7 @@ impl MemoryBackend {
             backend: Arc::new(Self::default()),
             state: Vec::new(),
             buckets: Vec::new(),
+            reserved: None,
         }
     }
 }
@@ -52,6 +53,18 @@ impl Backend for MemoryBackend {
     }
 
     fn sync(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn reserve(&self, _reserved: Reserved) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn release(&self, _used: Reserved) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<(), BackendError> {
         Ok(())
     }
 

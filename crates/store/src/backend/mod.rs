@@ -9,9 +9,13 @@ use crate::error::BackendError;
 use crate::format::Stored;
 
 mod disk;
+mod folder;
+mod journal;
+mod mark;
 mod memory;
 
 pub(crate) use disk::DiskBackend;
+pub(crate) use mark::Reserved;
 pub(crate) use memory::MemoryBackend;
 
 /// What the appender writes to. Calls block.
@@ -27,6 +31,16 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Makes all that was written survive a power failure.
     fn sync(&self) -> Result<(), BackendError>;
+
+    /// Notes, so that it survives a power failure, how far positions and times may be given out.
+    fn reserve(&self, reserved: Reserved) -> Result<(), BackendError>;
+
+    /// Syncs, and takes back what was reserved and not used: the end of an orderly run.
+    fn release(&self, used: Reserved) -> Result<(), BackendError>;
+
+    /// Opens the storage engine anew after a failed write, which it does not forgive. Buckets
+    /// stay valid. Fails, and changes nothing, while writing fails.
+    fn reopen(&self) -> Result<(), BackendError>;
 
     /// Whether the state of batches is kept, so that it is worth encoding.
     fn keeps_state(&self) -> bool;
@@ -63,6 +77,9 @@ pub(crate) struct Opened {
     pub(crate) state: Vec<(Bytes, Bytes)>,
     /// The buckets by their first position, in order.
     pub(crate) buckets: Vec<(u64, Arc<dyn Bucket>)>,
+    /// What readers may have seen although it is not here: set if the machine has been restarted,
+    /// or damage was cut off.
+    pub(crate) reserved: Option<Reserved>,
 }
 
 /// Changes that are made together.

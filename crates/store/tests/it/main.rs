@@ -14,5 +14,7 @@ mod faults;
 mod model;
 mod positions;
 mod reading;
+#[cfg(unix)]
+mod restart;
 mod retention;
 mod support;

@@ -1,0 +1,172 @@
+//! The engine's journals, looked through before the engine does: it refuses to open a database
+//! with a batch in it that was torn by a power failure.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+/// Cuts off what follows the last whole batch of a journal. Tells whether anything may have been
+/// cut off that was whole once: what a killed process was about to write does not count.
+pub(super) fn cut_damage(folder: &Path) -> io::Result<bool> {
+    let mut damaged = false;
+    for path in journals(folder)? {
+        let file = File::options().read(true).write(true).open(&path)?;
+        let mut scan = Scan::new(file)?;
+        let end = loop {
+            let start = scan.position;
+            match scan.batch() {
+                Ok(true) => {}
+                Ok(false) => break start,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break start,
+                Err(error) => return Err(error),
+            }
+        };
+        let mut file = scan.input.into_inner();
+        if end == scan.length || next_byte(&mut file, end)? == NEVER_WRITTEN {
+            continue;
+        }
+        damaged |= has_end(&mut file, end)?;
+        file.set_len(end)?;
+        file.sync_all()?;
+    }
+    Ok(damaged)
+}
+
+/// Reads one batch after the other.
+struct Scan {
+    input: BufReader<File>,
+    position: u64,
+    length: u64,
+}
+
+impl Scan {
+    fn new(file: File) -> io::Result<Self> {
+        Ok(Self {
+            length: file.metadata()?.len(),
+            input: BufReader::with_capacity(1 << 16, file),
+            position: 0,
+        })
+    }
+
+    /// Reads a batch; `false` if what follows is none, or not a whole one.
+    fn batch(&mut self) -> io::Result<bool> {
+        let [START] = self.array()? else {
+            return Ok(false);
+        };
+        let items = u32::from_le_bytes(self.array()?);
+        let _seqno: [u8; 8] = self.array()?;
+        let mut hasher = Xxh3::new();
+        for _ in 0..items {
+            if !self.item(&mut hasher)? {
+                return Ok(false);
+            }
+        }
+        let [END] = self.array()? else {
+            return Ok(false);
+        };
+        let checksum = u64::from_le_bytes(self.array()?);
+        Ok(self.array()? == TRAILER && checksum == hasher.digest())
+    }
+
+    fn item(&mut self, hasher: &mut Xxh3) -> io::Result<bool> {
+        match self.hashed(hasher)? {
+            [ITEM] => {}
+            [CLEAR] => {
+                let _keyspace: [u8; 8] = self.hashed(hasher)?;
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        }
+        let [_value_type, compression] = self.hashed(hasher)?;
+        let _keyspace: [u8; 8] = self.hashed(hasher)?;
+        let key = u16::from_le_bytes(self.hashed(hasher)?);
+        let unpacked = u32::from_le_bytes(self.hashed(hasher)?);
+        let value = u32::from_le_bytes(self.hashed(hasher)?);
+        let length = u64::from(key) + u64::from(value);
+        let left = self.length - self.position;
+        let is_plausible = compression == 0 && unpacked == value && length <= left;
+        if is_plausible {
+            self.skip(length, hasher)?;
+        }
+        Ok(is_plausible)
+    }
+
+    fn hashed<const N: usize>(&mut self, hasher: &mut Xxh3) -> io::Result<[u8; N]> {
+        let bytes = self.array()?;
+        hasher.update(&bytes);
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, length: u64, hasher: &mut Xxh3) -> io::Result<()> {
+        let mut left = length;
+        let mut chunk = [0; 4096];
+        while left > 0 {
+            let count = left.min(chunk.len() as u64) as usize;
+            self.input.read_exact(&mut chunk[..count])?;
+            hasher.update(&chunk[..count]);
+            left -= count as u64;
+        }
+        self.position += length;
+        Ok(())
+    }
+
+    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes)?;
+        self.position += N as u64;
+        Ok(bytes)
+    }
+}
+
+const NEVER_WRITTEN: u8 = 0;
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const CLEAR: u8 = 4;
+const TRAILER: [u8; 4] = *b"FJL\x03";
+
+/// The journals, oldest first.
+fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut journals = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(journals),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jnl") {
+            journals.push(path);
+        }
+    }
+    journals.sort();
+    Ok(journals)
+}
+
+fn next_byte(file: &mut File, at: u64) -> io::Result<u8> {
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(&mut byte)?;
+    Ok(byte[0])
+}
+
+/// Whether any batch was ended from a place on. A process that is killed leaves one begun.
+fn has_end(file: &mut File, from: u64) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut input = BufReader::with_capacity(1 << 16, file);
+    let mut last = [0; 4];
+    let mut chunk = [0; 4096];
+    loop {
+        let count = input.read(&mut chunk)?;
+        if count == 0 {
+            return Ok(false);
+        }
+        for byte in &chunk[..count] {
+            last = [last[1], last[2], last[3], *byte];
+            if last == TRAILER {
+                return Ok(true);
+            }
+        }
+    }
+}

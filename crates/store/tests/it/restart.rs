@@ -1,0 +1,128 @@
+//! What holds when the machine, and not only the process, was started anew.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use jetwash_store::{Durability, Options, Read};
+
+use crate::support::{Place, START, append, push_many, read_all, tiny};
+
+fn options() -> Options {
+    tiny().durability(Durability::Buffered)
+}
+
+/// Adds 20 events to a ring, whose process is killed then: the appender never got to say goodbye.
+fn killed(place: &Place) {
+    let (mut appender, _store) = place.open(options());
+    append(&mut appender, 20, 4);
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(place.path(), copy.path());
+    drop(appender);
+    fs::remove_dir_all(place.path()).unwrap();
+    copy_folder(copy.path(), place.path());
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Has the store believe that the machine was started anew: changes the identifier in both slots.
+pub(crate) fn restart_machine(folder: &Path) {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(folder.join("reserved"))
+        .unwrap();
+    for slot in [0, 4096] {
+        let mut mark = [0; 60];
+        file.read_exact_at(&mut mark, slot).unwrap();
+        if mark.iter().any(|byte| *byte != 0) {
+            mark[24..].copy_from_slice(b"00000000-0000-0000-0000-00000000cafe");
+            let checksum = crc32fast::hash(&mark).to_le_bytes();
+            file.write_all_at(&[&mark[..], &checksum].concat(), slot)
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn after_the_process_alone_positions_go_on_without_a_gap() {
+    let place = Place::disk();
+    killed(&place);
+    let (appender, store) = place.open(options());
+    assert_eq!(appender.next_seq(), 21);
+    assert_eq!(store.bounds().lost, 0);
+}
+
+#[test]
+fn after_an_orderly_end_positions_go_on_without_a_gap() {
+    let place = Place::disk();
+    let (mut appender, _store) = place.open(options());
+    append(&mut appender, 20, 4);
+    drop((appender, _store));
+    restart_machine(place.path());
+    let (mut appender, store) = place.open(options());
+    assert_eq!(append(&mut appender, 1, 1)[0].seq, 21);
+    assert_eq!(store.bounds().lost, 0);
+}
+
+#[test]
+fn after_a_power_failure_positions_and_times_are_new_and_the_gap_is_told() {
+    let place = Place::disk();
+    killed(&place);
+    restart_machine(place.path());
+    let (mut appender, store) = place.open(options());
+    // The first commit reserved 65,536 positions and 10 seconds beyond it.
+    let next = 5 + 65_536;
+    assert_eq!(appender.next_seq(), next);
+    assert_eq!(appender.next_time_us(0), START + 4_000 + 10_000_000 + 1);
+    let bounds = store.bounds();
+    assert_eq!((bounds.events(), bounds.lost), (20, next - 21));
+    for position in [21, 22, next - 1] {
+        let hot = store.read_hot(position);
+        let read = store.read(position).unwrap();
+        for read in hot.into_iter().chain([read]) {
+            assert!(
+                matches!(read, Read::Lost { oldest } if oldest == next),
+                "{read:?}"
+            );
+        }
+    }
+    assert!(matches!(store.read(next).unwrap(), Read::AtTip));
+    assert_eq!(store.seq_at_time(START + 20_001).unwrap(), next);
+
+    let later = push_many(&mut appender, 3);
+    appender.commit().unwrap();
+    assert_eq!(later[0].seq, next);
+    drop((appender, store));
+    let (_appender, store) = place.open(options());
+    assert_eq!(read_all(&store, next), later);
+    assert_eq!(store.bounds().events(), 23);
+    assert!(matches!(store.read(100).unwrap(), Read::Lost { oldest } if oldest == next));
+}
+
+#[test]
+fn gaps_are_forgotten_with_the_events_before_them() {
+    let place = Place::disk();
+    for _ in 0..3 {
+        killed(&place);
+        restart_machine(place.path());
+    }
+    let (mut appender, store) = place.open(options());
+    assert_eq!(store.bounds().events(), 60);
+    assert!(store.bounds().lost > 3 * 60_000);
+    append(&mut appender, 1, 1);
+    let later = store.bounds().newest_time_us.unwrap() + 48 * 3_600_000_000;
+    appender.trim(later).unwrap();
+    assert_eq!((store.bounds().events(), store.bounds().lost), (0, 0));
+}
