@@ -4,6 +4,7 @@ use std::fmt;
 use foldhash::fast::RandomState;
 use thiserror::Error;
 
+use crate::did_set::DidSet;
 use crate::kind::Kind;
 use crate::syntax::{Did, IdentifierError, Nsid, check_domain_segment};
 
@@ -38,6 +39,7 @@ pub struct Filter {
     /// Without the asterisk, with the dot before it.
     prefixes: Vec<Box<str>>,
     dids: HashSet<Did, RandomState>,
+    sets: Vec<DidSet>,
     kinds: Kinds,
 }
 
@@ -74,13 +76,18 @@ impl Filter {
     ) -> Result<Self, FilterError> {
         for did in dids {
             let did = did.as_ref();
-            let parsed = did.parse().map_err(|error| FilterError::Did {
-                value: excerpt(did),
-                error,
-            })?;
+            let parsed = did.parse().map_err(|error| FilterError::did(did, error))?;
             self.dids.insert(parsed);
         }
         Ok(self)
+    }
+
+    /// Also lets the accounts pass that are in a set at the moment of the question. Unlike a rule
+    /// that names nothing, a set that is empty lets nothing pass.
+    #[must_use]
+    pub fn did_set(mut self, set: DidSet) -> Self {
+        self.sets.push(set);
+        self
     }
 
     /// Also lets these kinds pass.
@@ -124,19 +131,26 @@ impl Filter {
     #[inline]
     #[must_use]
     pub fn matches_did(&self, did: &str) -> bool {
-        self.dids.is_empty() || self.dids.contains(did)
+        !self.has_dids() || self.sets.iter().any(|set| set.contains(did)) || self.dids.contains(did)
     }
 
     /// Whether the filter lets everything pass.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.has_collections() && self.dids.is_empty() && self.kinds.is_empty()
+        !self.has_collections() && !self.has_dids() && self.kinds.is_empty()
     }
 
     /// Whether it names collections.
     #[must_use]
     pub fn has_collections(&self) -> bool {
         !self.collections.is_empty() || !self.prefixes.is_empty()
+    }
+
+    /// Whether it names accounts or has a set of them.
+    #[inline]
+    #[must_use]
+    pub fn has_dids(&self) -> bool {
+        !self.dids.is_empty() || !self.sets.is_empty()
     }
 
     /// How many collections it names: each NSID once, and every start of some as often as it was
@@ -146,15 +160,29 @@ impl Filter {
         self.collections.len() + self.prefixes.len()
     }
 
-    /// How many accounts it names.
+    /// How many accounts it names itself, not counting those in its sets.
     #[must_use]
     pub fn did_count(&self) -> usize {
         self.dids.len()
     }
 
-    /// The accounts it names, in no order.
+    /// The accounts it names itself, in no order.
     pub fn named_dids(&self) -> impl Iterator<Item = &Did> {
         self.dids.iter()
+    }
+
+    /// The sets of accounts it has.
+    #[must_use]
+    pub fn did_sets(&self) -> &[DidSet] {
+        &self.sets
+    }
+
+    /// A number that grows whenever one of its sets changes: what was matched before may match
+    /// differently now.
+    #[inline]
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.sets.iter().map(DidSet::version).sum()
     }
 
     fn add_collection(&mut self, pattern: &str) -> Result<(), FilterError> {
@@ -205,6 +233,15 @@ pub enum FilterError {
         /// What is wrong with it.
         rule: &'static str,
     },
+}
+
+impl FilterError {
+    pub(crate) fn did(value: &str, error: IdentifierError) -> Self {
+        Self::Did {
+            value: excerpt(value),
+            error,
+        }
+    }
 }
 
 /// Some of the three kinds; none stands for all.

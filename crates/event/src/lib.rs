@@ -7,7 +7,8 @@
 //!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks.
 //! - On the way out, an [`Event`] is parsed from such a line; its record stays unparsed until
 //!   [`Commit::record`] is asked for it; [`Commit::record_cbor`] gives the bytes that the
-//!   repository holds. A [`Filter`] says which events a reader wants.
+//!   repository holds. A [`Filter`] says which events a reader wants, by a [`DidSet`] too, which
+//!   may be of any size and change at any time.
 //! - Identifiers ([`Did`], [`Nsid`], [`RecordKey`], [`Tid`], [`AtUri`], [`Handle`],
 //!   [`Datetime`]) are parsed once and then trusted. Each also has a `check` that looks at
 //!   borrowed text and allocates nothing.
@@ -40,16 +41,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod did_set;
 mod encoder;
 mod escape;
 mod event;
 mod filter;
 mod kind;
+mod plc_did;
 mod record;
 mod syntax;
 mod to_cbor;
 mod v0;
 
+pub use did_set::{Change, DidSet, Replacement};
 pub use encoder::{Draft, DraftBody, Encoder};
 pub use event::{
     Account, Body, Commit, Event, Identity, ParseRecordError, RecordCborError, record_cbor,
@@ -57,6 +61,7 @@ pub use event::{
 pub use filter::{Filter, FilterError};
 pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};
+pub use plc_did::PlcDid;
 pub use record::{RecordError, RecordErrorKind};
 pub use syntax::{AtUri, Datetime, Did, Handle, IdentifierError, Nsid, RecordKey, Syntax, Tid};
 pub use to_cbor::{ToCbor, ToCborError, ToCborErrorKind};

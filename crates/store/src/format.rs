@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use jetwash_dict::Encoder;
+use jetwash_event::PlcDid;
 
 use crate::block::{Block, BlockKey, Encoding, Index};
 use crate::commit_parts::{CommitParts, CommitRun};
-use crate::did;
 use crate::error::StoreError;
 use crate::event::{CommitPart, EventKind};
 use crate::table::StringTable;
@@ -349,11 +349,11 @@ impl<'a> Input<'a> {
     }
 
     fn did_table(&mut self, strings: usize) -> Result<StringTable, Damage> {
-        let mut text = Vec::with_capacity(strings * did::LENGTH);
+        let mut text = Vec::with_capacity(strings * PlcDid::TEXT_LENGTH);
         let mut ends = Vec::with_capacity(strings);
         for _ in 0..strings {
             match self.array()? {
-                [PLC] => did::unpack_into(self.chunk()?, &mut text),
+                [PLC] => PlcDid::from_bytes(self.chunk()?).write_to(&mut text),
                 [PLAIN] => text.extend_from_slice(self.text()?),
                 _ => return Err(Damage("a DID has a form that is not known")),
             }
@@ -398,10 +398,10 @@ fn write_commit_parts(out: &mut Vec<u8>, parts: &CommitParts) {
 }
 
 fn write_did(out: &mut Vec<u8>, did: &str) {
-    match did::pack(did) {
-        Some(packed) => {
+    match PlcDid::parse(did) {
+        Some(did) => {
             out.push(PLC);
-            out.extend_from_slice(&packed);
+            out.extend_from_slice(&did.to_bytes());
         }
         None => {
             out.push(PLAIN);

@@ -63,7 +63,6 @@ mod cache;
 mod commit_parts;
 mod crash;
 mod dictionaries;
-mod did;
 mod error;
 mod event;
 mod fill;

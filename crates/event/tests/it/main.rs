@@ -6,12 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod did_set;
 mod encoder;
 mod escape;
 mod event;
 mod filter;
 mod interop;
 mod oracle;
+mod plc_did;
 mod record;
 mod syntax;
 mod to_cbor;
