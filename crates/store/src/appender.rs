@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use jetwash_dict::{Dictionary, Encoder};
 use tokio::sync::watch;
@@ -49,7 +48,6 @@ use crate::state;
 /// ```
 pub struct Appender {
     ring: Arc<Ring>,
-    backend: Arc<dyn Backend>,
     options: Options,
     tip: watch::Sender<u64>,
     builder: BlockBuilder,
@@ -66,7 +64,6 @@ pub struct Appender {
     dictionary: Option<u32>,
     /// Which dictionary was used from which position on.
     uses: Vec<(u64, u32)>,
-    last_sync: Instant,
     /// What may be given out before the mark on disk has to be moved.
     reserved: Reserved,
 }
@@ -186,14 +183,15 @@ impl Appender {
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.seal();
         if self.sealed.is_empty() && self.changed_cursors.is_empty() {
-            return self.sync_if_due();
+            let synced = self.ring.durable.sync_if_due();
+            return synced.map_err(StoreError::storage("sync the ring"));
         }
         crash_point!("commit.begun");
         self.reserve()?;
         let plan = self.plan()?;
         crash_point!("commit.planned");
         let mut batch = Batch::default();
-        if self.backend.keeps_state() {
+        if self.backend().keeps_state() {
             self.add_state(&plan, &mut batch)?;
         }
         let mut full = Vec::with_capacity(plan.full.len());
@@ -221,7 +219,7 @@ impl Appender {
     ///
     /// When it cannot be written. Some buckets may be gone from view all the same.
     pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
-        let overhead = self.backend.overhead_bytes();
+        let overhead = self.backend().overhead_bytes();
         let (buckets, everything, trimmed) = self.choose_trim(now_us, overhead);
         if buckets == 0 && !everything {
             return Ok(trimmed);
@@ -240,7 +238,7 @@ impl Appender {
         crash_point!("trim.floor_written");
         let dropped = self.publish_trim(buckets, everything);
         for first_seq in dropped {
-            let deleted = self.backend.delete_bucket(first_seq);
+            let deleted = self.backend().delete_bucket(first_seq);
             deleted.map_err(StoreError::storage("drop a bucket"))?;
             crash_point!("trim.bucket_deleted");
         }
@@ -254,11 +252,8 @@ impl Appender {
     ///
     /// When the disk fails.
     pub fn sync(&mut self) -> Result<(), StoreError> {
-        self.backend
-            .sync()
-            .map_err(StoreError::storage("sync the ring"))?;
-        self.last_sync = Instant::now();
-        Ok(())
+        let synced = self.ring.durable.sync();
+        synced.map_err(StoreError::storage("sync the ring"))
     }
 
     /// Opens the storage engine anew after a call failed with [`StoreError::Storage`]: after a
@@ -270,7 +265,7 @@ impl Appender {
     /// When the disk still cannot be written; then it is worth trying again, as often as need be.
     /// Until it succeeds, readers get what is in memory and, mostly, what is on disk.
     pub fn reopen(&mut self) -> Result<(), StoreError> {
-        self.backend
+        self.backend()
             .reopen()
             .map_err(StoreError::storage("open the store anew"))
     }
@@ -278,7 +273,6 @@ impl Appender {
     pub(crate) fn new(parts: AppenderParts) -> Self {
         let AppenderParts {
             ring,
-            backend,
             options,
             tip,
             slots,
@@ -291,7 +285,6 @@ impl Appender {
         drop(view);
         Self {
             ring,
-            backend,
             options,
             tip,
             builder: BlockBuilder::new(),
@@ -305,7 +298,6 @@ impl Appender {
             changed_cursors: BTreeSet::new(),
             dictionary: uses.last().map(|(_, id)| *id),
             uses,
-            last_sync: Instant::now(),
             reserved: Reserved::default(),
         }
     }
@@ -362,7 +354,7 @@ impl Appender {
             seq: used.seq + RESERVED_EVENTS,
             time_us: used.time_us.saturating_add(RESERVED_US),
         };
-        self.backend
+        self.backend()
             .reserve(reserved)
             .map_err(StoreError::storage("reserve positions"))?;
         self.reserved = reserved;
@@ -371,18 +363,12 @@ impl Appender {
     }
 
     fn write(&mut self, batch: &Batch, action: &'static str) -> Result<(), StoreError> {
-        self.backend
-            .write(batch)
-            .map_err(StoreError::storage(action))?;
-        self.sync_if_due()
+        let written = self.ring.durable.write(batch);
+        written.map_err(StoreError::storage(action))
     }
 
-    fn sync_if_due(&mut self) -> Result<(), StoreError> {
-        match self.options.durability {
-            Durability::Buffered => Ok(()),
-            Durability::Synced(interval) if self.last_sync.elapsed() < interval => Ok(()),
-            Durability::Synced(_) | Durability::SyncedBatch => self.sync(),
-        }
+    fn backend(&self) -> &dyn Backend {
+        self.ring.durable.backend()
     }
 
     fn add_state(&self, plan: &Plan, batch: &mut Batch) -> Result<(), StoreError> {
@@ -469,7 +455,7 @@ impl Appender {
     }
 
     fn begin_bucket(&self, block: &Block, stored: &Stored) -> Result<BucketFill, StoreError> {
-        let created = self.backend.create_bucket(block.first_seq());
+        let created = self.backend().create_bucket(block.first_seq());
         let bucket = created.map_err(StoreError::storage("begin a bucket"))?;
         crash_point!("commit.bucket_begun");
         let mut filled = BucketFill::new(bucket, block);
@@ -610,7 +596,7 @@ impl Drop for Appender {
         };
         drop(view);
         // If it fails, the next run goes on as after a crash.
-        let _ = self.backend.release(used);
+        let _ = self.backend().release(used);
     }
 }
 
@@ -642,7 +628,6 @@ pub struct Trimmed {
 /// What an appender begins with.
 pub(crate) struct AppenderParts {
     pub(crate) ring: Arc<Ring>,
-    pub(crate) backend: Arc<dyn Backend>,
     pub(crate) options: Options,
     pub(crate) tip: watch::Sender<u64>,
     pub(crate) slots: u32,

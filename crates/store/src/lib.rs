@@ -16,6 +16,8 @@
 //! if there are any, and unpacked once for all readers. What is stored of an event is its zstd
 //! frame, if it was pushed with one. Its JSON is made from that.
 //!
+//! Consumers can keep in the ring how far they have got: see [`Store::advance_named_cursor`].
+//!
 //! The ring forgets by [`Retention`], a bucket at a time, when [`Appender::trim`] is called. The
 //! stored form is described in `docs/store-format.md` of the repository.
 //!
@@ -63,10 +65,12 @@ mod cache;
 mod commit_parts;
 mod crash;
 mod dictionaries;
+mod durable;
 mod error;
 mod event;
 mod fill;
 mod format;
+mod named_cursors;
 mod open;
 mod options;
 mod ring;
@@ -78,6 +82,7 @@ pub use appender::{Appender, Trimmed};
 pub use block::{Block, Page};
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
+pub use named_cursors::CursorError;
 pub use open::open;
 pub use options::{Durability, Location, Options, Retention};
 pub use store::{Bounds, Read, Run, Store};

@@ -12,8 +12,10 @@ use crate::block::Block;
 use crate::cache::Cache;
 use crate::crash::crash_point;
 use crate::dictionaries::Dictionaries;
+use crate::durable::Durable;
 use crate::error::{BackendError, OpenError};
 use crate::format;
+use crate::named_cursors::NamedCursors;
 use crate::options::{Location, Options};
 use crate::ring::{Ring, View};
 use crate::state;
@@ -143,11 +145,12 @@ fn recover(
         view: RwLock::new(view),
         cache: Arc::new(Cache::new(options.cache_bytes)),
         dictionaries,
+        durable: Durable::new(backend, options.durability),
+        named: NamedCursors::new(state.named),
         tip,
     });
     let appender = Appender::new(AppenderParts {
         ring: Arc::clone(&ring),
-        backend,
         options,
         tip: sender,
         slots,
@@ -241,6 +244,7 @@ struct State {
     floor: u64,
     gaps: Vec<(u64, u64)>,
     cursors: BTreeMap<String, u64>,
+    named: BTreeMap<String, u64>,
     uses: Vec<(u64, u32)>,
     dictionaries: Vec<Dictionary>,
     tail: Vec<Bytes>,
@@ -255,6 +259,7 @@ impl State {
             floor: 0,
             gaps: Vec::new(),
             cursors: BTreeMap::new(),
+            named: BTreeMap::new(),
             uses: Vec::new(),
             dictionaries: Vec::new(),
             tail: Vec::new(),
@@ -284,6 +289,9 @@ impl State {
         if let Some(name) = state::cursor_name(key) {
             let [cursor] = state::decode_numbers(&value)?;
             self.cursors.insert(name.to_owned(), cursor);
+        } else if let Some(name) = state::named_name(key) {
+            let [cursor] = state::decode_numbers(&value)?;
+            self.named.insert(name.to_owned(), cursor);
         } else if let Some(id) = state::dictionary_id(key) {
             let dictionary = Dictionary::from_bytes(&value[..]).ok()?;
             (dictionary.id() == id).then(|| self.dictionaries.push(dictionary))?;

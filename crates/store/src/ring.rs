@@ -9,12 +9,16 @@ use crate::backend::Bucket;
 use crate::block::{Block, BlockKey};
 use crate::cache::Cache;
 use crate::dictionaries::Dictionaries;
+use crate::durable::Durable;
+use crate::named_cursors::NamedCursors;
 
 /// The shared part of a ring.
 pub(crate) struct Ring {
     pub(crate) view: RwLock<View>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) dictionaries: Arc<Dictionaries>,
+    pub(crate) durable: Durable,
+    pub(crate) named: NamedCursors,
     pub(crate) tip: watch::Receiver<u64>,
 }
 

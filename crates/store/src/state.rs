@@ -11,6 +11,7 @@ pub(crate) const FLOOR: &[u8] = b"floor";
 pub(crate) const GAPS: &[u8] = b"gaps";
 /// Which dictionary was used from which position on.
 pub(crate) const USES: &[u8] = b"uses";
+const NAMED: &[u8] = b"named/";
 const CURSOR: &[u8] = b"cursor/";
 const DICTIONARY: &[u8] = b"dictionary/";
 const TAIL: &[u8] = b"tail/";
@@ -21,6 +22,14 @@ pub(crate) fn cursor_key(name: &str) -> Vec<u8> {
 
 pub(crate) fn cursor_name(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.strip_prefix(CURSOR)?).ok()
+}
+
+pub(crate) fn named_key(name: &str) -> Vec<u8> {
+    [NAMED, name.as_bytes()].concat()
+}
+
+pub(crate) fn named_name(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(NAMED)?).ok()
 }
 
 pub(crate) fn dictionary_key(id: u32) -> Vec<u8> {

@@ -6,8 +6,10 @@ use tokio::sync::watch;
 
 use crate::backend::BucketError;
 use crate::block::{Block, Cold};
+use crate::durable::Durable;
 use crate::error::StoreError;
 use crate::format;
+use crate::named_cursors::NamedCursors;
 use crate::ring::{ColdPlace, Ring};
 
 /// The read side of a ring: cheap to clone, for any number of readers.
@@ -211,6 +213,14 @@ impl Store {
     #[must_use]
     pub fn dictionaries(&self) -> Vec<Dictionary> {
         self.ring.dictionaries.all()
+    }
+
+    pub(crate) fn named(&self) -> &NamedCursors {
+        &self.ring.named
+    }
+
+    pub(crate) fn durable(&self) -> &Durable {
+        &self.ring.durable
     }
 
     fn load(&self, place: ColdPlace) -> Result<Arc<Block>, StoreError> {

@@ -78,9 +78,9 @@ fn every_event_says_which_operation_of_its_commit_it_is_and_who_sent_it() {
             _ => {}
         }
     }
-    pipelines
-        .each_mut()
-        .map(|pipeline| pipeline.commit().unwrap());
+    for pipeline in &mut pipelines {
+        pipeline.commit().unwrap();
+    }
     assert!(
         filtered.iter().any(|(part, _)| part.unwrap().index > 0),
         "the filter keeps nothing but first operations"

@@ -75,7 +75,7 @@ impl DiskBackend {
         })
     }
 
-    /// Only the appender comes here, so nobody waits.
+    /// The appender comes here, and who keeps a named cursor.
     fn with_engine<T>(
         &self,
         work: impl FnOnce(&Engine) -> Result<T, BackendError>,

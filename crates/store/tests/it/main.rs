@@ -12,6 +12,7 @@ mod crash;
 mod dictionaries;
 mod faults;
 mod model;
+mod named_cursors;
 mod positions;
 mod reading;
 #[cfg(unix)]

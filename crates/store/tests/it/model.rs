@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jetwash_dict::Dictionary;
-use jetwash_store::{Appender, Options, Read, Retention, Store};
+use jetwash_store::{Appender, CursorError, Options, Read, Retention, Store};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -23,6 +23,10 @@ enum Step {
     Push { events: u8, apart_us: u32 },
     Commit,
     ClockBack { us: u32 },
+    ClockAhead { us: u32 },
+    Advance { name: u8, from: Believed, to: u64 },
+    Reset { name: u8, to: u64 },
+    Remove { name: u8 },
     SetCursor { name: u8, value: u64 },
     SetDictionary { index: u8 },
     NoFrames,
@@ -32,11 +36,32 @@ enum Step {
     Reopen,
 }
 
+/// Where a consumer believes its cursor to be.
+#[derive(Clone, Copy, Debug)]
+enum Believed {
+    WhereItIs,
+    Nowhere,
+    At(u64),
+}
+
+fn believed() -> impl Strategy<Value = Believed> {
+    prop_oneof![
+        4 => Just(Believed::WhereItIs),
+        1 => Just(Believed::Nowhere),
+        1 => (0..100_u64).prop_map(Believed::At),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (1..30_u8, 1..5_000_u32).prop_map(|(events, apart_us)| Step::Push { events, apart_us }),
         6 => Just(Step::Commit),
         1 => (1..1_000_000_u32).prop_map(|us| Step::ClockBack { us }),
+        1 => (1..10_000_000_u32).prop_map(|us| Step::ClockAhead { us }),
+        3 => (0..3_u8, believed(), 0..100_u64)
+            .prop_map(|(name, from, to)| Step::Advance { name, from, to }),
+        1 => (0..3_u8, 0..100_u64).prop_map(|(name, to)| Step::Reset { name, to }),
+        1 => (0..3_u8).prop_map(|name| Step::Remove { name }),
         2 => (0..3_u8, any::<u64>()).prop_map(|(name, value)| Step::SetCursor { name, value }),
         1 => (0..2_u8).prop_map(|index| Step::SetDictionary { index }),
         1 => Just(Step::NoFrames),
@@ -92,6 +117,8 @@ struct Model {
     oldest: u64,
     cursors: BTreeMap<String, u64>,
     committed_cursors: BTreeMap<String, u64>,
+    /// Those of consumers, which need no commit.
+    named: BTreeMap<String, u64>,
     dictionary: Option<u8>,
     frames: bool,
     now_us: u64,
@@ -100,6 +127,27 @@ struct Model {
 impl Model {
     fn next_seq(&self) -> u64 {
         self.committed as u64 + 1
+    }
+
+    fn advance(&mut self, store: &Store, name: u8, from: Believed, to: u64) {
+        let name = name.to_string();
+        let current = self.named.get(&name).copied();
+        let expected = match from {
+            Believed::WhereItIs => current,
+            Believed::Nowhere => None,
+            Believed::At(cursor) => Some(cursor),
+        };
+        let outcome = store.advance_named_cursor(&name, expected, to);
+        if expected != current {
+            assert!(
+                matches!(outcome, Err(CursorError::Moved { current: told, .. }) if told == current)
+            );
+        } else if current.is_some_and(|current| to < current) {
+            assert!(matches!(outcome, Err(CursorError::Backwards { .. })));
+        } else {
+            outcome.unwrap();
+            self.named.insert(name, to);
+        }
     }
 
     fn kept(&self) -> &[Event] {
@@ -160,6 +208,16 @@ impl World {
                 model.committed_cursors.clone_from(&model.cursors);
             }
             Step::ClockBack { us } => model.now_us -= u64::from(*us),
+            Step::ClockAhead { us } => model.now_us += u64::from(*us),
+            Step::Advance { name, from, to } => model.advance(store, *name, *from, *to),
+            Step::Reset { name, to } => {
+                let before = store.reset_named_cursor(&name.to_string(), *to).unwrap();
+                assert_eq!(model.named.insert(name.to_string(), *to), before);
+            }
+            Step::Remove { name } => {
+                let before = store.remove_named_cursor(&name.to_string()).unwrap();
+                assert_eq!(model.named.remove(&name.to_string()), before);
+            }
             Step::SetCursor { name, value } => {
                 appender.set_cursor(&name.to_string(), *value);
                 model.cursors.insert(name.to_string(), *value);
@@ -212,6 +270,7 @@ fn check(model: &Model, appender: &Appender, store: &Store) {
         .iter()
         .map(|(name, value)| (name.as_str(), *value));
     assert!(appender.cursors().eq(cursors));
+    assert!(store.named_cursors().into_iter().eq(model.named.clone()));
     assert_eq!(appender.next_seq(), model.events.len() as u64 + 1);
 }
 
