@@ -20,5 +20,6 @@ mod notices;
 mod query;
 mod random;
 mod recorded;
+mod rotation;
 mod slow;
 mod updates;
