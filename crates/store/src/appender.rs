@@ -209,6 +209,7 @@ impl Appender {
         self.changed_cursors.clear();
         self.sealed.clear();
         self.publish(full, plan.new_tail, plan.first_slot);
+        crash_point!("commit.published");
         Ok(())
     }
 

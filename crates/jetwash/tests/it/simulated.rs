@@ -2,7 +2,7 @@
 
 use jetwash::Filter;
 use jetwash::store::{CommitPart, Read, Store};
-use jetwash_sim::{Network, NetworkConfig, SimEvent};
+use jetwash_sim::{Network, NetworkConfig, SimEvent, SimFrame};
 use serde_json::Value;
 
 use crate::{NOW_US, lines, pipeline};
@@ -18,16 +18,7 @@ fn every_operation_of_the_simulated_network_comes_out_in_order() {
     let mut expected = Vec::new();
     for frame in Network::new(config).unwrap().take(2000) {
         pipeline.frame("simulator", &frame.bytes, NOW_US).unwrap();
-        let did = &frame.did;
-        match &frame.event {
-            SimEvent::Commit(commit) => expected.extend(commit.ops.iter().map(|op| {
-                let path = format!("{}/{}", op.collection, op.rkey);
-                format!("{did} {} {} {path}", commit.rev, op.action.as_str())
-            })),
-            SimEvent::Identity { .. } => expected.push(format!("{did} identity")),
-            SimEvent::Account { active, .. } => expected.push(format!("{did} account {active}")),
-            _ => {}
-        }
+        expected.extend(expected_of(&frame));
     }
     pipeline.commit().unwrap();
     let found: Vec<String> = lines(&log).iter().map(|line| describe(line)).collect();
@@ -104,7 +95,26 @@ fn origins(log: &Store) -> Vec<(Option<CommitPart>, String)> {
     rows
 }
 
-fn describe(line: &str) -> String {
+/// What has to come of a frame, as [`describe`] says it.
+pub(crate) fn expected_of(frame: &SimFrame) -> Vec<String> {
+    let did = &frame.did;
+    match &frame.event {
+        SimEvent::Commit(commit) => commit
+            .ops
+            .iter()
+            .map(|op| {
+                let path = format!("{}/{}", op.collection, op.rkey);
+                format!("{did} {} {} {path}", commit.rev, op.action.as_str())
+            })
+            .collect(),
+        SimEvent::Identity { .. } => vec![format!("{did} identity")],
+        SimEvent::Account { active, .. } => vec![format!("{did} account {active}")],
+        _ => Vec::new(),
+    }
+}
+
+/// What a line says: the account, and the revision, operation and path if it is about a record.
+pub(crate) fn describe(line: &str) -> String {
     let event: Value = serde_json::from_str(line).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let did = text(&event["did"]);

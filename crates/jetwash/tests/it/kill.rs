@@ -1,0 +1,352 @@
+//! A process that takes in frames is killed again and again; nothing may be lost of it.
+//!
+//! `JETWASH_KILLS` says how often, 10 times if it is not set.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use jetwash::Pipeline;
+use jetwash::store::{self, Durability, Location, Options, Read, Retention, Store};
+use jetwash_sim::{Network, NetworkConfig, SimFrame};
+
+use crate::NOW_US;
+use crate::simulated::{describe, expected_of};
+
+/// Where the process can be had to die, all along the way of a commit and of a trim.
+const POINTS: [(&str, u64); 11] = [
+    ("open.engine", 1),
+    ("open.versioned", 1),
+    ("open.bucket_deleted", 1),
+    ("commit.begun", 100),
+    ("commit.reserved", 1),
+    ("commit.planned", 100),
+    ("commit.bucket_begun", 2),
+    ("commit.written", 100),
+    ("commit.published", 100),
+    ("trim.floor_written", 2),
+    ("trim.bucket_deleted", 2),
+];
+
+#[test]
+fn whatever_kills_the_process_no_event_is_lost_repeated_or_reordered() {
+    let kills = env::var("JETWASH_KILLS").map_or(10, |kills| kills.parse().unwrap());
+    let world = World::new(if kills < 50 { 1_500 } else { 6_000 });
+    let mut tally = BTreeMap::new();
+    let mut random = Random(kills);
+    let (mut killed, mut epochs) = (0, 0);
+    while killed < kills {
+        let mut epoch = Epoch::new(&world);
+        while !epoch.round(&mut random, killed < kills) {
+            *tally.entry(epoch.last_death).or_insert(0) += 1;
+            killed += 1;
+        }
+        epoch.check();
+        epochs += 1;
+    }
+    println!("{killed} kills in {epochs} runs over the same frames: {tally:?}");
+    if kills >= 200 {
+        for (point, _) in POINTS {
+            assert!(tally.contains_key(point), "{point} was never reached");
+        }
+    }
+}
+
+/// The frames, and what has to come of them.
+struct World {
+    folder: tempfile::TempDir,
+    expected: Vec<String>,
+}
+
+impl World {
+    fn new(count: usize) -> Self {
+        let config = NetworkConfig {
+            accounts: 30,
+            records: 50,
+            rare_per_million: 20_000,
+            ..NetworkConfig::default()
+        };
+        let frames: Vec<SimFrame> = Network::new(config).unwrap().take(count).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = BufWriter::new(File::create(folder.path().join("frames")).unwrap());
+        for frame in &frames {
+            file.write_all(&frame.seq.to_le_bytes()).unwrap();
+            file.write_all(&(frame.bytes.len() as u64).to_le_bytes())
+                .unwrap();
+            file.write_all(&frame.bytes).unwrap();
+        }
+        file.flush().unwrap();
+        Self {
+            folder,
+            expected: frames.iter().flat_map(expected_of).collect(),
+        }
+    }
+
+    fn frames(&self) -> PathBuf {
+        self.folder.path().join("frames")
+    }
+}
+
+/// One store, from its making to the last frame, and the client that follows it.
+struct Epoch<'a> {
+    world: &'a World,
+    folder: tempfile::TempDir,
+    /// What the client has got, by position.
+    seen: Vec<(u64, String)>,
+    /// The client's cursor: it may have got more, and not have noted it down.
+    cursor: usize,
+    /// The greatest next position that was ever told.
+    next_seq: u64,
+    last_death: &'static str,
+}
+
+impl<'a> Epoch<'a> {
+    fn new(world: &'a World) -> Self {
+        Self {
+            world,
+            folder: tempfile::tempdir().unwrap(),
+            seen: Vec::new(),
+            cursor: 0,
+            next_seq: 1,
+            last_death: "",
+        }
+    }
+
+    /// Runs the process until it dies or has taken in all frames, which is told.
+    fn round(&mut self, random: &mut Random, kill: bool) -> bool {
+        let mut command = Command::new(env::current_exe().unwrap());
+        let name = "kill::child_that_takes_in_frames";
+        command
+            .args([name, "--exact", "--ignored", "--nocapture"])
+            .env("JETWASH_KILL_FOLDER", self.folder.path())
+            .env("JETWASH_KILL_FRAMES", self.world.frames())
+            .env("JETWASH_KILL_CURSOR", self.cursor.to_string())
+            .env("JETWASH_KILL_SEED", random.below(u64::MAX).to_string())
+            .stdout(Stdio::piped());
+        let mut lines_left = u64::MAX;
+        let mut point = None;
+        if kill && random.below(2) == 0 {
+            let (name, passes) = self.choose(random);
+            let pass = 1 + random.below(passes);
+            command.env("JETWASH_CRASH_POINT", format!("{name}:{pass}"));
+            point = Some(name);
+        } else if kill {
+            lines_left = random.below(self.world.expected.len() as u64 / 10);
+        }
+        // Some clients note down what they got before the end, others do not.
+        let notes_all = random.below(2) == 0;
+
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (mut line, mut is_killed) = (String::new(), false);
+        loop {
+            if lines_left == 0 && !is_killed {
+                child.kill().unwrap();
+                is_killed = true;
+                if !notes_all {
+                    break;
+                }
+            }
+            line.clear();
+            if output.read_line(&mut line).unwrap() == 0 || !line.ends_with('\n') {
+                break;
+            }
+            lines_left = lines_left.saturating_sub(1);
+            self.take(line.trim_end());
+        }
+        drop(output);
+        let status = child.wait().unwrap();
+        if status.success() {
+            return true;
+        }
+        assert!(was_killed(status, is_killed), "{status}");
+        self.last_death = point.unwrap_or("SIGKILL");
+        false
+    }
+
+    /// A place to die at. Some are only come by in a new store, or after another death.
+    fn choose(&self, random: &mut Random) -> (&'static str, u64) {
+        let special = match self.last_death {
+            "trim.floor_written" => Some("open.bucket_deleted"),
+            _ if self.next_seq == 1 => Some("open.versioned"),
+            _ => None,
+        };
+        match special {
+            Some(name) if random.below(2) == 0 => (name, 1),
+            _ => POINTS[random.below(POINTS.len() as u64) as usize],
+        }
+    }
+
+    fn take(&mut self, line: &str) {
+        if let Some(next_seq) = line.strip_prefix("next ") {
+            let next_seq = next_seq.parse().unwrap();
+            assert!(next_seq > self.seen.len() as u64, "positions went back");
+            assert!(next_seq >= self.next_seq, "positions went back");
+            self.next_seq = next_seq;
+            return;
+        }
+        let Some(event) = line.strip_prefix("event ") else {
+            return;
+        };
+        let mut parts = event.splitn(3, ' ');
+        let seq: usize = parts.next().unwrap().parse().unwrap();
+        let time_us: u64 = parts.next().unwrap().parse().unwrap();
+        let found = (time_us, parts.next().unwrap().to_owned());
+        assert_eq!(seq, self.cursor + 1, "a gap or a repetition");
+        assert_eq!(found.1, self.world.expected[seq - 1]);
+        match self.seen.get(seq - 1) {
+            Some(known) => assert_eq!(*known, found, "a position was given out twice"),
+            None => {
+                assert!(self.seen.last().is_none_or(|(last, _)| *last < time_us));
+                self.seen.push(found);
+            }
+        }
+        self.cursor = seq;
+    }
+
+    fn check(self) {
+        assert_eq!(self.seen.len(), self.world.expected.len());
+        let found = self.seen.iter().map(|(_, found)| found);
+        assert!(found.eq(&self.world.expected));
+    }
+}
+
+fn was_killed(status: ExitStatus, by_us: bool) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        const SIGABRT: i32 = 6;
+        const SIGKILL: i32 = 9;
+        status.signal() == Some(if by_us { SIGKILL } else { SIGABRT })
+    }
+    #[cfg(not(unix))]
+    {
+        by_us || !status.success()
+    }
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn child_that_takes_in_frames() {
+    let folder = PathBuf::from(env::var_os("JETWASH_KILL_FOLDER").unwrap());
+    let number = |name| env::var(name).unwrap().parse::<u64>().unwrap();
+    let mut random = Random(number("JETWASH_KILL_SEED"));
+    let (appender, store) = store::open(Location::Disk(folder), options(&mut random)).unwrap();
+    println!("next {}", appender.next_seq());
+    let mut pipeline = Pipeline::new(appender);
+    let position = AtomicU64::new(number("JETWASH_KILL_CURSOR") + 1);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| follow(&store, &position, &is_done));
+        let mut now_us = NOW_US;
+        let frames = read_frames(Path::new(&env::var_os("JETWASH_KILL_FRAMES").unwrap()));
+        let cursor = pipeline.cursor("sim").unwrap_or(0);
+        let (mut left, mut commits) = (0, 0);
+        for (_, frame) in frames.iter().filter(|(seq, _)| *seq > cursor) {
+            now_us += 1_000;
+            if random.below(500) == 0 {
+                // The clock is set back by an hour.
+                now_us -= 3_600_000_000;
+            }
+            pipeline.frame("sim", frame, now_us).unwrap();
+            if left > 0 {
+                left -= 1;
+                continue;
+            }
+            left = random.below(40);
+            pipeline.commit().unwrap();
+            commits += 1;
+            if commits % 8 == 0 {
+                pipeline.trim(0).unwrap();
+            }
+            // The follower is to see all of it, so it is not left behind by more than the ring holds.
+            while store.bounds().next_seq - position.load(Ordering::Relaxed) > 500 {
+                thread::yield_now();
+            }
+        }
+        pipeline.commit().unwrap();
+        is_done.store(true, Ordering::Release);
+    });
+}
+
+/// Blocks, buckets, buffers and budgets so small that all of them are begun and dropped in no time.
+fn options(random: &mut Random) -> Options {
+    let durability = match random.below(8) {
+        0 => Durability::SyncedBatch,
+        1 => Durability::Synced(std::time::Duration::from_millis(20)),
+        _ => Durability::Buffered,
+    };
+    Options::default()
+        .durability(durability)
+        .block_events(32)
+        .bucket_events(400)
+        .bucket_bytes(60_000)
+        .hot_bytes(20_000)
+        .cache_bytes(50_000)
+        .memtable_bytes(1 << 16)
+        .retention(Retention {
+            max_age: None,
+            max_bytes: Some(1_000_000),
+        })
+}
+
+/// The client's other end: writes every event out.
+fn follow(store: &Store, position: &AtomicU64, is_done: &AtomicBool) {
+    let mut output = BufWriter::new(std::io::stdout());
+    loop {
+        let finished = is_done.load(Ordering::Acquire);
+        let from = position.load(Ordering::Relaxed);
+        match store.read(from).unwrap() {
+            Read::Events(run) => {
+                let page = run.block().json().unwrap();
+                for index in run.indexes() {
+                    let meta = run.block().meta(index).unwrap();
+                    let line = std::str::from_utf8(page.get(index).unwrap()).unwrap();
+                    let (seq, time_us) = (meta.seq, meta.time_us);
+                    writeln!(output, "event {seq} {time_us} {}", describe(line)).unwrap();
+                }
+                output.flush().unwrap();
+                position.store(run.next_seq(), Ordering::Relaxed);
+            }
+            Read::AtTip if finished => return,
+            Read::AtTip => thread::yield_now(),
+            Read::Lost { oldest } => panic!("lost at {from}, the oldest is {oldest}"),
+        }
+    }
+}
+
+fn read_frames(path: &Path) -> Vec<(u64, Vec<u8>)> {
+    let bytes = fs::read(path).unwrap();
+    let mut input = bytes.as_slice();
+    let mut frames = Vec::new();
+    while !input.is_empty() {
+        let mut number = || {
+            let mut bytes = [0; 8];
+            input.read_exact(&mut bytes).unwrap();
+            u64::from_le_bytes(bytes)
+        };
+        let (seq, length) = (number(), number());
+        let (frame, rest) = input.split_at(length as usize);
+        frames.push((seq, frame.to_vec()));
+        input = rest;
+    }
+    frames
+}
+
+/// Numbers that look random and are the same each time: `SplitMix64`.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit.max(1)
+    }
+}
