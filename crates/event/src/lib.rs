@@ -4,7 +4,8 @@
 //!
 //! - On the way in, an [`Encoder`] turns a [`Draft`], borrowed from a firehose frame, into the
 //!   line that production Jetstream writes, byte for byte, the record straight from DAG-CBOR.
-//!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks.
+//!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks, and a
+//!   [`BinaryEncoder`] into DAG-CBOR, which a [`BinaryEvent`] reads.
 //! - On the way out, an [`Event`] is parsed from such a line; its record stays unparsed until
 //!   [`Commit::record`] is asked for it; [`Commit::record_cbor`] gives the bytes that the
 //!   repository holds. A [`Filter`] says which events a reader wants, by a [`DidSet`] too, which
@@ -41,6 +42,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod binary;
 mod did_set;
 mod encoder;
 mod escape;
@@ -53,6 +55,7 @@ mod syntax;
 mod to_cbor;
 mod v0;
 
+pub use binary::{BinaryEncoder, BinaryError, BinaryEvent, ParseBinaryError};
 pub use did_set::{Change, DidSet, Replacement};
 pub use encoder::{Draft, DraftBody, Encoder};
 pub use event::{

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod binary;
 mod did_set;
 mod encoder;
 mod escape;

@@ -1,0 +1,465 @@
+use std::borrow::Cow;
+
+use jetwash_cbor::{Cid, CidError, Codec, Error as CborError, Reader, write_head};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::encoder::{Draft, DraftBody};
+use crate::kind::{Kind, Operation};
+use crate::to_cbor::{ToCbor, ToCborError};
+
+/// Writes events as DAG-CBOR, for readers that want no JSON at all.
+///
+/// A binary event says what the line says, without what can be told from the rest: the kind is
+/// that of the part that is there, and the CID of a record is the SHA-256 of its bytes, which are
+/// those of the repository. The few records whose line leaves something out have their CID
+/// beside them. The shape is in `docs/wire.md`.
+///
+/// Keep one per worker: it holds the scratch space.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{BinaryEncoder, BinaryEvent, Encoder};
+///
+/// let line = concat!(
+///     r#"{"did":"did:web:a.example","time_us":7,"kind":"commit","commit":{"#,
+///     r#""rev":"3l3qo2vutsw2b","operation":"create","collection":"a.example.thing","#,
+///     r#""rkey":"3l3qo2vuowo2b","record":{},"#,
+///     r#""cid":"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"}}"#,
+/// );
+/// let mut binary = Vec::new();
+/// BinaryEncoder::new().encode(line, &mut binary)?;
+/// assert!(binary.len() < line.len() / 2);
+///
+/// let event = BinaryEvent::parse(&binary)?;
+/// assert_eq!((event.did(), event.time_us()), ("did:web:a.example", 7));
+/// let mut again = Vec::new();
+/// Encoder::new().encode(&event.draft(), event.time_us(), &mut again)?;
+/// assert_eq!(again, line.as_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct BinaryEncoder {
+    to_cbor: ToCbor,
+    record: Vec<u8>,
+}
+
+impl BinaryEncoder {
+    /// An encoder with no scratch space yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the binary event of a line.
+    ///
+    /// # Errors
+    ///
+    /// When the line is not that of an event, or its record has no counterpart in DAG-CBOR; `out`
+    /// is then left as it was.
+    pub fn encode(&mut self, line: &str, out: &mut Vec<u8>) -> Result<(), BinaryError> {
+        let line: Line<'_> = serde_json::from_str(line)
+            .map_err(|error| BinaryError::Line(error.to_string().into()))?;
+        let missing = || BinaryError::Line(format!("there is no `{}`", line.kind).into());
+        let (did, time_us) = (&*line.did, line.time_us);
+        let cid: Cid;
+        let body = match line.kind {
+            Kind::Commit => {
+                let commit = line.commit.as_ref().ok_or_else(missing)?;
+                let record = match (commit.record, commit.cid) {
+                    (Some(json), Some(text)) => {
+                        cid = text.parse().map_err(BinaryError::Cid)?;
+                        self.record.clear();
+                        self.to_cbor.encode(json.get(), &mut self.record)?;
+                        Some((self.record.as_slice(), &cid))
+                    }
+                    (None, None) => None,
+                    _ => return Err(BinaryError::Line(NO_PAIR.into())),
+                };
+                DraftBody::Commit {
+                    rev: &commit.rev,
+                    operation: commit.operation,
+                    collection: &commit.collection,
+                    rkey: &commit.rkey,
+                    record,
+                }
+            }
+            Kind::Identity => {
+                let identity = line.identity.as_ref().ok_or_else(missing)?;
+                DraftBody::Identity {
+                    handle: identity.handle.as_deref(),
+                    seq: identity.seq,
+                    time: &identity.time,
+                }
+            }
+            Kind::Account => {
+                let account = line.account.as_ref().ok_or_else(missing)?;
+                DraftBody::Account {
+                    active: account.active,
+                    seq: account.seq,
+                    status: account.status.as_deref(),
+                    time: &account.time,
+                }
+            }
+        };
+        write(&Draft { did, body }, time_us, out);
+        Ok(())
+    }
+
+    /// Appends the binary event of a draft, with no JSON in between.
+    pub fn encode_draft(&mut self, draft: &Draft<'_>, time_us: u64, out: &mut Vec<u8>) {
+        write(draft, time_us, out);
+    }
+}
+
+/// A binary event, borrowed from its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BinaryEvent<'a> {
+    time_us: u64,
+    /// The CID that goes with the record of `draft`, given or worked out.
+    cid: Option<Cid>,
+    record: Option<&'a [u8]>,
+    draft: Draft<'a>,
+}
+
+impl<'a> BinaryEvent<'a> {
+    /// Reads one binary event, which must fill `bytes`.
+    ///
+    /// DAG-CBOR is read strictly, and no tree is built. Texts are as they came: whether a DID is
+    /// one is for the reader to check. Fields that are not known are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not DAG-CBOR, or not that of an event.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseBinaryError> {
+        let mut reader = Reader::new(bytes);
+        let (mut did, mut time_us, mut body) = (None, None, None);
+        let (mut cid, mut record) = (None, None);
+        let mut map = reader.map()?;
+        while let Some(key) = map.next_key(&mut reader)? {
+            match key {
+                "did" => did = Some(reader.text()?),
+                "time" => time_us = Some(reader.unsigned()?),
+                "commit" | "identity" | "account" if body.is_some() => {
+                    return Err(ParseBinaryError::Body);
+                }
+                "commit" => {
+                    let commit = Commit::read(&mut reader)?;
+                    (cid, record) = (commit.cid, commit.record);
+                    body = Some(commit.body()?);
+                }
+                "identity" => body = Some(read_identity(&mut reader)?),
+                "account" => body = Some(read_account(&mut reader)?),
+                _ => reader.skip()?,
+            }
+        }
+        reader.finish()?;
+        Ok(Self {
+            time_us: time_us.ok_or(ParseBinaryError::Missing("time"))?,
+            cid: cid.or_else(|| record.map(|record| Cid::of(Codec::DagCbor, record))),
+            record,
+            draft: Draft {
+                did: did.ok_or(ParseBinaryError::Missing("did"))?,
+                body: body.ok_or(ParseBinaryError::Body)?,
+            },
+        })
+    }
+
+    /// The account.
+    #[must_use]
+    pub const fn did(&self) -> &'a str {
+        self.draft.did
+    }
+
+    /// Its position in time: microseconds since 1970.
+    #[must_use]
+    pub const fn time_us(&self) -> u64 {
+        self.time_us
+    }
+
+    /// What [`Encoder::encode`](crate::Encoder::encode) makes the line of.
+    #[must_use]
+    pub fn draft(&self) -> Draft<'_> {
+        let mut draft = self.draft;
+        if let DraftBody::Commit { record, .. } = &mut draft.body {
+            *record = self.record.zip(self.cid.as_ref());
+        }
+        draft
+    }
+
+    /// The record as DAG-CBOR, if the event carries one.
+    #[must_use]
+    pub const fn record(&self) -> Option<&'a [u8]> {
+        self.record
+    }
+
+    /// The record's CID in the repository, if the event carries one. Nearly always it is that of
+    /// [`record`](Self::record).
+    #[must_use]
+    pub const fn cid(&self) -> Option<&Cid> {
+        self.cid.as_ref()
+    }
+}
+
+/// Why there is no binary event of a line.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BinaryError {
+    /// The record's CID is none.
+    #[error("the record's CID: {0}")]
+    Cid(CidError),
+    /// The line is not that of an event.
+    #[error("not the line of an event: {0}")]
+    Line(Cow<'static, str>),
+    /// The record has no counterpart in DAG-CBOR.
+    #[error("the record: {0}")]
+    Record(#[from] ToCborError),
+}
+
+/// Why bytes are not a binary event.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseBinaryError {
+    /// There is not exactly one of `commit`, `identity` and `account`.
+    #[error("a binary event has one of `commit`, `identity` and `account`")]
+    Body,
+    /// The bytes are not DAG-CBOR, or something in them has another type.
+    #[error("not a binary event: {0}")]
+    Cbor(#[from] CborError),
+    /// The CID beside the record is not of the form that repositories have.
+    #[error("the record's CID: {0}")]
+    Cid(#[from] CidError),
+    /// A field is not there.
+    #[error("a binary event without `{0}`")]
+    Missing(&'static str),
+    /// An operation that is not known.
+    #[error("`op` is none of `create`, `update` and `delete`")]
+    Operation,
+}
+
+/// The fields of a binary event are written in DAG-CBOR's order of keys: shorter first.
+fn write(draft: &Draft<'_>, time_us: u64, out: &mut Vec<u8>) {
+    write_head(out, MAP, 3);
+    write_pair("did", draft.did, out);
+    write_text("time", out);
+    write_head(out, UNSIGNED, time_us);
+    match draft.body {
+        DraftBody::Commit {
+            rev,
+            operation,
+            collection,
+            rkey,
+            record,
+        } => {
+            write_text("commit", out);
+            let named = record.filter(|(record, cid)| !cid.matches(record));
+            let texts = [("col", collection), ("rev", rev), ("rkey", rkey)];
+            let texts = texts.map(|(key, text)| Some((key, text)).filter(|_| !text.is_empty()));
+            let [collection, rev, rkey] = texts;
+            let pairs = 1 + texts.iter().flatten().count();
+            let pairs = pairs + usize::from(record.is_some()) + usize::from(named.is_some());
+            write_head(out, MAP, pairs as u64);
+            write_pair("op", operation.as_str(), out);
+            if let Some((_, cid)) = named {
+                write_text("cid", out);
+                out.extend_from_slice(&[0xd8, 0x2a, 0x58, 1 + Cid::LENGTH as u8, 0]);
+                out.extend_from_slice(cid.as_bytes());
+            }
+            write_optional(collection, out);
+            if let Some((record, _)) = record {
+                write_text("rec", out);
+                out.extend_from_slice(record);
+            }
+            write_optional(rev, out);
+            write_optional(rkey, out);
+        }
+        DraftBody::Identity { handle, seq, time } => {
+            write_text("identity", out);
+            write_head(out, MAP, 2 + u64::from(handle.is_some()));
+            write_text("seq", out);
+            write_head(out, UNSIGNED, seq);
+            write_pair("time", time, out);
+            write_optional(handle.map(|handle| ("handle", handle)), out);
+        }
+        DraftBody::Account {
+            active,
+            seq,
+            status,
+            time,
+        } => {
+            write_text("account", out);
+            write_head(out, MAP, 3 + u64::from(status.is_some()));
+            write_text("seq", out);
+            write_head(out, UNSIGNED, seq);
+            write_pair("time", time, out);
+            write_text("active", out);
+            out.push(if active { 0xf5 } else { 0xf4 });
+            write_optional(status.map(|status| ("status", status)), out);
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_head(out, TEXT, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn write_pair(key: &str, text: &str, out: &mut Vec<u8>) {
+    write_text(key, out);
+    write_text(text, out);
+}
+
+fn write_optional(pair: Option<(&str, &str)>, out: &mut Vec<u8>) {
+    if let Some((key, text)) = pair {
+        write_pair(key, text, out);
+    }
+}
+
+/// What is read of a commit.
+#[derive(Default)]
+struct Commit<'a> {
+    operation: Option<Operation>,
+    cid: Option<Cid>,
+    collection: &'a str,
+    record: Option<&'a [u8]>,
+    rev: &'a str,
+    rkey: &'a str,
+}
+
+impl<'a> Commit<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, ParseBinaryError> {
+        let mut commit = Self::default();
+        let mut map = reader.map()?;
+        while let Some(key) = map.next_key(reader)? {
+            match key {
+                "op" => {
+                    let word = reader.text()?;
+                    let known = [Operation::Create, Operation::Update, Operation::Delete];
+                    let known = known.into_iter().find(|known| known.as_str() == word);
+                    commit.operation = Some(known.ok_or(ParseBinaryError::Operation)?);
+                }
+                "cid" => commit.cid = Some(reader.link()?.try_into()?),
+                "col" => commit.collection = reader.text()?,
+                "rec" => {
+                    let start = reader.position();
+                    reader.skip()?;
+                    commit.record = Some(reader.since(start));
+                }
+                "rev" => commit.rev = reader.text()?,
+                "rkey" => commit.rkey = reader.text()?,
+                _ => reader.skip()?,
+            }
+        }
+        if commit.record.is_none() && commit.cid.is_some() {
+            return Err(ParseBinaryError::Missing("rec"));
+        }
+        Ok(commit)
+    }
+
+    /// The record is put in its place when the whole is read, because its CID has to live there.
+    fn body(&self) -> Result<DraftBody<'a>, ParseBinaryError> {
+        Ok(DraftBody::Commit {
+            rev: self.rev,
+            operation: self.operation.ok_or(ParseBinaryError::Missing("op"))?,
+            collection: self.collection,
+            rkey: self.rkey,
+            record: None,
+        })
+    }
+}
+
+fn read_identity<'a>(reader: &mut Reader<'a>) -> Result<DraftBody<'a>, ParseBinaryError> {
+    let (mut handle, mut seq, mut time) = (None, None, None);
+    let mut map = reader.map()?;
+    while let Some(key) = map.next_key(reader)? {
+        match key {
+            "seq" => seq = Some(reader.unsigned()?),
+            "time" => time = Some(reader.text()?),
+            "handle" => handle = Some(reader.text()?),
+            _ => reader.skip()?,
+        }
+    }
+    Ok(DraftBody::Identity {
+        handle,
+        seq: seq.ok_or(ParseBinaryError::Missing("seq"))?,
+        time: time.ok_or(ParseBinaryError::Missing("time"))?,
+    })
+}
+
+fn read_account<'a>(reader: &mut Reader<'a>) -> Result<DraftBody<'a>, ParseBinaryError> {
+    let (mut active, mut seq, mut status, mut time) = (None, None, None, None);
+    let mut map = reader.map()?;
+    while let Some(key) = map.next_key(reader)? {
+        match key {
+            "seq" => seq = Some(reader.unsigned()?),
+            "time" => time = Some(reader.text()?),
+            "active" => active = Some(reader.boolean()?),
+            "status" => status = Some(reader.text()?),
+            _ => reader.skip()?,
+        }
+    }
+    Ok(DraftBody::Account {
+        active: active.ok_or(ParseBinaryError::Missing("active"))?,
+        seq: seq.ok_or(ParseBinaryError::Missing("seq"))?,
+        status,
+        time: time.ok_or(ParseBinaryError::Missing("time"))?,
+    })
+}
+
+/// A line, borrowed but for texts with escapes in them.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    did: Cow<'a, str>,
+    time_us: u64,
+    kind: Kind,
+    #[serde(borrow)]
+    commit: Option<LineCommit<'a>>,
+    #[serde(borrow)]
+    identity: Option<LineIdentity<'a>>,
+    #[serde(borrow)]
+    account: Option<LineAccount<'a>>,
+}
+
+#[derive(Deserialize)]
+struct LineCommit<'a> {
+    #[serde(borrow, default)]
+    rev: Cow<'a, str>,
+    operation: Operation,
+    #[serde(borrow, default)]
+    collection: Cow<'a, str>,
+    #[serde(borrow, default)]
+    rkey: Cow<'a, str>,
+    #[serde(borrow)]
+    record: Option<&'a RawValue>,
+    /// No CID needs an escape.
+    cid: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct LineIdentity<'a> {
+    #[serde(borrow)]
+    handle: Option<Cow<'a, str>>,
+    seq: u64,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct LineAccount<'a> {
+    active: bool,
+    seq: u64,
+    #[serde(borrow)]
+    status: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+}
+
+const NO_PAIR: &str = "`record` and `cid` belong together";
+
+// Major types of CBOR.
+const UNSIGNED: u8 = 0;
+const TEXT: u8 = 3;
+const MAP: u8 = 5;
