@@ -1,0 +1,200 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jetwash::{Filter, StartFrom};
+use thiserror::Error;
+
+use crate::folder::{Folder, FolderError};
+use crate::part::Compression;
+use crate::spool::FileSpool;
+
+/// Settings of a [`FileSpool`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use jetwash::Filter;
+/// use jetwash_spool::{Compression, FileSpool};
+///
+/// # let parent = tempfile::tempdir()?;
+/// # let folder = parent.path().join("posts");
+/// let spool = FileSpool::builder(folder)
+///     .filter(Filter::new().collections(["app.bsky.feed.post"])?)
+///     .roll_bytes(64 << 20)
+///     .roll_after(Duration::from_secs(60))
+///     .compression(Compression::Zstd(3))
+///     .build()?;
+/// assert_eq!(spool.status().borrow().files, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before `build`"]
+pub struct FileSpoolBuilder {
+    folder: PathBuf,
+    settings: Settings,
+    must_exist: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) filter: Filter,
+    pub(crate) start: StartFrom,
+    pub(crate) roll_bytes: u64,
+    pub(crate) roll_after: Duration,
+    pub(crate) compression: Compression,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) first_retry: Duration,
+    pub(crate) longest_retry: Duration,
+}
+
+impl FileSpoolBuilder {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        let settings = Settings {
+            filter: Filter::new(),
+            start: StartFrom::Oldest,
+            roll_bytes: 64 << 20,
+            roll_after: Duration::from_secs(60),
+            compression: Compression::None,
+            max_bytes: None,
+            first_retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(60),
+        };
+        Self {
+            folder,
+            settings,
+            must_exist: false,
+        }
+    }
+
+    /// Writes only the events that this matches; all if not said.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.settings.filter = filter;
+        self
+    }
+
+    /// Where a spool that has never run starts; with the oldest event there is if not said. From
+    /// then on it goes on where it was.
+    pub const fn start(mut self, start: StartFrom) -> Self {
+        self.settings.start = start;
+        self
+    }
+
+    /// Completes a file when it has so many bytes; 64 MiB if not said. Compressed files can grow
+    /// some 100 KB beyond.
+    pub const fn roll_bytes(mut self, bytes: u64) -> Self {
+        self.settings.roll_bytes = bytes;
+        self
+    }
+
+    /// Completes a file so long after its first event; a minute if not said. It is also how much
+    /// of the log is read again after a crash.
+    pub const fn roll_after(mut self, age: Duration) -> Self {
+        self.settings.roll_after = age;
+        self
+    }
+
+    /// Compresses the files.
+    pub const fn compression(mut self, compression: Compression) -> Self {
+        self.settings.compression = compression;
+        self
+    }
+
+    /// Begins no file while those that nobody has loaded and removed have so many bytes; any
+    /// number if not said. The spool then stands still until there is room.
+    pub const fn max_bytes(mut self, bytes: u64) -> Self {
+        self.settings.max_bytes = Some(bytes);
+        self
+    }
+
+    /// How long to wait after a failure, and how long at most after several; 1 s and 60 s if not
+    /// said.
+    pub const fn retry(mut self, first: Duration, longest: Duration) -> Self {
+        self.settings.first_retry = first;
+        self.settings.longest_retry = longest;
+        self
+    }
+
+    /// Makes it an error that the folder has no spool yet, for folders on a disk that may not be
+    /// mounted. Without this the folder is made, and begun anew, if it is not there.
+    pub const fn must_exist(mut self) -> Self {
+        self.must_exist = true;
+        self
+    }
+
+    /// Opens the folder, takes its lock, and brings it into order after a crash. Nothing is
+    /// spawned.
+    ///
+    /// # Errors
+    ///
+    /// When a setting makes no sense, or the folder cannot be opened: another spool has it, its
+    /// manifest is damaged, or the operating system refuses.
+    pub fn build(self) -> Result<FileSpool, BuildError> {
+        let Self {
+            folder: path,
+            settings,
+            must_exist,
+        } = self;
+        settings.check()?;
+        let folder = if must_exist {
+            Folder::open(&path, None)?
+        } else {
+            Folder::create(&path)?
+        };
+        Ok(FileSpool::new(path, folder, settings))
+    }
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), BuildError> {
+        if self.roll_bytes == 0 {
+            return Err(BuildError::ZeroBytes);
+        }
+        if self.roll_after.is_zero() {
+            return Err(BuildError::ZeroAge);
+        }
+        if self.first_retry.is_zero() || self.longest_retry < self.first_retry {
+            return Err(BuildError::Retry {
+                first: self.first_retry,
+                longest: self.longest_retry,
+            });
+        }
+        match self.compression {
+            Compression::Zstd(level) if !(1..=19).contains(&level) => {
+                Err(BuildError::Level { level })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a spool cannot be built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The folder cannot be opened.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A level that zstd does not have.
+    #[error("zstd level {level}: it must be between 1 and 19")]
+    Level {
+        /// The setting.
+        level: i32,
+    },
+    /// Retries would come without a pause, or their pause would shrink.
+    #[error(
+        "retry after {first:?}, at most {longest:?}: the first must be more than 0, and no longer than the longest"
+    )]
+    Retry {
+        /// The setting.
+        first: Duration,
+        /// The setting.
+        longest: Duration,
+    },
+    /// Files would be completed at once.
+    #[error("files of no time at all: roll after more than 0 s")]
+    ZeroAge,
+    /// Files would hold nothing.
+    #[error("files of no bytes at all: roll after at least 1 byte")]
+    ZeroBytes,
+}

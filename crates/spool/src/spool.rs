@@ -1,0 +1,145 @@
+use std::future::Future;
+use std::path::PathBuf;
+use std::thread;
+
+use jetwash::Jetstream;
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+
+use crate::builder::{FileSpoolBuilder, Settings};
+use crate::folder::Folder;
+use crate::status::{SpoolState, SpoolStatus, Trouble};
+use crate::worker::Worker;
+
+/// Writes the events of a [`Jetstream`] to files.
+///
+/// The crate page tells of the files. What is written is read from the log at the spool's own
+/// pace: nothing else waits for the disk, and no memory grows while it is slow.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Filter, Jetstream, NetworkConfig};
+/// use jetwash_spool::{FileSpool, SpoolReader};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let parent = tempfile::tempdir()?;
+/// # let folder = parent.path().join("posts");
+/// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
+/// let jetstream = Jetstream::builder().simulator(network, None).build()?;
+/// let spool = FileSpool::builder(&folder)
+///     .filter(Filter::new().collections(["app.bsky.feed.post"])?)
+///     .roll_bytes(1000)
+///     .build()?;
+///
+/// let mut status = spool.status();
+/// let enough = async move { drop(status.wait_for(|status| status.files >= 3).await) };
+/// let running = tokio::spawn(jetstream.clone().run(std::future::pending()));
+/// spool.run(&jetstream, enough).await?;
+/// running.abort();
+///
+/// let mut reader = SpoolReader::open(&folder)?;
+/// let first = reader.files_after(0)?.remove(0);
+/// for line in first.lines()? {
+///     assert!(line?.contains(r#""collection":"app.bsky.feed.post""#));
+/// }
+/// reader.remove_through(first.number())?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct FileSpool {
+    path: PathBuf,
+    folder: Folder,
+    settings: Settings,
+    status: watch::Sender<SpoolStatus>,
+}
+
+impl FileSpool {
+    /// Settings for a spool in a folder.
+    pub fn builder(folder: impl Into<PathBuf>) -> FileSpoolBuilder {
+        FileSpoolBuilder::new(folder.into())
+    }
+
+    /// How the spool is doing, to look at or to wait for.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<SpoolStatus> {
+        self.status.subscribe()
+    }
+
+    /// Follows the log until `shutdown` completes or the log ends, on a thread of its own. The
+    /// last file is completed before this returns.
+    ///
+    /// The log ends when [`Jetstream::run`] has returned, so where both are to end together,
+    /// [`std::future::pending`] is the shutdown to give here. Dropping the future stops the spool
+    /// too, except that nobody can wait for the end.
+    ///
+    /// Failures do not end it: it says what is wrong in its [status](Self::status), to `tracing`
+    /// and to `metrics`, stands still at its cursor and tries again, less and less often.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread to be had, and when the spool ends while something keeps it from
+    /// completing its last file: what is not in the files comes with the next run.
+    pub async fn run(
+        self,
+        jetstream: &Jetstream,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), RunError> {
+        let (stop, stopped) = watch::channel(());
+        let (end, mut ended) = oneshot::channel();
+        let worker = Worker {
+            path: self.path,
+            id: self.folder.id().to_owned(),
+            folder: Some(self.folder),
+            settings: self.settings,
+            status: self.status,
+            jetstream: jetstream.clone(),
+            runtime: Handle::current(),
+            stopped,
+        };
+        thread::Builder::new()
+            .name("jetwash-spool".to_owned())
+            // Nobody listens if this was dropped, which is a stop like any other.
+            .spawn(move || drop(end.send(worker.run())))
+            .map_err(RunError::Thread)?;
+        tokio::select! {
+            () = shutdown => {}
+            outcome = &mut ended => return outcome.unwrap_or(Err(RunError::Panicked)),
+        }
+        drop(stop);
+        ended.await.unwrap_or(Err(RunError::Panicked))
+    }
+
+    pub(crate) fn new(path: PathBuf, folder: Folder, settings: Settings) -> Self {
+        let status = SpoolStatus::new(folder.manifest(), SpoolState::Idle);
+        Self {
+            path,
+            folder,
+            settings,
+            status: watch::Sender::new(status),
+        }
+    }
+}
+
+/// Why [`FileSpool::run`] did not end as it should.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The thread that writes the files died.
+    #[error("the spool's thread panicked")]
+    Panicked,
+    /// The operating system gave no thread.
+    #[error("the spool's thread could not be started: {0}")]
+    Thread(std::io::Error),
+    /// It ended before everything that the log had was in a file.
+    #[error("the spool ends at cursor {cursor}, and will go on from there: {trouble}")]
+    Unfinished {
+        /// Up to where everything is in the files.
+        cursor: u64,
+        /// What kept it from more.
+        trouble: Trouble,
+    },
+}

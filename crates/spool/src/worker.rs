@@ -1,0 +1,333 @@
+//! The thread that follows the log.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jetwash::store::Run;
+use jetwash::{Cursor, Jetstream, ReadError, Reader, Selection, StartFrom};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{error, info, warn};
+
+use crate::builder::Settings;
+use crate::folder::{Folder, FolderError};
+use crate::part::Part;
+use crate::spool::RunError;
+use crate::status::{
+    self, DAMAGED, LOST, SpoolState, SpoolStatus, Trouble, count_file, count_gap, count_trouble,
+};
+
+pub(crate) struct Worker {
+    pub(crate) path: PathBuf,
+    pub(crate) id: String,
+    /// Until the first failure; then it is opened anew with each attempt.
+    pub(crate) folder: Option<Folder>,
+    pub(crate) settings: Settings,
+    pub(crate) status: watch::Sender<SpoolStatus>,
+    pub(crate) jetstream: Jetstream,
+    pub(crate) runtime: Handle,
+    /// Reports an error once the spool is to stop.
+    pub(crate) stopped: watch::Receiver<()>,
+}
+
+/// Why the worker has something to do.
+enum Wake {
+    Events(Run),
+    Missing { next: u64, reason: &'static str },
+    Due,
+    Ended,
+    Failed(ReadError),
+}
+
+impl Worker {
+    pub(crate) fn run(mut self) -> Result<(), RunError> {
+        let mut retry = self.settings.first_retry;
+        let mut is_last = false;
+        loop {
+            let before = self.status.borrow().cursor;
+            let Err(trouble) = self.attempt() else {
+                self.set_state(SpoolState::Stopped);
+                return Ok(());
+            };
+            let cursor = self.status.borrow().cursor;
+            if cursor > before {
+                retry = self.settings.first_retry;
+            }
+            if is_last {
+                error!(%cursor, %trouble, "the spool ends before its last file is complete");
+                self.set_state(SpoolState::Stopped);
+                let cursor = cursor.get();
+                return Err(RunError::Unfinished { cursor, trouble });
+            }
+            self.report(&trouble, retry);
+            is_last = self.pause(retry);
+            retry = (retry * 2).min(self.settings.longest_retry);
+        }
+    }
+
+    /// Follows the log until the end, or until something goes wrong.
+    fn attempt(&mut self) -> Result<(), Trouble> {
+        let folder = match self.folder.take() {
+            Some(folder) => folder,
+            None => Folder::open(&self.path, Some(&self.id))?,
+        };
+        let mut session = Session {
+            worker: self,
+            folder,
+            part: None,
+            covered: (0, 0),
+            due: Instant::now(),
+            selection: Selection::default(),
+        };
+        let outcome = session.follow();
+        if let Some(part) = session.part.take() {
+            // What is in it is read again from the log, and others may need the room.
+            part.discard();
+        }
+        outcome
+    }
+
+    fn report(&self, trouble: &Trouble, retry_in: Duration) {
+        let reason = trouble.reason();
+        count_trouble(reason);
+        let cursor = self.status.borrow().cursor;
+        warn!(%cursor, ?retry_in, reason = reason.as_str(), "the spool stands still: {trouble}");
+        self.set_state(SpoolState::Waiting {
+            reason,
+            message: trouble.to_string(),
+            retry_in,
+        });
+    }
+
+    /// Waits before the next attempt; `true` if that is to be the last.
+    fn pause(&mut self, retry: Duration) -> bool {
+        let mut tip = self.jetstream.store().tip();
+        let log_ended = async { while tip.changed().await.is_ok() {} };
+        let stopped = &mut self.stopped;
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = stopped.changed() => true,
+                () = log_ended => true,
+                () = sleep(retry) => false,
+            }
+        })
+    }
+
+    fn set_state(&self, state: SpoolState) {
+        status::set_waiting(matches!(state, SpoolState::Waiting { .. }));
+        self.status.send_modify(|status| status.state = state);
+    }
+}
+
+/// An attempt to follow the log.
+struct Session<'a> {
+    worker: &'a mut Worker,
+    folder: Folder,
+    part: Option<Part>,
+    /// The last position that has been dealt with, and its time.
+    covered: (u64, u64),
+    due: Instant,
+    selection: Selection,
+}
+
+impl Session<'_> {
+    fn follow(&mut self) -> Result<(), Trouble> {
+        let mut reader = self.reader()?;
+        let manifest = self.folder.manifest();
+        self.covered = (manifest.cursor, manifest.time_us);
+        self.publish();
+        self.postpone();
+        let worker = &self.worker;
+        worker.set_state(SpoolState::Writing);
+        info!(cursor = self.covered.0, folder = %worker.path.display(), "the spool follows the log");
+        loop {
+            match self.next(&mut reader) {
+                Wake::Events(run) => self.write(&run)?,
+                Wake::Missing { next, reason } => self.skip(next, reason)?,
+                Wake::Due => {}
+                Wake::Ended => return self.roll(),
+                Wake::Failed(error) => return Err(error.into()),
+            }
+            if self.due <= Instant::now() {
+                self.roll()?;
+            }
+        }
+    }
+
+    /// The log from where the manifest ends.
+    fn reader(&mut self) -> Result<Reader, Trouble> {
+        let (jetstream, start) = (&self.worker.jetstream, self.worker.settings.start);
+        let runtime = self.worker.runtime.clone();
+        if !self.folder.manifest().started {
+            let reader = runtime.block_on(jetstream.reader(start))?;
+            self.folder.progress(reader.position() - 1, 0)?;
+            return Ok(reader);
+        }
+        if let Some(next) = self.rewound()? {
+            let (was, cursor) = (self.folder.manifest().cursor, next - 1);
+            warn!(
+                was,
+                cursor,
+                "the log is another one, or lost its end: it is read from an earlier position"
+            );
+            self.folder.rewind(cursor)?;
+        }
+        let cursor = Cursor::new(self.folder.manifest().cursor);
+        let reader = jetstream.reader(StartFrom::Cursor(cursor));
+        Ok(runtime.block_on(reader)?)
+    }
+
+    /// Where to go on if the log is no longer the one that was written from: times only grow, so
+    /// the event after the cursor has to be the first one that is later.
+    fn rewound(&self) -> Result<Option<u64>, Trouble> {
+        let manifest = self.folder.manifest();
+        let store = self.worker.jetstream.store();
+        let bounds = store.bounds();
+        let next = manifest.cursor + 1;
+        if manifest.time_us == 0 {
+            return Ok((next > bounds.next_seq).then_some(bounds.oldest_seq));
+        }
+        let later = match store.seq_at_time(manifest.time_us + 1) {
+            Ok(later) => later,
+            // It will be met again where it belongs.
+            Err(jetwash::store::StoreError::Corrupt { .. }) => return Ok(None),
+            Err(error) => return Err(Trouble::Log(error.into())),
+        };
+        Ok(if next < bounds.oldest_seq || later == next {
+            None
+        } else if later < next {
+            Some(later)
+        } else {
+            Some(bounds.oldest_seq)
+        })
+    }
+
+    fn next(&mut self, reader: &mut Reader) -> Wake {
+        let (due, stopped) = (self.due, &mut self.worker.stopped);
+        let read = self.worker.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = stopped.changed() => Some(None),
+                read = reader.next() => {
+                    // The next block is read from the disk while this one is written.
+                    reader.read_ahead(|run| drop(run.block().json()));
+                    Some(read)
+                }
+                () = sleep_until(due) => None,
+            }
+        });
+        match read {
+            None => Wake::Due,
+            Some(None) => Wake::Ended,
+            Some(Some(Ok(run))) => Wake::Events(run),
+            Some(Some(Err(ReadError::Lost { next, .. }))) => Wake::Missing { next, reason: LOST },
+            Some(Some(Err(ReadError::Damaged { next, .. }))) => Wake::Missing {
+                next,
+                reason: DAMAGED,
+            },
+            Some(Some(Err(error))) => Wake::Failed(error),
+        }
+    }
+
+    fn write(&mut self, run: &Run) -> Result<(), Trouble> {
+        let block = run.block();
+        let mut selection = std::mem::take(&mut self.selection);
+        selection.select(run, &self.worker.settings.filter);
+        if !selection.is_empty() {
+            let page = match block.json() {
+                Ok(page) => page,
+                Err(error) => return self.unreadable(run, error.into()),
+            };
+            for index in &mut selection {
+                let (Some(json), Some(meta)) = (page.get(index), block.meta(index)) else {
+                    continue;
+                };
+                let part = match &mut self.part {
+                    Some(part) => part,
+                    None => self.begin()?,
+                };
+                part.line(json)
+                    .map_err(FolderError::io("write the file", part.path()))?;
+                let is_full = part.bytes() >= self.worker.settings.roll_bytes;
+                self.covered = (meta.seq, meta.time_us);
+                if is_full {
+                    self.roll()?;
+                }
+            }
+        }
+        self.selection = selection;
+        let time_us = block.times().last().copied().unwrap_or_default();
+        self.covered = (run.next_seq() - 1, time_us);
+        Ok(())
+    }
+
+    /// A block whose events cannot be had although its index could.
+    fn unreadable(&mut self, run: &Run, error: ReadError) -> Result<(), Trouble> {
+        match error {
+            ReadError::Damaged { .. } => self.skip(run.next_seq(), DAMAGED),
+            error => Err(error.into()),
+        }
+    }
+
+    fn begin(&mut self) -> Result<&mut Part, Trouble> {
+        if let Some(most) = self.worker.settings.max_bytes {
+            let bytes = self.folder.bytes()?;
+            if bytes >= most {
+                return Err(Trouble::SpoolFull { bytes, most });
+            }
+        }
+        self.postpone();
+        let part = self.folder.begin(self.worker.settings.compression)?;
+        Ok(self.part.insert(part))
+    }
+
+    /// Completes the file, or notes that there is none to complete.
+    fn roll(&mut self) -> Result<(), Trouble> {
+        let (cursor, time_us) = self.covered;
+        if let Some(part) = self.part.take() {
+            let file = self.folder.finish(part, cursor, time_us)?;
+            count_file(file.events, file.bytes, cursor);
+            info!(
+                file = file.name,
+                events = file.events,
+                bytes = file.bytes,
+                cursor,
+                "a file of the spool is complete"
+            );
+        } else if cursor > self.folder.manifest().cursor {
+            self.folder.progress(cursor, time_us)?;
+        }
+        self.publish();
+        self.postpone();
+        Ok(())
+    }
+
+    /// Goes on at a later position, and notes what is missing before it.
+    fn skip(&mut self, next: u64, reason: &'static str) -> Result<(), Trouble> {
+        self.roll()?;
+        let gap = self.folder.gap(next - 1, reason)?;
+        count_gap(gap.events(), reason);
+        error!(
+            first = gap.first,
+            last = gap.last,
+            reason,
+            "events are missing from the spool"
+        );
+        self.covered = (gap.last, 0);
+        self.publish();
+        Ok(())
+    }
+
+    fn postpone(&mut self) {
+        self.due = Instant::now() + self.worker.settings.roll_after;
+    }
+
+    fn publish(&self) {
+        let manifest = self.folder.manifest();
+        self.worker.status.send_modify(|status| {
+            *status = SpoolStatus::new(manifest, status.state.clone());
+        });
+    }
+}
