@@ -38,6 +38,8 @@ fn append(folder: &Path, numbers: impl IntoIterator<Item = u64>, now_us: u64) {
                 kind: EventKind::Create,
                 did: &did,
                 collection,
+                commit: store::CommitPart::WHOLE,
+                source: "",
                 time_us,
                 json: line(number).as_bytes(),
                 frame: None,
@@ -83,8 +85,7 @@ async fn spool_all(log_folder: &Path, builder: FileSpoolBuilder) -> SpoolStatus 
     // It ends at once, and so does the log for those who read it.
     jetstream.clone().run(async {}).await.unwrap();
     spool.run(&jetstream, std::future::pending()).await.unwrap();
-    let status = status.borrow().clone();
-    status
+    status.borrow().clone()
 }
 
 fn builder(folder: &Path) -> FileSpoolBuilder {
