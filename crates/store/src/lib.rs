@@ -64,6 +64,7 @@ mod builder;
 mod cache;
 mod commit_parts;
 mod crash;
+mod dead_letters;
 mod dictionaries;
 mod durable;
 mod error;
@@ -80,6 +81,9 @@ mod table;
 
 pub use appender::{Appender, Trimmed};
 pub use block::{Block, Page};
+pub use dead_letters::{
+    DeadLetter, DeadLetterError, DeadLetters, LetterLimits, LetterTotals, NewDeadLetter,
+};
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
 pub use named_cursors::CursorError;

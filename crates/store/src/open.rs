@@ -11,6 +11,7 @@ use crate::backend::{Backend, Batch, Bucket, DiskBackend, MemoryBackend, Opened,
 use crate::block::Block;
 use crate::cache::Cache;
 use crate::crash::crash_point;
+use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::error::{BackendError, OpenError};
@@ -147,6 +148,7 @@ fn recover(
         dictionaries,
         durable: Durable::new(backend, options.durability),
         named: NamedCursors::new(state.named),
+        letter_totals: KnownTotals::default(),
         tip,
     });
     let appender = Appender::new(AppenderParts {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::backend::Bucket;
 use crate::block::{Block, BlockKey};
 use crate::cache::Cache;
+use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::named_cursors::NamedCursors;
@@ -19,6 +20,7 @@ pub(crate) struct Ring {
     pub(crate) dictionaries: Arc<Dictionaries>,
     pub(crate) durable: Durable,
     pub(crate) named: NamedCursors,
+    pub(crate) letter_totals: KnownTotals,
     pub(crate) tip: watch::Receiver<u64>,
 }
 

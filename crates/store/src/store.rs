@@ -6,6 +6,8 @@ use tokio::sync::watch;
 
 use crate::backend::BucketError;
 use crate::block::{Block, Cold};
+use crate::dead_letters::KnownTotals;
+use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::error::StoreError;
 use crate::format;
@@ -217,6 +219,14 @@ impl Store {
 
     pub(crate) fn named(&self) -> &NamedCursors {
         &self.ring.named
+    }
+
+    pub(crate) fn letter_totals(&self) -> &KnownTotals {
+        &self.ring.letter_totals
+    }
+
+    pub(crate) fn dictionary_set(&self) -> &Arc<Dictionaries> {
+        &self.ring.dictionaries
     }
 
     pub(crate) fn durable(&self) -> &Durable {

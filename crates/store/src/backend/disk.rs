@@ -131,6 +131,12 @@ impl Backend for DiskBackend {
                     None => write.remove(&engine.state, key.as_slice()),
                 }
             }
+            for (key, value) in &batch.letters {
+                match value {
+                    Some(value) => write.insert(&engine.letters, key.as_slice(), value.clone()),
+                    None => write.remove(&engine.letters, key.as_slice()),
+                }
+            }
             let buckets = lock(&self.buckets);
             for (bucket, block) in &batch.blocks {
                 let bucket = buckets.get(bucket).ok_or("the bucket is gone")?;
@@ -180,6 +186,25 @@ impl Backend for DiskBackend {
         true
     }
 
+    fn letters(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        max: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, BackendError> {
+        self.with_engine(|engine| {
+            let mut pairs = Vec::new();
+            for guard in engine.letters.range(from..).take(max) {
+                let (key, value) = guard.into_inner()?;
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                pairs.push((Bytes::from(key), Bytes::from(value)));
+            }
+            Ok(pairs)
+        })
+    }
+
     fn overhead_bytes(&self) -> u64 {
         let keyspaces = lock(&self.buckets);
         let keyspaces = keyspaces.values().filter_map(|bucket| bucket.keyspace());
@@ -193,6 +218,8 @@ impl Backend for DiskBackend {
 struct Engine {
     database: Database,
     state: Keyspace,
+    /// The dead letters, apart from the state because that is read whole on opening.
+    letters: Keyspace,
 }
 
 impl Engine {
@@ -210,7 +237,7 @@ impl Engine {
         let names = database.list_keyspace_names();
         if let Some(other) = names
             .iter()
-            .find(|name| &***name != STATE && first_seq(name).is_none())
+            .find(|name| ![STATE, LETTERS].contains(&&***name) && first_seq(name).is_none())
         {
             return Err(OpenError::Format {
                 path: path.to_owned(),
@@ -220,6 +247,7 @@ impl Engine {
         }
         let create = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
         let state = database.keyspace(STATE, create).map_err(error)?;
+        let letters = database.keyspace(LETTERS, create).map_err(error)?;
         let keyspaces = folder::sync(&path.join(KEYSPACES));
         keyspaces.map_err(|source| error(source.into()))?;
         let mut buckets = Vec::new();
@@ -229,7 +257,12 @@ impl Engine {
                 buckets.push((first_seq, bucket.map_err(error)?));
             }
         }
-        Ok((Self { database, state }, buckets, damaged))
+        let engine = Self {
+            database,
+            state,
+            letters,
+        };
+        Ok((engine, buckets, damaged))
     }
 }
 
@@ -291,6 +324,7 @@ impl Bucket for DiskBucket {
 }
 
 const STATE: &str = "state";
+const LETTERS: &str = "letters";
 const BUCKET: &str = "bucket-";
 const INDEX: u8 = 0;
 const PAYLOAD: u8 = 1;

@@ -12,6 +12,7 @@ use crate::error::BackendError;
 #[derive(Default)]
 pub(crate) struct MemoryBackend {
     buckets: Mutex<HashMap<u64, Arc<MemoryBucket>>>,
+    letters: Mutex<BTreeMap<Bytes, Bytes>>,
 }
 
 impl MemoryBackend {
@@ -39,6 +40,14 @@ impl Backend for MemoryBackend {
     }
 
     fn write(&self, batch: &Batch) -> Result<(), BackendError> {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in &batch.letters {
+            match value {
+                Some(value) => letters.insert(key.clone().into(), value.clone()),
+                None => letters.remove(key.as_slice()),
+            };
+        }
+        drop(letters);
         let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         for (bucket, block) in &batch.blocks {
             let bucket = buckets.get(bucket).ok_or("the bucket is gone")?;
@@ -70,6 +79,21 @@ impl Backend for MemoryBackend {
 
     fn keeps_state(&self) -> bool {
         false
+    }
+
+    fn letters(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        max: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, BackendError> {
+        let letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let pairs = letters.range(Bytes::copy_from_slice(from)..);
+        let own = pairs.take_while(|(key, _)| key.starts_with(prefix));
+        Ok(own
+            .take(max)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
     }
 
     fn overhead_bytes(&self) -> u64 {

@@ -45,6 +45,15 @@ pub(crate) trait Backend: Send + Sync {
     /// Whether the state of batches is kept, so that it is worth encoding.
     fn keeps_state(&self) -> bool;
 
+    /// The dead letters whose keys begin with `prefix`, from the key `from` on, in order; at most
+    /// so many.
+    fn letters(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        max: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, BackendError>;
+
     /// The bytes taken beside the blocks: journals.
     fn overhead_bytes(&self) -> u64;
 }
@@ -87,6 +96,8 @@ pub(crate) struct Opened {
 pub(crate) struct Batch {
     /// Keys of the state with their new values; `None` removes one.
     pub(crate) state: Vec<(Vec<u8>, Option<Bytes>)>,
+    /// Keys of dead letters with their new values; `None` removes one.
+    pub(crate) letters: Vec<(Vec<u8>, Option<Bytes>)>,
     /// New blocks, and the first position of the bucket that each goes to.
     pub(crate) blocks: Vec<(u64, Stored)>,
 }

@@ -9,6 +9,7 @@
 
 mod concurrency;
 mod crash;
+mod dead_letters;
 mod dictionaries;
 mod faults;
 mod model;
