@@ -1,11 +1,13 @@
 use std::sync::{Arc, OnceLock};
 
+use jetwash_cbor::Cid;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::car::CarWriter;
 use crate::keys::{Curve, Key};
 use crate::random::{Purpose, Random};
-use crate::repo::Repo;
+use crate::repo::{Committed, Repo, Write};
 use crate::text;
 
 /// One account: who it is, whether it is there, and its repository.
@@ -50,6 +52,37 @@ impl Account {
             .get_or_init(|| Key::derive(self.curve, seed, self.number))
     }
 
+    /// Makes a commit, as [`Repo::write`] does.
+    pub(crate) fn write(
+        &mut self,
+        seed: u64,
+        writes: Vec<Write>,
+        rev: String,
+        blocks_behind: usize,
+    ) -> Committed {
+        let mut repo = self.take_repo();
+        let committed = repo.write(writes, rev, self.key(seed), blocks_behind);
+        self.repo = Some(repo);
+        committed
+    }
+
+    /// What `#sync` says: the revision, the commit object's CID, and a CAR slice with that object.
+    pub(crate) fn sync(&mut self, seed: u64) -> (String, Cid, Vec<u8>) {
+        let mut repo = self.take_repo();
+        let commit = repo.commit(self.key(seed)).clone();
+        let rev = repo.rev().to_owned();
+        self.repo = Some(repo);
+        let mut car = CarWriter::new(&commit.cid);
+        car.block(&commit.cid, &commit.bytes);
+        (rev, commit.cid, car.into_bytes())
+    }
+
+    /// The repository, to be put back; an empty one if there has been none.
+    pub(crate) fn take_repo(&mut self) -> Repo {
+        let empty = || Repo::new(Arc::clone(&self.did));
+        self.repo.take().unwrap_or_else(empty)
+    }
+
     /// The document that a PLC directory gives for it.
     pub(crate) fn document(&self, seed: u64, pds: &str) -> String {
         let did = &*self.did;
@@ -83,7 +116,7 @@ pub(crate) fn handle(random: &mut Random, number: u64) -> String {
 }
 
 /// `did:plc:` and 24 digits of base 32.
-fn did(seed: u64, number: u64) -> String {
+pub(crate) fn did(seed: u64, number: u64) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut digest = Sha256::new();
     digest.update(b"jetwash-sim account");

@@ -4,12 +4,20 @@
 //! truth about what it says. Signatures, trees, proofs and revisions all hold, so a consumer that
 //! verifies everything accepts them; sizes and shares are those of the real network.
 //!
-//! With the feature `relay` there is also [`serve`], which puts a network on a socket, together
-//! with DID documents and whole repositories. The feature `cli` adds the program `jetwash-sim`. Both
-//! are on by default; without them, the crate has no runtime, no clock and no socket.
+//! [`ManualNetwork`] makes the same kind of frames of what a test says: these records, these
+//! deletions, this account taken down.
 //!
+//! With the feature `relay` there are also [`serve`], which puts a network on a socket, together
+//! with DID documents and whole repositories, and [`ScriptedRelay`], whose every connection a test
+//! plays by hand: send these frames, be silent, break off, fail. The feature `cli` adds the program
+//! `jetwash-sim`. Both are on by default; without them, the crate has no runtime, no clock and no
+//! socket.
+//!
+//! Those who embed `jetwash` find what they need for their own tests in `jetwash::testing`.
 //!
 //! # Examples
+//!
+//! A hundred frames of a network with ten accounts, and what they say:
 //!
 //! ```
 //! use jetwash_sim::{Network, NetworkConfig, SimEvent};
@@ -29,13 +37,32 @@
 //! assert!(ops >= 95);
 //! # Ok::<(), jetwash_sim::ConfigError>(())
 //! ```
+//!
+//! A record of a test's own, and its end:
+//!
+//! ```
+//! use jetwash_sim::{SimChange, ManualNetwork, did};
+//! use serde_json::json;
+//!
+//! let mut network = ManualNetwork::new();
+//! let post = json!({"$type": "app.bsky.feed.post", "text": "Hej", "createdAt": "2026-01-01T00:00:00Z"});
+//! let frames = network.apply_all(&[
+//!     SimChange::create(did(0), "app.bsky.feed.post", "3mbcxyz222222", post),
+//!     SimChange::delete(did(0), "app.bsky.feed.post", "3mbcxyz222222"),
+//! ])?;
+//! assert_eq!(frames[1].seq, 2);
+//! # Ok::<(), jetwash_sim::ChangeError>(())
+//! ```
 
 mod account;
 mod car;
+mod change;
 mod clock;
 mod config;
 mod frames;
+mod json;
 mod keys;
+mod manual;
 mod network;
 mod population;
 mod random;
@@ -43,13 +70,20 @@ mod records;
 #[cfg(feature = "relay")]
 mod relay;
 mod repo;
+#[cfg(feature = "relay")]
+mod scripted;
 mod text;
 mod traffic;
 mod truth;
 mod value;
 
+pub use change::{SimChange, SimWrite};
 pub use config::{ConfigError, NetworkConfig};
+pub use json::RecordJsonError;
+pub use manual::{ChangeError, ChangeFault, ManualNetwork, did};
 pub use network::{Network, RepoError};
 #[cfg(feature = "relay")]
 pub use relay::{ParseRateError, Rate, RelayConfig, serve};
+#[cfg(feature = "relay")]
+pub use scripted::{ScriptError, ScriptedConnection, ScriptedRelay};
 pub use truth::{SimAction, SimCommit, SimEvent, SimFrame, SimOp};

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::account::Account;
-use crate::car::CarWriter;
 use crate::clock::{datetime, tid};
 use crate::config::{ConfigError, NetworkConfig};
 use crate::frames::{self, Stamp};
@@ -247,10 +246,7 @@ impl Network {
         let population = account
             .population
             .and_then(|p| self.populations[p].as_ref());
-        let mut repo = account
-            .repo
-            .take()
-            .unwrap_or_else(|| Repo::new(Arc::clone(&account.did)));
+        let repo = account.take_repo();
         let scene = Scene {
             repo: &repo,
             population,
@@ -265,8 +261,8 @@ impl Network {
         };
         let rev = tid(self.now, account.number);
         let behind = random.weighted(&[(90, 0), (7, 1), (3, 2)]);
-        let committed = repo.write(writes, rev, account.key(self.config.seed), behind);
         account.repo = Some(repo);
+        let committed = account.write(self.config.seed, writes, rev, behind);
         for op in &committed.ops {
             if let (Some(cid), Some(rkey)) = (op.cid, op.path.strip_prefix("app.bsky.feed.post/")) {
                 self.subjects
@@ -278,17 +274,7 @@ impl Network {
 
     fn sync(&mut self, number: usize) -> (String, jetwash_cbor::Cid, Vec<u8>) {
         self.open_repo(number);
-        let account = &mut self.accounts[number];
-        let mut repo = account
-            .repo
-            .take()
-            .unwrap_or_else(|| Repo::new(Arc::clone(&account.did)));
-        let commit = repo.commit(account.key(self.config.seed)).clone();
-        let mut car = CarWriter::new(&commit.cid);
-        car.block(&commit.cid, &commit.bytes);
-        let rev = repo.rev().to_owned();
-        account.repo = Some(repo);
-        (rev, commit.cid, car.into_bytes())
+        self.accounts[number].sync(self.config.seed)
     }
 }
 

@@ -99,6 +99,11 @@ impl Repo {
         Some(path.to_string())
     }
 
+    /// Whether it has never had a commit.
+    pub(crate) fn is_new(&self) -> bool {
+        self.rev.is_empty()
+    }
+
     pub(crate) fn contains(&self, path: &str) -> bool {
         self.tree.get(path.as_bytes()).is_some()
     }
@@ -124,7 +129,7 @@ impl Repo {
         blocks_behind: usize,
     ) -> Committed {
         let before = self.tree.clone();
-        let is_first = self.rev.is_empty();
+        let is_first = self.is_new();
         let ops: Vec<Op> = writes.into_iter().map(|write| self.apply(write)).collect();
         let since = std::mem::replace(&mut self.rev, rev);
         self.commit = None;

@@ -10,9 +10,11 @@
 mod accounts;
 mod determinism;
 mod frames;
+mod manual;
 mod oracle;
 mod relay;
 mod repos;
+mod scripted;
 mod traffic;
 
 use jetwash_sim::{Network, NetworkConfig};
