@@ -10,6 +10,7 @@ use jetwash_event::Filter;
 use jetwash_store::{Location, OpenError, Options, Retention, StoreError};
 use thiserror::Error;
 
+use crate::clock::Clock;
 use crate::jetstream::Jetstream;
 use crate::upstream::{Endpoint, EndpointError};
 
@@ -45,6 +46,7 @@ pub struct JetstreamBuilder {
     pub(crate) filter: Filter,
     pub(crate) commit_delay: Option<Duration>,
     pub(crate) intake_bytes: Option<usize>,
+    pub(crate) clock: Clock,
 }
 
 impl JetstreamBuilder {
@@ -125,6 +127,12 @@ impl JetstreamBuilder {
     /// faster waits.
     pub const fn intake_bytes(mut self, bytes: usize) -> Self {
         self.intake_bytes = Some(bytes);
+        self
+    }
+
+    /// Where the times of events come from; the system's clock if not said. This is for tests.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 

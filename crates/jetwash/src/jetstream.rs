@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::builder::{JetstreamBuilder, Source};
+use crate::clock::Clock;
 use crate::pipeline::Pipeline;
 use crate::stats::{Snapshot, Stats};
 use crate::subscription::{ReadError, Reader, StartFrom, Subscription};
@@ -52,6 +53,7 @@ struct Parts {
     relays: Vec<Endpoint>,
     sources: Vec<Source>,
     commit_delay: Duration,
+    clock: Clock,
 }
 
 /// A dictionary to be used from now on, and who waits to hear from which position on that is.
@@ -90,6 +92,7 @@ impl Jetstream {
             relays,
             sources,
             commit_delay,
+            clock,
         }) = parts
         else {
             return Err(RunError::AlreadyRun);
@@ -103,6 +106,7 @@ impl Jetstream {
             rotations,
             dictionary: Arc::clone(&self.shared.dictionary),
             commit_delay,
+            clock,
             cursors,
             stopped: Some(stopped),
         };
@@ -289,6 +293,7 @@ impl Jetstream {
             relays,
             sources: builder.sources,
             commit_delay: builder.commit_delay.unwrap_or(COMMIT_DELAY),
+            clock: builder.clock,
         };
         let parts = Mutex::new(Some(parts));
         let shared = Shared {
@@ -383,6 +388,7 @@ struct Writer {
     rotations: mpsc::Receiver<Rotation>,
     dictionary: Arc<watch::Sender<Option<Dictionary>>>,
     commit_delay: Duration,
+    clock: Clock,
     cursors: Arc<Cursors>,
     /// Completes when no more is to be taken in; `None` from then on.
     stopped: Option<oneshot::Receiver<()>>,
@@ -398,6 +404,8 @@ enum Wake {
 
 impl Writer {
     fn run(mut self, runtime: &Handle) -> Result<(), StoreError> {
+        // So that tokio's clock is the runtime's here too, which a test may have paused.
+        let _context = runtime.enter();
         let mut arrived = Vec::with_capacity(BATCH_FRAMES);
         let mut touched = Vec::new();
         let mut trim = Instant::now() + TRIM;
@@ -405,7 +413,8 @@ impl Writer {
         loop {
             let deadline = commit.unwrap_or(trim);
             let wake = runtime.block_on(self.receive(&mut arrived, deadline));
-            let (now_us, start, pending) = (now_us(), Instant::now(), self.pipeline.pending());
+            let (now_us, start, pending) =
+                (self.clock.now_us(), Instant::now(), self.pipeline.pending());
             for arrival in arrived.drain(..) {
                 self.pipeline
                     .frame(&arrival.source, &arrival.frame, now_us)?;
@@ -503,13 +512,6 @@ async fn feed(mut source: Source, intake: Intake) {
         }
     }
     info!(source = %name, "the source has ended");
-}
-
-fn now_us() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 const INTAKE_BYTES: usize = 8 << 20;

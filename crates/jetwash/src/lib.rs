@@ -43,10 +43,11 @@
 //!
 //! # Features
 //!
-//! - `simulator`: `JetstreamBuilder::simulator`, a network in the process, for trying things out
-//!   and for tests.
+//! - `simulator`: `JetstreamBuilder::simulator`, a network in the process, for trying things out,
+//!   and the module `testing`, for the tests of your own handlers.
 
 mod builder;
+mod clock;
 mod dedup;
 mod jetstream;
 mod metrics;
@@ -58,10 +59,13 @@ mod selection;
 mod simulator;
 mod stats;
 mod subscription;
+#[cfg(feature = "simulator")]
+pub mod testing;
 mod upstream;
 mod walk;
 
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
+pub use clock::{Clock, ManualClock};
 pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;

@@ -16,6 +16,7 @@ mod recorded;
 mod relay;
 mod run;
 mod simulated;
+mod testing;
 
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash::{Event, Filter, Jetstream, Pipeline, StartFrom};
