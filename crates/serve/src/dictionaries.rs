@@ -9,22 +9,27 @@ use axum::response::{IntoResponse, Response};
 use jetwash::Dictionary;
 use serde::Deserialize;
 
+use crate::query::Shape;
 use crate::server::Server;
 
-/// `network.bsky.jetstream.getZstdDictionary`: the dictionary in use, or with `id` any that events
-/// in the log were compressed with.
+/// `network.bsky.jetstream.getZstdDictionary`: the dictionary in use, with `format=binary` that of
+/// binary events, or with `id` any that events in the log were compressed with.
 pub(crate) async fn get_zstd_dictionary(
     State(server): State<Server>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Response {
+    let shape = match parameters.format.as_deref() {
+        Some("binary") => Shape::Binary,
+        _ => Shape::Current,
+    };
     let dictionary = match parameters.id.as_deref() {
         None => server
-            .dictionary()
+            .dictionary(shape)
             .ok_or_else(|| not_found("this server compresses without a dictionary".to_owned())),
         Some(text) => match text.parse::<u32>() {
             Ok(id @ 1..) => server.dictionary_with(id).ok_or_else(|| {
-                let current = server.dictionary().map(|dictionary| dictionary.id());
+                let current = server.dictionary(shape).map(|dictionary| dictionary.id());
                 let current = current.map_or_else(|| "none".to_owned(), |id| id.to_string());
                 not_found(format!(
                     "no dictionary {id} here; the one in use is {current}"
@@ -53,6 +58,7 @@ pub(crate) async fn get_zstd_dictionary(
 #[derive(Debug, Deserialize)]
 pub(crate) struct Parameters {
     id: Option<String>,
+    format: Option<String>,
 }
 
 fn answer(dictionary: &Dictionary, is_named: bool, request: &HeaderMap) -> Response {

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use jetwash::dict::{EncodeError, StreamEncoder};
-use jetwash::event::write_v0;
+use jetwash::event::{ToCbor, write_v0};
 use jetwash::store::Block;
 use jetwash::{Dictionary, ReadError};
 
 use crate::live::{Batch, Messages};
 use crate::query::{Compression, Format, Shape};
-use crate::recoded::{BATCH, Events, Form, RecodeError, Recoder};
+use crate::recoded::{BATCH, Content, Events, Form, Packing, RecodeError, Recoder};
 use crate::websocket::{Opcode, write_frame};
 
 /// Turns events from the log's form into the subscriber's.
@@ -55,11 +55,10 @@ impl Encoding {
 
     /// The messages of a whole batch, if they are the same for this subscriber as for others.
     pub(crate) fn shared_messages(&self, batch: &Batch) -> Option<Messages> {
-        let form = match (self.format.shape, self.format.compression) {
-            (Shape::First, _) | (_, Compression::Stream) => return None,
-            (Shape::Current, Compression::Batches) => Form::Batches(self.dictionary_id()),
-            (Shape::Current, _) => self.form(),
-        };
+        if self.format.shape == Shape::First || self.stream.is_some() {
+            return None;
+        }
+        let form = self.batches().unwrap_or_else(|| self.form());
         batch.messages(form, self.dictionary.as_ref(), &self.recoder)
     }
 
@@ -105,38 +104,48 @@ impl Encoding {
                 (Opcode::Text, payload)
             }
             (Shape::Current, Compression::None) => (Opcode::Text, event),
-            (Shape::Current, _) => (Opcode::Binary, event),
+            (Shape::Current | Shape::Binary, _) => (Opcode::Binary, event),
         };
+        if payload.is_empty() {
+            return None;
+        }
         if limit > 0 && payload.len() > limit {
             return None;
         }
         if let Some(stream) = &mut self.stream {
             stream.pending.extend_from_slice(payload);
-            stream.pending.push(b'\n');
+            if self.format.shape != Shape::Binary {
+                stream.pending.push(b'\n');
+            }
             return Some(0);
         }
         write_frame(opcode, payload, out);
         Some(payload.len())
     }
 
-    /// Appends what is not an event, in JSON.
+    /// Appends what is not an event, given in JSON.
     pub(crate) fn write_notice(
         &mut self,
         notice: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
+        let mut binary = Vec::new();
+        let notice = match self.format.shape {
+            // It has no part that could not be written so.
+            Shape::Binary if ToCbor::new().encode(notice, &mut binary).is_ok() => &binary,
+            _ => notice.as_bytes(),
+        };
         let is_in_frames = matches!(
             self.format.compression,
             Compression::Events | Compression::Batches
         );
         if !is_in_frames {
-            self.write(notice.as_bytes(), 0, out);
+            self.write(notice, 0, out);
             return Ok(());
         }
         let mut frame = Vec::new();
         let dictionary = self.dictionary.as_ref();
-        self.recoder
-            .frame(notice.as_bytes(), dictionary, &mut frame)?;
+        self.recoder.frame(notice, dictionary, &mut frame)?;
         write_frame(Opcode::Binary, &frame, out);
         Ok(())
     }
@@ -179,15 +188,24 @@ impl Encoding {
 
     /// The form of single events.
     fn form(&self) -> Form {
-        match self.format.compression {
-            Compression::Events | Compression::Batches => Form::Frames(self.dictionary_id()),
-            Compression::None | Compression::Stream => Form::Json,
-        }
+        let packing = match self.format.compression {
+            Compression::Events | Compression::Batches => Packing::Frames(self.dictionary_id()),
+            Compression::None | Compression::Stream => Packing::Plain,
+        };
+        self.packed(packing)
     }
 
     fn batches(&self) -> Option<Form> {
         let is_batched = self.format.compression == Compression::Batches;
-        is_batched.then(|| Form::Batches(self.dictionary_id()))
+        is_batched.then(|| self.packed(Packing::Batches(self.dictionary_id())))
+    }
+
+    const fn packed(&self, packing: Packing) -> Form {
+        let content = match self.format.shape {
+            Shape::Binary => Content::Binary,
+            Shape::Current | Shape::First => Content::Json,
+        };
+        Form { content, packing }
     }
 
     fn dictionary_id(&self) -> Option<u32> {

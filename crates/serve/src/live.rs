@@ -7,7 +7,7 @@ use jetwash::{Dictionary, Jetstream, ReadError, Reader, StartFrom};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::recoded::{Form, Recoder};
+use crate::recoded::{Content, Form, Packing, Recoder};
 use crate::websocket::{Opcode, write_frame};
 
 /// The end of the log as all subscribers see it.
@@ -170,9 +170,9 @@ impl Batch {
                 }
             }
         };
-        let make = || match form {
-            Form::Batches(_) => self.make_batches(dictionary, recoder),
-            Form::Json | Form::Frames(_) => self.make_messages(form, dictionary, recoder),
+        let make = || match form.packing {
+            Packing::Batches(_) => self.make_batches(form.content, dictionary, recoder),
+            Packing::Frames(_) | Packing::Plain => self.make_messages(form, dictionary, recoder),
         };
         shared.get_or_init(make).clone()
     }
@@ -184,9 +184,9 @@ impl Batch {
         dictionary: Option<&Dictionary>,
         recoder: &Recoder,
     ) -> Option<Messages> {
-        let opcode = match form {
-            Form::Json => Opcode::Text,
-            Form::Frames(_) | Form::Batches(_) => Opcode::Binary,
+        let opcode = match (form.content, form.packing) {
+            (Content::Json, Packing::Plain) => Opcode::Text,
+            _ => Opcode::Binary,
         };
         let mut bytes = Vec::new();
         let (mut events, mut payload) = (0, 0);
@@ -194,6 +194,9 @@ impl Batch {
             let page = recoder.events(run.block(), form, dictionary).ok()?;
             for index in run.indexes() {
                 let event = page.get(index)?;
+                if event.is_empty() {
+                    continue;
+                }
                 write_frame(opcode, event, &mut bytes);
                 events += 1;
                 payload += event.len();
@@ -207,19 +210,27 @@ impl Batch {
     }
 
     /// A message for as many events as a frame may have.
-    fn make_batches(&self, dictionary: Option<&Dictionary>, recoder: &Recoder) -> Option<Messages> {
-        let pages = self
+    fn make_batches(
+        &self,
+        content: Content,
+        dictionary: Option<&Dictionary>,
+        recoder: &Recoder,
+    ) -> Option<Messages> {
+        let plain = Form {
+            content,
+            packing: Packing::Plain,
+        };
+        let page = |run: &Run| recoder.events(run.block(), plain, None).ok();
+        let pages = self.runs.iter().map(page).collect::<Option<Vec<_>>>()?;
+        let events = self
             .runs
             .iter()
-            .map(|run| Some((run, run.block().json().ok()?)));
-        let pages = pages.collect::<Option<Vec<_>>>()?;
-        let lines = pages
-            .iter()
+            .zip(&pages)
             .flat_map(|(run, page)| run.indexes().filter_map(|index| page.get(index)));
-        let batches = recoder.batches(lines, dictionary).ok()?;
+        let batches = recoder.batches(content, events, dictionary).ok()?;
         let mut bytes = Vec::new();
         let mut payload = 0;
-        for batch in batches.iter() {
+        for batch in batches.iter().filter(|batch| !batch.is_empty()) {
             write_frame(Opcode::Binary, batch, &mut bytes);
             payload += batch.len();
         }

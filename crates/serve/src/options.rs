@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use jetwash::Dictionary;
+
 /// How subscribers are served.
 ///
 /// # Examples
@@ -24,6 +26,9 @@ pub struct ServeOptions {
     /// The most subscribers for each of whom everything is compressed anew, as one stream: 8 by
     /// default. Such a subscriber costs some 700 KB of memory, and the work of compressing.
     pub max_streams: usize,
+    /// What binary events are compressed with; nothing by default. The dictionary of the Jetstream
+    /// is made for lines of JSON.
+    pub binary_dictionary: Option<Dictionary>,
     /// A subscriber whose socket takes no byte for so long is closed: 30 s by default.
     pub write_timeout: Duration,
     /// How often a subscriber is pinged: every 30 s by default.
@@ -65,6 +70,13 @@ impl ServeOptions {
     #[must_use]
     pub const fn max_streams(mut self, count: usize) -> Self {
         self.max_streams = count;
+        self
+    }
+
+    /// Sets [`ServeOptions::binary_dictionary`].
+    #[must_use]
+    pub fn binary_dictionary(mut self, dictionary: Dictionary) -> Self {
+        self.binary_dictionary = Some(dictionary);
         self
     }
 
@@ -138,6 +150,7 @@ impl Default for ServeOptions {
             max_delay: Duration::from_millis(5),
             batch_delay: Duration::from_millis(20),
             max_streams: 8,
+            binary_dictionary: None,
             write_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(60),

@@ -35,6 +35,8 @@ pub(crate) struct Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Current,
+    /// DAG-CBOR.
+    Binary,
     /// The one that Jetstream had at first; it is not served compressed.
     First,
 }
@@ -99,7 +101,7 @@ pub(crate) enum QueryError {
     Cursor(String),
     #[error("invalid zstdDictionary: {0} (it is the number of a dictionary)")]
     Dictionary(String),
-    #[error("invalid format: {0} (it is v1 or v0, and v0 is not served compressed)")]
+    #[error("invalid format: {0} (it is v1, binary or v0, and v0 is not served compressed)")]
     Format(String),
     #[error("invalid progress: {0} (it is a number of seconds from 1 to 3600)")]
     Progress(String),
@@ -188,6 +190,7 @@ fn parse_format(compress: &str, format: &str, headers: &HeaderMap) -> Result<For
     };
     let shape = match (format, compression) {
         ("" | "v1", _) => Shape::Current,
+        ("binary", _) => Shape::Binary,
         ("v0", Compression::None) => Shape::First,
         (other, _) => return Err(QueryError::Format(other.to_owned())),
     };

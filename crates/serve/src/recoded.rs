@@ -3,18 +3,37 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use jetwash::dict::{EncodeError, Encoder};
+use jetwash::event::BinaryEncoder;
 use jetwash::store::{Block, Page, StoreError};
 use jetwash::{Dictionary, ReadError};
+use metrics::counter;
 use thiserror::Error;
+use tracing::debug;
 
 /// A form in which events may be asked for. What it gives is the same for all who ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Lines of JSON.
+pub(crate) struct Form {
+    pub(crate) content: Content,
+    pub(crate) packing: Packing,
+}
+
+/// What an event is before it is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A line of JSON.
     Json,
-    /// A zstd frame for each event, made with this dictionary or with none.
+    /// A binary event.
+    Binary,
+}
+
+/// What is put around events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// Nothing.
+    Plain,
+    /// A zstd frame around each, made with this dictionary or with none.
     Frames(Option<u32>),
-    /// A zstd frame for each [`BATCH`] events of a block.
+    /// A zstd frame around each [`BATCH`] events of a block.
     Batches(Option<u32>),
 }
 
@@ -93,49 +112,62 @@ impl Recoder {
         if let Some(made) = cell.get() {
             return Ok(Events::Made(Arc::clone(made)));
         }
-        let json = block.json()?;
-        let lines = (0..block.len()).filter_map(|index| json.get(index));
-        let made = match form {
-            Form::Batches(_) => self.batches(lines, dictionary)?,
-            Form::Frames(_) | Form::Json => self.frames(lines, dictionary)?,
+        let made = if form.packing == Packing::Plain {
+            binary(block)?
+        } else {
+            let plain = Form {
+                packing: Packing::Plain,
+                ..form
+            };
+            let plain = self.events(block, plain, None)?;
+            let events = (0..block.len()).filter_map(|index| plain.get(index));
+            match form.packing {
+                Packing::Batches(_) => self.batches(form.content, events, dictionary)?,
+                Packing::Frames(_) | Packing::Plain => self.frames(events, dictionary)?,
+            }
         };
         let made = Arc::clone(cell.get_or_init(|| Arc::new(made)));
         self.kept().trim(self.max_bytes);
         Ok(Events::Made(made))
     }
 
-    /// Frames of up to [`BATCH`] lines each, divided by newlines.
+    /// Frames of up to [`BATCH`] events each: lines are divided by newlines, binary events follow
+    /// each other.
     pub(crate) fn batches<'a>(
         &self,
-        lines: impl IntoIterator<Item = &'a [u8]>,
+        content: Content,
+        events: impl IntoIterator<Item = &'a [u8]>,
         dictionary: Option<&Dictionary>,
     ) -> Result<Made, EncodeError> {
-        let mut lines = lines.into_iter();
+        let mut events = events.into_iter();
         let mut batch = Vec::new();
         self.encode(dictionary, |encoder, bytes| {
             batch.clear();
-            for line in lines.by_ref().take(BATCH) {
-                if !batch.is_empty() {
+            let mut is_end = true;
+            for event in events.by_ref().take(BATCH) {
+                is_end = false;
+                if content == Content::Json && !batch.is_empty() {
                     batch.push(b'\n');
                 }
-                batch.extend_from_slice(line);
+                batch.extend_from_slice(event);
             }
-            if batch.is_empty() {
-                return Ok(false);
+            if !batch.is_empty() {
+                encoder.encode(&batch, bytes)?;
             }
-            encoder.encode(&batch, bytes).map(|()| true)
+            Ok(!is_end)
         })
     }
 
-    /// A frame for each line.
+    /// A frame for each event.
     fn frames<'a>(
         &self,
-        lines: impl IntoIterator<Item = &'a [u8]>,
+        events: impl IntoIterator<Item = &'a [u8]>,
         dictionary: Option<&Dictionary>,
     ) -> Result<Made, EncodeError> {
-        let mut lines = lines.into_iter();
-        self.encode(dictionary, |encoder, bytes| match lines.next() {
-            Some(line) => encoder.encode(line, bytes).map(|()| true),
+        let mut events = events.into_iter();
+        self.encode(dictionary, |encoder, bytes| match events.next() {
+            Some([]) => Ok(true),
+            Some(event) => encoder.encode(event, bytes).map(|()| true),
             None => Ok(false),
         })
     }
@@ -201,7 +233,8 @@ impl Recoder {
 }
 
 impl Events {
-    /// The event at an index of the block, or the batch of that number.
+    /// The event at an index of the block, or the batch of that number. It may be empty, if there
+    /// is no such event in this form.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
         match self {
@@ -248,11 +281,34 @@ enum Stored {
 }
 
 fn stored_as(block: &Block, form: Form) -> Option<Stored> {
-    match form {
-        Form::Json => Some(Stored::Json),
-        Form::Frames(id) if id.is_some() && id == block.dictionary_id() => Some(Stored::Frames),
-        Form::Frames(_) | Form::Batches(_) => None,
+    match (form.content, form.packing) {
+        (Content::Json, Packing::Plain) => Some(Stored::Json),
+        (Content::Json, Packing::Frames(id)) if id.is_some() && id == block.dictionary_id() => {
+            Some(Stored::Frames)
+        }
+        _ => None,
     }
+}
+
+/// A block's events in binary. One that cannot be written so, which no relay has caused yet, is
+/// counted and left empty.
+fn binary(block: &Block) -> Result<Made, StoreError> {
+    let json = block.json()?;
+    let mut encoder = BinaryEncoder::new();
+    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(block.len()));
+    for line in (0..block.len()).filter_map(|index| json.get(index)) {
+        let line = str::from_utf8(line).unwrap_or_default();
+        if let Err(error) = encoder.encode(line, &mut bytes) {
+            counter!("jetwash_dropped_total", "reason" => "not_binary").increment(1);
+            debug!(%error, "an event cannot be written in binary");
+        }
+        ends.push(bytes.len() as u32);
+    }
+    bytes.shrink_to_fit();
+    Ok(Made {
+        bytes: bytes.into(),
+        ends,
+    })
 }
 
 /// What was made of late, the oldest first.

@@ -33,7 +33,7 @@ use crate::limits::{Addresses, Share, client_ip};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
-use crate::query::{Compression, Query};
+use crate::query::{Compression, Query, Shape};
 use crate::recoded::Recoder;
 use crate::websocket::accept;
 
@@ -177,15 +177,22 @@ impl Server {
         self.shared.connections.len()
     }
 
-    /// The dictionary in use.
-    pub(crate) fn dictionary(&self) -> Option<Dictionary> {
-        self.shared.jetstream.dictionary()
+    /// The dictionary in use for events of a shape.
+    pub(crate) fn dictionary(&self, shape: Shape) -> Option<Dictionary> {
+        match shape {
+            Shape::Binary => self.shared.options.binary_dictionary.clone(),
+            Shape::Current | Shape::First => self.shared.jetstream.dictionary(),
+        }
     }
 
-    /// The dictionary with this number, if events in the log are compressed with it.
+    /// The dictionary with this number, if it is in use or events in the log are compressed with
+    /// it.
     pub(crate) fn dictionary_with(&self, id: u32) -> Option<Dictionary> {
-        let current = self.dictionary().filter(|dictionary| dictionary.id() == id);
-        current.or_else(|| self.shared.jetstream.store().dictionary(id))
+        let in_use = [Shape::Current, Shape::Binary].map(|shape| self.dictionary(shape));
+        let mut in_use = in_use.into_iter().flatten();
+        in_use
+            .find(|dictionary| dictionary.id() == id)
+            .or_else(|| self.shared.jetstream.store().dictionary(id))
     }
 
     fn accept(&self, mut request: Request) -> Result<Response, Refusal> {
@@ -225,10 +232,11 @@ impl Server {
     /// The form that a subscriber asks for. It keeps the dictionary that it begins with, whatever
     /// the server uses later.
     fn encoding(&self, query: &Query) -> Result<Subscribed, Refusal> {
+        let current = self.dictionary(query.format.shape);
         let dictionary = match query.dictionary {
-            None => self.dictionary(),
+            None => current,
             Some(id) => Some(self.dictionary_with(id).ok_or_else(|| {
-                let current = self.dictionary().map(|dictionary| dictionary.id());
+                let current = current.map(|dictionary| dictionary.id());
                 let current = current.map_or_else(|| "none".to_owned(), |id| id.to_string());
                 let body = format!("unknown zstdDictionary: {id} (the one in use is {current})");
                 Refusal::Text(StatusCode::BAD_REQUEST, body)

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use jetwash::Dictionary;
+use jetwash::event::BinaryEvent;
 use jetwash_serve::ServeOptions;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -276,6 +277,94 @@ async fn a_dictionary_that_the_log_does_not_have_is_refused_with_the_one_in_use(
         let refusal = refusal.err().unwrap();
         assert_eq!((refusal.status, refusal.body), (400, body));
     }
+}
+
+/// The dictionary that binary events are compressed with here, and a world where it is known.
+async fn binary_world(frames: usize) -> (World, Dictionary) {
+    let samples = World::with(500).await;
+    let samples = samples.log().into_iter().map(|entry| {
+        let mut binary = Vec::new();
+        let mut encoder = jetwash::event::BinaryEncoder::new();
+        encoder.encode(&entry.json, &mut binary).unwrap();
+        binary
+    });
+    let dictionary = Dictionary::train(samples, 4096, 9).unwrap();
+    let options = ServeOptions::default().binary_dictionary(dictionary.clone());
+    let world = World::start(options, Some(trained().await)).await;
+    world.push(frames).await;
+    (world, dictionary)
+}
+
+/// The lines of binary events that follow each other.
+fn to_lines(mut bytes: &[u8]) -> Vec<String> {
+    let mut lines = Vec::new();
+    while !bytes.is_empty() {
+        // Where an item ends is known to a reader that is not ours.
+        let mut rest = bytes;
+        let item: ipld_core::ipld::Ipld =
+            serde_ipld_dagcbor::de::from_reader_once(&mut rest).unwrap();
+        assert!(matches!(item, ipld_core::ipld::Ipld::Map(_)));
+        let (one, after) = bytes.split_at(bytes.len() - rest.len());
+        let event = BinaryEvent::parse(one).unwrap();
+        let mut line = Vec::new();
+        let mut encoder = jetwash::event::Encoder::new();
+        encoder
+            .encode(&event.draft(), event.time_us(), &mut line)
+            .unwrap();
+        lines.push(String::from_utf8(line).unwrap());
+        bytes = after;
+    }
+    lines
+}
+
+#[tokio::test]
+async fn binary_events_say_what_the_lines_say_in_every_packing() {
+    let (world, dictionary) = binary_world(300).await;
+    let before = lines(&world.log());
+    for mode in ["no", "true", "batch", "stream"] {
+        let query = format!("cursor=0&format=binary&compress={mode}");
+        let mut client = world.connect(&query).await;
+        client.settle().await;
+        world.push(20).await;
+        let log = lines(&world.log());
+        let mut stream = zstd::stream::raw::Decoder::with_dictionary(dictionary.bytes()).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < log.len() {
+            let message = client.binary().await;
+            let unpacked = match mode {
+                "no" => message,
+                "stream" => unpack_piece(&mut stream, &message),
+                _ => {
+                    let mut unpacked = Vec::new();
+                    zstd::stream::read::Decoder::with_dictionary(&*message, dictionary.bytes())
+                        .unwrap()
+                        .read_to_end(&mut unpacked)
+                        .unwrap();
+                    unpacked
+                }
+            };
+            seen.extend(to_lines(&unpacked));
+        }
+        assert_eq!(seen, log, "{mode}");
+    }
+    assert!(before.len() > 300);
+}
+
+#[tokio::test]
+async fn a_notice_to_a_reader_of_binary_events_is_binary() {
+    let (world, _) = binary_world(5).await;
+    let log = world.log();
+    let mut client = world.connect("cursor=0&format=binary&caughtUp=true").await;
+    for _ in &log {
+        client.binary().await;
+    }
+    let time_us = log.last().unwrap().time_us;
+    let notice = client.binary().await;
+    let notice: serde_json::Value = serde_ipld_dagcbor::from_slice(&notice).unwrap();
+    assert_eq!(
+        notice,
+        serde_json::json!({"kind": "caughtUp", "time_us": time_us})
+    );
 }
 
 /// A server of Jetstream takes other values of the parameter for no, and sends text.
