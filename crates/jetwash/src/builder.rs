@@ -41,6 +41,7 @@ pub struct JetstreamBuilder {
     folder: Option<PathBuf>,
     retain_for: Option<Duration>,
     retain_bytes: Option<u64>,
+    keep_frames: Option<u64>,
     options: Options,
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) filter: Filter,
@@ -94,6 +95,18 @@ impl JetstreamBuilder {
     /// How many bytes of events are kept at most; any number if not said.
     pub const fn retain_bytes(mut self, bytes: u64) -> Self {
         self.retain_bytes = Some(bytes);
+        self
+    }
+
+    /// Keeps the raw frames as well, in a ring of their own of at most so many bytes, for those who
+    /// send them on: see [`Jetstream::frames`]. Real frames have some 5 KB each.
+    ///
+    /// Every frame that a source sends in order is kept, also one whose events the
+    /// [ingest filter](Self::ingest_filter) rejects, or that turns out to be malformed once it is
+    /// decoded. Without this setting nothing is kept, it costs nothing, and a log that has frames
+    /// of an earlier run forgets them.
+    pub const fn keep_frames(mut self, bytes: u64) -> Self {
+        self.keep_frames = Some(bytes);
         self
     }
 
@@ -154,7 +167,8 @@ impl JetstreamBuilder {
             max_age: Some(self.retain_for.unwrap_or(DAY)),
             max_bytes: self.retain_bytes,
         };
-        let options = self.options.clone().retention(retention);
+        let mut options = self.options.clone().retention(retention);
+        options.frame_bytes = self.keep_frames.or(options.frame_bytes);
         let location = self.folder.clone().map_or(Location::Memory, Location::Disk);
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
             mistakes: vec![Mistake::Store(error)],
@@ -200,6 +214,9 @@ impl JetstreamBuilder {
         }
         if let Some(bytes) = self.retain_bytes.filter(|&bytes| bytes < LEAST_BYTES) {
             mistakes.push(Mistake::FewBytes { bytes });
+        }
+        if let Some(bytes) = self.keep_frames.filter(|&bytes| bytes < LEAST_BYTES) {
+            mistakes.push(Mistake::FewFrameBytes { bytes });
         }
         if let Some(delay) = self.commit_delay.filter(|&delay| delay > LONGEST_DELAY) {
             mistakes.push(Mistake::CommitDelay { delay });
@@ -282,6 +299,12 @@ pub enum Mistake {
     /// The log would hold next to nothing.
     #[error("retention of {bytes} bytes: at least 1 MiB (1048576) is needed")]
     FewBytes {
+        /// The setting.
+        bytes: u64,
+    },
+    /// Next to no frames would be kept.
+    #[error("frames of {bytes} bytes: at least 1 MiB (1048576) is needed to keep any")]
+    FewFrameBytes {
         /// The setting.
         bytes: u64,
     },

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use jetwash_dict::Dictionary;
 use jetwash_event::Filter;
-use jetwash_store::{Appender, Bounds, Store, StoreError};
+use jetwash_store::{Appender, Bounds, FrameStart, Store, StoreError};
 use metrics::histogram;
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -19,6 +19,7 @@ use tracing::info;
 
 use crate::builder::{JetstreamBuilder, Source};
 use crate::clock::Clock;
+use crate::frames::{FrameSubscription, FramesError};
 use crate::pipeline::Pipeline;
 use crate::stats::{Snapshot, Stats};
 use crate::subscription::{ReadError, Reader, StartFrom, Subscription};
@@ -167,6 +168,22 @@ impl Jetstream {
             source: name.into(),
             intake: self.shared.intake.clone(),
         }
+    }
+
+    /// The raw frames of a source, from a sequence number on: those that are
+    /// [kept](JetstreamBuilder::keep_frames), and then those to come.
+    ///
+    /// A relay's name is its [`Endpoint`] as text. The source need not have sent anything yet.
+    ///
+    /// # Errors
+    ///
+    /// When frames are not kept.
+    pub fn frames(
+        &self,
+        source: &str,
+        start: FrameStart,
+    ) -> Result<FrameSubscription, FramesError> {
+        FrameSubscription::open(&self.shared.store, source, start)
     }
 
     /// The sequence number up to which the frames of a source are in the log.
@@ -432,8 +449,7 @@ impl Writer {
             if let Wake::Rotation(rotation) = wake {
                 self.rotate(rotation);
             }
-            let is_full = self.pipeline.pending() >= BATCH_EVENTS;
-            if is_full || has_ended || commit.is_some_and(|due| due <= now) {
+            if self.pipeline.is_full() || has_ended || commit.is_some_and(|due| due <= now) {
                 self.commit(&mut touched)?;
                 commit = None;
             } else if !touched.is_empty() {
@@ -517,5 +533,4 @@ async fn feed(mut source: Source, intake: Intake) {
 const INTAKE_BYTES: usize = 8 << 20;
 const COMMIT_DELAY: Duration = Duration::from_millis(2);
 const BATCH_FRAMES: usize = 256;
-const BATCH_EVENTS: usize = 512;
 const TRIM: Duration = Duration::from_secs(1);

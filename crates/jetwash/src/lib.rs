@@ -49,6 +49,7 @@
 mod builder;
 mod clock;
 mod dedup;
+mod frames;
 mod jetstream;
 mod metrics;
 mod pipeline;
@@ -66,6 +67,7 @@ mod walk;
 
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
 pub use clock::{Clock, ManualClock};
+pub use frames::{FrameSubscription, FramesError};
 pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
@@ -76,6 +78,7 @@ pub use jetwash_mst as mst;
 #[cfg(feature = "simulator")]
 pub use jetwash_sim::NetworkConfig;
 pub use jetwash_store as store;
+pub use jetwash_store::{FrameStart, KeptFrame};
 pub use pipeline::Pipeline;
 pub use poll::Polled;
 pub use record::{Change, EventId};

@@ -140,6 +140,12 @@ impl Pipeline {
             self.stats.dropped("seq_not_increasing");
             return Ok(());
         }
+        if self.appender.keeps_frames()
+            && let Some(seq) = peeked.seq
+        {
+            let name = &self.sources[self.current].name;
+            self.appender.keep_frame(name, seq, frame);
+        }
         if !self.wants(&peeked) {
             self.stats.rejected();
             return Ok(());
@@ -167,7 +173,12 @@ impl Pipeline {
         }
         self.tally.flush(self.now_us);
         self.pending = 0;
-        self.appender.commit()
+        self.appender.commit()?;
+        // Not left to the next trim, lest a high rate goes far beyond the bytes allowed.
+        if self.appender.is_trim_due() {
+            self.appender.trim(self.now_us)?;
+        }
+        Ok(())
     }
 
     /// Lets the log forget what is older or more than its retention allows.
@@ -196,6 +207,11 @@ impl Pipeline {
     #[must_use]
     pub const fn pending(&self) -> usize {
         self.pending
+    }
+
+    /// Whether so much awaits the next commit that it should not wait for more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending >= BATCH_EVENTS || self.appender.pending_frame_bytes() >= BATCH_BYTES
     }
 
     /// The sequence number up to which the frames of `source` have been dealt with.
@@ -511,6 +527,8 @@ impl From<StoreError> for Stop {
     }
 }
 
+const BATCH_EVENTS: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
 const REMEMBERED: usize = 100_000;
 
 /// A sequence number so much below the last one seen is that of a relay that counts anew.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jetwash_dict::{Dictionary, Encoder};
 use tokio::sync::watch;
 
-use crate::backend::{Backend, Batch, Reserved};
+use crate::backend::{Backend, Batch, BucketName, Reserved};
 use crate::block::Block;
 use crate::builder::BlockBuilder;
 use crate::crash::crash_point;
@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::event::{NewEvent, PushError};
 use crate::fill::{BucketFill, Tail};
 use crate::format::{self, Stored};
+use crate::frames::{FramePlan, FrameWriter};
 use crate::options::{Durability, Options, micros};
 use crate::ring::{BucketView, Ring};
 use crate::state;
@@ -66,6 +67,9 @@ pub struct Appender {
     uses: Vec<(u64, u32)>,
     /// What may be given out before the mark on disk has to be moved.
     reserved: Reserved,
+    frames: Option<FrameWriter>,
+    /// The bytes committed since the last trim.
+    untrimmed: u64,
 }
 
 impl Appender {
@@ -135,6 +139,32 @@ impl Appender {
             .map(|(name, value)| (name.as_str(), *value))
     }
 
+    /// Whether the ring keeps raw upstream frames: see
+    /// [`Options::keep_frames`](crate::Options::keep_frames).
+    #[must_use]
+    pub const fn keeps_frames(&self) -> bool {
+        self.frames.is_some()
+    }
+
+    /// Keeps a raw frame of an upstream, as part of the next commit, to be read with
+    /// [`Store::frames`](crate::Store::frames). Nothing happens if the ring keeps none.
+    ///
+    /// The sequence numbers of a source increase. One that does not, and one that comes after
+    /// frames that were not kept, going by the source's [cursor](Appender::set_cursor), begins
+    /// the source's frames anew.
+    pub fn keep_frame(&mut self, source: &str, seq: u64, frame: &[u8]) {
+        if let Some(frames) = &mut self.frames {
+            let cursor = self.cursors.get(source).copied();
+            frames.push(source, seq, frame, cursor);
+        }
+    }
+
+    /// The bytes of the frames that await the next commit.
+    #[must_use]
+    pub fn pending_frame_bytes(&self) -> usize {
+        self.frames.as_ref().map_or(0, FrameWriter::pending_bytes)
+    }
+
     /// Sets the dictionary that the frames of all events pushed from now on are made with. It is
     /// stored at once, and stays until the ring has forgotten the last event that needs it.
     ///
@@ -182,7 +212,11 @@ impl Appender {
     /// still true, so the appender may as well be dropped and the ring opened anew.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.seal();
-        if self.sealed.is_empty() && self.changed_cursors.is_empty() {
+        let has_frames = self
+            .frames
+            .as_ref()
+            .is_some_and(|frames| !frames.is_empty());
+        if self.sealed.is_empty() && self.changed_cursors.is_empty() && !has_frames {
             let synced = self.ring.durable.sync_if_due();
             return synced.map_err(StoreError::storage("sync the ring"));
         }
@@ -194,6 +228,7 @@ impl Appender {
         if self.backend().keeps_state() {
             self.add_state(&plan, &mut batch)?;
         }
+        let kept = self.plan_frames(&mut batch)?;
         let mut full = Vec::with_capacity(plan.full.len());
         for FullBlock {
             bucket,
@@ -206,11 +241,26 @@ impl Appender {
         }
         self.write(&batch, "commit events")?;
         crash_point!("commit.written");
+        self.untrimmed += batch.event_bytes();
         self.changed_cursors.clear();
         self.sealed.clear();
+        if let (Some(frames), Some(ring), Some(kept)) = (&mut self.frames, &self.ring.frames, kept)
+        {
+            frames.publish(ring, kept);
+        }
         self.publish(full, plan.new_tail, plan.first_slot);
         crash_point!("commit.published");
         Ok(())
+    }
+
+    /// Whether so much has been committed since the last [trim](Appender::trim) that another should
+    /// not wait, if the ring is to stay within its bytes: about a bucket.
+    #[must_use]
+    pub fn is_trim_due(&self) -> bool {
+        let is_bounded = self.options.retention.max_bytes.is_some();
+        let frames = self.frames.as_ref().zip(self.ring.frames.as_ref());
+        is_bounded && self.untrimmed >= self.options.bucket_byte_limit()
+            || frames.is_some_and(|(frames, ring)| frames.is_over(ring))
     }
 
     /// Drops the oldest buckets: those that are older or more than the
@@ -220,6 +270,8 @@ impl Appender {
     ///
     /// When it cannot be written. Some buckets may be gone from view all the same.
     pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
+        self.untrimmed = 0;
+        self.trim_frames()?;
         let overhead = self.backend().overhead_bytes();
         let (buckets, everything, trimmed) = self.choose_trim(now_us, overhead);
         if buckets == 0 && !everything {
@@ -239,7 +291,8 @@ impl Appender {
         crash_point!("trim.floor_written");
         let dropped = self.publish_trim(buckets, everything);
         for first_seq in dropped {
-            let deleted = self.backend().delete_bucket(first_seq);
+            let name = BucketName::Events(first_seq);
+            let deleted = self.backend().delete_bucket(name);
             deleted.map_err(StoreError::storage("drop a bucket"))?;
             crash_point!("trim.bucket_deleted");
         }
@@ -279,6 +332,7 @@ impl Appender {
             slots,
             cursors,
             uses,
+            frames,
         } = parts;
         let view = ring.view();
         let (next_seq, last_time) = (view.next_seq, view.last_time);
@@ -300,6 +354,8 @@ impl Appender {
             dictionary: uses.last().map(|(_, id)| *id),
             uses,
             reserved: Reserved::default(),
+            frames,
+            untrimmed: 0,
         }
     }
 
@@ -385,6 +441,33 @@ impl Appender {
         Ok(())
     }
 
+    fn plan_frames(&self, batch: &mut Batch) -> Result<Option<FramePlan>, StoreError> {
+        let Some((frames, ring)) = self.frames.as_ref().zip(self.ring.frames.as_ref()) else {
+            return Ok(None);
+        };
+        let planned = frames.plan(ring, self.backend(), batch);
+        planned.map_err(StoreError::storage("begin a bucket of frames"))
+    }
+
+    fn trim_frames(&mut self) -> Result<(), StoreError> {
+        let Some((frames, ring)) = self.frames.as_mut().zip(self.ring.frames.as_ref()) else {
+            return Ok(());
+        };
+        let durable = &self.ring.durable;
+        let mut batch = Batch::default();
+        let count = frames.plan_trim(ring, &mut batch);
+        if count == 0 {
+            return Ok(());
+        }
+        let written = durable.write(&batch);
+        written.map_err(StoreError::storage("trim the frames"))?;
+        for number in frames.publish_trim(ring, count) {
+            let deleted = durable.backend().delete_bucket(BucketName::Frames(number));
+            deleted.map_err(StoreError::storage("drop a bucket of frames"))?;
+        }
+        Ok(())
+    }
+
     /// Decides what a commit writes: small commits add a piece to the tail, and from time to time
     /// the whole tail becomes a full block.
     fn plan(&mut self) -> Result<Plan, StoreError> {
@@ -456,7 +539,9 @@ impl Appender {
     }
 
     fn begin_bucket(&self, block: &Block, stored: &Stored) -> Result<BucketFill, StoreError> {
-        let created = self.backend().create_bucket(block.first_seq());
+        let created = self
+            .backend()
+            .create_bucket(BucketName::Events(block.first_seq()));
         let bucket = created.map_err(StoreError::storage("begin a bucket"))?;
         crash_point!("commit.bucket_begun");
         let mut filled = BucketFill::new(bucket, block);
@@ -634,6 +719,7 @@ pub(crate) struct AppenderParts {
     pub(crate) slots: u32,
     pub(crate) cursors: BTreeMap<String, u64>,
     pub(crate) uses: Vec<(u64, u32)>,
+    pub(crate) frames: Option<FrameWriter>,
 }
 
 /// An event's JSON and its frame: far above anything the network carries, and so small that a

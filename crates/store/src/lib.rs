@@ -71,6 +71,7 @@ mod error;
 mod event;
 mod fill;
 mod format;
+mod frames;
 mod named_cursors;
 mod open;
 mod options;
@@ -86,6 +87,7 @@ pub use dead_letters::{
 };
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
+pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
 pub use named_cursors::CursorError;
 pub use open::open;
 pub use options::{Durability, Location, Options, Retention};

@@ -7,7 +7,9 @@ use jetwash_dict::Dictionary;
 use tokio::sync::watch;
 
 use crate::appender::{Appender, AppenderParts};
-use crate::backend::{Backend, Batch, Bucket, DiskBackend, MemoryBackend, Opened, Reserved};
+use crate::backend::{
+    Backend, Batch, Bucket, BucketName, DiskBackend, MemoryBackend, Opened, Reserved,
+};
 use crate::block::Block;
 use crate::cache::Cache;
 use crate::crash::crash_point;
@@ -16,6 +18,7 @@ use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::error::{BackendError, OpenError};
 use crate::format;
+use crate::frames::{FrameRing, FrameWriter, StoredFrames};
 use crate::named_cursors::NamedCursors;
 use crate::options::{Location, Options};
 use crate::ring::{Ring, View};
@@ -75,6 +78,9 @@ fn recover(
         backend.write(&batch).map_err(storage)?;
         crash_point!("open.versioned");
     }
+    let (buckets, frame_buckets) = by_content(buckets);
+    let kept = open_frames(state.frames, frame_buckets, &*backend, &options).map_err(storage)?;
+    let (frame_writer, frames) = kept.unzip();
     let dictionaries = Arc::new(Dictionaries::default());
     state
         .dictionaries
@@ -89,7 +95,8 @@ fn recover(
     };
     let useless = list_buckets(&mut view, buckets, state.floor).map_err(storage)?;
     for first_seq in useless {
-        backend.delete_bucket(first_seq).map_err(storage)?;
+        let name = BucketName::Events(first_seq);
+        backend.delete_bucket(name).map_err(storage)?;
         crash_point!("open.bucket_deleted");
     }
     let end = end_of_buckets(&mut view);
@@ -149,6 +156,7 @@ fn recover(
         durable: Durable::new(backend, options.durability),
         named: NamedCursors::new(state.named),
         letter_totals: KnownTotals::default(),
+        frames,
         tip,
     });
     let appender = Appender::new(AppenderParts {
@@ -158,8 +166,51 @@ fn recover(
         slots,
         cursors: state.cursors,
         uses: state.uses,
+        frames: frame_writer,
     });
     Ok((appender, Store::new(ring)))
+}
+
+/// Buckets with the number that each is known by.
+type Buckets = Vec<(u64, Arc<dyn Bucket>)>;
+
+/// Those of events, and those of frames.
+fn by_content(buckets: Vec<(BucketName, Arc<dyn Bucket>)>) -> (Buckets, Buckets) {
+    let (mut events, mut frames) = (Vec::new(), Vec::new());
+    for (name, bucket) in buckets {
+        match name {
+            BucketName::Events(first_seq) => events.push((first_seq, bucket)),
+            BucketName::Frames(number) => frames.push((number, bucket)),
+        }
+    }
+    (events, frames)
+}
+
+/// Opens the ring of frames, or drops the frames that an earlier run has kept.
+fn open_frames(
+    stored: StoredFrames,
+    buckets: Buckets,
+    backend: &dyn Backend,
+    options: &Options,
+) -> Result<Option<(FrameWriter, FrameRing)>, BackendError> {
+    let all: Vec<u64> = buckets.iter().map(|(number, _)| *number).collect();
+    let forgotten = stored.keys();
+    let (opened, useless) = match options.frame_bytes {
+        Some(max_bytes) => {
+            let (writer, ring, useless) = FrameWriter::open(stored, buckets, max_bytes);
+            (Some((writer, ring)), useless)
+        }
+        None => (None, all),
+    };
+    if opened.is_none() && !forgotten.is_empty() {
+        let mut batch = Batch::default();
+        forgotten.into_iter().for_each(|key| batch.remove(key));
+        backend.write(&batch)?;
+    }
+    for number in useless {
+        backend.delete_bucket(BucketName::Frames(number))?;
+    }
+    Ok(opened)
 }
 
 /// Goes on after all that readers may have seen, and remembers the gap. The store may have
@@ -248,6 +299,7 @@ struct State {
     cursors: BTreeMap<String, u64>,
     named: BTreeMap<String, u64>,
     uses: Vec<(u64, u32)>,
+    frames: StoredFrames,
     dictionaries: Vec<Dictionary>,
     tail: Vec<Bytes>,
 }
@@ -263,6 +315,7 @@ impl State {
             cursors: BTreeMap::new(),
             named: BTreeMap::new(),
             uses: Vec::new(),
+            frames: StoredFrames::default(),
             dictionaries: Vec::new(),
             tail: Vec::new(),
         };
@@ -308,7 +361,7 @@ impl State {
         } else if key == state::USES {
             self.uses = state::decode_uses(&value)?;
         } else if key != state::VERSION {
-            return None;
+            self.frames.take(key, &value)?;
         }
         Some(())
     }

@@ -86,6 +86,11 @@ pub struct Options {
     /// larger ones help where millions of events are brought in at once. A ring that exists takes
     /// a change over with its next bucket.
     pub memtable_bytes: u64,
+    /// The bytes that raw upstream frames may take, in a ring of their own: by default none are
+    /// kept. A ring that is opened without forgets those that it has.
+    ///
+    /// The newest frames of each source are in memory as well, up to 1 MiB.
+    pub frame_bytes: Option<u64>,
     /// What a commit survives.
     pub durability: Durability,
 }
@@ -151,6 +156,13 @@ impl Options {
     #[must_use]
     pub const fn memtable_bytes(mut self, bytes: u64) -> Self {
         self.memtable_bytes = bytes;
+        self
+    }
+
+    /// Sets [`Options::frame_bytes`].
+    #[must_use]
+    pub const fn keep_frames(mut self, bytes: u64) -> Self {
+        self.frame_bytes = Some(bytes);
         self
     }
 
@@ -229,6 +241,7 @@ impl Default for Options {
             hot_bytes: 4 << 20,
             cache_bytes: 4 << 20,
             memtable_bytes: 2 << 20,
+            frame_bytes: None,
             durability: Durability::Buffered,
         }
     }

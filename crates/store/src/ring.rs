@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
+use crate::frames::FrameRing;
 use crate::named_cursors::NamedCursors;
 
 /// The shared part of a ring.
@@ -21,6 +22,8 @@ pub(crate) struct Ring {
     pub(crate) durable: Durable,
     pub(crate) named: NamedCursors,
     pub(crate) letter_totals: KnownTotals,
+    /// `None` if no frames are kept.
+    pub(crate) frames: Option<FrameRing>,
     pub(crate) tip: watch::Receiver<u64>,
 }
 

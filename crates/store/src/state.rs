@@ -11,6 +11,8 @@ pub(crate) const FLOOR: &[u8] = b"floor";
 pub(crate) const GAPS: &[u8] = b"gaps";
 /// Which dictionary was used from which position on.
 pub(crate) const USES: &[u8] = b"uses";
+const FRAME_LOG: &[u8] = b"frames/log/";
+const FRAME_BUCKET: &[u8] = b"frames/bucket/";
 const NAMED: &[u8] = b"named/";
 const CURSOR: &[u8] = b"cursor/";
 const DICTIONARY: &[u8] = b"dictionary/";
@@ -30,6 +32,28 @@ pub(crate) fn named_key(name: &str) -> Vec<u8> {
 
 pub(crate) fn named_name(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.strip_prefix(NAMED)?).ok()
+}
+
+pub(crate) fn frame_log_key(id: u32) -> Vec<u8> {
+    [FRAME_LOG, &id.to_be_bytes()].concat()
+}
+
+pub(crate) fn frame_log_id(key: &[u8]) -> Option<u32> {
+    let id = key.strip_prefix(FRAME_LOG)?.try_into().ok()?;
+    Some(u32::from_be_bytes(id))
+}
+
+pub(crate) fn encode_frame_log(floor: u64, name: &str) -> Bytes {
+    [&floor.to_le_bytes(), name.as_bytes()].concat().into()
+}
+
+pub(crate) fn frame_bucket_key(number: u64) -> Vec<u8> {
+    [FRAME_BUCKET, &number.to_be_bytes()].concat()
+}
+
+pub(crate) fn frame_bucket_number(key: &[u8]) -> Option<u64> {
+    let number = key.strip_prefix(FRAME_BUCKET)?.try_into().ok()?;
+    Some(u64::from_be_bytes(number))
 }
 
 pub(crate) fn dictionary_key(id: u32) -> Vec<u8> {

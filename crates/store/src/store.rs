@@ -217,6 +217,10 @@ impl Store {
         self.ring.dictionaries.all()
     }
 
+    pub(crate) const fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
     pub(crate) fn named(&self) -> &NamedCursors {
         &self.ring.named
     }

@@ -11,6 +11,7 @@ mod build;
 mod dictionaries;
 mod drops;
 mod events;
+mod kept_frames;
 mod kill;
 mod recorded;
 mod relay;

@@ -25,7 +25,7 @@ fn frames(count: usize) -> Vec<Vec<u8>> {
 }
 
 /// Runs a Jetstream until told to stop.
-fn start(builder: JetstreamBuilder) -> (Jetstream, oneshot::Sender<()>, JoinHandle<()>) {
+pub(crate) fn start(builder: JetstreamBuilder) -> (Jetstream, oneshot::Sender<()>, JoinHandle<()>) {
     let jetstream = builder.build().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let run = jetstream.clone().run(async { drop(stopped.await) });

@@ -10,7 +10,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Pers
 
 use super::folder::{self, KEYSPACES};
 use super::mark::{Mark, Reserved};
-use super::{Backend, Batch, Bucket, BucketError, Opened};
+use super::{Backend, Batch, Bucket, BucketError, BucketName, Opened};
 use crate::block::BlockKey;
 use crate::crash::crash_point;
 use crate::error::{BackendError, OpenError};
@@ -27,7 +27,7 @@ pub(crate) struct DiskBackend {
     mark: Mutex<Mark>,
     /// `None` from when it is closed to be opened anew until that succeeds.
     engine: Mutex<Option<Engine>>,
-    buckets: Mutex<HashMap<u64, Arc<DiskBucket>>>,
+    buckets: Mutex<HashMap<BucketName, Arc<DiskBucket>>>,
     /// Dropped buckets, which readers may still hold.
     dropped: Mutex<Vec<Weak<DiskBucket>>>,
 }
@@ -52,13 +52,13 @@ impl DiskBackend {
             .map_err(|error| open_error(path, error))?;
         let buckets: HashMap<_, _> = keyspaces
             .into_iter()
-            .map(|(first_seq, keyspace)| (first_seq, DiskBucket::new(keyspace)))
+            .map(|(name, keyspace)| (name, DiskBucket::new(keyspace)))
             .collect();
         let mut opened: Vec<_> = buckets
             .iter()
-            .map(|(first_seq, bucket)| (*first_seq, Arc::clone(bucket) as Arc<dyn Bucket>))
+            .map(|(name, bucket)| (*name, Arc::clone(bucket) as Arc<dyn Bucket>))
             .collect();
-        opened.sort_by_key(|(first_seq, _)| *first_seq);
+        opened.sort_by_key(|(name, _)| *name);
         let backend = Self {
             path: path.to_owned(),
             memtable_bytes: options.memtable_bytes,
@@ -98,20 +98,20 @@ impl DiskBackend {
 }
 
 impl Backend for DiskBackend {
-    fn create_bucket(&self, first_seq: u64) -> Result<Arc<dyn Bucket>, BackendError> {
-        let name = format!("{BUCKET}{first_seq:020}");
+    fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError> {
+        let text = keyspace_name(name);
         let options = || bucket_options(self.memtable_bytes);
         let keyspace =
-            self.with_engine(|engine| Ok(engine.database.keyspace(&name, options)?))?;
+            self.with_engine(|engine| Ok(engine.database.keyspace(&text, options)?))?;
         // The engine syncs all of the keyspace but its name.
         folder::sync(&self.path.join(KEYSPACES))?;
         let bucket = DiskBucket::new(keyspace);
-        lock(&self.buckets).insert(first_seq, Arc::clone(&bucket));
+        lock(&self.buckets).insert(name, Arc::clone(&bucket));
         Ok(bucket)
     }
 
-    fn delete_bucket(&self, first_seq: u64) -> Result<(), BackendError> {
-        let Some(bucket) = lock(&self.buckets).remove(&first_seq) else {
+    fn delete_bucket(&self, name: BucketName) -> Result<(), BackendError> {
+        let Some(bucket) = lock(&self.buckets).remove(&name) else {
             return Ok(());
         };
         let mut dropped = lock(&self.dropped);
@@ -139,12 +139,19 @@ impl Backend for DiskBackend {
             }
             let buckets = lock(&self.buckets);
             for (bucket, block) in &batch.blocks {
-                let bucket = buckets.get(bucket).ok_or("the bucket is gone")?;
+                let name = BucketName::Events(*bucket);
+                let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
                 let keyspace = bucket.keyspace().ok_or(CLOSED)?;
                 let index = encode_key(&block.key, INDEX);
                 write.insert(&keyspace, index, block.index.clone());
                 let payload = encode_key(&block.key, PAYLOAD);
                 write.insert(&keyspace, payload, block.payload.clone());
+            }
+            for row in &batch.frames {
+                let name = BucketName::Frames(row.bucket);
+                let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
+                let keyspace = bucket.keyspace().ok_or(CLOSED)?;
+                write.insert(&keyspace, frame_key(row.log, row.seq), row.bytes.clone());
             }
             drop(buckets);
             Ok(write.commit()?)
@@ -171,8 +178,8 @@ impl Backend for DiskBackend {
         crash_point!("reopen.closed");
         let (engine, keyspaces, _) = Engine::open(&self.path, self.memtable_bytes)?;
         let buckets = lock(&self.buckets);
-        for (first_seq, keyspace) in keyspaces {
-            match buckets.get(&first_seq) {
+        for (name, keyspace) in keyspaces {
+            match buckets.get(&name) {
                 Some(bucket) => bucket.set(Some(keyspace)),
                 None => engine.database.delete_keyspace(keyspace)?,
             }
@@ -237,7 +244,7 @@ impl Engine {
         let names = database.list_keyspace_names();
         if let Some(other) = names
             .iter()
-            .find(|name| ![STATE, LETTERS].contains(&&***name) && first_seq(name).is_none())
+            .find(|name| ![STATE, LETTERS].contains(&&***name) && bucket_name(name).is_none())
         {
             return Err(OpenError::Format {
                 path: path.to_owned(),
@@ -252,9 +259,9 @@ impl Engine {
         keyspaces.map_err(|source| error(source.into()))?;
         let mut buckets = Vec::new();
         for name in &names {
-            if let Some(first_seq) = first_seq(name) {
+            if let Some(bucket_name) = bucket_name(name) {
                 let bucket = database.keyspace(name, || bucket_options(memtable_bytes));
-                buckets.push((first_seq, bucket.map_err(error)?));
+                buckets.push((bucket_name, bucket.map_err(error)?));
             }
         }
         let engine = Self {
@@ -266,8 +273,8 @@ impl Engine {
     }
 }
 
-/// Keyspaces of buckets with their first positions.
-type Keyspaces = Vec<(u64, Keyspace)>;
+/// Keyspaces of buckets with their names.
+type Keyspaces = Vec<(BucketName, Keyspace)>;
 
 /// A bucket as its readers hold it, while the database behind it may be closed and opened anew.
 struct DiskBucket(RwLock<Option<Keyspace>>);
@@ -321,14 +328,34 @@ impl Bucket for DiskBucket {
     fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError> {
         self.get(key, PAYLOAD)
     }
+
+    fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {
+        let keyspace = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let keyspace = keyspace
+            .as_ref()
+            .ok_or(BucketError::Failed(CLOSED.into()))?;
+        let (mut rows, mut taken) = (Vec::new(), 0);
+        for guard in keyspace.range(frame_key(log, from)..=frame_key(log, u64::MAX)) {
+            let (key, frame) = guard.into_inner().map_err(bucket_error)?;
+            taken += frame.len();
+            if taken > bytes && !rows.is_empty() {
+                break;
+            }
+            let seq = key.last_chunk().map_or(0, |seq| u64::from_be_bytes(*seq));
+            rows.push((seq, Bytes::from(frame)));
+        }
+        Ok(rows)
+    }
 }
 
 const STATE: &str = "state";
 const LETTERS: &str = "letters";
 const BUCKET: &str = "bucket-";
+const FRAMES: &str = "frames-";
 const INDEX: u8 = 0;
 const PAYLOAD: u8 = 1;
 const KEY: usize = 21;
+const FRAME_KEY: usize = 12;
 
 /// For the blocks of trees, which hold keys alone: the ring caches blocks itself.
 const TREE_CACHE: u64 = 1 << 20;
@@ -353,8 +380,26 @@ fn bucket_options(memtable_bytes: u64) -> KeyspaceCreateOptions {
         .with_kv_separation(Some(KvSeparationOptions::default().separation_threshold(1)))
 }
 
-fn first_seq(name: &str) -> Option<u64> {
-    name.strip_prefix(BUCKET)?.parse().ok()
+fn keyspace_name(name: BucketName) -> String {
+    match name {
+        BucketName::Events(first_seq) => format!("{BUCKET}{first_seq:020}"),
+        BucketName::Frames(number) => format!("{FRAMES}{number:020}"),
+    }
+}
+
+fn bucket_name(keyspace: &str) -> Option<BucketName> {
+    let number = |text: &str| text.parse().ok();
+    match keyspace.strip_prefix(BUCKET) {
+        Some(text) => number(text).map(BucketName::Events),
+        None => number(keyspace.strip_prefix(FRAMES)?).map(BucketName::Frames),
+    }
+}
+
+fn frame_key(log: u32, seq: u64) -> [u8; FRAME_KEY] {
+    let mut bytes = [0; FRAME_KEY];
+    bytes[..4].copy_from_slice(&log.to_be_bytes());
+    bytes[4..].copy_from_slice(&seq.to_be_bytes());
+    bytes
 }
 
 fn encode_key(key: &BlockKey, part: u8) -> [u8; KEY] {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use super::{Backend, Batch, Bucket, BucketError, Opened, Reserved};
+use super::{Backend, Batch, Bucket, BucketError, BucketName, Opened, Reserved};
 use crate::block::BlockKey;
 use crate::error::BackendError;
 
@@ -11,7 +11,7 @@ use crate::error::BackendError;
 /// here outlives it.
 #[derive(Default)]
 pub(crate) struct MemoryBackend {
-    buckets: Mutex<HashMap<u64, Arc<MemoryBucket>>>,
+    buckets: Mutex<HashMap<BucketName, Arc<MemoryBucket>>>,
     letters: Mutex<BTreeMap<Bytes, Bytes>>,
 }
 
@@ -27,15 +27,15 @@ impl MemoryBackend {
 }
 
 impl Backend for MemoryBackend {
-    fn create_bucket(&self, first_seq: u64) -> Result<Arc<dyn Bucket>, BackendError> {
+    fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = Arc::clone(buckets.entry(first_seq).or_default());
+        let bucket = Arc::clone(buckets.entry(name).or_default());
         Ok(bucket)
     }
 
-    fn delete_bucket(&self, first_seq: u64) -> Result<(), BackendError> {
+    fn delete_bucket(&self, name: BucketName) -> Result<(), BackendError> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.remove(&first_seq);
+        buckets.remove(&name);
         Ok(())
     }
 
@@ -50,13 +50,23 @@ impl Backend for MemoryBackend {
         drop(letters);
         let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         for (bucket, block) in &batch.blocks {
-            let bucket = buckets.get(bucket).ok_or("the bucket is gone")?;
+            let name = BucketName::Events(*bucket);
+            let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
             let mut blocks = bucket
                 .blocks
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
             let parts = (block.key, block.index.clone(), block.payload.clone());
             blocks.insert(block.key.first_seq, parts);
+        }
+        for row in &batch.frames {
+            let name = BucketName::Frames(row.bucket);
+            let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
+            let mut frames = bucket
+                .frames
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            frames.insert((row.log, row.seq), row.bytes.clone());
         }
         Ok(())
     }
@@ -104,6 +114,7 @@ impl Backend for MemoryBackend {
 #[derive(Default)]
 struct MemoryBucket {
     blocks: RwLock<BTreeMap<u64, (BlockKey, Bytes, Bytes)>>,
+    frames: RwLock<BTreeMap<(u32, u64), Bytes>>,
 }
 
 impl Bucket for MemoryBucket {
@@ -124,5 +135,18 @@ impl Bucket for MemoryBucket {
         Ok(blocks
             .get(&key.first_seq)
             .map(|(.., payload)| payload.clone()))
+    }
+
+    fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {
+        let frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut rows, mut taken) = (Vec::new(), 0);
+        for ((_, seq), frame) in frames.range((log, from)..=(log, u64::MAX)) {
+            taken += frame.len();
+            if taken > bytes && !rows.is_empty() {
+                break;
+            }
+            rows.push((*seq, frame.clone()));
+        }
+        Ok(rows)
     }
 }

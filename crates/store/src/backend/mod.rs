@@ -21,10 +21,10 @@ pub(crate) use memory::MemoryBackend;
 /// What the appender writes to. Calls block.
 pub(crate) trait Backend: Send + Sync {
     /// Makes a bucket, or finds the empty one that a failed commit left.
-    fn create_bucket(&self, first_seq: u64) -> Result<Arc<dyn Bucket>, BackendError>;
+    fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError>;
 
     /// Removes a bucket. Those who hold it can go on reading.
-    fn delete_bucket(&self, first_seq: u64) -> Result<(), BackendError>;
+    fn delete_bucket(&self, name: BucketName) -> Result<(), BackendError>;
 
     /// Writes all of a batch or nothing of it, and not before what was written earlier.
     fn write(&self, batch: &Batch) -> Result<(), BackendError>;
@@ -58,6 +58,15 @@ pub(crate) trait Backend: Send + Sync {
     fn overhead_bytes(&self) -> u64;
 }
 
+/// What a bucket holds, and the number it is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum BucketName {
+    /// Blocks; the number is the position of the first event.
+    Events(u64),
+    /// Frames; the buckets are numbered in the order of their making.
+    Frames(u64),
+}
+
 /// What readers read from. Calls block.
 pub(crate) trait Bucket: Send + Sync {
     /// The keys of all blocks, in order.
@@ -68,6 +77,10 @@ pub(crate) trait Bucket: Send + Sync {
 
     /// The payload of a block.
     fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
+
+    /// The frames of a log from a sequence number on, in order: as many as fit into so many bytes,
+    /// but at least one if there is any.
+    fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError>;
 }
 
 /// Why a part of a block cannot be had.
@@ -84,8 +97,8 @@ pub(crate) struct Opened {
     pub(crate) backend: Arc<dyn Backend>,
     /// The state's pairs of key and value, in the order of keys.
     pub(crate) state: Vec<(Bytes, Bytes)>,
-    /// The buckets by their first position, in order.
-    pub(crate) buckets: Vec<(u64, Arc<dyn Bucket>)>,
+    /// The buckets, in the order of their names.
+    pub(crate) buckets: Vec<(BucketName, Arc<dyn Bucket>)>,
     /// What readers may have seen although it is not here: set if the machine has been restarted,
     /// or damage was cut off.
     pub(crate) reserved: Option<Reserved>,
@@ -100,11 +113,28 @@ pub(crate) struct Batch {
     pub(crate) letters: Vec<(Vec<u8>, Option<Bytes>)>,
     /// New blocks, and the first position of the bucket that each goes to.
     pub(crate) blocks: Vec<(u64, Stored)>,
+    pub(crate) frames: Vec<FrameRow>,
+}
+
+/// A new frame, and where it goes to.
+pub(crate) struct FrameRow {
+    pub(crate) bucket: u64,
+    pub(crate) log: u32,
+    pub(crate) seq: u64,
+    pub(crate) bytes: Bytes,
 }
 
 impl Batch {
     pub(crate) fn set(&mut self, key: Vec<u8>, value: impl Into<Bytes>) {
         self.state.push((key, Some(value.into())));
+    }
+
+    /// The bytes of the events in it.
+    pub(crate) fn event_bytes(&self) -> u64 {
+        let state = self.state.iter().filter_map(|(_, value)| value.as_ref());
+        let state: usize = state.map(Bytes::len).sum();
+        let blocks = self.blocks.iter().map(|(_, block)| block.key.bytes);
+        state as u64 + blocks.map(u64::from).sum::<u64>()
     }
 
     pub(crate) fn remove(&mut self, key: Vec<u8>) {

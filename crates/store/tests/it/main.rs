@@ -12,6 +12,7 @@ mod crash;
 mod dead_letters;
 mod dictionaries;
 mod faults;
+mod kept_frames;
 mod model;
 mod named_cursors;
 mod positions;

@@ -1,0 +1,103 @@
+//! Raw frames kept beside the events, for those who send them on.
+
+use jetwash::{Filter, FrameStart, FramesError, Jetstream, JetstreamBuilder, NetworkConfig};
+use jetwash_sim::Network;
+
+use crate::run::start;
+
+const RELAY: &str = "relay";
+
+fn network(count: usize) -> Vec<(u64, Vec<u8>)> {
+    let config = NetworkConfig {
+        accounts: 10,
+        records: 100,
+        ..NetworkConfig::default()
+    };
+    let frames = Network::new(config).unwrap().take(count);
+    frames.map(|frame| (frame.seq, frame.bytes)).collect()
+}
+
+/// Keeps frames, but no event at all.
+fn keeping() -> JetstreamBuilder {
+    let nothing = Filter::new().collections(["com.example.nothing"]).unwrap();
+    let nobody = nothing.dids(["did:web:nobody.example"]).unwrap();
+    Jetstream::builder()
+        .ingest_filter(nobody)
+        .keep_frames(1 << 30)
+}
+
+/// The next `count` frames from a sequence number on.
+async fn take(jetstream: &Jetstream, start: FrameStart, count: usize) -> Vec<(u64, Vec<u8>)> {
+    let mut reader = jetstream.frames(RELAY, start).unwrap();
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        let frames = reader.next().await.unwrap().unwrap();
+        taken.extend(
+            frames
+                .into_iter()
+                .map(|frame| (frame.seq, frame.bytes.to_vec())),
+        );
+    }
+    taken
+}
+
+#[tokio::test]
+async fn every_frame_is_kept_as_it_came_whatever_becomes_of_its_events() {
+    let sent = network(400);
+    let (jetstream, stop, task) = start(keeping());
+    // One that is behind from the start, and one that is behind the first half.
+    let following = take(&jetstream, FrameStart::Live, 400);
+    let pushing = async {
+        let pusher = jetstream.pusher(RELAY);
+        for (_, frame) in &sent {
+            pusher.push(frame.clone()).await.unwrap();
+        }
+    };
+    let (followed, ()) = tokio::join!(following, pushing);
+    assert_eq!(followed, sent);
+    let middle = sent[200].0;
+    assert_eq!(
+        take(&jetstream, FrameStart::Seq(middle), 200).await,
+        sent[200..]
+    );
+    assert_eq!(jetstream.bounds().events(), 0);
+    let mut reader = jetstream
+        .frames(RELAY, FrameStart::Seq(sent[399].0))
+        .unwrap();
+    drop(stop);
+    task.await.unwrap();
+    assert_eq!(reader.next().await.unwrap().unwrap().len(), 1);
+    assert!(reader.next().await.is_none(), "the log has been closed");
+}
+
+#[tokio::test]
+async fn frames_are_read_from_disk_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let sent = network(300);
+    for half in [&sent[..150], &sent[150..]] {
+        let (jetstream, stop, task) = start(keeping().store(folder.path()));
+        let pusher = jetstream.pusher(RELAY);
+        for (_, frame) in half {
+            pusher.push(frame.clone()).await.unwrap();
+        }
+        drop(stop);
+        task.await.unwrap();
+    }
+    let jetstream = keeping().store(folder.path()).build().unwrap();
+    assert_eq!(take(&jetstream, FrameStart::Oldest, 300).await, sent);
+    let early = sent[0].0 - 1;
+    let mut reader = jetstream.frames(RELAY, FrameStart::Seq(early)).unwrap();
+    let lost = reader.next().await.unwrap().unwrap_err();
+    let expected = (early, sent[0].0);
+    assert!(matches!(lost, FramesError::Lost { from, oldest } if (from, oldest) == expected));
+    assert_eq!(reader.next().await.unwrap().unwrap()[0].seq, sent[0].0);
+}
+
+#[test]
+fn frames_that_are_not_kept_cannot_be_read() {
+    let jetstream = Jetstream::builder().build().unwrap();
+    let error = jetstream.frames(RELAY, FrameStart::Oldest).unwrap_err();
+    assert!(matches!(error, FramesError::NotKept), "{error}");
+    let error = Jetstream::builder().keep_frames(17).build().unwrap_err();
+    assert!(error.to_string().contains("17 bytes"), "{error}");
+}
