@@ -5,7 +5,7 @@ use jetwash::event::{ToCbor, write_v0};
 use jetwash::store::Block;
 use jetwash::{Dictionary, ReadError};
 
-use crate::live::{Batch, Messages};
+use crate::batch::{Batch, Messages};
 use crate::query::{Compression, Format, Shape};
 use crate::recoded::{BATCH, Content, Events, Form, Packing, RecodeError, Recoder};
 use crate::websocket::{Opcode, write_frame};
@@ -75,6 +75,17 @@ impl Encoding {
     /// A block's events, for [`write`](Self::write).
     pub(crate) async fn events(&self, block: &Arc<Block>) -> Result<Events, RecodeError> {
         self.load(block, self.form()).await
+    }
+
+    /// As [`events`](Self::events), if that takes neither the disk nor long; else `None`.
+    pub(crate) fn ready_events(&self, block: &Block) -> Option<Events> {
+        let dictionary = self.dictionary.as_ref();
+        self.recoder.ready(block, self.form(), dictionary)?.ok()
+    }
+
+    /// Whether messages are pieces of one stream: once made, one cannot be left out.
+    pub(crate) const fn is_stream(&self) -> bool {
+        self.stream.is_some()
     }
 
     /// A block's events in batches of [`BATCH`], if the subscriber takes such.

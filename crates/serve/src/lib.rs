@@ -11,17 +11,22 @@
 //!
 //! The wire is described in `docs/wire.md`.
 
+mod batch;
 mod connection;
 mod dictionaries;
 mod encoding;
+mod end;
+mod inbound;
 mod limits;
 mod live;
 mod metrics;
 mod options;
+mod outbound;
 mod query;
 mod recoded;
 mod server;
 mod settings;
+mod shard;
 mod update;
 mod websocket;
 

@@ -20,6 +20,7 @@ pub(crate) struct Share {
     addresses: Arc<Addresses>,
     ip: IpAddr,
     address: Arc<Address>,
+    rate: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -54,14 +55,28 @@ impl Addresses {
             addresses: Arc::clone(self),
             ip,
             address: Arc::clone(address),
+            rate: options.max_events_per_address,
         })
     }
 }
 
 impl Share {
-    /// Takes tokens for so many events, and says how long to wait before they are sent.
-    pub(crate) fn take(&self, events: usize, rate: u32, now: Instant) -> Duration {
-        lock(&self.address.bucket).take(events as f64, f64::from(rate), now)
+    /// Takes tokens for so many events, if there are enough of them.
+    pub(crate) fn take_now(&self, events: usize, now: Instant) -> bool {
+        let mut bucket = lock(&self.address.bucket);
+        self.rate
+            .is_none_or(|rate| bucket.take_now(events as f64, f64::from(rate), now))
+    }
+
+    /// Takes tokens for up to so many events. Gives how many, and how long to wait before they are
+    /// sent. They are so few that nobody waits for long.
+    pub(crate) fn reserve(&self, events: usize, now: Instant) -> (usize, Duration) {
+        let Some(rate) = self.rate else {
+            return (events, Duration::ZERO);
+        };
+        let events = events.min((rate / PIECES).max(1) as usize);
+        let wait = lock(&self.address.bucket).take(events as f64, f64::from(rate), now);
+        (events, wait)
     }
 }
 
@@ -92,14 +107,29 @@ impl Address {
 impl Bucket {
     /// The bucket may go into debt: whoever takes next waits for it to be paid.
     fn take(&mut self, tokens: f64, rate: f64, now: Instant) -> Duration {
-        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * rate).min(rate) - tokens;
-        self.filled = now;
+        self.fill(rate, now);
+        self.tokens -= tokens;
         if self.tokens >= 0.0 {
             Duration::ZERO
         } else {
             Duration::try_from_secs_f64(-self.tokens / rate).unwrap_or(Duration::MAX)
         }
+    }
+
+    /// Takes tokens only if there are enough.
+    fn take_now(&mut self, tokens: f64, rate: f64, now: Instant) -> bool {
+        self.fill(rate, now);
+        let is_enough = self.tokens >= tokens;
+        if is_enough {
+            self.tokens -= tokens;
+        }
+        is_enough
+    }
+
+    fn fill(&mut self, rate: f64, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * rate).min(rate);
+        self.filled = now;
     }
 }
 
@@ -126,6 +156,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing is left half done under these locks, so a poisoned one is as good as any.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// A subscriber takes tokens for the events of such a part of a second at a time.
+const PIECES: u32 = 10;
 
 #[cfg(test)]
 mod tests {

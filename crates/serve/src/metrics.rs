@@ -1,11 +1,13 @@
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+use crate::outbound::Delivered;
+
 /// What the server tells the `metrics` facade, under the names that Jetstream version 1 uses, so
 /// that its dashboards go on working. Addresses are not among the labels: they have no bound.
 pub(crate) struct Metrics {
     pub(crate) subscribers: Gauge,
-    pub(crate) events_delivered: Counter,
-    pub(crate) bytes_delivered: Counter,
+    events_delivered: Counter,
+    bytes_delivered: Counter,
     pub(crate) cursors_clamped: Counter,
     pub(crate) refused: Counter,
     pub(crate) delivery_delay: Histogram,
@@ -21,5 +23,10 @@ impl Metrics {
             refused: counter!("jetwash_subscribers_refused_total"),
             delivery_delay: histogram!("jetwash_delivery_delay_seconds"),
         }
+    }
+
+    pub(crate) fn delivered(&self, delivered: Delivered) {
+        self.events_delivered.increment(delivered.events);
+        self.bytes_delivered.increment(delivered.bytes);
     }
 }

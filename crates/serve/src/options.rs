@@ -11,7 +11,7 @@ use jetwash::Dictionary;
 /// use jetwash_serve::ServeOptions;
 ///
 /// let options = ServeOptions::default().max_delay(Duration::ZERO).max_dids(200_000);
-/// assert_eq!(options.write_timeout, Duration::from_secs(30));
+/// assert_eq!(options.write_timeout, Duration::from_secs(90));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -29,7 +29,8 @@ pub struct ServeOptions {
     /// What binary events are compressed with; nothing by default. The dictionary of the Jetstream
     /// is made for lines of JSON.
     pub binary_dictionary: Option<Dictionary>,
-    /// A subscriber whose socket takes no byte for so long is closed: 30 s by default.
+    /// A subscriber whose socket takes no byte for so long is closed: 90 s by default, as long as
+    /// one is kept at most that answers no ping. Whoever pauses for a minute goes on without loss.
     pub write_timeout: Duration,
     /// How often a subscriber is pinged: every 30 s by default.
     pub ping_interval: Duration,
@@ -151,7 +152,7 @@ impl Default for ServeOptions {
             batch_delay: Duration::from_millis(20),
             max_streams: 8,
             binary_dictionary: None,
-            write_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(90),
             ping_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(60),
             max_dids: 10_000,

@@ -29,10 +29,12 @@ use tracing::{debug, warn};
 use crate::connection::Connection;
 use crate::dictionaries::get_zstd_dictionary;
 use crate::encoding::Encoding;
+use crate::inbound::Inbound;
 use crate::limits::{Addresses, Share, client_ip};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
+use crate::outbound::Outbound;
 use crate::query::{Compression, Query, Shape};
 use crate::recoded::Recoder;
 use crate::websocket::accept;
@@ -82,15 +84,17 @@ impl Server {
     /// A server of the events that `jetstream` has and gets. It opens nothing.
     #[must_use]
     pub fn new(jetstream: Jetstream, options: ServeOptions) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let batches = Live::gathering(options.batch_delay, Arc::clone(&metrics));
         let shared = Shared {
             jetstream,
-            live: Arc::new(Live::new(options.max_delay)),
-            batches: Arc::new(Live::gathering(options.batch_delay)),
+            live: Arc::new(Live::new(options.max_delay, Arc::clone(&metrics))),
+            batches: Arc::new(batches),
             recoder: Arc::new(Recoder::new(RECODED_BYTES)),
             streams: Arc::new(Semaphore::new(options.max_streams)),
             options: Arc::new(options),
             addresses: Arc::default(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
@@ -310,9 +314,9 @@ impl Server {
         }
     }
 
-    async fn connected<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    async fn connected<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static>(
         self,
-        halves: (R, W),
+        (read, write): (R, W),
         query: Query,
         Subscribed { encoding, _permit }: Subscribed,
         share: Option<Share>,
@@ -327,21 +331,21 @@ impl Server {
             ..
         } = &*self.shared;
         metrics.subscribers.increment(1);
-        let connection = Connection::new(
-            halves,
-            &query,
-            encoding,
-            share,
+        let inbound = Inbound::new(
+            read,
+            jetstream.clone(),
+            query.progress,
             Arc::clone(options),
-            Arc::clone(metrics),
             // One of its own, for which it does not have to wait while others look at theirs.
             closing.child_token(),
         );
+        let outbound = Outbound::new(write, &query, encoding, share);
+        let connection = Connection::new(inbound, &query, Arc::clone(metrics));
         let live = match query.format.compression {
             Compression::Batches => batches,
             _ => live,
         };
-        let end = connection.run(jetstream, live, query).await;
+        let end = connection.run(outbound, jetstream, live, &query).await;
         metrics.subscribers.decrement(1);
         ::metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason())
             .increment(1);

@@ -122,7 +122,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "TIME",
-        default_value = "30s",
+        default_value = "90s",
         value_parser = humantime::parse_duration
     )]
     write_timeout: Duration,

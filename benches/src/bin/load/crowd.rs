@@ -188,7 +188,10 @@ impl Reading {
         let mut events = Events::with_capacity(1024);
         let mut was_stalled = false;
         while !self.shared.is_over.load(Ordering::Relaxed) {
-            match self.poll.poll(&mut events, Some(Duration::from_millis(20))) {
+            // Subscribers are elsewhere, and do not make the server pay for waking them: that it
+            // would, because here the kernel delivers on the sender's account.
+            thread::sleep(LOOK);
+            match self.poll.poll(&mut events, Some(Duration::ZERO)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
@@ -365,3 +368,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 const BUFFER: usize = 256 << 10;
+/// How often the sockets are looked at: the delays are longer by half of it.
+const LOOK: Duration = Duration::from_millis(1);

@@ -73,9 +73,15 @@ struct Arguments {
     #[arg(long)]
     server: Option<PathBuf>,
 
-    /// Let one of a hundred subscribers stop reading for a while
-    #[arg(long)]
-    stall: bool,
+    /// Let one of a hundred subscribers stop reading for so long
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        default_missing_value = "60s",
+        value_parser = humantime::parse_duration
+    )]
+    stall: Option<Duration>,
 
     /// Let one subscriber read so many events from the start, as fast as it can
     #[arg(long, value_name = "EVENTS")]
@@ -144,9 +150,11 @@ impl Load {
     }
 
     fn run(&self) -> Result<(), Box<dyn Error>> {
-        if self.arguments.stall {
-            self.stall("30s", Duration::from_secs(12))?;
-            return self.stall("3s", Duration::from_secs(12));
+        if let Some(time) = self.arguments.stall {
+            // With the server's own timeout, and with one that is over before it reads on.
+            self.stall(&[], time)?;
+            let timeout = format!("{}ms", time.as_millis() / 4);
+            return self.stall(&["--write-timeout", &timeout], time);
         }
         if let Some(events) = self.arguments.replay {
             return self.replay(events);
@@ -307,13 +315,17 @@ impl Load {
     }
 
     /// The first of a hundred subscribers stops reading, and later goes on.
-    fn stall(&self, write_timeout: &str, time: Duration) -> Result<(), Box<dyn Error>> {
+    fn stall(&self, more: &[&str], time: Duration) -> Result<(), Box<dyn Error>> {
         let rate = self.arguments.rate.last().copied().unwrap_or(2000);
         println!(
-            "\n100 subscribers at {rate} events/s; one reads nothing for {time:?}; \
-             write timeout {write_timeout}"
+            "\n100 subscribers at {rate} events/s; one reads nothing for {time:?}; the server has {}",
+            if more.is_empty() {
+                "its defaults".to_owned()
+            } else {
+                more.join(" ")
+            }
         );
-        let fed = self.feed(0, &["--write-timeout", write_timeout])?;
+        let fed = self.feed(0, more)?;
         let shapes = vec![
             Shape {
                 query: "compress=false".to_owned(),

@@ -34,11 +34,6 @@ impl Incoming {
         &mut self.buffer
     }
 
-    /// Whether no bytes wait to be made messages of.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
     /// The next whole message, or `None` until more bytes have come.
     pub(crate) fn next(&mut self) -> Result<Option<Message>, IncomingError> {
         while let Some(frame) = self.frame()? {

@@ -95,11 +95,11 @@ async fn each_mistake_is_refused_in_the_words_of_jetstream() {
         // Parameters of our own.
         (
             "format=v2",
-            "invalid format: v2 (it is v1 or v0, and v0 is not served compressed)".into(),
+            "invalid format: v2 (it is v1, binary or v0, and v0 is not served compressed)".into(),
         ),
         (
             "format=v0&compress=true",
-            "invalid format: v0 (it is v1 or v0, and v0 is not served compressed)".into(),
+            "invalid format: v0 (it is v1, binary or v0, and v0 is not served compressed)".into(),
         ),
         (
             "progress=0",

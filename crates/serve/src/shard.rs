@@ -1,0 +1,258 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::io::AsyncWrite;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+
+use crate::batch::Batch;
+use crate::metrics::Metrics;
+use crate::outbound::{Delivered, Outbound, Scratch};
+
+/// A few dozen subscribers, and the task that writes to them what is new in the log.
+///
+/// It deals only with those who are at the end of the log and whose sockets take what they are
+/// given. Any other is left to the task of its own, which puts it back when it has caught up.
+pub(crate) struct Shard {
+    members: Mutex<Vec<Option<Arc<dyn Member>>>>,
+    batches: Mutex<Vec<Arc<Batch>>>,
+    /// The position after the newest batch that the members were given, or are being given.
+    announced: AtomicU64,
+    woken: Notify,
+}
+
+/// One subscriber as its shard sees it.
+pub(crate) trait Member: Send + Sync {
+    /// Writes what is new, if the subscriber is here.
+    fn deliver(&self, batches: &[Arc<Batch>], scratch: &mut Scratch) -> Delivered;
+
+    /// Makes the subscriber's own task see to it.
+    fn wake(&self);
+}
+
+/// Where a subscriber's task leaves the writing to the shard.
+pub(crate) struct Seat<W> {
+    slot: Mutex<Slot<W>>,
+    woken: Notify,
+}
+
+struct Slot<W> {
+    outbound: Option<Box<Outbound<W>>>,
+    /// Whether the subscriber waits for its own task.
+    is_behind: bool,
+}
+
+impl Shard {
+    /// What is announced when no more will be.
+    pub(crate) const ENDED: u64 = u64::MAX;
+
+    pub(crate) fn new(announced: u64, first: Arc<dyn Member>) -> Self {
+        Self {
+            members: Mutex::new(vec![Some(first)]),
+            batches: Mutex::default(),
+            announced: AtomicU64::new(announced),
+            woken: Notify::new(),
+        }
+    }
+
+    /// A seat for one more, if there is room.
+    pub(crate) fn sit(&self, member: &Arc<dyn Member>) -> Option<usize> {
+        let mut members = lock(&self.members);
+        let free = members.iter().position(Option::is_none);
+        let index = free.unwrap_or(members.len());
+        match members.get_mut(index) {
+            Some(seat) => *seat = Some(Arc::clone(member)),
+            None if index < MEMBERS => members.push(Some(Arc::clone(member))),
+            None => return None,
+        }
+        Some(index)
+    }
+
+    /// Frees a seat, and says whether nobody is left. The shard's task then ends.
+    pub(crate) fn leave(&self, index: usize) -> bool {
+        let mut members = lock(&self.members);
+        if let Some(seat) = members.get_mut(index) {
+            *seat = None;
+        }
+        let is_empty = members.iter().all(Option::is_none);
+        if is_empty {
+            self.woken.notify_one();
+        }
+        is_empty
+    }
+
+    /// Announces a batch to the members.
+    pub(crate) fn push(&self, batch: Arc<Batch>) {
+        let mut batches = lock(&self.batches);
+        // The members find that they have missed some, and read on by themselves.
+        if batches.len() >= MOST_BATCHES {
+            batches.clear();
+        }
+        batches.push(batch);
+        self.woken.notify_one();
+    }
+
+    /// Sends all members to their own tasks, because the log has ended.
+    pub(crate) fn end(&self) {
+        self.announced.store(Self::ENDED, Ordering::Release);
+        for index in 0.. {
+            match self.member(index) {
+                Seated::Here(member) => member.wake(),
+                Seated::Empty => {}
+                Seated::None => break,
+            }
+        }
+    }
+
+    /// Whether events from a position on have been announced that were not there to be had.
+    pub(crate) fn has_announced(&self, position: u64) -> bool {
+        self.announced.load(Ordering::Acquire) > position
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.announced.load(Ordering::Acquire) == Self::ENDED
+    }
+
+    /// Gives every batch to every member, until there is none left.
+    pub(crate) async fn run(self: Arc<Self>, metrics: Arc<Metrics>) {
+        let mut batches = Vec::new();
+        let mut scratch = Scratch::default();
+        loop {
+            self.woken.notified().await;
+            if lock(&self.members).iter().all(Option::is_none) {
+                return;
+            }
+            std::mem::swap(&mut batches, &mut lock(&self.batches));
+            if let Some(newest) = batches.last() {
+                // Before the first is looked at: see `Seat::put`.
+                self.announced
+                    .fetch_max(newest.next_seq(), Ordering::AcqRel);
+                self.deliver(&batches, &mut scratch, &metrics);
+                batches.clear();
+            }
+            // Others have their turn, however many batches there are.
+            yield_now().await;
+        }
+    }
+
+    fn deliver(&self, batches: &[Arc<Batch>], scratch: &mut Scratch, metrics: &Metrics) {
+        let mut sum = Delivered::default();
+        for index in 0.. {
+            match self.member(index) {
+                Seated::Here(member) => sum += member.deliver(batches, scratch),
+                Seated::Empty => {}
+                Seated::None => break,
+            }
+        }
+        scratch.trim();
+        if sum.events > 0 {
+            metrics.delivered(sum);
+            if let Some(time_us) = batches.first().and_then(|batch| batch.last_time_us()) {
+                metrics.delivery_delay.record(age(time_us));
+            }
+        }
+    }
+
+    fn member(&self, index: usize) -> Seated {
+        match lock(&self.members).get(index) {
+            Some(Some(member)) => Seated::Here(Arc::clone(member)),
+            Some(None) => Seated::Empty,
+            None => Seated::None,
+        }
+    }
+}
+
+enum Seated {
+    Here(Arc<dyn Member>),
+    Empty,
+    /// There is no such seat.
+    None,
+}
+
+impl<W> Seat<W> {
+    /// Leaves the subscriber to the shard. It is given back if something has been announced that
+    /// the subscriber has not got.
+    pub(crate) fn put(
+        &self,
+        outbound: Box<Outbound<W>>,
+        shard: &Shard,
+    ) -> Option<Box<Outbound<W>>> {
+        let mut slot = lock(&self.slot);
+        // Under the lock: either this sees what is announced, or the shard comes by afterwards and
+        // sees the subscriber.
+        if shard.has_announced(outbound.position()) {
+            return Some(outbound);
+        }
+        *slot = Slot {
+            outbound: Some(outbound),
+            is_behind: false,
+        };
+        None
+    }
+
+    /// Takes the subscriber back.
+    pub(crate) fn take(&self) -> Option<Box<Outbound<W>>> {
+        lock(&self.slot).outbound.take()
+    }
+
+    /// Waits until the subscriber needs its own task. It may have needed it before.
+    pub(crate) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+}
+
+impl<W> Default for Seat<W> {
+    fn default() -> Self {
+        let slot = Slot {
+            outbound: None,
+            is_behind: false,
+        };
+        Self {
+            slot: Mutex::new(slot),
+            woken: Notify::new(),
+        }
+    }
+}
+
+impl<W: AsyncWrite + Unpin + Send> Member for Seat<W> {
+    fn deliver(&self, batches: &[Arc<Batch>], scratch: &mut Scratch) -> Delivered {
+        let mut slot = lock(&self.slot);
+        let Slot {
+            outbound: Some(outbound),
+            is_behind: is_behind @ false,
+        } = &mut *slot
+        else {
+            return Delivered::default();
+        };
+        let (delivered, is_up_to_date) = outbound.deliver(batches, scratch);
+        if !is_up_to_date {
+            *is_behind = true;
+            self.woken.notify_one();
+        }
+        delivered
+    }
+
+    fn wake(&self) {
+        lock(&self.slot).is_behind = true;
+        self.woken.notify_one();
+    }
+}
+
+fn age(time_us: u64) -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since
+        .unwrap_or_default()
+        .saturating_sub(Duration::from_micros(time_us))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done under these locks, so a poisoned one is as good as any.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many subscribers there are in a shard: enough that to wake its task is worth it, and few
+/// enough that it is done within a fraction of a millisecond.
+const MEMBERS: usize = 64;
+/// How many batches may wait for a shard.
+const MOST_BATCHES: usize = 32;
