@@ -9,7 +9,8 @@
 //! - On the way out, an [`Event`] is parsed from such a line; its record stays unparsed until
 //!   [`Commit::record`] is asked for it; [`Commit::record_cbor`] gives the bytes that the
 //!   repository holds. A [`Filter`] says which events a reader wants, by a [`DidSet`] too, which
-//!   may be of any size and change at any time.
+//!   may be of any size and change at any time; a [`ContentFilter`] which records, by the
+//!   [`Facts`] about them.
 //! - Identifiers ([`Did`], [`Nsid`], [`RecordKey`], [`Tid`], [`AtUri`], [`Handle`],
 //!   [`Datetime`]) are parsed once and then trusted. Each also has a `check` that looks at
 //!   borrowed text and allocates nothing.
@@ -43,10 +44,12 @@
 //! ```
 
 mod binary;
+mod content_filter;
 mod did_set;
 mod encoder;
 mod escape;
 mod event;
+mod facts;
 mod filter;
 mod kind;
 mod plc_did;
@@ -56,11 +59,13 @@ mod to_cbor;
 mod v0;
 
 pub use binary::{BinaryEncoder, BinaryError, BinaryEvent, ParseBinaryError};
-pub use did_set::{Change, DidSet, Replacement};
+pub use content_filter::ContentFilter;
+pub use did_set::{DidChange, DidSet, Replacement};
 pub use encoder::{Draft, DraftBody, Encoder};
 pub use event::{
     Account, Body, Commit, Event, Identity, ParseRecordError, RecordCborError, record_cbor,
 };
+pub use facts::Facts;
 pub use filter::{Filter, FilterError};
 pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};

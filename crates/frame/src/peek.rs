@@ -2,6 +2,7 @@ use jetwash_cbor::{Item, Reader};
 
 use crate::error::{FrameError, Part};
 use crate::frame::Header;
+use crate::plain_commit;
 
 /// What [`peek`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Peek<'a> {
     pub seq: Option<u64>,
     /// The account: `repo` of a commit, `did` of the others. It is not checked for syntax.
     pub did: Option<&'a str>,
+    /// The list of a commit's operations as DAG-CBOR, empty if there is none.
+    pub(crate) ops: &'a [u8],
 }
 
 /// The type of a frame.
@@ -72,11 +75,19 @@ impl FrameKind {
 /// ```
 #[inline]
 pub fn peek(frame: &[u8]) -> Result<Peek<'_>, FrameError> {
+    match plain_commit::peek(frame) {
+        Some(peeked) => Ok(peeked),
+        None => peek_any(frame),
+    }
+}
+
+fn peek_any(frame: &[u8]) -> Result<Peek<'_>, FrameError> {
     let (header, mut reader) = Header::read(frame)?;
     let mut peeked = Peek {
         kind: header.kind(),
         seq: None,
         did: None,
+        ops: &[],
     };
     if !matches!(peeked.kind, FrameKind::Error | FrameKind::Info) {
         let cbor = |source| FrameError::Cbor {
@@ -89,12 +100,56 @@ pub fn peek(frame: &[u8]) -> Result<Peek<'_>, FrameError> {
 }
 
 impl<'a> Peek<'a> {
+    /// The paths of a commit's operations, `collection/rkey` each, read as they are asked for.
+    ///
+    /// Nothing is checked but that they are text. An operation that cannot be read gives an empty
+    /// path, and ends it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_frame::peek;
+    ///
+    /// // The beginning of a commit; a peek needs no more.
+    /// let mut frame = b"\xa2\x61t\x67#commit\x62op\x01\xab\x63ops\x81\xa3".to_vec();
+    /// frame.extend(b"\x63cid\xf6\x64path\x75com.example.note/3l3qo\x66action\x66delete");
+    /// frame.extend(b"\x63rev\x6d3l3qo2vutsw2b\x63seq\x07\x64repo\x71did:web:a.example");
+    /// let peeked = peek(&frame)?;
+    /// assert_eq!(peeked.did, Some("did:web:a.example"));
+    /// assert!(peeked.paths().eq(["com.example.note/3l3qo"]));
+    /// # Ok::<(), jetwash_frame::FrameError>(())
+    /// ```
+    pub fn paths(&self) -> impl Iterator<Item = &'a str> {
+        let mut reader = Reader::new(self.ops);
+        let mut left = if self.ops.is_empty() {
+            0
+        } else {
+            // What is no list counts as one that cannot be read.
+            reader.array().unwrap_or(1)
+        };
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let path = path_of(&mut reader).ok().flatten();
+            if path.is_none() {
+                left = 0;
+            }
+            Some(path.unwrap_or_default())
+        })
+    }
+
     fn read_payload(&mut self, reader: &mut Reader<'a>) -> Result<(), jetwash_cbor::Error> {
         let mut map = reader.map()?;
         while let Some(key) = map.next_key(reader)? {
             match key {
                 "seq" => self.seq = unsigned(reader)?,
                 "did" | "repo" => self.did = text(reader)?,
+                "ops" => {
+                    let start = reader.position();
+                    reader.pass_over()?;
+                    if self.kind == FrameKind::Commit {
+                        self.ops = reader.since(start);
+                    }
+                }
                 _ => reader.pass_over()?,
             }
             if self.seq.is_some() && self.did.is_some() {
@@ -119,4 +174,17 @@ fn text<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Er
         Item::Text(_) => reader.text().map(Some),
         _ => reader.pass_over().map(|()| None),
     }
+}
+
+/// The path of the operation that comes next.
+fn path_of<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Error> {
+    let mut path = None;
+    let mut map = reader.map()?;
+    while let Some(key) = map.next_key(reader)? {
+        match key {
+            "path" => path = text(reader)?,
+            _ => reader.pass_over()?,
+        }
+    }
+    Ok(path)
 }

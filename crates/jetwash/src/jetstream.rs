@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use jetwash_dict::Dictionary;
-use jetwash_event::Filter;
+use jetwash_event::{DidChange, Filter};
 use jetwash_store::{Appender, Bounds, FrameStart, Store, StoreError};
 use metrics::histogram;
 use thiserror::Error;
@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::frames::{FrameSubscription, FramesError};
 use crate::pipeline::Pipeline;
 use crate::stats::{Snapshot, Stats};
-use crate::subscription::{ReadError, Reader, StartFrom, Subscription};
+use crate::subscription::{Cursor, ReadError, Reader, StartFrom, Subscription};
 use crate::upstream::{Arrival, Endpoint, Intake, Relay, Stopped};
 
 /// The firehose as events: sources on one side, a log, and subscriptions on the other.
@@ -43,6 +43,7 @@ struct Shared {
     /// The dictionary in use, changed by the writer before any event that it is used for.
     dictionary: Arc<watch::Sender<Option<Dictionary>>>,
     rotations: mpsc::Sender<Rotation>,
+    positions: mpsc::Sender<oneshot::Sender<u64>>,
     parts: Mutex<Option<Parts>>,
 }
 
@@ -51,6 +52,7 @@ struct Parts {
     pipeline: Pipeline,
     arrivals: mpsc::Receiver<Arrival>,
     rotations: mpsc::Receiver<Rotation>,
+    positions: mpsc::Receiver<oneshot::Sender<u64>>,
     relays: Vec<Endpoint>,
     sources: Vec<Source>,
     commit_delay: Duration,
@@ -90,6 +92,7 @@ impl Jetstream {
             pipeline,
             arrivals,
             rotations,
+            positions,
             relays,
             sources,
             commit_delay,
@@ -105,6 +108,7 @@ impl Jetstream {
             pipeline,
             arrivals,
             rotations,
+            positions,
             dictionary: Arc::clone(&self.shared.dictionary),
             commit_delay,
             clock,
@@ -246,6 +250,46 @@ impl Jetstream {
         Ok(answered.await.map_err(|_| RotateError::Stopped)??)
     }
 
+    /// The cursor from which a change of a [`DidSet`](crate::DidSet) holds: every event after it
+    /// was judged with the change, by the ingest filter and by every subscription, poll and
+    /// consumer, and with all changes before it.
+    ///
+    /// A subscription that is behind the log's tip judges earlier events with the change too, from
+    /// the next that it gives. The change itself holds already; this only finds out from where, and
+    /// takes as long as the frames do that are being dealt with.
+    ///
+    /// # Errors
+    ///
+    /// When the Jetstream has stopped: there will be no events for the change to hold for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::{DidSet, Filter, Jetstream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let set = DidSet::new();
+    /// let filter = Filter::new().did_set(set.clone());
+    /// let jetstream = Jetstream::builder().ingest_filter(filter).build()?;
+    /// let change = set.add("did:plc:ewvi7nxzyoun6zhxrhs64oiz")?;
+    /// let cursor = jetstream.holds_from(change).await?;
+    /// // The log is empty: it holds from the first event.
+    /// assert_eq!(cursor.get(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn holds_from(&self, _change: DidChange) -> Result<Cursor, Stopped> {
+        if let Some(parts) = &*self.shared.parts() {
+            return Ok(Cursor::new(parts.pipeline.next_seq() - 1));
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = self.shared.positions.send(answer).await;
+        asked.map_err(|_| Stopped)?;
+        let next = answered.await.map_err(|_| Stopped)?;
+        Ok(Cursor::new(next - 1))
+    }
+
     /// What the log holds.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
@@ -287,6 +331,9 @@ impl Jetstream {
         let mut pipeline = Pipeline::new(appender)
             .filter(builder.filter)
             .stats(Arc::clone(&stats));
+        if let Some(gate) = builder.gate {
+            pipeline = pipeline.accept_if(gate);
+        }
         if let Some(dictionary) = &builder.dictionary {
             pipeline = pipeline.dictionary(dictionary)?;
         }
@@ -303,10 +350,12 @@ impl Jetstream {
         let budget = builder.intake_bytes.unwrap_or(INTAKE_BYTES);
         let (intake, arrivals) = Intake::new(u32::try_from(budget).unwrap_or(u32::MAX));
         let (rotations, to_rotate) = mpsc::channel(1);
+        let (positions, asked) = mpsc::channel(1);
         let parts = Parts {
             pipeline,
             arrivals,
             rotations: to_rotate,
+            positions: asked,
             relays,
             sources: builder.sources,
             commit_delay: builder.commit_delay.unwrap_or(COMMIT_DELAY),
@@ -320,6 +369,7 @@ impl Jetstream {
             intake,
             dictionary: Arc::new(watch::Sender::new(builder.dictionary)),
             rotations,
+            positions,
             parts,
         };
         Ok(Self {
@@ -403,6 +453,8 @@ struct Writer {
     pipeline: Pipeline,
     arrivals: mpsc::Receiver<Arrival>,
     rotations: mpsc::Receiver<Rotation>,
+    /// Who asks for the position up to which frames have been judged.
+    positions: mpsc::Receiver<oneshot::Sender<u64>>,
     dictionary: Arc<watch::Sender<Option<Dictionary>>>,
     commit_delay: Duration,
     clock: Clock,
@@ -485,6 +537,11 @@ impl Writer {
             }
             // There is a sender for as long as there is a handle that might use it.
             Some(rotation) = self.rotations.recv() => Wake::Rotation(rotation),
+            Some(answer) = self.positions.recv() => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.pipeline.next_seq());
+                Wake::Deadline
+            }
             () = sleep_until(deadline) => Wake::Deadline,
         }
     }

@@ -48,6 +48,7 @@
 
 mod builder;
 mod clock;
+mod content;
 mod dedup;
 mod frames;
 mod jetstream;
@@ -72,7 +73,7 @@ pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;
-pub use jetwash_event::{Filter, Kind, Operation};
+pub use jetwash_event::{ContentFilter, DidChange, DidSet, Facts, Filter, Kind, Operation};
 pub use jetwash_frame as frame;
 pub use jetwash_mst as mst;
 #[cfg(feature = "simulator")]

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use jetwash_dict::Dictionary;
@@ -47,6 +48,7 @@ use crate::stats::{Snapshot, Stats};
 pub struct Pipeline {
     appender: Appender,
     filter: Filter,
+    gate: Option<Gate>,
     encoder: Encoder,
     compressor: Option<jetwash_dict::Encoder>,
     recent: Option<Recent>,
@@ -68,6 +70,7 @@ impl Pipeline {
         Self {
             appender,
             filter: Filter::default(),
+            gate: None,
             encoder: Encoder::new(),
             compressor: None,
             recent: None,
@@ -82,11 +85,20 @@ impl Pipeline {
         }
     }
 
-    /// Keeps only the events that `filter` matches. Frames of unwanted accounts are turned away
-    /// before they are decoded.
+    /// Keeps only the events that `filter` matches. Frames of which nothing is wanted, for their
+    /// kind, their account or the collections of all their operations, are turned away before they
+    /// are decoded.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
+        self
+    }
+
+    /// Also turns away the frames for which `is_wanted` says `false`, before they are decoded. It is
+    /// asked about commits, identities and accounts that the filter lets pass.
+    #[must_use]
+    pub fn accept_if(mut self, is_wanted: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
+        self.gate = Some(Gate(Box::new(is_wanted)));
         self
     }
 
@@ -203,6 +215,12 @@ impl Pipeline {
         Ok(self.appender.next_seq())
     }
 
+    /// The position that the next event will get.
+    #[must_use]
+    pub const fn next_seq(&self) -> u64 {
+        self.appender.next_seq()
+    }
+
     /// How many events await the next commit.
     #[must_use]
     pub const fn pending(&self) -> usize {
@@ -256,7 +274,24 @@ impl Pipeline {
             FrameKind::Account => Kind::Account,
             _ => return true,
         };
-        self.filter.matches_kind(kind) && peeked.did.is_none_or(|did| self.filter.matches_did(did))
+        self.filter.matches_kind(kind)
+            && peeked.did.is_none_or(|did| self.filter.matches_did(did))
+            && self.wants_collections(peeked)
+            && self.gate.as_ref().is_none_or(|gate| gate.0(peeked))
+    }
+
+    /// Whether the filter matches the collection of any operation. A commit without operations, or
+    /// with some that are malformed, is for the decoding to judge.
+    fn wants_collections(&self, peeked: &Peek<'_>) -> bool {
+        if !self.filter.has_collections() {
+            return true;
+        }
+        let is_wanted = |path: &str| match path.split_once('/') {
+            Some((collection, _)) => self.filter.matches_collection(collection),
+            None => true,
+        };
+        let mut paths = peeked.paths().peekable();
+        paths.peek().is_none() || paths.any(is_wanted)
     }
 
     fn decode(&mut self, bytes: &[u8], now_us: u64) -> Result<Result<(), Fault>, StoreError> {
@@ -422,6 +457,15 @@ impl Pipeline {
         self.recent
             .as_mut()
             .is_some_and(|recent| !recent.insert(parts))
+    }
+}
+
+/// What the caller lets pass.
+struct Gate(Box<dyn Fn(&Peek<'_>) -> bool + Send>);
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gate")
     }
 }
 

@@ -84,9 +84,9 @@ impl std::str::FromStr for Cursor {
 /// events for long should keep their [`json`](Self::json) instead.
 #[derive(Clone)]
 pub struct Event {
-    block: Arc<Block>,
+    pub(crate) block: Arc<Block>,
     page: Page,
-    index: usize,
+    pub(crate) index: usize,
     cursor: Cursor,
     time_us: u64,
     kind: EventKind,
@@ -237,7 +237,7 @@ pub enum Phase {
 /// An error does not end it. After [`ReadError::Lost`] and [`ReadError::Damaged`] it goes on with
 /// the next event that there is.
 pub struct Subscription {
-    events: Pin<Box<dyn Stream<Item = Result<Event, ReadError>> + Send>>,
+    pub(crate) events: Pin<Box<dyn Stream<Item = Result<Event, ReadError>> + Send>>,
 }
 
 impl Subscription {

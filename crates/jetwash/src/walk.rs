@@ -9,6 +9,8 @@ pub(crate) struct Walk {
     reader: Reader,
     filter: Filter,
     selection: Selection,
+    /// That of the filter when the selection was made.
+    version: u64,
     phase: Phase,
     /// Whether the run at hand reached the log's tip when it was read.
     reaches_tip: bool,
@@ -31,6 +33,7 @@ impl Walk {
             reader,
             filter,
             selection: Selection::default(),
+            version: 0,
             reaches_tip: false,
             at_hand: None,
         }
@@ -52,6 +55,10 @@ impl Walk {
 
     /// The next event, if it has been loaded.
     pub(crate) fn next_at_hand(&mut self) -> Option<Event> {
+        if self.version != self.filter.version() {
+            // A set of accounts has changed: that holds from the next event.
+            self.select_again();
+        }
         let at_hand = self.at_hand.as_ref()?;
         let json = at_hand.json.as_ref()?;
         let next = self.selection.next();
@@ -77,6 +84,7 @@ impl Walk {
                 }
             };
             self.reaches_tip = self.reader.is_at_tip();
+            self.version = self.filter.version();
             self.selection.select(&run, &self.filter);
             self.at_hand = Some(AtHand { run, json: None });
             if self.selection.is_empty() {
@@ -110,6 +118,12 @@ impl Walk {
     /// Goes on with another filter: for all events after the cursor that is returned.
     pub(crate) fn set_filter(&mut self, filter: Filter) -> Cursor {
         self.filter = filter;
+        self.select_again();
+        self.cursor()
+    }
+
+    fn select_again(&mut self) {
+        self.version = self.filter.version();
         if let Some(at_hand) = &self.at_hand {
             let next = (self.done + 1).saturating_sub(at_hand.run.block().first_seq());
             self.selection.select(&at_hand.run, &self.filter);
@@ -119,7 +133,6 @@ impl Walk {
                 self.finish_run();
             }
         }
-        self.cursor()
     }
 
     fn finish_run(&mut self) {

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use jetwash_dict::Decoder;
+use jetwash_event::Facts;
 
 use crate::backend::{Bucket, BucketError};
 use crate::cache::Cache;
@@ -21,6 +22,7 @@ pub struct Block {
     index: Index,
     frames: OnceLock<Page>,
     json: OnceLock<Page>,
+    facts: OnceLock<Box<[OnceLock<Facts>]>>,
     /// Held while a page is made, so that it is made once.
     making: Mutex<()>,
     cold: Option<Cold>,
@@ -182,6 +184,21 @@ impl Block {
         self.json.get().is_some()
     }
 
+    /// What filters by content ask about the record of an event, by its index in the block: found
+    /// by the first who asks, from the record's JSON, and then shared by all who hold the block.
+    ///
+    /// `None` if the block has no such event.
+    pub fn facts<'a>(&self, index: usize, record: impl FnOnce() -> &'a str) -> Option<&Facts> {
+        let facts = self.facts.get_or_init(|| {
+            // What is kept of a record is, nearly always, less than the record.
+            let json = self.index.json_ends.last().map_or(0, |end| *end as usize);
+            self.grown(json + self.len() * size_of::<OnceLock<Facts>>());
+            (0..self.len()).map(|_| OnceLock::new()).collect()
+        });
+        let facts = facts.get(index)?;
+        Some(facts.get_or_init(|| Facts::of(record())))
+    }
+
     pub(crate) fn in_memory(
         index: Index,
         frames: Option<Bytes>,
@@ -195,6 +212,7 @@ impl Block {
         Self {
             frames: page(frames, &index.frame_ends),
             json: page(json, &index.json_ends),
+            facts: OnceLock::new(),
             making: Mutex::new(()),
             cold: None,
             dictionaries,
@@ -207,6 +225,7 @@ impl Block {
             index,
             frames: OnceLock::new(),
             json: OnceLock::new(),
+            facts: OnceLock::new(),
             making: Mutex::new(()),
             cold: Some(cold),
             dictionaries,

@@ -120,7 +120,7 @@ impl DidSet {
     /// # Errors
     ///
     /// When the text is not a DID.
-    pub fn add(&self, did: &str) -> Result<Change, IdentifierError> {
+    pub fn add(&self, did: &str) -> Result<DidChange, IdentifierError> {
         Did::check(did)?;
         Ok(self.add_members(&[Member::new(did)]))
     }
@@ -133,7 +133,7 @@ impl DidSet {
     pub fn add_all<T: AsRef<str>>(
         &self,
         dids: impl IntoIterator<Item = T>,
-    ) -> Result<Change, FilterError> {
+    ) -> Result<DidChange, FilterError> {
         let members: Result<Vec<_>, _> = dids
             .into_iter()
             .map(|did| {
@@ -146,18 +146,18 @@ impl DidSet {
     }
 
     /// Removes an account, if it is in the set.
-    pub fn remove(&self, did: &str) -> Change {
+    pub fn remove(&self, did: &str) -> DidChange {
         self.remove_members(&[Member::new(did)])
     }
 
     /// Removes accounts, as far as they are in the set, one change in all.
-    pub fn remove_all<T: AsRef<str>>(&self, dids: impl IntoIterator<Item = T>) -> Change {
+    pub fn remove_all<T: AsRef<str>>(&self, dids: impl IntoIterator<Item = T>) -> DidChange {
         let members = dids.into_iter().map(|did| Member::new(did.as_ref()));
         self.remove_members(&members.collect::<Vec<_>>())
     }
 
     /// Removes all accounts.
-    pub fn clear(&self) -> Change {
+    pub fn clear(&self) -> DidChange {
         self.replacement().finish()
     }
 
@@ -170,7 +170,7 @@ impl DidSet {
     pub fn replace<T: AsRef<str>>(
         &self,
         dids: impl IntoIterator<Item = T>,
-    ) -> Result<Change, FilterError> {
+    ) -> Result<DidChange, FilterError> {
         let mut replacement = self.replacement();
         for did in dids {
             let did = did.as_ref();
@@ -213,7 +213,7 @@ impl DidSet {
         })
     }
 
-    fn add_members(&self, members: &[Member]) -> Change {
+    fn add_members(&self, members: &[Member]) -> DidChange {
         let shared = &*self.shared;
         let _changing = shared.begin_change();
         let bit = bit_of(shared.generation.load(Ordering::Relaxed));
@@ -223,7 +223,7 @@ impl DidSet {
         shared.end_change(count)
     }
 
-    fn remove_members(&self, members: &[Member]) -> Change {
+    fn remove_members(&self, members: &[Member]) -> DidChange {
         let shared = &*self.shared;
         let _changing = shared.begin_change();
         let bit = bit_of(shared.generation.load(Ordering::Relaxed));
@@ -254,10 +254,10 @@ impl Shared {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end_change(&self, count: usize) -> Change {
+    fn end_change(&self, count: usize) -> DidChange {
         let version = self.version.load(Ordering::Relaxed) + u64::from(count > 0);
         self.version.store(version, Ordering::Release);
-        Change { version, count }
+        DidChange { version, count }
     }
 }
 
@@ -266,12 +266,12 @@ impl Shared {
 /// For the position in a stream of events from which it holds, ask whoever makes the stream: with
 /// `jetwash`, that is `Jetstream::holds_from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct DidChange {
     version: u64,
     count: usize,
 }
 
-impl Change {
+impl DidChange {
     /// The [version](DidSet::version) of the set with the change: the same as before if there was
     /// nothing to change.
     #[must_use]
@@ -343,14 +343,14 @@ impl Replacement<'_> {
     ///
     /// It then clears away what is gone, in time that grows with the set: some hundred
     /// milliseconds for ten million.
-    pub fn finish(self) -> Change {
+    pub fn finish(self) -> DidChange {
         let shared = &*self.set.shared;
         let _changing = shared.begin_change();
         shared.generation.fetch_add(1, Ordering::AcqRel);
         shared.len.store(self.len, Ordering::Release);
         let version = shared.version.load(Ordering::Relaxed) + 1;
         shared.version.store(version, Ordering::Release);
-        Change {
+        DidChange {
             version,
             count: self.len,
         }

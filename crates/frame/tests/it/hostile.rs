@@ -1,5 +1,6 @@
 //! Bytes that nobody meant as a frame: an error at most, never a panic.
 
+use jetwash_cbor::{Cid, Codec};
 use jetwash_frame::{Car, Frame, peek};
 use proptest::prelude::*;
 
@@ -47,8 +48,40 @@ proptest! {
         if let Ok(Frame::Commit(commit)) = Frame::decode(&frame) {
             let peeked = peek(&frame).unwrap();
             prop_assert_eq!((peeked.seq, peeked.did), (Some(commit.seq), Some(commit.repo)));
+            let paths = commit.ops().iter().map(|op| op.path);
+            prop_assert!(peeked.paths().eq(paths));
         }
     }
+
+    /// The paths are those that a decode gives, however many operations there are.
+    #[test]
+    fn paths_are_those_of_the_operations(
+        ops in proptest::collection::vec((any::<bool>(), any::<bool>(), 0..4_usize), 0..40),
+    ) {
+        let cid = Cid::of(Codec::DagCbor, b"");
+        let paths = ["", "com.example.note/1", "a/b", "com.example.a.rather.long.name/3l3qo2vutsw2b"];
+        let frame = commit_frame(|commit| {
+            let op = |&(has_cid, has_prev, path): &(bool, bool, usize)| {
+                ("update", paths[path], has_cid.then_some(cid), has_prev.then_some(cid))
+            };
+            commit.ops = ops.iter().map(op).collect();
+        });
+        let peeked = peek(&frame).unwrap();
+        prop_assert_eq!((peeked.seq, peeked.did), (Some(7), Some("did:web:a.example")));
+        let expected: Vec<&str> = ops.iter().map(|op| paths[op.2]).collect();
+        prop_assert_eq!(peeked.paths().collect::<Vec<_>>(), expected);
+    }
+}
+
+/// An operation that is none ends the paths with an empty one, so that nobody takes the commit for
+/// one that has been read in full.
+#[test]
+fn an_operation_that_cannot_be_read_has_an_empty_path() {
+    let mut frame = b"\xa2\x61t\x67#commit\x62op\x01\xa3\x63ops\x83".to_vec();
+    frame.extend(b"\xa1\x64path\x63a/b\x07\xa1\x64path\x63c/d");
+    frame.extend(b"\x63seq\x07\x64repo\x71did:web:a.example");
+    let peeked = peek(&frame).unwrap();
+    assert_eq!(peeked.paths().collect::<Vec<_>>(), ["a/b", ""]);
 }
 
 #[test]

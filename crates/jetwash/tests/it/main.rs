@@ -9,6 +9,7 @@
 
 mod build;
 mod dictionaries;
+mod did_sets;
 mod drops;
 mod events;
 mod kept_frames;

@@ -1,0 +1,198 @@
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::syntax::Did;
+
+/// What filters by content ask about a record, found in one pass over its JSON.
+///
+/// Records can have any shape. A field of another type than the lexicons of `app.bsky` say counts
+/// as absent.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::Facts;
+///
+/// let facts = Facts::of(r#"{
+///     "$type": "app.bsky.feed.post", "text": "Hej, København!", "langs": ["da-DK"],
+///     "embed": {"$type": "app.bsky.embed.images", "images": []}
+/// }"#);
+/// assert!(facts.is_in_language("da") && !facts.is_in_language("de"));
+/// assert!(facts.has_media() && !facts.is_reply());
+/// assert!(facts.has_text("københavn"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    languages: Box<[Box<str>]>,
+    mentions: Box<[Box<str>]>,
+    subject: Option<Box<str>>,
+    /// In lower case.
+    text: Box<str>,
+    is_reply: bool,
+    has_media: bool,
+}
+
+impl Facts {
+    /// The facts about a record, given as JSON; none about what is no object.
+    #[must_use]
+    pub fn of(record: &str) -> Self {
+        let Ok(fields) = serde_json::from_str::<Fields<'_>>(record) else {
+            return Self::default();
+        };
+        let text: Option<Cow<'_, str>> = parse(fields.text);
+        let languages: Option<Vec<Box<str>>> = parse(fields.langs);
+        Self {
+            languages: languages.unwrap_or_default().into(),
+            mentions: mentions(fields.facets),
+            subject: subject(fields.subject),
+            text: text
+                .map(|text| text.to_lowercase().into())
+                .unwrap_or_default(),
+            is_reply: fields
+                .reply
+                .is_some_and(|reply| reply.get().starts_with('{')),
+            has_media: has_media(fields.embed),
+        }
+    }
+
+    /// Whether the record says that it is in a language, given as a tag of BCP 47: `da` stands for
+    /// `da-DK` too. Case does not matter.
+    #[must_use]
+    pub fn is_in_language(&self, tag: &str) -> bool {
+        let is_in = |language: &str| {
+            let start = language.get(..tag.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(tag))
+                && matches!(language.as_bytes().get(tag.len()), None | Some(b'-'))
+        };
+        !tag.is_empty() && self.languages.iter().any(|language| is_in(language))
+    }
+
+    /// The languages that the record says it is in, as they are there.
+    pub fn languages(&self) -> impl Iterator<Item = &str> {
+        self.languages.iter().map(|language| &**language)
+    }
+
+    /// Whether it is a reply. A post that is none is the root of its thread.
+    #[must_use]
+    pub const fn is_reply(&self) -> bool {
+        self.is_reply
+    }
+
+    /// The accounts that its text mentions, by DID.
+    pub fn mentions(&self) -> impl Iterator<Item = &str> {
+        self.mentions.iter().map(|did| &**did)
+    }
+
+    /// Whether it has pictures or a video.
+    #[must_use]
+    pub const fn has_media(&self) -> bool {
+        self.has_media
+    }
+
+    /// The account that it is about: who is followed, blocked or listed, and whose record is liked
+    /// or reposted.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// Whether its text contains `term` anywhere. Case does not matter if `term` is in lower case.
+    #[must_use]
+    pub fn has_text(&self, term: &str) -> bool {
+        self.text.contains(term)
+    }
+}
+
+/// The fields that are looked at, still unparsed.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    langs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reply: Option<&'a RawValue>,
+    #[serde(borrow)]
+    facets: Option<&'a RawValue>,
+    #[serde(borrow)]
+    embed: Option<&'a RawValue>,
+    #[serde(borrow)]
+    subject: Option<&'a RawValue>,
+}
+
+/// A field as the type that it should have; `None` if it has another.
+fn parse<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(field?.get()).ok()
+}
+
+#[derive(Deserialize)]
+struct Facet<'a> {
+    #[serde(borrow)]
+    features: Vec<Feature<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Feature<'a> {
+    /// Only mentions have one.
+    did: Option<Cow<'a, str>>,
+}
+
+fn mentions(facets: Option<&RawValue>) -> Box<[Box<str>]> {
+    let facets: Vec<Facet<'_>> = parse(facets).unwrap_or_default();
+    let features = facets.into_iter().flat_map(|facet| facet.features);
+    features
+        .filter_map(|feature| Some(feature.did?.into()))
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct Embed<'a> {
+    #[serde(rename = "$type", borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    media: Option<&'a RawValue>,
+}
+
+fn has_media(embed: Option<&RawValue>) -> bool {
+    let Some(embed) = parse::<Embed<'_>>(embed) else {
+        return false;
+    };
+    match embed.kind.as_deref() {
+        Some("app.bsky.embed.images" | "app.bsky.embed.video") => true,
+        Some("app.bsky.embed.recordWithMedia") => {
+            let media = parse::<Embed<'_>>(embed.media);
+            let kind = media.and_then(|media| media.kind);
+            matches!(
+                kind.as_deref(),
+                Some("app.bsky.embed.images" | "app.bsky.embed.video")
+            )
+        }
+        _ => false,
+    }
+}
+
+/// A subject is a DID, a URI, or a reference with a URI in it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Subject<'a> {
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+    Reference {
+        #[serde(borrow)]
+        uri: Cow<'a, str>,
+    },
+}
+
+fn subject(subject: Option<&RawValue>) -> Option<Box<str>> {
+    let text = match parse(subject)? {
+        Subject::Text(text) | Subject::Reference { uri: text } => text,
+    };
+    let account = match text.strip_prefix("at://") {
+        Some(rest) => rest.split('/').next().unwrap_or_default(),
+        None => &text,
+    };
+    Did::check(account).ok()?;
+    Some(account.into())
+}

@@ -1,0 +1,186 @@
+//! Filters by sets of accounts that change, and what is turned away before it is decoded.
+
+use futures_util::StreamExt;
+use jetwash::{DidSet, Filter, Jetstream, StartFrom};
+use jetwash_sim::{Network, NetworkConfig, SimEvent};
+use tokio::sync::oneshot;
+
+use crate::{NOW_US, lines, pipeline, take};
+
+const A: &str = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb";
+
+/// {"t": "#account", "op": 1} {"did": …, "seq": …, "time": …, "active": true}
+fn account_frame(did: &str, seq: u16) -> Vec<u8> {
+    assert_eq!(did.len(), 32);
+    let mut frame = b"\xa2\x61t\x68#account\x62op\x01\xa4\x63did\x78\x20".to_vec();
+    frame.extend(did.as_bytes());
+    frame.extend(b"\x63seq\x19");
+    frame.extend((1000 + seq).to_be_bytes());
+    frame.extend(b"\x64time\x742026-07-04T14:38:07Z\x66active\xf5");
+    frame
+}
+
+fn commits(count: usize) -> Vec<Vec<u8>> {
+    let config = NetworkConfig {
+        accounts: 5,
+        records: 50,
+        ..NetworkConfig::default()
+    };
+    Network::new(config)
+        .unwrap()
+        .filter(|frame| matches!(frame.event, SimEvent::Commit(_)))
+        .take(count)
+        .map(|frame| frame.bytes)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_change_holds_from_the_cursor_that_is_told() {
+    let set = DidSet::new();
+    let filter = Filter::new().did_set(set.clone());
+    let jetstream = Jetstream::builder().ingest_filter(filter).build().unwrap();
+    let before = jetstream.holds_from(set.add(A).unwrap()).await.unwrap();
+    assert_eq!(before.get(), 0);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let pusher = jetstream.pusher("by hand");
+    let mut seq = 0;
+    let mut push = async |did| {
+        seq += 1;
+        pusher.push(account_frame(did, seq)).await.unwrap();
+    };
+    let mut changes = Vec::new();
+    for round in 0..20 {
+        for _ in 0..10 {
+            push(A).await;
+            push(B).await;
+        }
+        let change = if round % 2 == 0 {
+            set.replace([B]).unwrap()
+        } else {
+            set.replace([A]).unwrap()
+        };
+        changes.push(jetstream.holds_from(change).await.unwrap());
+    }
+    // Frames that follow a change are judged by it.
+    push(A).await;
+    push(B).await;
+    drop(stop);
+    run.await.unwrap().unwrap();
+    let events = lines(jetstream.store());
+    assert!(changes.is_sorted());
+    for (change, cursor) in changes.iter().enumerate() {
+        // Of the events up to the next change, those after the cursor are of one account.
+        let next = changes.get(change + 1).map_or(events.len(), |next| {
+            // Between setting the next and being told of it, either may be.
+            cursor.get().max(next.get().saturating_sub(20)) as usize
+        });
+        let allowed = if change % 2 == 0 { B } else { A };
+        let first = (cursor.get() as usize).min(next);
+        for line in &events[first..next] {
+            assert!(
+                line.contains(allowed) || change + 1 < changes.len(),
+                "{line}"
+            );
+        }
+    }
+    assert!(events.last().unwrap().contains(A));
+    // The Jetstream has stopped.
+    assert!(jetstream.holds_from(set.clear()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_subscription_follows_a_change_with_its_next_event() {
+    let jetstream = Jetstream::builder().build().unwrap();
+    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let pusher = jetstream.pusher("by hand");
+    for seq in 0..60 {
+        let did = if seq % 2 == 0 { A } else { B };
+        pusher.push(account_frame(did, seq)).await.unwrap();
+    }
+    // All of it is there, most of it in one block.
+    let all = take(&jetstream, StartFrom::Oldest, Filter::new(), 60).await;
+    assert_eq!(all.len(), 60);
+    let set = DidSet::new();
+    set.add(A).unwrap();
+    let filter = Filter::new().did_set(set.clone());
+    let mut events = jetstream
+        .subscribe(StartFrom::Oldest, filter)
+        .await
+        .unwrap();
+    let mut next = async || {
+        let event = events.next().await.unwrap().unwrap();
+        (event.cursor().get(), event.did().to_owned())
+    };
+    assert_eq!(next().await, (1, A.to_owned()));
+    assert_eq!(next().await, (3, A.to_owned()));
+    set.replace([B]).unwrap();
+    assert_eq!(next().await, (4, B.to_owned()));
+    assert_eq!(next().await, (6, B.to_owned()));
+    set.add(A).unwrap();
+    assert_eq!(next().await, (7, A.to_owned()));
+    assert_eq!(next().await, (8, B.to_owned()));
+    set.remove(A);
+    assert_eq!(next().await, (10, B.to_owned()));
+    run.abort();
+}
+
+#[test]
+fn an_empty_set_keeps_everything_out() {
+    let (pipeline, log) = pipeline();
+    let mut pipeline = pipeline.filter(Filter::new().did_set(DidSet::new()));
+    for frame in commits(20) {
+        pipeline.frame("a", &frame, NOW_US).unwrap();
+    }
+    pipeline.commit().unwrap();
+    assert!(lines(&log).is_empty());
+    assert_eq!(pipeline.snapshot().rejected, 20);
+}
+
+/// What is not wanted may be malformed from the first byte on that tells it: nobody gets so far.
+#[test]
+fn what_is_not_wanted_is_not_decoded() {
+    let cut = |frame: &Vec<u8>| {
+        let repo = frame.windows(5).position(|key| key == b"\x64repo").unwrap();
+        frame[..repo + 5 + 2 + 32].to_vec()
+    };
+    let none = DidSet::new();
+    let filters = [
+        Filter::new().did_set(none),
+        Filter::new().collections(["com.example.*"]).unwrap(),
+        Filter::new().kinds([jetwash::Kind::Account]),
+    ];
+    for filter in filters {
+        let (pipeline, _log) = pipeline();
+        let mut pipeline = pipeline.filter(filter);
+        for frame in commits(20) {
+            pipeline.frame("a", &cut(&frame), NOW_US).unwrap();
+        }
+        let snapshot = pipeline.snapshot();
+        assert_eq!((snapshot.rejected, snapshot.events), (20, 0));
+        assert!(snapshot.dropped.is_empty());
+    }
+    // And with a filter that wants them they are found to be malformed.
+    let (mut pipeline, _log) = pipeline();
+    for frame in commits(20) {
+        pipeline.frame("a", &cut(&frame), NOW_US).unwrap();
+    }
+    assert_eq!(pipeline.snapshot().dropped["frame_malformed"], 20);
+}
+
+#[test]
+fn a_closure_over_the_peeked_header_decides() {
+    let frames = commits(100);
+    let (pipeline, log) = pipeline();
+    let mut pipeline = pipeline.accept_if(|frame| frame.seq.is_some_and(|seq| seq % 2 == 0));
+    let mut wanted = 0;
+    for frame in &frames {
+        wanted += u64::from(jetwash::frame::peek(frame).unwrap().seq.unwrap() % 2 == 0);
+        pipeline.frame("a", frame, NOW_US).unwrap();
+    }
+    pipeline.commit().unwrap();
+    assert!(wanted > 10 && wanted < 90);
+    assert_eq!(pipeline.snapshot().rejected, 100 - wanted);
+    assert!(!lines(&log).is_empty());
+}
