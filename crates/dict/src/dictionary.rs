@@ -54,13 +54,12 @@ impl Dictionary {
         if id == 0 {
             return Err(DictionaryError::Id);
         }
-        let encoding = CDict::try_create(&bytes, Self::DEFAULT_LEVEL);
-        let encoding = encoding.ok_or(DictionaryError::Tables)?;
+        // What compresses is made for each encoder; here it only shows that it can be.
+        CDict::try_create(&bytes, Self::DEFAULT_LEVEL).ok_or(DictionaryError::Tables)?;
         let decoding = DDict::try_create(&bytes).ok_or(DictionaryError::Tables)?;
         Ok(Self(Arc::new(Prepared {
             id,
             sha256: Sha256::digest(&bytes).into(),
-            encoding: Arc::new(encoding),
             decoding,
             bytes,
         })))
@@ -68,7 +67,7 @@ impl Dictionary {
 
     /// The dictionary that comes along, for servers that have no better one yet.
     ///
-    /// It was trained by [`train`](Self::train) on the simulator's events, so no person's text is in
+    /// It was trained by a [`Trainer`](crate::Trainer) on the simulator's events, so no person's text is in
     /// it, and it is small, because what the simulator makes up helps nobody beyond the shape of
     /// events. `train-builtin-dictionary` among the benches makes it anew.
     ///
@@ -80,7 +79,8 @@ impl Dictionary {
         Self::from_bytes(*include_bytes!("builtin.zdict"))
     }
 
-    /// Trains a dictionary of at most `max_size` bytes on samples of what it is to compress.
+    /// Trains a dictionary of at most `max_size` bytes on samples of what it is to compress, as they
+    /// are; a [`Trainer`](crate::Trainer) chooses samples and size, and takes out what is personal.
     ///
     /// The samples should be what readers will get, a hundred times as much as the dictionary is
     /// to hold. The number `id` is the caller's to choose, and must never stand for two different
@@ -142,10 +142,10 @@ impl Dictionary {
         self.0.sha256 == Self::OFFICIAL_V1_SHA256
     }
 
-    /// An encoder at [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL).
+    /// An encoder tuned for events: as fast as [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL), and smaller.
     #[must_use]
     pub fn encoder(&self) -> Encoder {
-        Encoder::prepared(Arc::clone(&self.0.encoding))
+        Encoder::tuned(self)
     }
 
     /// An encoder at another level, which prepares the dictionary anew. Clone it for more.
@@ -229,7 +229,6 @@ struct Prepared {
     bytes: Box<[u8]>,
     id: u32,
     sha256: [u8; 32],
-    encoding: Arc<CDict<'static>>,
     decoding: DDict<'static>,
 }
 

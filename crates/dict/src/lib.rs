@@ -3,11 +3,13 @@
 //! An event is a few hundred bytes, too short for a compressor to learn anything from. A
 //! [`Dictionary`] has learnt it before, from many. Both ends need the same one, so each has a
 //! number, which stands in every frame made with it. Readers of version 1 carry one that never
-//! changes ([`Dictionary::OFFICIAL_V1_ID`]); others can be trained with [`Dictionary::train`].
+//! changes ([`Dictionary::OFFICIAL_V1_ID`]); others can be trained: a [`Trainer`] samples events,
+//! scrubs them of what is personal, and picks the size by what it does for accounts it has not seen.
 //!
 //! A dictionary is prepared once, when it is made. [`Encoder`]s and [`Decoder`]s share what was
 //! prepared; keep one per worker. Every event is a frame of its own: nothing carries over from
-//! one to the next, so a frame made once serves all readers.
+//! one to the next, so a frame made once serves all readers. A [`BatchEncoder`] makes one of
+//! several, and a [`StreamEncoder`] one of all that a single reader gets.
 //!
 //! Nothing here knows of sockets, files or clocks: bytes are passed in.
 //!
@@ -32,12 +34,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod batch;
 mod decoder;
 mod dictionary;
 mod encoder;
+mod random;
+mod scrub;
 mod stream;
+mod trainer;
 
+pub use batch::{BatchDecoder, BatchEncoder, BatchError};
 pub use decoder::{DecodeError, Decoder, frame_dictionary_id};
 pub use dictionary::{Dictionary, DictionaryError, TrainError};
 pub use encoder::{EncodeError, Encoder};
 pub use stream::{StreamDecoder, StreamEncoder, StreamError};
+pub use trainer::{Candidate, Evaluation, Trained, Trainer};

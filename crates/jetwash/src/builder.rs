@@ -11,6 +11,7 @@ use jetwash_frame::Peek;
 use jetwash_store::{Location, OpenError, Options, Retention, StoreError};
 use thiserror::Error;
 
+use crate::auto_dictionary::AutoDictionary;
 use crate::clock::Clock;
 use crate::jetstream::Jetstream;
 use crate::upstream::{Endpoint, EndpointError};
@@ -45,6 +46,7 @@ pub struct JetstreamBuilder {
     keep_frames: Option<u64>,
     options: Options,
     pub(crate) dictionary: Option<Dictionary>,
+    pub(crate) auto_dictionary: Option<AutoDictionary>,
     pub(crate) filter: Filter,
     pub(crate) gate: Option<Gate>,
     pub(crate) commit_delay: Option<Duration>,
@@ -122,6 +124,14 @@ impl JetstreamBuilder {
     /// there are no compressed events to be had, and the log compresses whole blocks.
     pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
         self.dictionary = Some(dictionary);
+        self
+    }
+
+    /// Trains dictionaries on the log's own events while it runs. Until the first is there, that of
+    /// [`dictionary`](Self::dictionary) is used; a log that was written with another goes on with
+    /// that one.
+    pub fn auto_dictionary(mut self, auto: AutoDictionary) -> Self {
+        self.auto_dictionary = Some(auto);
         self
     }
 

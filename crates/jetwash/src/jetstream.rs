@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
+use crate::auto_dictionary::AutoDictionary;
 use crate::builder::{JetstreamBuilder, Source};
 use crate::clock::Clock;
 use crate::frames::{FrameSubscription, FramesError};
@@ -57,6 +58,7 @@ struct Parts {
     sources: Vec<Source>,
     commit_delay: Duration,
     clock: Clock,
+    auto: Option<(AutoDictionary, bool)>,
 }
 
 /// A dictionary to be used from now on, and who waits to hear from which position on that is.
@@ -97,6 +99,7 @@ impl Jetstream {
             sources,
             commit_delay,
             clock,
+            auto,
         }) = parts
         else {
             return Err(RunError::AlreadyRun);
@@ -125,6 +128,9 @@ impl Jetstream {
             })
             .map_err(RunError::Thread)?;
         let mut tasks = self.start_sources(relays, sources);
+        if let Some((auto, is_trained)) = auto {
+            tasks.spawn(auto.attend(self.clone(), is_trained));
+        }
         tokio::select! {
             () = shutdown => {}
             outcome = &mut ended => return outcome.map_err(|_| RunError::Panicked)?.map_err(RunError::Store),
@@ -328,13 +334,18 @@ impl Jetstream {
         (appender, store): (Appender, Store),
     ) -> Result<Self, StoreError> {
         let stats = Arc::new(Stats::default());
+        let known = builder.auto_dictionary.as_ref();
+        let known = known.and_then(|_| appender.dictionary());
+        let auto = builder.auto_dictionary;
+        let auto = auto.map(|auto| (auto, known.is_some() && known != builder.dictionary));
+        let dictionary = known.or(builder.dictionary);
         let mut pipeline = Pipeline::new(appender)
             .filter(builder.filter)
             .stats(Arc::clone(&stats));
         if let Some(gate) = builder.gate {
             pipeline = pipeline.accept_if(gate);
         }
-        if let Some(dictionary) = &builder.dictionary {
+        if let Some(dictionary) = &dictionary {
             pipeline = pipeline.dictionary(dictionary)?;
         }
         if relays.len() + builder.sources.len() > 1 {
@@ -360,6 +371,7 @@ impl Jetstream {
             sources: builder.sources,
             commit_delay: builder.commit_delay.unwrap_or(COMMIT_DELAY),
             clock: builder.clock,
+            auto,
         };
         let parts = Mutex::new(Some(parts));
         let shared = Shared {
@@ -367,7 +379,7 @@ impl Jetstream {
             stats,
             cursors,
             intake,
-            dictionary: Arc::new(watch::Sender::new(builder.dictionary)),
+            dictionary: Arc::new(watch::Sender::new(dictionary)),
             rotations,
             positions,
             parts,

@@ -46,6 +46,7 @@
 //! - `simulator`: `JetstreamBuilder::simulator`, a network in the process, for trying things out,
 //!   and the module `testing`, for the tests of your own handlers.
 
+mod auto_dictionary;
 mod builder;
 mod clock;
 mod content;
@@ -66,6 +67,7 @@ pub mod testing;
 mod upstream;
 mod walk;
 
+pub use auto_dictionary::AutoDictionary;
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
 pub use clock::{Clock, ManualClock};
 pub use frames::{FrameSubscription, FramesError};

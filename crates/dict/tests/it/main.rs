@@ -6,10 +6,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod batch;
 mod decoder;
 mod dictionary;
 mod encoder;
 mod stream;
+mod trainer;
 
 use jetwash_dict::Dictionary;
 

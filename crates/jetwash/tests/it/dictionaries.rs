@@ -1,7 +1,10 @@
 //! Dictionaries that change while a `Jetstream` runs.
 
+use jetwash::dict::Evaluation;
 use jetwash::store::Read;
-use jetwash::{Dictionary, Filter, Jetstream, NetworkConfig, RotateError, StartFrom};
+use jetwash::{
+    AutoDictionary, Dictionary, Filter, Jetstream, NetworkConfig, RotateError, StartFrom,
+};
 use jetwash_sim::Network;
 use tokio::sync::oneshot;
 
@@ -126,4 +129,58 @@ async fn nothing_rotates_after_the_end() {
     jetstream.clone().run(std::future::ready(())).await.unwrap();
     let outcome = jetstream.rotate_dictionary(dictionary(1)).await;
     assert!(matches!(outcome, Err(RotateError::Stopped)), "{outcome:?}");
+}
+
+/// A few thousand events of the simulator, as fast as they can be made.
+fn simulated() -> jetwash::JetstreamBuilder {
+    let network = NetworkConfig {
+        accounts: 200,
+        records: 400,
+        ..NetworkConfig::default()
+    };
+    let auto = AutoDictionary::new().first_after(3000).look_every(2000);
+    Jetstream::builder()
+        .simulator(network, None)
+        .auto_dictionary(auto.sizes([4096, 8192]))
+}
+
+#[tokio::test]
+async fn the_log_trains_its_own_dictionary_which_is_better() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = dictionary(1);
+    let builder = simulated().dictionary(first.clone()).store(folder.path());
+    let jetstream = builder.build().unwrap();
+    let mut changes = jetstream.dictionary_changes();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    changes.changed().await.unwrap();
+    let second = changes.borrow_and_update().clone().unwrap();
+    assert_ne!(second.id(), first.id());
+    // Events go on to come, and are compressed with it.
+    let mut tip = jetstream.store().tip();
+    let now = *tip.borrow();
+    tip.wait_for(|next_seq| *next_seq > now + 1500)
+        .await
+        .unwrap();
+    drop(stop);
+    run.await.unwrap().unwrap();
+
+    let found = frames_in(&jetstream);
+    let with = |id| found.iter().filter(move |(_, used, _)| *used == id);
+    assert!(with(1).count() >= 2900 && with(second.id()).count() >= 500);
+    let lines: Vec<_> = with(second.id())
+        .map(|(_, _, json)| json.as_bytes())
+        .collect();
+    let old = Evaluation::of(&first, lines.iter().copied()).ratio();
+    let new = Evaluation::of(&second, lines.iter().copied()).ratio();
+    assert!(new < old * 0.9, "{new} is not much better than {old}");
+    drop((jetstream, tip, changes));
+
+    // The next run goes on with what this one has learnt.
+    let jetstream = simulated()
+        .dictionary(first)
+        .store(folder.path())
+        .build()
+        .unwrap();
+    assert_eq!(jetstream.dictionary(), Some(second));
 }

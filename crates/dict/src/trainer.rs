@@ -1,0 +1,480 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use sha2::{Digest, Sha256};
+
+use crate::dictionary::{Dictionary, TrainError};
+use crate::random::Random;
+use crate::scrub::{self, Scrubber};
+
+/// Gathers events and trains the dictionary that suits them.
+///
+/// Of all that is added it keeps a sample, in bounded memory: of each collection and operation its
+/// share, but the rare ones more than that, so that the frequent do not drown them. The accounts
+/// are parted by the hash of their DID: from one eighth or so nothing is learnt, and by their
+/// events the candidates are judged. The smallest dictionary wins that does about as well as the
+/// best. What it learns from is [scrubbed](Self::scrub) of what is personal before.
+///
+/// The same events in the same order give the same dictionary.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::Trainer;
+///
+/// let mut trainer = Trainer::new();
+/// for n in 0..4000 {
+///     trainer.add(&format!(
+///         r#"{{"did":"did:web:{}.example","time_us":{n},"kind":"identity"}}"#, n % 100,
+///     ));
+/// }
+/// let trained = trainer.train(None)?;
+/// assert!(trained.held_out().ratio() < 0.8);
+/// assert!(Trainer::IDS.contains(&trained.dictionary().id()));
+/// # Ok::<(), jetwash_dict::TrainError>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    groups: HashMap<Box<[u8]>, Group>,
+    random: Random,
+    is_scrubbed: bool,
+    sizes: Vec<usize>,
+    rival: Option<Dictionary>,
+    max_bytes: usize,
+    bytes: usize,
+    /// How many samples a group may have at the moment.
+    share: usize,
+    seen: u64,
+}
+
+impl Trainer {
+    /// The numbers that dictionaries may have without being registered (RFC 8878, 6.1).
+    pub const IDS: RangeInclusive<u32> = 1 << 15..=(1 << 31) - 1;
+
+    /// The sizes that are tried if nothing else is asked for, in bytes: 4 to 112 KiB.
+    pub const SIZES: [usize; 6] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 112 << 10];
+
+    /// A trainer that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            groups: HashMap::new(),
+            random: Random::new(SEED),
+            is_scrubbed: true,
+            sizes: Self::SIZES.to_vec(),
+            rival: None,
+            max_bytes: MAX_BYTES,
+            bytes: 0,
+            share: usize::MAX,
+            seen: 0,
+        }
+    }
+
+    /// Whether identifiers, times, names and texts are replaced by made-up ones before anything
+    /// is learnt from them; they are if nothing else is said.
+    ///
+    /// Kept are keys, numbers, types, collections, languages, media types, and texts that sixteen
+    /// accounts or more have in common. It makes the dictionary better rather than worse: what is
+    /// one account's helps no other.
+    #[must_use]
+    pub const fn scrub(mut self, is_scrubbed: bool) -> Self {
+        self.is_scrubbed = is_scrubbed;
+        self
+    }
+
+    /// The sizes to try, in bytes.
+    #[must_use]
+    pub fn sizes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
+        self.sizes = sizes.into();
+        self
+    }
+
+    /// Another dictionary, which has to show what it makes of the same held-out events: see
+    /// [`Trained::compared`].
+    #[must_use]
+    pub fn compare(mut self, dictionary: Dictionary) -> Self {
+        self.rival = Some(dictionary);
+        self
+    }
+
+    /// How many bytes of events are kept at most; 24 MiB if nothing else is said.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Adds the line of an event.
+    pub fn add(&mut self, line: &str) {
+        let bytes = line.as_bytes();
+        self.seen += 1;
+        if bytes.len() > MAX_EVENT {
+            return;
+        }
+        let group = scrub::find(bytes, "collection").or_else(|| scrub::find(bytes, "kind"));
+        let operation = scrub::find(bytes, "operation").unwrap_or_default();
+        let group = [group.unwrap_or_default(), b" ", operation].concat();
+        // Whoever makes up collections must not fill the memory with their names.
+        let known = self.groups.contains_key(&group[..]) || self.groups.len() < MAX_GROUPS;
+        let group = if known { &group[..] } else { b"" };
+        let entry = self.groups.entry(group.into()).or_default();
+        entry.seen += 1;
+        let new = Sample {
+            owner: scrub::find(bytes, "did").map_or(0, scrub::hash),
+            line: line.into(),
+        };
+        self.bytes += line.len();
+        if entry.samples.len() < self.share {
+            entry.samples.push(new);
+        } else {
+            // Each event of the group has the same chance to be among those kept.
+            let place = self
+                .random
+                .below(usize::try_from(entry.seen).unwrap_or(usize::MAX));
+            match entry.samples.get_mut(place) {
+                Some(old) => self.bytes -= std::mem::replace(old, new).line.len(),
+                None => self.bytes -= new.line.len(),
+            }
+        }
+        if self.bytes > self.max_bytes {
+            self.shrink();
+        }
+    }
+
+    /// How many events have been added.
+    #[must_use]
+    pub const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Trains the candidates and picks one. The number is `id`, or, if that is `None`, drawn from
+    /// what is in the dictionary, so that no two ever share one.
+    ///
+    /// # Errors
+    ///
+    /// When there are too few events, or `id` is 0.
+    pub fn train(self, id: Option<u32>) -> Result<Trained, TrainError> {
+        self.train_with(id, |line| Some(line.into()), |_| {})
+    }
+
+    /// As [`train`](Self::train), for events in another form than their lines, and with word of
+    /// each candidate when it has been judged.
+    ///
+    /// `encode` gives the form of a line, which may have been scrubbed; lines that have none are
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`train`](Self::train).
+    pub fn train_with(
+        mut self,
+        id: Option<u32>,
+        mut encode: impl FnMut(&str) -> Option<Vec<u8>>,
+        mut progress: impl FnMut(&Candidate),
+    ) -> Result<Trained, TrainError> {
+        let (samples, held_out) = self.part();
+        let samples: Vec<_> = samples.iter().filter_map(|line| encode(line)).collect();
+        let held_out = held_out.iter();
+        let held_out: Vec<_> = held_out
+            .filter_map(|(group, line)| Some((group, encode(line)?)))
+            .collect();
+        let mut candidates: Vec<(Candidate, Dictionary)> = Vec::new();
+        let mut failure = None;
+        for &size in &self.sizes {
+            let trained = match Dictionary::train(&samples, size, id.unwrap_or(1)) {
+                Ok(trained) => trained,
+                // The larger sizes need more samples: what the smaller ones gave is good.
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            };
+            let dictionary = match id {
+                Some(_) => trained,
+                None => renumbered(&trained)?,
+            };
+            let result = Evaluation::of(&dictionary, held_out.iter().map(|(_, event)| &event[..]));
+            let candidate = Candidate { size, result };
+            progress(&candidate);
+            candidates.push((candidate, dictionary));
+        }
+        let ratios = candidates
+            .iter()
+            .map(|(candidate, _)| candidate.result.ratio());
+        let best = ratios.fold(f64::INFINITY, f64::min);
+        let good = |(candidate, _): &(Candidate, _)| candidate.result.ratio() <= best * TOLERANCE;
+        let Some(chosen) = candidates.iter().position(good) else {
+            return Err(failure.unwrap_or(TrainError::Samples {
+                count: samples.len(),
+                bytes: samples.iter().map(Vec::len).sum(),
+                max_size: 0,
+                reason: "no size was asked for".to_owned(),
+            }));
+        };
+        let dictionary = candidates[chosen].1.clone();
+        let groups = held_out.chunk_by(|one, other| one.0 == other.0);
+        let groups = groups.map(|group| {
+            let events = group.iter().map(|(_, event)| &event[..]);
+            (
+                String::from_utf8_lossy(group[0].0).into_owned(),
+                Evaluation::of(&dictionary, events),
+            )
+        });
+        let groups = groups.collect();
+        let all = || held_out.iter().map(|(_, event)| &event[..]);
+        Ok(Trained {
+            compared: self
+                .rival
+                .as_ref()
+                .map(|rival| Evaluation::of(rival, all())),
+            held_out: candidates[chosen].0.result,
+            groups,
+            samples: samples.len(),
+            dictionary,
+            candidates: candidates
+                .into_iter()
+                .map(|(candidate, _)| candidate)
+                .collect(),
+        })
+    }
+
+    /// Halves the largest groups.
+    fn shrink(&mut self) {
+        let largest = self.groups.values().map(|group| group.samples.len()).max();
+        self.share = (largest.unwrap_or(0) / 2).max(1);
+        for group in self.groups.values_mut() {
+            while group.samples.len() > self.share {
+                let place = self.random.below(group.samples.len());
+                self.bytes -= group.samples.swap_remove(place).line.len();
+            }
+        }
+    }
+
+    /// What is to be learnt from, and what the result is judged by, sorted by group.
+    fn part(&mut self) -> (Vec<String>, Vec<(Box<[u8]>, Box<str>)>) {
+        let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
+        groups.sort_by(|one, other| one.0.cmp(&other.0));
+        let samples = groups.iter().flat_map(|(_, group)| &group.samples);
+        let held = samples
+            .clone()
+            .filter(|sample| sample.is_held_out())
+            .count();
+        let all = samples.count();
+        // With few accounts the hash may part them badly: then single events are held out.
+        let by_owner = held * 50 >= all && held * 2 <= all;
+        let largest = groups.iter().max_by_key(|(_, group)| group.seen);
+        let (most, most_kept) = largest.map_or((1, 0), |(_, group)| {
+            (group.seen, group.samples.len() as u64)
+        });
+        let (mut samples, mut held_out) = (Vec::new(), Vec::new());
+        for (name, group) in groups {
+            for (index, sample) in group.samples.into_iter().enumerate() {
+                let index = index as u64;
+                let is_held_out = if by_owner {
+                    sample.is_held_out()
+                } else {
+                    index % HELD_OUT == 0
+                };
+                if !is_held_out {
+                    samples.push(sample);
+                } else if index * most < group.seen * most_kept {
+                    // The held-out events have the mix that readers get.
+                    held_out.push((name.clone(), sample.line));
+                }
+            }
+        }
+        samples.sort_by_key(|sample| sample.owner);
+        (self.prepare(samples), held_out)
+    }
+
+    fn prepare(&mut self, samples: Vec<Sample>) -> Vec<String> {
+        if !self.is_scrubbed {
+            return samples
+                .into_iter()
+                .map(|sample| sample.line.into())
+                .collect();
+        }
+        let mut scrubber = Scrubber::default();
+        for sample in &samples {
+            scrubber.count(sample.owner, &sample.line);
+        }
+        let random = &mut self.random;
+        let scrub = |sample: Sample| scrubber.scrub(&sample.line, random);
+        samples.into_iter().map(scrub).collect()
+    }
+}
+
+impl Default for Trainer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A new dictionary, and how good it is.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    dictionary: Dictionary,
+    held_out: Evaluation,
+    compared: Option<Evaluation>,
+    candidates: Vec<Candidate>,
+    groups: Vec<(String, Evaluation)>,
+    samples: usize,
+}
+
+impl Trained {
+    /// The dictionary.
+    #[must_use]
+    pub const fn dictionary(&self) -> &Dictionary {
+        &self.dictionary
+    }
+
+    /// How small it makes the events that it was not trained on.
+    #[must_use]
+    pub const fn held_out(&self) -> Evaluation {
+        self.held_out
+    }
+
+    /// How small the dictionary of [`Trainer::compare`] makes the same events.
+    #[must_use]
+    pub const fn compared(&self) -> Option<Evaluation> {
+        self.compared
+    }
+
+    /// The same by collection and operation, or by kind, in alphabetical order.
+    #[must_use]
+    pub fn groups(&self) -> &[(String, Evaluation)] {
+        &self.groups
+    }
+
+    /// All sizes that were tried.
+    #[must_use]
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// How many events it was trained on.
+    #[must_use]
+    pub const fn samples(&self) -> usize {
+        self.samples
+    }
+}
+
+/// A size that was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// How large the dictionary might be, in bytes.
+    pub size: usize,
+    /// How it did on the held-out events.
+    pub result: Evaluation,
+}
+
+/// How small a dictionary makes some events, each as a frame of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// How many events there are.
+    pub events: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The bytes of their frames.
+    pub compressed: u64,
+}
+
+impl Evaluation {
+    /// Compresses some events to see.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_dict::{Dictionary, Evaluation};
+    ///
+    /// let events: Vec<_> = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}"}}"#)).collect();
+    /// let dictionary = Dictionary::train(&events, 1024, 70_000)?;
+    /// let found = Evaluation::of(&dictionary, events.iter().map(String::as_bytes));
+    /// assert_eq!(found.events, 1000);
+    /// assert!(found.ratio() < 1.0);
+    /// # Ok::<(), jetwash_dict::TrainError>(())
+    /// ```
+    pub fn of<'a>(dictionary: &Dictionary, events: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let (mut encoder, mut frame) = (dictionary.encoder(), Vec::new());
+        let mut sum = Self::default();
+        for event in events {
+            frame.clear();
+            // What cannot be compressed, for lack of memory alone, goes as it is.
+            let length = encoder
+                .encode(event, &mut frame)
+                .map_or(event.len(), |()| frame.len());
+            sum.events += 1;
+            sum.bytes += event.len() as u64;
+            sum.compressed += length as u64;
+        }
+        sum
+    }
+
+    /// The compressed bytes in relation to the others: below 1 is good, 1 if there are none.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        if self.bytes == 0 {
+            return 1.0;
+        }
+        self.compressed as f64 / self.bytes as f64
+    }
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.3} ({} events, {} → {} bytes)",
+            self.ratio(),
+            self.events,
+            self.bytes,
+            self.compressed
+        )
+    }
+}
+
+/// A collection and an operation, or a kind.
+#[derive(Debug, Default)]
+struct Group {
+    samples: Vec<Sample>,
+    seen: u64,
+}
+
+#[derive(Debug)]
+struct Sample {
+    /// The hash of the account.
+    owner: u64,
+    line: Box<str>,
+}
+
+impl Sample {
+    const fn is_held_out(&self) -> bool {
+        self.owner % HELD_OUT == 0
+    }
+}
+
+/// The same dictionary with a number that its content gives.
+fn renumbered(dictionary: &Dictionary) -> Result<Dictionary, TrainError> {
+    let mut bytes = dictionary.bytes().to_vec();
+    let (start, end) = (*Trainer::IDS.start(), *Trainer::IDS.end());
+    let digest: [u8; 32] = Sha256::digest(&bytes).into();
+    let [a, b, c, d, ..] = digest;
+    let id = start + u32::from_le_bytes([a, b, c, d]) % (end - start + 1);
+    if let Some(number) = bytes.get_mut(4..8) {
+        number.copy_from_slice(&id.to_le_bytes());
+    }
+    Ok(Dictionary::from_bytes(bytes)?)
+}
+
+/// One of so many accounts is held out.
+const HELD_OUT: u64 = 8;
+/// A dictionary may be so much worse than the best to be taken because it is smaller.
+const TOLERANCE: f64 = 1.005;
+const MAX_BYTES: usize = 24 << 20;
+const MAX_GROUPS: usize = 512;
+/// Longer events compress well by themselves, and would crowd out others.
+const MAX_EVENT: usize = 8 << 10;
+const SEED: u64 = 0x6a65_7477_6173_68;
