@@ -6,6 +6,7 @@
 //! cargo run --release -p jetwash-benches --bin load -- --subscribers 1,1000 --rate 2000
 //! cargo run --release -p jetwash-benches --bin load -- --stall
 //! cargo run --release -p jetwash-benches --bin load -- --replay 300000
+//! cargo run --release -p jetwash-benches --bin load -- --modes
 //! ```
 //!
 //! Frames are made before the clock starts, and sent again and again with sequence numbers that go
@@ -18,6 +19,7 @@
 
 mod crowd;
 mod frames;
+mod modes;
 mod relay;
 mod server;
 
@@ -87,6 +89,10 @@ struct Arguments {
     #[arg(long, value_name = "EVENTS")]
     replay: Option<u64>,
 
+    /// Compare the ways to compress, live and in playback
+    #[arg(long)]
+    modes: bool,
+
     /// How many different frames are made beforehand
     #[arg(long, default_value_t = 4000)]
     frames: usize,
@@ -155,6 +161,9 @@ impl Load {
             self.stall(&[], time)?;
             let timeout = format!("{}ms", time.as_millis() / 4);
             return self.stall(&["--write-timeout", &timeout], time);
+        }
+        if self.arguments.modes {
+            return self.modes();
         }
         if let Some(events) = self.arguments.replay {
             return self.replay(events);

@@ -27,6 +27,8 @@ pub(crate) struct ServeArguments {
     write_timeout: Option<Duration>,
     #[arg(long, value_parser = humantime::parse_duration)]
     max_delay: Option<Duration>,
+    #[arg(long)]
+    max_streams: Option<usize>,
 }
 
 /// The server under load, as this program runs it in a process of its own.
@@ -43,6 +45,9 @@ pub(crate) fn serve(arguments: ServeArguments) -> Result<(), Box<dyn Error>> {
     }
     if let Some(delay) = arguments.max_delay {
         options = options.max_delay(delay);
+    }
+    if let Some(count) = arguments.max_streams {
+        options = options.max_streams(count);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
