@@ -69,15 +69,8 @@ fn recover(
         path: path.clone(),
         source,
     };
-    if !state.versioned {
-        let mut batch = Batch::default();
-        batch.set(
-            state::VERSION.to_vec(),
-            format::VERSION.to_le_bytes().to_vec(),
-        );
-        backend.write(&batch).map_err(storage)?;
-        crash_point!("open.versioned");
-    }
+    backend.begin().map_err(storage)?;
+    crash_point!("open.versioned");
     let (buckets, frame_buckets) = by_content(buckets);
     let kept = open_frames(state.frames, frame_buckets, &*backend, &options).map_err(storage)?;
     let (frame_writer, frames) = kept.unzip();
@@ -291,7 +284,6 @@ fn end_of_buckets(view: &mut View) -> Result<u64, u64> {
 
 /// What is stored beside the blocks.
 struct State {
-    versioned: bool,
     next_seq: u64,
     last_time: u64,
     floor: u64,
@@ -307,7 +299,6 @@ struct State {
 impl State {
     fn read(pairs: Vec<(Bytes, Bytes)>, path: &Path) -> Result<Self, OpenError> {
         let mut state = Self {
-            versioned: false,
             next_seq: 1,
             last_time: 0,
             floor: 0,
@@ -321,11 +312,10 @@ impl State {
         };
         let version = pairs.iter().find(|(key, _)| &key[..] == state::VERSION);
         match version {
-            Some((_, version)) if version[..] == format::VERSION.to_le_bytes() => {
-                state.versioned = true;
+            Some((_, version)) if version[..] != format::VERSION.to_le_bytes() => {
+                return Err(other_format(path, version));
             }
-            Some((_, version)) => return Err(other_format(path, version)),
-            None => {}
+            _ => {}
         }
         for (key, value) in pairs {
             state.take(&key, value).ok_or_else(|| OpenError::Corrupt {

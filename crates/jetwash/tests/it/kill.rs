@@ -164,7 +164,11 @@ impl<'a> Epoch<'a> {
         if status.success() {
             return true;
         }
-        assert!(was_killed(status, is_killed), "{status}");
+        if !was_killed(status, is_killed) {
+            // The child has said why.
+            self.folder.disable_cleanup(true);
+            panic!("{status}; see {}", self.folder.path().display());
+        }
         self.last_death = point.unwrap_or("SIGKILL");
         false
     }
@@ -216,17 +220,12 @@ impl<'a> Epoch<'a> {
     }
 }
 
+/// Whether a process came to the end that it was to come to.
 fn was_killed(status: ExitStatus, by_us: bool) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::ExitStatusExt;
-        const SIGABRT: i32 = 6;
-        const SIGKILL: i32 = 9;
-        status.signal() == Some(if by_us { SIGKILL } else { SIGABRT })
-    }
-    #[cfg(not(unix))]
-    {
-        by_us || !status.success()
+    const AT_A_CRASH_POINT: i32 = 86;
+    match status.code() {
+        Some(code) => code == AT_A_CRASH_POINT,
+        None => by_us,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::crash::crash_point;
 use crate::error::{BackendError, OpenError};
 use crate::format;
 use crate::options::Options;
+use crate::state;
 
 /// Keeps the ring in a fjall database: the state in one keyspace, each bucket in one of its own.
 ///
@@ -98,9 +99,15 @@ impl DiskBackend {
 }
 
 impl Backend for DiskBackend {
+    fn begin(&self) -> Result<(), BackendError> {
+        self.with_engine(Engine::begin)
+    }
+
     fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError> {
         let text = keyspace_name(name);
         let options = || bucket_options(self.memtable_bytes);
+        // See `Engine::begin`.
+        self.sync()?;
         let keyspace =
             self.with_engine(|engine| Ok(engine.database.keyspace(&text, options)?))?;
         // The engine syncs all of the keyspace but its name.
@@ -119,6 +126,8 @@ impl Backend for DiskBackend {
         dropped.push(Arc::downgrade(&bucket));
         drop(dropped);
         let keyspace = bucket.keyspace().ok_or(CLOSED)?;
+        // See `Engine::begin`.
+        self.sync()?;
         self.with_engine(|engine| Ok(engine.database.delete_keyspace(keyspace)?))
     }
 
@@ -177,6 +186,7 @@ impl Backend for DiskBackend {
         self.close();
         crash_point!("reopen.closed");
         let (engine, keyspaces, _) = Engine::open(&self.path, self.memtable_bytes)?;
+        engine.begin()?;
         let buckets = lock(&self.buckets);
         for (name, keyspace) in keyspaces {
             match buckets.get(&name) {
@@ -271,7 +281,26 @@ impl Engine {
         };
         Ok((engine, buckets, damaged))
     }
+
+    /// Writes the format's version, again and again.
+    ///
+    /// fjall 3.1 numbers its writes, and that includes changes to its list of keyspaces. On opening
+    /// it goes on after the last number in the journal, and does not look at the list: a change
+    /// made there last could get the number of the next one, or a greater one, and so hide it. A
+    /// bucket whose identifier was used before would then be gone after the next opening. So the
+    /// journal is synced before each change to the list, and on opening more numbers are used up
+    /// than one change, and what the engine does at the same time, can have taken.
+    fn begin(&self) -> Result<(), BackendError> {
+        for _ in 0..USED_UP {
+            let mut batch = self.database.batch();
+            batch.insert(&self.state, state::VERSION, format::VERSION.to_le_bytes());
+            batch.commit()?;
+        }
+        Ok(())
+    }
 }
+
+const USED_UP: usize = 64;
 
 /// Keyspaces of buckets with their names.
 type Keyspaces = Vec<(BucketName, Keyspace)>;

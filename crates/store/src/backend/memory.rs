@@ -27,6 +27,10 @@ impl MemoryBackend {
 }
 
 impl Backend for MemoryBackend {
+    fn begin(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = Arc::clone(buckets.entry(name).or_default());

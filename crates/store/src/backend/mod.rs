@@ -20,6 +20,9 @@ pub(crate) use memory::MemoryBackend;
 
 /// What the appender writes to. Calls block.
 pub(crate) trait Backend: Send + Sync {
+    /// Writes down the format's version, before anything else is changed.
+    fn begin(&self) -> Result<(), BackendError>;
+
     /// Makes a bucket, or finds the empty one that a failed commit left.
     fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError>;
 

@@ -16,8 +16,14 @@ mod kept_frames;
 mod model;
 mod named_cursors;
 mod positions;
+#[cfg(target_os = "linux")]
+mod power;
+#[cfg(target_os = "linux")]
+mod random;
 mod reading;
 #[cfg(unix)]
 mod restart;
 mod retention;
+#[cfg(target_os = "linux")]
+mod shim;
 mod support;

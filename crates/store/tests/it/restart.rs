@@ -44,9 +44,10 @@ pub(crate) fn restart_machine(folder: &Path) {
         .open(folder.join("reserved"))
         .unwrap();
     for slot in [0, 4096] {
-        let mut mark = [0; 60];
-        file.read_exact_at(&mut mark, slot).unwrap();
-        if mark.iter().any(|byte| *byte != 0) {
+        let (mut mark, mut checksum) = ([0; 60], [0; 4]);
+        let read = file.read_exact_at(&mut mark, slot);
+        let is_whole = read.and_then(|()| file.read_exact_at(&mut checksum, slot + 60));
+        if is_whole.is_ok() && crc32fast::hash(&mark).to_le_bytes() == checksum {
             mark[24..].copy_from_slice(b"00000000-0000-0000-0000-00000000cafe");
             let checksum = crc32fast::hash(&mark).to_le_bytes();
             file.write_all_at(&[&mark[..], &checksum].concat(), slot)
