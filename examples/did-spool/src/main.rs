@@ -1,0 +1,135 @@
+//! The posts of known accounts, out of the whole network, into files: in about forty lines.
+//!
+//! The accounts are read from a file and changed over HTTP while events flow. `did-spool-load`
+//! brings the files into SQLite, now or later.
+
+mod control;
+mod did_file;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use jetwash::{Endpoint, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR};
+use jetwash_spool::{Compression, FileSpool};
+
+use crate::control::Control;
+use crate::did_file::DidFile;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The accounts: one DID a line, `#` begins a comment.
+    #[arg(long, default_value = "did-spool/dids.txt")]
+    dids: PathBuf,
+    /// Where the log and the files are kept.
+    #[arg(long, default_value = "did-spool")]
+    folder: PathBuf,
+    /// The relay to follow.
+    #[arg(long, default_value = "relay1.us-east.bsky.network")]
+    relay: String,
+    /// Follow a simulated network in this process instead.
+    #[arg(long)]
+    sim: bool,
+    /// Complete a file so many seconds after its first post.
+    #[arg(long, default_value_t = 10.0)]
+    roll_after: f64,
+    /// Where accounts are added and removed.
+    #[arg(long, default_value = "127.0.0.1:7780")]
+    listen: SocketAddr,
+    /// What callers have to show; needed if `--listen` is not on loopback.
+    #[arg(long, env = "DID_SPOOL_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("did-spool: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let levels = tracing_subscriber::EnvFilter::try_from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(levels.unwrap_or_else(|_| "info,fjall=warn,lsm_tree=warn".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    std::fs::create_dir_all(&arguments.folder)?;
+    let (builder, source) = source(&arguments)?;
+
+    // What others write is turned away before it is decoded.
+    let dids = DidFile::open(&arguments.dids)?;
+    let wanted = Filter::new()
+        .did_set(dids.set().clone())
+        .collections(["app.bsky.feed.post"])?
+        .kinds([Kind::Commit]);
+    // The log holds so much that a full disk can be noticed and mended.
+    let jetstream = builder
+        .store(arguments.folder.join("log"))
+        .retain_for(3 * DAY)
+        .ingest_filter(wanted)
+        .build()?;
+    let spool = FileSpool::builder(arguments.folder.join("spool"))
+        .compression(Compression::Zstd(3))
+        .roll_after(Duration::try_from_secs_f64(arguments.roll_after)?)
+        .build()?;
+    let control = Control::new(dids, jetstream.clone(), source, spool.status());
+    let server = control.bind(arguments.listen, arguments.token).await?;
+
+    // The spool ends with the log, once it has written the rest of it.
+    let (ran, spooled, served) = tokio::join!(
+        jetstream.clone().run(interrupted()),
+        spool.run(&jetstream, std::future::pending()),
+        server.serve(interrupted()),
+    );
+    ran?;
+    spooled?;
+    Ok(served?)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where frames come from, and under which name.
+fn source(arguments: &Arguments) -> Result<(JetstreamBuilder, String), Box<dyn Error>> {
+    let builder = Jetstream::builder();
+    if !arguments.sim {
+        let name = arguments.relay.parse::<Endpoint>()?.to_string();
+        return Ok((builder.relay(&name), name));
+    }
+    // Numbers and times go on from one run to the next, as in the real network.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let network = NetworkConfig {
+        start: u64::try_from(now.as_micros())?,
+        first_seq: now.as_secs() * 1000,
+        ..NetworkConfig::default()
+    };
+    if !arguments.dids.exists() {
+        // Every tenth account, so that there is something to see.
+        let network = jetwash_sim::Network::new(network.clone())?;
+        let dids: Vec<&str> = network.dids().step_by(10).collect();
+        std::fs::write(&arguments.dids, dids.join("\n") + "\n")?;
+    }
+    Ok((builder.simulator(network, Some(343)), SIMULATOR.to_owned()))
+}
+
+/// Completes when the process is asked to stop.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    drop(tokio::signal::ctrl_c().await);
+}

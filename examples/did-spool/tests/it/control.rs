@@ -1,0 +1,155 @@
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::{NO_RELAY, Program, call, call_with, command, filler};
+
+/// What a program that does not start says.
+fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = command(folder, NO_RELAY);
+    let output = command
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn accounts_are_added_listed_counted_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dids = [
+        "did:web:a.example",
+        "did:web:b.example",
+        "did:web:c.example",
+    ];
+    fs::write(
+        folder.path().join("dids.txt"),
+        "# ours\ndid:web:b.example # a friend\n",
+    )
+    .unwrap();
+    let program = Program::start(folder.path(), NO_RELAY);
+    let call =
+        |method: &str, path: &str, body: &str| call(program.address, method, path, body).unwrap();
+    let (status, answer) = call("POST", "/dids", &dids.join("\n"));
+    assert_eq!(
+        (status, &answer["changed"], &answer["count"]),
+        (200, &2.into(), &3.into())
+    );
+    // The log is empty: the change holds from its beginning.
+    assert_eq!(answer["cursor"], 0);
+    let (_, page) = call("GET", "/dids?limit=2", "");
+    assert_eq!(
+        (&page["dids"][0], &page["next"]),
+        (&dids[0].into(), &dids[1].into())
+    );
+    let (_, page) = call("GET", &format!("/dids?limit=2&after={}", dids[1]), "");
+    assert_eq!(page["dids"], serde_json::json!([dids[2]]));
+    assert!(page["next"].is_null());
+    let (status, answer) = call("DELETE", "/dids", dids[0]);
+    assert_eq!((status, &answer["changed"]), (200, &1.into()));
+    assert_eq!(call("GET", "/dids/count", "").1["count"], 2);
+    assert!(program.stop());
+}
+
+#[test]
+fn a_change_that_was_answered_survives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("dids.txt"), "did:web:a.example\n").unwrap();
+    let mut program = Program::start(folder.path(), NO_RELAY);
+    call(program.address, "POST", "/dids", "did:web:b.example").unwrap();
+    call(program.address, "DELETE", "/dids", "did:web:a.example").unwrap();
+    program.kill();
+    // A line that was cut short is as if it had never been.
+    let journal = folder.path().join("dids.txt.changes");
+    let mut text = fs::read_to_string(&journal).unwrap();
+    assert_eq!(text, "+did:web:b.example\n-did:web:a.example\n");
+    text += "+did:web:c.ex";
+    fs::write(&journal, &text).unwrap();
+    let program = Program::start(folder.path(), NO_RELAY);
+    let (_, page) = call(program.address, "GET", "/dids", "").unwrap();
+    assert_eq!(page["dids"], serde_json::json!(["did:web:b.example"]));
+}
+
+#[test]
+fn the_journal_is_shortened_when_most_of_it_is_overruled() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path(), NO_RELAY);
+    let dids: Vec<String> = (0..1000).map(filler).collect();
+    for _ in 0..8 {
+        call(program.address, "POST", "/dids", &dids.join("\n")).unwrap();
+        call(program.address, "DELETE", "/dids", &dids.join("\n")).unwrap();
+    }
+    call(program.address, "POST", "/dids", &dids[7]).unwrap();
+    drop(program);
+    let journal = fs::read_to_string(folder.path().join("dids.txt.changes")).unwrap();
+    assert!(journal.lines().count() < 11_000);
+    let program = Program::start(folder.path(), NO_RELAY);
+    let (_, page) = call(program.address, "GET", "/dids", "").unwrap();
+    assert_eq!(page["dids"], serde_json::json!([dids[7]]));
+}
+
+#[test]
+fn a_bad_did_is_named_and_nothing_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path(), NO_RELAY);
+    let body = "did:web:a.example\nalice.example\n";
+    let (status, answer) = call(program.address, "POST", "/dids", body).unwrap();
+    assert_eq!(status, 400);
+    let error = answer["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("`alice.example` is not a DID: "),
+        "{error}"
+    );
+    assert_eq!(
+        call(program.address, "GET", "/dids/count", "").unwrap().1["count"],
+        0
+    );
+}
+
+#[test]
+fn a_bad_line_of_the_file_is_named_with_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("dids.txt"),
+        "# ours\n\ndid:web:a.example\nnobody\n",
+    )
+    .unwrap();
+    let error = refusal(folder.path(), &["--listen=127.0.0.1:0"]);
+    assert!(
+        error.contains("dids.txt, line 4: `nobody` is not a DID: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn two_programs_do_not_share_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let _program = Program::start(folder.path(), NO_RELAY);
+    let error = refusal(folder.path(), &["--listen=127.0.0.1:0"]);
+    assert!(error.contains("another did-spool has it open"), "{error}");
+}
+
+#[test]
+fn a_token_is_needed_where_others_can_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = refusal(folder.path(), &["--listen=0.0.0.0:0"]);
+    assert!(error.contains("0.0.0.0:0 is not on loopback"), "{error}");
+    assert!(error.contains("DID_SPOOL_TOKEN"), "{error}");
+}
+
+#[test]
+fn a_token_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start_with(folder.path(), NO_RELAY, &["--token=secret"]);
+    let count = |header| {
+        call_with(program.address, "GET", "/dids/count", "", header)
+            .unwrap()
+            .0
+    };
+    assert_eq!(count(""), 401);
+    assert_eq!(count("Authorization: Bearer secreT\r\n"), 401);
+    assert_eq!(count("Authorization: Bearer secret2\r\n"), 401);
+    assert_eq!(count("Authorization: Bearer secret\r\n"), 200);
+}
