@@ -91,13 +91,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn serve(
-        self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(shutdown)
-            .await
+    pub(crate) async fn serve(self) -> io::Result<()> {
+        axum::serve(self.listener, self.router).await
     }
 }
 

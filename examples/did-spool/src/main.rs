@@ -84,14 +84,13 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let server = control.bind(arguments.listen, arguments.token).await?;
 
     // The spool ends with the log, once it has written the rest of it.
-    let (ran, spooled, served) = tokio::join!(
-        jetstream.clone().run(interrupted()),
-        spool.run(&jetstream, std::future::pending()),
-        server.serve(interrupted()),
-    );
+    let serving = tokio::spawn(server.serve());
+    let running = jetstream.clone().run(interrupted());
+    let spooling = spool.run(&jetstream, std::future::pending());
+    let (ran, spooled) = tokio::join!(running, spooling);
+    serving.abort();
     ran?;
-    spooled?;
-    Ok(served?)
+    Ok(spooled?)
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
