@@ -98,16 +98,14 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         &mut self,
         outbound: &mut Outbound<W>,
     ) -> Result<(), End> {
-        loop {
+        let before = Arc::clone(outbound.settings());
+        while Arc::ptr_eq(&before, outbound.settings()) {
             self.inbound.attend(std::future::pending::<()>()).await?;
-            if let Some(settings) = self.inbound.take_update(0) {
-                outbound.set_settings(settings);
-                return Ok(());
-            }
             // There is no progress yet.
             self.inbound.wanted.progress = false;
             self.flush(outbound).await?;
         }
+        Ok(())
     }
 
     /// Finds the place in the log where to start.
@@ -205,15 +203,13 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                 }
                 continue;
             };
-            self.pace(outbound, selection.len()).await?;
-            // What came meanwhile comes first.
-            let until = self.inbound.update_from();
-            if until > outbound.position() {
-                let (delivered, is_there) = outbound.fill(run, loaded, selection, until);
-                self.metrics.delivered(delivered);
-                if !is_there {
-                    (selected_by, pages, is_first) = (None, None, false);
-                }
+            if self.pace(outbound, selection.len()).await? {
+                continue;
+            }
+            let (delivered, is_there) = outbound.fill(run, loaded, selection, until);
+            self.metrics.delivered(delivered);
+            if !is_there {
+                (selected_by, pages, is_first) = (None, None, false);
             }
             if outbound.is_full() {
                 self.flush(outbound).await?;
@@ -221,21 +217,25 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         }
     }
 
-    /// Waits until the subscriber's address may have more events, up to so many.
+    /// Waits until the subscriber's address may have more events, up to so many. Says whether it
+    /// had to wait.
     async fn pace<W: AsyncWrite + Unpin>(
         &mut self,
         outbound: &mut Outbound<W>,
         wanted: usize,
-    ) -> Result<(), End> {
+    ) -> Result<bool, End> {
         let from = outbound.request(wanted);
+        let mut has_waited = false;
         while from > Instant::now() {
+            has_waited = true;
             self.flush(outbound).await?;
             self.inbound.attend(sleep_until(from)).await?;
         }
-        Ok(())
+        Ok(has_waited)
     }
 
-    /// Writes what is left to be written, and all that is wanted besides events.
+    /// Writes what is left to be written, and all that is wanted besides events. There may be new
+    /// settings afterwards.
     async fn flush<W: AsyncWrite + Unpin>(
         &mut self,
         outbound: &mut Outbound<W>,
@@ -251,6 +251,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                 continue;
             }
             self.inbound.wrote();
+            self.update(outbound);
             let wanted = self.inbound.take_wanted();
             if let Some(payload) = &wanted.pong {
                 outbound.push_control(Opcode::Pong, payload);

@@ -235,7 +235,7 @@ async fn a_reader_that_takes_nothing_is_closed_even_if_it_goes_on_sending() {
 }
 
 /// Waits until no subscriber is left. The server tells nobody, so this asks again and again.
-async fn gone(world: &World) {
+pub(crate) async fn gone(world: &World) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     let none = async {
         while world.server.subscribers() > 0 {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jetwash::store::{Read, Store};
-use jetwash::{Dictionary, Jetstream, Pusher};
+use jetwash::{Dictionary, Jetstream, JetstreamBuilder, Pusher};
 use jetwash_serve::{ServeOptions, Server};
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use serde_json::Value;
@@ -39,26 +39,34 @@ impl World {
 
     pub(crate) async fn start(options: ServeOptions, dictionary: Option<Dictionary>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::start_on(listener, options, dictionary).await
-    }
-
-    /// With so little room in the server's sockets that a reader who takes nothing is noticed soon.
-    pub(crate) async fn start_narrow(options: ServeOptions) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_send_buffer_size(8 * 1024).unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        Self::start_on(socket.listen(16).unwrap(), options, None).await
-    }
-
-    async fn start_on(
-        listener: TcpListener,
-        options: ServeOptions,
-        dictionary: Option<Dictionary>,
-    ) -> Self {
         let mut builder = Jetstream::builder();
         if let Some(dictionary) = dictionary {
             builder = builder.dictionary(dictionary);
         }
+        Self::start_on(listener, builder, options).await
+    }
+
+    /// With so little room in the server's sockets that a reader who takes nothing is noticed soon.
+    pub(crate) async fn start_narrow(options: ServeOptions) -> Self {
+        Self::start_narrow_with(Jetstream::builder(), options).await
+    }
+
+    /// The same with a Jetstream of the test's own.
+    pub(crate) async fn start_narrow_with(
+        builder: JetstreamBuilder,
+        options: ServeOptions,
+    ) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(8 * 1024).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self::start_on(socket.listen(16).unwrap(), builder, options).await
+    }
+
+    async fn start_on(
+        listener: TcpListener,
+        builder: JetstreamBuilder,
+        options: ServeOptions,
+    ) -> Self {
         let jetstream = builder.build().unwrap();
         let network = network();
         let dids = network.dids().map(str::to_owned).collect();
@@ -124,6 +132,14 @@ impl World {
 
     pub(crate) async fn connect(&self, query: &str) -> Client {
         Client::connect(self.address, query, &[]).await
+    }
+
+    /// Stops everything, and waits until the log is closed.
+    pub(crate) async fn end(mut self) {
+        self.stop();
+        self.ended().await;
+        self.running.abort();
+        let _ = (&mut self.running).await;
     }
 
     /// Tells the server to stop. [`ended`](Self::ended) waits for it.
@@ -193,7 +209,7 @@ pub(crate) fn lines<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Str
 }
 
 /// A small network in which accounts and identities change often.
-fn network() -> Network {
+pub(crate) fn network() -> Network {
     Network::new(NetworkConfig {
         accounts: 10,
         records: 100,

@@ -10,8 +10,10 @@
 mod client;
 mod cursors;
 mod dictionaries;
+mod ends;
 mod frames;
 mod handshake;
+mod held;
 mod limits;
 mod liveness;
 mod log;
