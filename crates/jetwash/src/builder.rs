@@ -49,6 +49,7 @@ pub struct JetstreamBuilder {
     pub(crate) auto_dictionary: Option<AutoDictionary>,
     pub(crate) filter: Filter,
     pub(crate) gate: Option<Gate>,
+    pub(crate) record_cache: Option<usize>,
     pub(crate) commit_delay: Option<Duration>,
     pub(crate) intake_bytes: Option<usize>,
     pub(crate) clock: Clock,
@@ -165,6 +166,17 @@ impl JetstreamBuilder {
     /// ```
     pub fn ingest_if(mut self, is_wanted: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
         self.gate = Some(Box::new(is_wanted));
+        self
+    }
+
+    /// Remembers the latest records that came in, in about so many bytes of memory, so that
+    /// [`Jetstream::previous`] can tell what a deletion has deleted and an update replaced.
+    ///
+    /// It begins empty with each start, knows nothing of records that were made before or that the
+    /// ingest filter kept out, and forgets the oldest when the bytes are used up. A record and what
+    /// it takes to find it are some 600 bytes: a gigabyte holds about the last hour of the network.
+    pub const fn record_cache(mut self, bytes: usize) -> Self {
+        self.record_cache = Some(bytes);
         self
     }
 

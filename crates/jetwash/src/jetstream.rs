@@ -22,8 +22,9 @@ use crate::builder::{JetstreamBuilder, Source};
 use crate::clock::Clock;
 use crate::frames::{FrameSubscription, FramesError};
 use crate::pipeline::Pipeline;
+use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
-use crate::subscription::{Cursor, ReadError, Reader, StartFrom, Subscription};
+use crate::subscription::{Cursor, Event, ReadError, Reader, StartFrom, Subscription};
 use crate::upstream::{Arrival, Endpoint, Intake, Relay, Stopped};
 
 /// The firehose as events: sources on one side, a log, and subscriptions on the other.
@@ -45,6 +46,7 @@ struct Shared {
     dictionary: Arc<watch::Sender<Option<Dictionary>>>,
     rotations: mpsc::Sender<Rotation>,
     positions: mpsc::Sender<oneshot::Sender<u64>>,
+    records: Option<Arc<RecordCache>>,
     parts: Mutex<Option<Parts>>,
 }
 
@@ -296,6 +298,23 @@ impl Jetstream {
         Ok(Cursor::new(next - 1))
     }
 
+    /// The record, as JSON, that a deletion has deleted or an update replaced, if it came in not
+    /// long ago: see [`JetstreamBuilder::record_cache`], without which there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(jetstream: jetwash::Jetstream, event: jetwash::Event) {
+    /// if let Some(record) = jetstream.previous(&event) {
+    ///     println!("{:?} was {record}", event.uri());
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn previous(&self, event: &Event) -> Option<Arc<str>> {
+        self.shared.records.as_ref()?.before(event.cursor().get())
+    }
+
     /// What the log holds.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
@@ -339,8 +358,10 @@ impl Jetstream {
         let auto = builder.auto_dictionary;
         let auto = auto.map(|auto| (auto, known.is_some() && known != builder.dictionary));
         let dictionary = known.or(builder.dictionary);
+        let records = builder.record_cache.map(RecordCache::new).map(Arc::new);
         let mut pipeline = Pipeline::new(appender)
             .filter(builder.filter)
+            .record_cache(records.clone())
             .stats(Arc::clone(&stats));
         if let Some(gate) = builder.gate {
             pipeline = pipeline.accept_if(gate);
@@ -382,6 +403,7 @@ impl Jetstream {
             dictionary: Arc::new(watch::Sender::new(dictionary)),
             rotations,
             positions,
+            records,
             parts,
         };
         Ok(Self {

@@ -43,6 +43,8 @@
 //!
 //! # Features
 //!
+//! - `did-file`: `DidFile`, a set of accounts that is loaded from a file, and again whenever it
+//!   changes.
 //! - `simulator`: `JetstreamBuilder::simulator`, a network in the process, for trying things out,
 //!   and the module `testing`, for the tests of your own handlers.
 
@@ -51,12 +53,15 @@ mod builder;
 mod clock;
 mod content;
 mod dedup;
+#[cfg(feature = "did-file")]
+mod did_file;
 mod frames;
 mod jetstream;
 mod metrics;
 mod pipeline;
 mod poll;
 mod record;
+mod record_cache;
 mod selection;
 #[cfg(feature = "simulator")]
 mod simulator;
@@ -70,6 +75,8 @@ mod walk;
 pub use auto_dictionary::AutoDictionary;
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
 pub use clock::{Clock, ManualClock};
+#[cfg(feature = "did-file")]
+pub use did_file::{DidFile, DidFileError, DidFileStatus};
 pub use frames::{FrameSubscription, FramesError};
 pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
 pub use jetwash_dict as dict;

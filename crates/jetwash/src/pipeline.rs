@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::dedup::Recent;
 use crate::metrics::{SourceTally, Tally};
+use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
@@ -52,6 +53,7 @@ pub struct Pipeline {
     encoder: Encoder,
     compressor: Option<jetwash_dict::Encoder>,
     recent: Option<Recent>,
+    records: Option<Arc<RecordCache>>,
     sources: Vec<Source>,
     /// Which of the sources the frame at hand came from.
     current: usize,
@@ -74,6 +76,7 @@ impl Pipeline {
             encoder: Encoder::new(),
             compressor: None,
             recent: None,
+            records: None,
             sources: Vec::new(),
             current: 0,
             tally: Tally::default(),
@@ -118,6 +121,11 @@ impl Pipeline {
     #[must_use]
     pub fn deduplicate(mut self) -> Self {
         self.recent = Some(Recent::new(REMEMBERED));
+        self
+    }
+
+    pub(crate) fn record_cache(mut self, records: Option<Arc<RecordCache>>) -> Self {
+        self.records = records;
         self
     }
 
@@ -446,7 +454,11 @@ impl Pipeline {
             json,
             frame,
         };
+        let seq = self.appender.next_seq();
         self.appender.push(&event).map_err(|_| Fault::TooLong)?;
+        if let Some(records) = &self.records {
+            remember(records, seq, draft, json);
+        }
         self.pending += 1;
         self.tally.event(json.len());
         self.stats.event(json.len(), frame.map_or(0, <[u8]>::len));
@@ -458,6 +470,26 @@ impl Pipeline {
             .as_mut()
             .is_some_and(|recent| !recent.insert(parts))
     }
+}
+
+/// Keeps the record of an event that has just been encoded, for a later one to look back at.
+fn remember(records: &RecordCache, seq: u64, draft: &Draft<'_>, line: &[u8]) {
+    let DraftBody::Commit {
+        collection,
+        rkey,
+        record,
+        ..
+    } = &draft.body
+    else {
+        return;
+    };
+    // Before the record, the line has nothing with a quote in it; after it, only the CID.
+    let line = std::str::from_utf8(line).unwrap_or_default();
+    let json = line.split_once(r#","record":"#);
+    let json = json.and_then(|(_, rest)| rest.rsplit_once(r#","cid":""#));
+    let json = json.map(|(json, _)| json).filter(|_| record.is_some());
+    let path = format!("{}/{collection}/{rkey}", draft.did);
+    records.note(seq, &path, json);
 }
 
 /// What the caller lets pass.

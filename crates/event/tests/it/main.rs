@@ -7,6 +7,7 @@
 )]
 
 mod binary;
+mod content;
 mod did_set;
 mod encoder;
 mod escape;

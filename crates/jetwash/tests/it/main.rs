@@ -8,12 +8,15 @@
 )]
 
 mod build;
+mod content;
 mod dictionaries;
+mod did_file;
 mod did_sets;
 mod drops;
 mod events;
 mod kept_frames;
 mod kill;
+mod record_cache;
 mod recorded;
 mod relay;
 mod run;
