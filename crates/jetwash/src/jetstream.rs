@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tracing::info;
+use tracing::{error, info};
 
 use crate::auto_dictionary::AutoDictionary;
 use crate::builder::{JetstreamBuilder, Source};
@@ -87,9 +87,14 @@ impl Jetstream {
     /// its readers: each subscription gives what is left, and then `None`. Dropping the future
     /// comes to the same, except that nobody can wait for the end.
     ///
+    /// While the disk is full, or cannot be written for another reason, sources wait and readers go
+    /// on with what is in the log; [`Snapshot::stalled`] says why. The log is tried again every
+    /// few seconds, and goes on where it was: nothing is missing then that the sources still have.
+    ///
     /// # Errors
     ///
-    /// When the log fails, or it has been called before.
+    /// When it is to shut down and the log cannot be written just then, when the log fails in a way
+    /// that no waiting can mend, or when this has been called before.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
         let parts = self.shared.parts().take();
         let Some(Parts {
@@ -118,6 +123,7 @@ impl Jetstream {
             commit_delay,
             clock,
             cursors,
+            stats: Arc::clone(&self.shared.stats),
             stopped: Some(stopped),
         };
         let runtime = Handle::current();
@@ -493,6 +499,7 @@ struct Writer {
     commit_delay: Duration,
     clock: Clock,
     cursors: Arc<Cursors>,
+    stats: Arc<Stats>,
     /// Completes when no more is to be taken in; `None` from then on.
     stopped: Option<oneshot::Receiver<()>>,
 }
@@ -536,7 +543,7 @@ impl Writer {
                 self.rotate(rotation);
             }
             if self.pipeline.is_full() || has_ended || commit.is_some_and(|due| due <= now) {
-                self.commit(&mut touched)?;
+                self.commit(&mut touched, runtime)?;
                 commit = None;
             } else if !touched.is_empty() {
                 commit.get_or_insert(now + self.commit_delay);
@@ -545,7 +552,7 @@ impl Writer {
                 return Ok(());
             }
             if trim <= now {
-                self.pipeline.trim(now_us)?;
+                self.persist(runtime, |pipeline| pipeline.trim(now_us).map(drop))?;
                 trim = now + TRIM;
             }
         }
@@ -596,11 +603,11 @@ impl Writer {
         let _ = rotation.answer.send(outcome);
     }
 
-    fn commit(&mut self, touched: &mut Vec<Arc<str>>) -> Result<(), StoreError> {
+    fn commit(&mut self, touched: &mut Vec<Arc<str>>, runtime: &Handle) -> Result<(), StoreError> {
         if touched.is_empty() {
             return Ok(());
         }
-        self.pipeline.commit()?;
+        self.persist(runtime, Pipeline::commit)?;
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         for source in touched.drain(..) {
             if let Some(cursor) = self.pipeline.cursor(&source) {
@@ -608,6 +615,52 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+impl Writer {
+    /// Writes to the log, and if the disk does not let it, waits until it does: nothing is taken
+    /// in meanwhile, so nothing is lost. Only a stop ends that.
+    fn persist(
+        &mut self,
+        runtime: &Handle,
+        mut write: impl FnMut(&mut Pipeline) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (mut pause, mut is_stalled) = (FIRST_PAUSE, false);
+        let mut outcome = write(&mut self.pipeline);
+        while let Err(failure @ StoreError::Storage { .. }) = outcome {
+            if !std::mem::replace(&mut is_stalled, true) {
+                error!(%failure, "the log cannot be written; sources wait until it can");
+                self.stats.stall(Some(failure.to_string()));
+            }
+            if !runtime.block_on(self.pause(pause)) {
+                return Err(failure);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            outcome = self.pipeline.reopen();
+            if outcome.is_ok() {
+                outcome = write(&mut self.pipeline);
+            }
+        }
+        if is_stalled {
+            info!("the log can be written again");
+            self.stats.stall(None);
+        }
+        outcome
+    }
+
+    /// Waits; `false` if that is over because of a stop.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        let Some(stopped) = &mut self.stopped else {
+            return false;
+        };
+        tokio::select! {
+            _ = stopped => {
+                self.stopped = None;
+                false
+            }
+            () = sleep_until(Instant::now() + pause) => true,
+        }
     }
 }
 
@@ -625,3 +678,6 @@ const INTAKE_BYTES: usize = 8 << 20;
 const COMMIT_DELAY: Duration = Duration::from_millis(2);
 const BATCH_FRAMES: usize = 256;
 const TRIM: Duration = Duration::from_secs(1);
+/// Between attempts to write to a disk that failed.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -201,6 +201,16 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Opens the log's storage anew after a call failed with [`StoreError::Storage`], so that it
+    /// can be repeated. Nothing that was taken in is lost.
+    ///
+    /// # Errors
+    ///
+    /// When the log still cannot be written; then it is worth trying again later.
+    pub fn reopen(&mut self) -> Result<(), StoreError> {
+        self.appender.reopen()
+    }
+
     /// Lets the log forget what is older or more than its retention allows.
     ///
     /// # Errors

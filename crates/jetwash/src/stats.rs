@@ -14,6 +14,7 @@ pub(crate) struct Stats {
     rejected: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
     reconnects: Mutex<BTreeMap<&'static str, u64>>,
+    stalled: Mutex<Option<String>>,
 }
 
 impl Stats {
@@ -44,6 +45,13 @@ impl Stats {
         count(&self.reconnects, reason);
     }
 
+    /// Notes why the log cannot be written, or that it can again.
+    pub(crate) fn stall(&self, reason: Option<String>) {
+        let is_stalled = f64::from(u8::from(reason.is_some()));
+        ::metrics::gauge!("jetwash_log_stalled").set(is_stalled);
+        *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let copy = |map: &Mutex<BTreeMap<_, _>>| {
@@ -58,6 +66,11 @@ impl Stats {
             rejected: read(&self.rejected),
             dropped: copy(&self.dropped),
             reconnects: copy(&self.reconnects),
+            stalled: self
+                .stalled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 }
@@ -82,6 +95,10 @@ pub struct Snapshot {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Connections to relays that ended, counted by reason.
     pub reconnects: BTreeMap<&'static str, u64>,
+    /// Why the log cannot be written at the moment: the disk is full, for example. Sources wait
+    /// meanwhile and readers go on; nothing is lost that the sources still have afterwards. `None`
+    /// while all is well.
+    pub stalled: Option<String>,
 }
 
 /// Adds to a counter that nobody but the pipeline writes: that takes no locked instruction, of which

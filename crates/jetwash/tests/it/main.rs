@@ -14,6 +14,8 @@ mod did_file;
 mod did_sets;
 mod drops;
 mod events;
+#[cfg(target_os = "linux")]
+mod full;
 mod kept_frames;
 mod kill;
 mod record_cache;

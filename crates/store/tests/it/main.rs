@@ -12,6 +12,8 @@ mod crash;
 mod dead_letters;
 mod dictionaries;
 mod faults;
+#[cfg(target_os = "linux")]
+mod full;
 mod kept_frames;
 mod model;
 mod named_cursors;
