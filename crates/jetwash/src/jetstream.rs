@@ -20,6 +20,7 @@ use tracing::{error, info};
 use crate::auto_dictionary::AutoDictionary;
 use crate::builder::{JetstreamBuilder, Source};
 use crate::clock::Clock;
+use crate::consumer::Registry;
 use crate::frames::{FrameSubscription, FramesError};
 use crate::pipeline::Pipeline;
 use crate::record_cache::RecordCache;
@@ -47,6 +48,7 @@ struct Shared {
     rotations: mpsc::Sender<Rotation>,
     positions: mpsc::Sender<oneshot::Sender<u64>>,
     records: Option<Arc<RecordCache>>,
+    consumers: Registry,
     parts: Mutex<Option<Parts>>,
 }
 
@@ -352,6 +354,12 @@ impl Jetstream {
         tasks
     }
 
+    /// What consumers need of it: their register, and what they tell of the way in.
+    pub(crate) fn consumer_parts(&self) -> (&Registry, &Arc<Stats>, &Intake) {
+        let shared = &self.shared;
+        (&shared.consumers, &shared.stats, &shared.intake)
+    }
+
     pub(crate) fn assemble(
         builder: JetstreamBuilder,
         relays: Vec<Endpoint>,
@@ -410,6 +418,7 @@ impl Jetstream {
             rotations,
             positions,
             records,
+            consumers: Registry::default(),
             parts,
         };
         Ok(Self {
@@ -525,6 +534,9 @@ impl Writer {
             let wake = runtime.block_on(self.receive(&mut arrived, deadline));
             let (now_us, start, pending) =
                 (self.clock.now_us(), Instant::now(), self.pipeline.pending());
+            if let Some(last) = arrived.last() {
+                self.pipeline.waited(start - last.arrived);
+            }
             for arrival in arrived.drain(..) {
                 self.pipeline
                     .frame(&arrival.source, &arrival.frame, now_us)?;

@@ -21,12 +21,110 @@
 //! # }
 //! ```
 //!
+//! # Consumers
+//!
+//! Most programs want more than a stream: to go on where they were after a restart, to handle
+//! several events at once and yet keep what one account does in order, to try again what failed,
+//! and to know when they fall behind. That is a [consumer](Jetstream::consumer):
+//!
+//! ```
+//! use jetwash::event::Account;
+//! use jetwash::{Event, Failure, Filter, Jetstream, StartFrom, TypedHandler, typed};
+//! # use std::collections::HashMap;
+//! # use std::sync::{Arc, Mutex};
+//!
+//! /// A feed of posts about rain, by their URIs.
+//! #[derive(Clone, Default)]
+//! struct Rain(Arc<Mutex<HashMap<String, String>>>);
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Post {
+//!     text: String,
+//! }
+//!
+//! impl TypedHandler for Rain {
+//!     type Record = Post;
+//!
+//!     async fn put(&self, event: &Event, post: Post) -> Result<(), Failure> {
+//!         let uri = event.uri().ok_or_else(|| Failure::skip("no record"))?;
+//!         if post.text.contains("rain") {
+//!             self.0.lock().unwrap().insert(uri, post.text);
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     // These two have to be written: what is deleted or taken down must go.
+//!     async fn delete(&self, event: &Event) -> Result<(), Failure> {
+//!         self.0.lock().unwrap().remove(&event.uri().unwrap_or_default());
+//!         Ok(())
+//!     }
+//!
+//!     async fn account(&self, event: &Event, account: Account) -> Result<(), Failure> {
+//!         if !account.active {
+//!             let theirs = format!("at://{}/", event.did());
+//!             self.0.lock().unwrap().retain(|uri, _| !uri.starts_with(&theirs));
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[cfg(feature = "simulator")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = jetwash::NetworkConfig { accounts: 10, records: 100, ..Default::default() };
+//! let jetstream = Jetstream::builder()
+//!     // .relay("relay1.us-east.bsky.network").store("data") in earnest
+//! #   .simulator(network, None)
+//!     .build()?;
+//! tokio::spawn(jetstream.clone().run(std::future::pending()));
+//!
+//! let feed = Rain::default();
+//! let consumer = jetstream
+//!     .consumer("rain")
+//!     .filter(Filter::new().collections(["app.bsky.feed.post"])?)
+//!     .start_from(StartFrom::Oldest)
+//!     .workers(8);
+//! let handle = consumer.handle();
+//! let running = tokio::spawn(consumer.run(typed(feed.clone())));
+//!
+//! while handle.status().handled < 100 {
+//!     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+//! }
+//! println!("{:?} behind at {:?}", handle.lag().handler.time, handle.lag().slowest());
+//! handle.stop().await;
+//! running.await??;
+//! assert!(handle.status().stored.is_some());
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "simulator"))]
+//! # fn main() {}
+//! ```
+//!
+//! - **What is done is known.** The cursor in the log's store is the lowest position up to which
+//!   everything is done, however the workers finish. It is stored every second, and at the end, and
+//!   never goes back. After a crash what came after it comes again: handlers are written so that an
+//!   event may come twice, with the help of [`Event::id`].
+//! - **What fails is tried again**, with growing waits ([`Retry`]), while other accounts go on. An
+//!   error can say otherwise: [`Failure::skip`], [`Failure::dead_letter`], [`Failure::stop`]. A
+//!   panic is a failure like any other.
+//! - **What cannot be handled is put aside**, not lost: [`Jetstream::dead_letters`] lists and
+//!   discards, [`ConsumerHandle::replay`] tries once more.
+//! - **What hangs is named**, by account and cursor, in the log, in the metrics and in
+//!   [`ConsumerHandle::status`]; [`Consumer::when_stuck`] can give it up.
+//! - **What is slow is known.** [`Lag`] tells the network, this process and the handler apart, in
+//!   seconds, events and bytes; the metrics `jetwash_consumer_lag_seconds`, `…_events` and
+//!   `…_bytes` say the same with the labels `consumer` and `stage`.
+//!
+//! Those who would rather pull have [`Jetstream::poll`].
+//!
 //! # The parts
 //!
 //! - [`Jetstream`] and its [builder](Jetstream::builder): sources, log, retention, dictionary and
 //!   ingest filter. `build()` checks everything and opens the log, but no socket;
 //!   [`run`](Jetstream::run) connects, and ends when the future given to it does.
 //! - [`Subscription`]: a [`Stream`](futures_core::Stream) of [`Event`]s from [`StartFrom`] on.
+//! - [`Consumer`]: code of yours that is called for each [`Event`], with a stored cursor, workers,
+//!   retries and dead letters.
 //! - [`Reader`]: the same block by block, for servers.
 //! - [`Pipeline`]: the way in without runtime, sockets and clock.
 //! - [`event`], [`frame`], [`mst`], [`dict`] and [`store`]: the crates that this one composes.
@@ -51,6 +149,7 @@
 mod auto_dictionary;
 mod builder;
 mod clock;
+mod consumer;
 mod content;
 mod dedup;
 #[cfg(feature = "did-file")]
@@ -75,6 +174,11 @@ mod walk;
 pub use auto_dictionary::AutoDictionary;
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
 pub use clock::{Clock, ManualClock};
+pub use consumer::{
+    Behind, Blocking, Consumer, ConsumerError, ConsumerHandle, ConsumerStatus, DeadLetter, Failure,
+    Handler, HeldBy, Lag, Letters, LettersError, NotRunning, Reaction, Replayed, Retry, Stage,
+    StuckHandler, Typed, TypedHandler, WhenStuck, blocking, typed,
+};
 #[cfg(feature = "did-file")]
 pub use did_file::{DidFile, DidFileError, DidFileStatus};
 pub use frames::{FrameSubscription, FramesError};

@@ -44,18 +44,19 @@ impl Tally {
         self.event_bytes += bytes as u64;
     }
 
-    /// Hands over what has been counted.
-    pub(crate) fn flush(&mut self, now_us: u64) {
+    /// Hands over what has been counted. Gives the age of the newest commit in microseconds.
+    pub(crate) fn flush(&mut self, now_us: u64) -> Option<u64> {
         let Self {
             ops,
             events,
             event_bytes,
             rev,
         } = std::mem::take(self);
-        if let Ok(rev) = rev.parse::<Tid>() {
-            let lag = now_us.saturating_sub(rev.microseconds()) as f64 / 1e6;
-            gauge!("consumer_last_evt_created_at").set(rev.microseconds() as f64 * 1e3);
-            gauge!("consumer_last_evt_created_evt_processed_gap").set(lag);
+        let made = rev.parse::<Tid>().ok().map(|rev| rev.microseconds());
+        let age = made.map(|made| now_us.saturating_sub(made));
+        if let Some((made, age)) = made.zip(age) {
+            gauge!("consumer_last_evt_created_at").set(made as f64 * 1e3);
+            gauge!("consumer_last_evt_created_evt_processed_gap").set(age as f64 / 1e6);
         }
         for (operation, row) in OPERATIONS.iter().zip(ops) {
             let names = COLLECTIONS.iter().copied().chain(["other"]);
@@ -70,6 +71,7 @@ impl Tally {
             counter!("jetstream_events_emitted_total").increment(events);
             counter!("jetstream_bytes_emitted_total").increment(event_bytes);
         }
+        age
     }
 }
 

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jetwash_dict::Dictionary;
 use jetwash_event::{
@@ -129,6 +130,11 @@ impl Pipeline {
         self
     }
 
+    /// Notes how long the last frame waited to be taken in.
+    pub(crate) fn waited(&self, wait: Duration) {
+        self.stats.waited(wait);
+    }
+
     pub(crate) fn stats(mut self, stats: Arc<Stats>) -> Self {
         self.stats = stats;
         self
@@ -191,7 +197,9 @@ impl Pipeline {
                 source.tally.flush(&source.name, self.now_us);
             }
         }
-        self.tally.flush(self.now_us);
+        if let Some(age_us) = self.tally.flush(self.now_us) {
+            self.stats.age(age_us);
+        }
         self.pending = 0;
         self.appender.commit()?;
         // Not left to the next trim, lest a high rate goes far beyond the bytes allowed.

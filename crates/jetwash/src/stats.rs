@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// What the pipeline has done since it started, for the process to read and, through the `metrics`
 /// facade, for whichever recorder the program has installed.
@@ -12,6 +13,10 @@ pub(crate) struct Stats {
     json_bytes: AtomicU64,
     compressed_bytes: AtomicU64,
     rejected: AtomicU64,
+    /// How long the last frame waited for the pipeline, in microseconds.
+    wait_us: AtomicU64,
+    /// How old the last commit was when the pipeline had it, in microseconds.
+    age_us: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
     reconnects: Mutex<BTreeMap<&'static str, u64>>,
     stalled: Mutex<Option<String>>,
@@ -50,6 +55,23 @@ impl Stats {
         let is_stalled = f64::from(u8::from(reason.is_some()));
         ::metrics::gauge!("jetwash_log_stalled").set(is_stalled);
         *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    pub(crate) fn waited(&self, wait: Duration) {
+        let wait = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        self.wait_us.store(wait, Ordering::Relaxed);
+    }
+
+    pub(crate) fn age(&self, age_us: u64) {
+        self.age_us.store(age_us, Ordering::Relaxed);
+    }
+
+    /// How long the last commit was on its way to this process, and how long it then waited for
+    /// the pipeline.
+    pub(crate) fn delays(&self) -> (Duration, Duration) {
+        let wait = self.wait_us.load(Ordering::Relaxed);
+        let upstream = self.age_us.load(Ordering::Relaxed).saturating_sub(wait);
+        (Duration::from_micros(upstream), Duration::from_micros(wait))
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

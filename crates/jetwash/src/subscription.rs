@@ -200,6 +200,17 @@ impl Event {
         })
     }
 
+    /// The block and the index in it.
+    pub(crate) const fn place(&self) -> (&Arc<Block>, usize) {
+        (&self.block, self.index)
+    }
+
+    /// The number of the block that it keeps in memory, and about how many bytes that takes.
+    pub(crate) fn memory(&self) -> (u64, usize) {
+        let index = self.block.len() * BYTES_OF_INDEX;
+        (self.block.first_seq(), self.page.bytes().len() + index)
+    }
+
     fn bytes(&self) -> &[u8] {
         self.page.get(self.index).unwrap_or_default()
     }
@@ -493,6 +504,9 @@ async fn blocking<T: Send + 'static>(
         Err(_) => Err(ReadError::ShuttingDown),
     }
 }
+
+/// What a block's index holds of an event, its share of names included.
+const BYTES_OF_INDEX: usize = 64;
 
 pub(crate) const fn kind_of(kind: EventKind) -> Kind {
     match kind {

@@ -86,7 +86,7 @@ impl DeadLetters {
         let old = self.read(&key, &key, 1)?;
         let old = old
             .first()
-            .map_or(LetterTotals::default(), LetterTotals::of);
+            .map_or_else(LetterTotals::default, LetterTotals::of);
         let new = LetterTotals {
             letters: held.letters - old.letters + 1,
             bytes: held.bytes - old.bytes + value.len() as u64,

@@ -265,7 +265,7 @@ impl BucketView {
         self.bytes += u64::from(key.bytes);
     }
 
-    const fn seq_of(&self, entry: &BlockEntry) -> u64 {
+    pub(crate) const fn seq_of(&self, entry: &BlockEntry) -> u64 {
         self.first_seq + entry.offset as u64
     }
 }
@@ -275,7 +275,7 @@ pub(crate) struct BlockEntry {
     first_time: u64,
     /// The first position, counted from the bucket's.
     offset: u32,
-    bytes: u32,
+    pub(crate) bytes: u32,
 }
 
 /// Where a block is on disk.

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use jetwash_dict::Dictionary;
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use crate::durable::Durable;
 use crate::error::StoreError;
 use crate::format;
 use crate::named_cursors::NamedCursors;
-use crate::ring::{ColdPlace, Ring};
+use crate::ring::{ColdPlace, Ring, View};
 
 /// The read side of a ring: cheap to clone, for any number of readers.
 ///
@@ -223,6 +223,10 @@ impl Store {
 
     pub(crate) fn named(&self) -> &NamedCursors {
         &self.ring.named
+    }
+
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.ring.view()
     }
 
     pub(crate) fn letter_totals(&self) -> &KnownTotals {

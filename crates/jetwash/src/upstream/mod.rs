@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub(crate) use relay::Relay;
@@ -18,6 +19,8 @@ pub(crate) struct Arrival {
     /// The name of the source, which is that of its cursor.
     pub(crate) source: Arc<str>,
     pub(crate) frame: Bytes,
+    /// When it came, before it waited for room.
+    pub(crate) arrived: Instant,
     /// Gives the frame's share of the queue back when the frame has been dealt with.
     _room: OwnedSemaphorePermit,
 }
@@ -44,8 +47,16 @@ impl Intake {
         )
     }
 
+    /// How many frames wait for the pipeline, and how many bytes they have.
+    pub(crate) fn queued(&self) -> (u64, u64) {
+        let frames = self.sender.max_capacity() - self.sender.capacity();
+        let bytes = (self.budget as usize).saturating_sub(self.room.available_permits());
+        (frames as u64, bytes as u64)
+    }
+
     /// Waits for room and hands the frame over; `Err` if the pipeline has stopped.
     pub(crate) async fn send(&self, source: &Arc<str>, frame: Bytes) -> Result<(), Stopped> {
+        let arrived = Instant::now();
         // A frame larger than the whole budget goes alone.
         let share = u32::try_from(frame.len())
             .unwrap_or(u32::MAX)
@@ -57,6 +68,7 @@ impl Intake {
         let arrival = Arrival {
             source: Arc::clone(source),
             frame,
+            arrived,
             _room: room,
         };
         self.sender.send(arrival).await.map_err(|_| Stopped)

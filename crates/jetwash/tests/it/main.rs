@@ -8,6 +8,7 @@
 )]
 
 mod build;
+mod consumer;
 mod content;
 mod dictionaries;
 mod did_file;

@@ -1,0 +1,253 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetwash_event::Filter;
+use jetwash_store::LetterLimits;
+
+use crate::consumer::driver::Driver;
+use crate::consumer::handle::Shared;
+use crate::consumer::settings::Settings;
+use crate::consumer::{ConsumerError, ConsumerHandle, Handler, Retry, WhenStuck};
+use crate::jetstream::Jetstream;
+use crate::subscription::StartFrom;
+use crate::walk::Walk;
+
+/// A consumer being set up: a handler's name, its events, and how they are handled.
+///
+/// [`Jetstream::consumer`] begins one, [`run`](Self::run) runs it.
+///
+/// # What is promised
+///
+/// - **At least once.** The stored cursor is the lowest position up to which everything is done: an
+///   event is handled, was passed over because its handler said so, or is among the
+///   [dead letters](Jetstream::dead_letters). After a crash the consumer goes on from there. What
+///   it had done beyond comes again; [`Event::id`](crate::Event::id) tells what was there before.
+/// - **In order per account.** An event comes when those of its account before it are done, changes
+///   of the account itself included. Accounts do not wait for each other: one whose handler hangs,
+///   or is tried again and again, holds up nobody else.
+/// - **Bounded.** Reading goes only as far ahead as keeps the workers busy. It stops when the events
+///   at hand keep too much memory, or are too many since the cursor.
+/// - **Never silent.** Failures, retries, stuck handlers and a full window are logged, counted in
+///   the metrics, and in [`ConsumerHandle::status`] by account and cursor.
+#[must_use = "a consumer does nothing until it is run"]
+pub struct Consumer {
+    jetstream: Jetstream,
+    shared: Arc<Shared>,
+    settings: Settings,
+    shutdown: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Jetstream {
+    /// Sets up a consumer: code of yours that is called for each event, and goes on where it was
+    /// after a restart. The name is that of its cursor in the log's store: 1 to 128 bytes without
+    /// control characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::{Event, Failure, Filter, Jetstream, NetworkConfig, StartFrom};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
+    /// let jetstream = Jetstream::builder().simulator(network, None).build()?;
+    /// tokio::spawn(jetstream.clone().run(std::future::pending()));
+    ///
+    /// let (seen, mut posts) = tokio::sync::mpsc::channel(10);
+    /// let consumer = jetstream
+    ///     .consumer("feed")
+    ///     .filter(Filter::new().collections(["app.bsky.feed.post"])?)
+    ///     .start_from(StartFrom::Oldest)
+    ///     .workers(8);
+    /// let handle = consumer.handle();
+    /// let running = tokio::spawn(consumer.run(move |event: Event| {
+    ///     let seen = seen.clone();
+    ///     async move { seen.send(event.uri()).await.map_err(Failure::stop) }
+    /// }));
+    /// assert!(posts.recv().await.is_some());
+    /// handle.stop().await;
+    /// drop(posts);
+    /// # let _ = running.await?;
+    /// assert!(handle.status().handled > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn consumer(&self, name: &str) -> Consumer {
+        let (registry, stats, intake) = self.consumer_parts();
+        let shared = registry.get(name, self.store(), stats, intake);
+        Consumer {
+            jetstream: self.clone(),
+            shared,
+            settings: Settings::default(),
+            shutdown: None,
+        }
+    }
+
+    /// The consumers that were set up and are still in use.
+    #[must_use]
+    pub fn consumers(&self) -> Vec<ConsumerHandle> {
+        self.consumer_parts().0.all()
+    }
+}
+
+impl Consumer {
+    /// Which events it gets; all if not said.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.settings.filter = filter;
+        self
+    }
+
+    /// Where it starts the first time: with the next event to arrive, [`StartFrom::Live`], if not
+    /// said. From then on it goes on after its stored cursor, whatever is said here.
+    ///
+    /// With [`StartFrom::Stored`] there has to be a stored cursor.
+    pub const fn start_from(mut self, start: StartFrom) -> Self {
+        self.settings.start = start;
+        self
+    }
+
+    /// How many events are handled at once, each of another account; 1 if not said. With one
+    /// worker they come in the order of the log, but for those that are tried again.
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.settings.workers = workers;
+        self
+    }
+
+    /// How often, and how long apart, an event is tried that fails; as [`Retry::new`] says if not
+    /// said. After that it is a dead letter.
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// How much memory the events at hand may keep, in bytes; 32 MiB if not said. It is exceeded
+    /// by one block of events at most.
+    pub const fn window_bytes(mut self, bytes: usize) -> Self {
+        self.settings.window_bytes = bytes;
+        self
+    }
+
+    /// How many events may have been read since the cursor, done or not; 100,000 if not said. That
+    /// many at most come again after a crash, and so far do other accounts go on while one is
+    /// stuck. They take memory only until they are done.
+    pub const fn window_events(mut self, events: u64) -> Self {
+        self.settings.window_events = events;
+        self
+    }
+
+    /// How often the cursor is stored; every second if not said.
+    pub const fn save_every(mut self, interval: Duration) -> Self {
+        self.settings.save_every = interval;
+        self
+    }
+
+    /// After how many events the cursor is stored at the latest; 10,000 if not said.
+    pub const fn save_after(mut self, events: u64) -> Self {
+        self.settings.save_after = events;
+        self
+    }
+
+    /// When a handler that has not returned counts as stuck, and is named as such; 30 s if not
+    /// said.
+    pub const fn stuck_after(mut self, time: Duration) -> Self {
+        self.settings.stuck_after = time;
+        self
+    }
+
+    /// What is done about a stuck handler; it is waited for if not said.
+    pub const fn when_stuck(mut self, reaction: WhenStuck) -> Self {
+        self.settings.when_stuck = reaction;
+        self
+    }
+
+    /// How many dead letters there may be, and how many bytes they may take; 10,000 and 64 MiB if
+    /// not said. When there is no room for another the consumer stops, so that nothing is dropped.
+    pub const fn dead_letters(mut self, letters: u64, bytes: u64) -> Self {
+        self.settings.letters = LetterLimits { letters, bytes };
+        self
+    }
+
+    /// Stops when events after its cursor are gone: no longer kept, or damaged. If not said, it
+    /// tells how many were lost and goes on after them.
+    pub const fn stop_at_gaps(mut self) -> Self {
+        self.settings.stop_at_gaps = true;
+        self
+    }
+
+    /// Ends when this completes: what is in progress may finish, and the cursor is stored.
+    pub fn shutdown(mut self, shutdown: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.shutdown = Some(Box::pin(shutdown));
+        self
+    }
+
+    /// How long what is in progress may take at the end; 10 s if not said. What is not done by
+    /// then comes again at the next run.
+    pub const fn drain_for(mut self, time: Duration) -> Self {
+        self.settings.drain = time;
+        self
+    }
+
+    /// A handle to watch and steer it.
+    #[must_use]
+    pub fn handle(&self) -> ConsumerHandle {
+        ConsumerHandle {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Calls the handler for each event, until the shutdown completes or the log ends: that is
+    /// when [`Jetstream::run`] has returned and every event is done.
+    ///
+    /// It makes no difference to order or to what is stored when this future is dropped, except
+    /// that what was handled since the cursor was stored last comes again.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot go on, or must not: see [`ConsumerError`]. What is in progress may finish,
+    /// and the cursor is stored, before this returns.
+    pub async fn run(self, handler: impl Handler) -> Result<(), ConsumerError> {
+        let Self {
+            jetstream,
+            shared,
+            settings,
+            shutdown,
+        } = self;
+        let name = || shared.name.clone();
+        if let Some(what) = mistake_in(&shared.name).or_else(|| settings.mistake()) {
+            return Err(ConsumerError::Setting { name: name(), what });
+        }
+        let claimed = shared.claim();
+        let (_claim, commands) = claimed.ok_or_else(|| ConsumerError::InUse { name: name() })?;
+        drop(shared.saving.lock().await);
+        let stored = shared.store.named_cursor(&shared.name);
+        let start = stored.map_or(settings.start, |stored| {
+            StartFrom::Cursor(crate::subscription::Cursor::new(stored))
+        });
+        let reader = jetstream.reader(start).await;
+        let reader = reader.map_err(|source| ConsumerError::Read {
+            name: name(),
+            source,
+        })?;
+        let walk = Walk::new(reader, settings.filter.clone());
+        drop(jetstream);
+        let driver = Driver::new(Arc::clone(&shared), settings, walk, stored, handler);
+        driver.run(commands, shutdown).await
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("name", &self.shared.name)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+fn mistake_in(name: &str) -> Option<String> {
+    let fits = (1..=128).contains(&name.len()) && !name.contains(char::is_control);
+    (!fits).then(|| "this name: 1 to 128 bytes without control characters are allowed".to_owned())
+}

@@ -1,0 +1,76 @@
+use jetwash_store::{CursorError, DeadLetterError};
+use thiserror::Error;
+
+use crate::subscription::{Cursor, ReadError};
+
+/// Why a consumer ended other than by its shutdown or the log's end.
+///
+/// Wherever it ended, what was handled up to the stored cursor stays handled, and everything after
+/// it comes again at the next run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConsumerError {
+    /// The handler asked to stop, or was stuck and is not waited for.
+    #[error("the consumer {name:?} stops at event {cursor} of {did}, attempt {attempt}: {reason}")]
+    Handler {
+        /// The consumer.
+        name: String,
+        /// The event.
+        cursor: Cursor,
+        /// Its account.
+        did: String,
+        /// Which attempt it was, counted from 1.
+        attempt: u32,
+        /// What the handler said.
+        reason: String,
+    },
+    /// Another consumer of this name is running.
+    #[error("a consumer named {name:?} is already running; give each a name of its own")]
+    InUse {
+        /// The name.
+        name: String,
+    },
+    /// An event could not be put aside: there is no room for it, or the disk failed. Rather than
+    /// drop it, the consumer stops before it.
+    #[error(
+        "the consumer {name:?} stops at event {cursor} of {did}, which it cannot put aside \
+        ({reason}): {source}"
+    )]
+    DeadLetter {
+        /// The consumer.
+        name: String,
+        /// The event.
+        cursor: Cursor,
+        /// Its account.
+        did: String,
+        /// Why it could not be handled.
+        reason: String,
+        /// Why it could not be put aside.
+        source: DeadLetterError,
+    },
+    /// The log cannot be read, or has a gap at which the consumer was told to stop.
+    #[error("the consumer {name:?} cannot read on: {source}")]
+    Read {
+        /// The consumer.
+        name: String,
+        /// What is wrong.
+        source: ReadError,
+    },
+    /// The name cannot be used, the stored cursor is not where this consumer left it, or it could
+    /// not be written at the end.
+    #[error("the consumer {name:?} cannot store its cursor: {source}")]
+    Cursor {
+        /// The consumer.
+        name: String,
+        /// What is wrong.
+        source: CursorError,
+    },
+    /// A setting that cannot work.
+    #[error("the consumer {name:?} cannot run with {what}")]
+    Setting {
+        /// The consumer.
+        name: String,
+        /// The setting, and what is allowed.
+        what: String,
+    },
+}

@@ -1,0 +1,285 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jetwash_event::Filter;
+use jetwash_store::{DeadLetter, Store};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::consumer::{Behind, ConsumerStatus, HeldBy, Lag, StuckHandler};
+use crate::stats::Stats;
+use crate::subscription::Cursor;
+use crate::upstream::Intake;
+
+/// What can be asked of a consumer, and told to it, while it runs.
+///
+/// [`Consumer::handle`](crate::Consumer::handle) gives one before it runs, and
+/// [`Jetstream::consumers`](crate::Jetstream::consumers) those of all.
+#[derive(Clone, Debug)]
+pub struct ConsumerHandle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl ConsumerHandle {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn status(&self) -> ConsumerStatus {
+        self.shared.status()
+    }
+
+    /// How far it is behind.
+    #[must_use]
+    pub fn lag(&self) -> Lag {
+        self.shared.lag()
+    }
+
+    /// Goes on with another filter: for all events after the cursor that is returned. Those up to
+    /// it were read with the old one, and are still handled.
+    ///
+    /// # Errors
+    ///
+    /// When the consumer does not run.
+    pub async fn set_filter(&self, filter: Filter) -> Result<Cursor, NotRunning> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::SetFilter(filter, reply)).await?;
+        answer.await.map_err(|_| self.not_running())
+    }
+
+    /// Ends it as its shutdown does: what is in progress may finish, and the cursor is stored.
+    /// Does nothing if it does not run.
+    pub async fn stop(&self) {
+        // It may end by itself meanwhile, which is what was asked for.
+        let _ = self.send(Command::Stop).await;
+    }
+
+    pub(super) async fn send(&self, command: Command) -> Result<(), NotRunning> {
+        let commands = lock(&self.shared.commands).clone();
+        let commands = commands.ok_or_else(|| self.not_running())?;
+        let sent = commands.send(command).await;
+        sent.map_err(|_| self.not_running())
+    }
+
+    pub(super) fn not_running(&self) -> NotRunning {
+        NotRunning {
+            name: self.shared.name.clone(),
+        }
+    }
+}
+
+/// The consumer does not run, so that nothing can be told to it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("the consumer {name:?} does not run")]
+pub struct NotRunning {
+    /// Its name.
+    pub name: String,
+}
+
+/// What a handle tells the driver.
+#[derive(Debug)]
+pub(super) enum Command {
+    SetFilter(Filter, oneshot::Sender<Cursor>),
+    /// To be handled again; the reply is whether that went well.
+    Replay(DeadLetter, oneshot::Sender<bool>),
+    Stop,
+}
+
+/// What a consumer shares with its handles.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(super) name: String,
+    pub(super) store: Store,
+    stats: Arc<Stats>,
+    intake: Intake,
+    pub(super) state: Mutex<State>,
+    /// Held while the cursor is being written.
+    pub(super) saving: Arc<tokio::sync::Mutex<()>>,
+    /// There while it runs.
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
+}
+
+/// What the driver last said of itself.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) cursor: Option<u64>,
+    pub(super) stored: Option<u64>,
+    pub(super) counts: Counts,
+    pub(super) at_hand: usize,
+    pub(super) at_hand_bytes: usize,
+    pub(super) window_full: bool,
+    pub(super) held_by: Option<(u64, Arc<str>)>,
+    pub(super) in_progress: Vec<InProgress>,
+    pub(super) stuck_after: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) handled: u64,
+    pub(super) failed: u64,
+    pub(super) panicked: u64,
+    pub(super) skipped: u64,
+    pub(super) dead_lettered: u64,
+    pub(super) lost: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct InProgress {
+    pub(super) cursor: Cursor,
+    pub(super) did: Arc<str>,
+    pub(super) since: Instant,
+    pub(super) attempt: u32,
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Takes the name, until the guard is dropped; `None` if it is taken.
+    pub(super) fn claim(self: &Arc<Self>) -> Option<(Claim, mpsc::Receiver<Command>)> {
+        let mut commands = lock(&self.commands);
+        if commands.is_some() {
+            return None;
+        }
+        let (sender, receiver) = mpsc::channel(COMMANDS);
+        *commands = Some(sender);
+        *self.state() = State::default();
+        Some((Claim(Arc::clone(self)), receiver))
+    }
+
+    pub(super) fn status(&self) -> ConsumerStatus {
+        let lag = self.lag();
+        let running = lock(&self.commands).is_some();
+        let state = self.state();
+        let now = Instant::now();
+        let mut stuck: Vec<StuckHandler> = state
+            .in_progress
+            .iter()
+            .map(|work| StuckHandler {
+                cursor: work.cursor,
+                did: work.did.to_string(),
+                since: now.saturating_duration_since(work.since),
+                attempt: work.attempt,
+            })
+            .filter(|work| work.since >= state.stuck_after)
+            .collect();
+        stuck.sort_by_key(|work| std::cmp::Reverse(work.since));
+        let counts = state.counts;
+        ConsumerStatus {
+            name: self.name.clone(),
+            running,
+            cursor: state.cursor.map(Cursor::new),
+            stored: state.stored.map(Cursor::new),
+            handled: counts.handled,
+            failed: counts.failed,
+            panicked: counts.panicked,
+            skipped: counts.skipped,
+            dead_lettered: counts.dead_lettered,
+            lost: counts.lost,
+            at_hand: state.at_hand,
+            at_hand_bytes: state.at_hand_bytes,
+            in_progress: state.in_progress.len(),
+            window_full: state.window_full,
+            held_by: state.held_by.as_ref().map(|(cursor, did)| HeldBy {
+                cursor: Cursor::new(*cursor),
+                did: did.to_string(),
+            }),
+            stuck,
+            lag,
+        }
+    }
+
+    pub(super) fn lag(&self) -> Lag {
+        let cursor = self.state().cursor;
+        let cursor = cursor.or_else(|| self.store.named_cursor(&self.name));
+        let (upstream, wait) = self.stats.delays();
+        let (events, bytes) = self.intake.queued();
+        let decode = Behind {
+            time: wait,
+            events,
+            bytes,
+        };
+        let remaining = cursor.map(|cursor| self.store.remaining(cursor + 1));
+        let handler = remaining.map_or_else(Behind::default, |remaining| Behind {
+            time: remaining.first_time_us.map_or(Duration::ZERO, since_us),
+            events: remaining.events,
+            bytes: remaining.bytes,
+        });
+        Lag {
+            upstream,
+            decode,
+            handler,
+        }
+    }
+}
+
+/// That a consumer runs.
+pub(super) struct Claim(Arc<Shared>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        *lock(&self.0.commands) = None;
+        let mut state = self.0.state();
+        state.in_progress.clear();
+        (state.at_hand, state.at_hand_bytes) = (0, 0);
+        (state.window_full, state.held_by) = (false, None);
+    }
+}
+
+/// The consumers of a Jetstream by name.
+#[derive(Debug, Default)]
+pub(crate) struct Registry(Mutex<BTreeMap<String, Arc<Shared>>>);
+
+impl Registry {
+    pub(crate) fn get(
+        &self,
+        name: &str,
+        store: &Store,
+        stats: &Arc<Stats>,
+        intake: &Intake,
+    ) -> Arc<Shared> {
+        let mut consumers = lock(&self.0);
+        if let Some(shared) = consumers.get(name) {
+            return Arc::clone(shared);
+        }
+        // Those that nobody holds any more.
+        consumers.retain(|_, shared| Arc::strong_count(shared) > 1);
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            store: store.clone(),
+            stats: Arc::clone(stats),
+            intake: intake.clone(),
+            state: Mutex::default(),
+            saving: Arc::default(),
+            commands: Mutex::default(),
+        });
+        consumers.insert(name.to_owned(), Arc::clone(&shared));
+        shared
+    }
+
+    pub(crate) fn all(&self) -> Vec<ConsumerHandle> {
+        let consumers = lock(&self.0);
+        let handle = |shared: &Arc<Shared>| ConsumerHandle {
+            shared: Arc::clone(shared),
+        };
+        consumers.values().map(handle).collect()
+    }
+}
+
+const COMMANDS: usize = 16;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn since_us(time_us: u64) -> Duration {
+    let then = UNIX_EPOCH + Duration::from_micros(time_us);
+    SystemTime::now().duration_since(then).unwrap_or_default()
+}

@@ -1,0 +1,189 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jetwash_store::{DeadLetterError, DeadLetters, LetterTotals};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::consumer::handle::Command;
+use crate::consumer::{ConsumerHandle, NotRunning};
+use crate::jetstream::Jetstream;
+use crate::subscription::{Cursor, Event, Phase};
+
+impl Jetstream {
+    /// The dead letters of a consumer, whether or not it runs.
+    #[must_use]
+    pub fn dead_letters(&self, consumer: &str) -> Letters {
+        Letters {
+            store: self.store().dead_letters(consumer),
+        }
+    }
+}
+
+/// The events that a consumer could not handle, put aside in the log's own store so that it can go
+/// on with the others. They stay until they are discarded, or [replayed](ConsumerHandle::replay)
+/// with success.
+#[derive(Clone, Debug)]
+pub struct Letters {
+    store: DeadLetters,
+}
+
+/// An event that a consumer could not handle.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The event, as it was. Its cursor names the letter.
+    pub event: Event,
+    /// What the handler said the last time.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was put aside.
+    pub failed_at: SystemTime,
+}
+
+impl Letters {
+    /// The letters after the one named `after`, or from the first on, oldest event first; at most
+    /// `max`.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read, or one is damaged.
+    pub async fn list(
+        &self,
+        after: Option<Cursor>,
+        max: usize,
+    ) -> Result<Vec<DeadLetter>, LettersError> {
+        let after = after.map(Cursor::get);
+        let letters = self.blocking(move |store| store.list(after, max)).await?;
+        Ok(letters.iter().filter_map(letter).collect())
+    }
+
+    /// How many there are, and how many bytes they take.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub async fn held(&self) -> Result<LetterTotals, LettersError> {
+        self.blocking(DeadLetters::held).await
+    }
+
+    /// Throws one away for good; `false` if there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written.
+    pub async fn discard(&self, name: Cursor) -> Result<bool, LettersError> {
+        self.blocking(move |store| store.discard(name.get())).await
+    }
+
+    async fn get(&self, name: Cursor) -> Result<Option<jetwash_store::DeadLetter>, LettersError> {
+        self.blocking(move |store| store.get(name.get())).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&DeadLetters) -> Result<T, DeadLetterError> + Send + 'static,
+    ) -> Result<T, LettersError> {
+        let store = self.store.clone();
+        let outcome = tokio::task::spawn_blocking(move || work(&store)).await;
+        Ok(outcome.map_err(|_| LettersError::ShuttingDown)??)
+    }
+}
+
+impl ConsumerHandle {
+    /// Has the running consumer handle a dead letter once more, in turn with the other events of
+    /// its account. If that goes well, the letter is discarded; otherwise it stays.
+    ///
+    /// # Errors
+    ///
+    /// When the consumer does not run, or the letter is not there or cannot be read.
+    pub async fn replay(&self, name: Cursor) -> Result<bool, LettersError> {
+        let letters = self.letters();
+        let letter = letters.get(name).await?;
+        let letter = letter.ok_or(LettersError::Unknown { letter: name })?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Replay(letter, reply)).await?;
+        let succeeded = answer.await.map_err(|_| self.not_running())?;
+        if succeeded {
+            letters.discard(name).await?;
+        }
+        Ok(succeeded)
+    }
+
+    /// Replays every dead letter that there is now, one after the other, oldest event first.
+    ///
+    /// # Errors
+    ///
+    /// When the consumer does not run, or the letters cannot be read. Those that have been handled
+    /// by then are discarded.
+    pub async fn replay_all(&self) -> Result<Replayed, LettersError> {
+        let mut replayed = Replayed::default();
+        let mut after = None;
+        loop {
+            // One at a time, so that the memory is bounded whatever is in them.
+            let letters = self.letters().list(after, 1).await?;
+            let Some(letter) = letters.first() else {
+                return Ok(replayed);
+            };
+            let name = letter.event.cursor();
+            after = Some(name);
+            if self.replay(name).await? {
+                replayed.succeeded += 1;
+            } else {
+                replayed.failed += 1;
+            }
+        }
+    }
+
+    fn letters(&self) -> Letters {
+        Letters {
+            store: self.shared.store.dead_letters(&self.shared.name),
+        }
+    }
+}
+
+/// What became of dead letters that were replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// Handled, and discarded.
+    pub succeeded: u64,
+    /// Failed again, and still there.
+    pub failed: u64,
+}
+
+/// Why dead letters could not be read, discarded or replayed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LettersError {
+    /// Only a running consumer can handle them.
+    #[error(transparent)]
+    NotRunning(#[from] NotRunning),
+    /// The asynchronous runtime is shutting down.
+    #[error("the runtime is shutting down")]
+    ShuttingDown,
+    /// They cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] DeadLetterError),
+    /// There is none of that name.
+    #[error("there is no dead letter of the event {letter}")]
+    Unknown {
+        /// The name.
+        letter: Cursor,
+    },
+}
+
+fn letter(stored: &jetwash_store::DeadLetter) -> Option<DeadLetter> {
+    Some(DeadLetter {
+        event: event_of(stored)?,
+        reason: stored.reason().to_owned(),
+        attempts: stored.attempts(),
+        failed_at: UNIX_EPOCH + Duration::from_micros(stored.failed_at_us()),
+    })
+}
+
+/// The event of a letter, which is in memory as a whole.
+pub(super) fn event_of(letter: &jetwash_store::DeadLetter) -> Option<Event> {
+    let json = letter.block().json().ok()?;
+    Event::at(letter.block(), json, 0, Phase::Replay)
+}
