@@ -10,16 +10,21 @@
 use std::path::Path;
 use std::time::Duration;
 
+use jetwash::dict::Encoder;
 use jetwash::store::{
-    self, Appender, CommitPart, EventKind, Location, NewEvent, Options, Read, Retention, Run, Store,
+    self, Appender, Block, CommitPart, Durability, EventKind, Location, NewEvent, Options, Read,
+    Retention, Run, Store,
 };
 use jetwash::{Dictionary, Filter, Pipeline, Selection};
 use jetwash_benches::{Table, simulated_frames};
+use serde_json::Value;
 
 const START_US: u64 = 1_783_175_888_085_434;
 /// Two milliseconds between events: 500 a second, an ordinary evening.
 const APART_US: u64 = 2_000;
 const SOURCE: &str = "wss://relay.example/";
+const RARE_DID: &str = "did:plc:zzzzzzzzzzzzzzzzzzzzzzzz";
+const RARE_COLLECTION: &str = "com.example.rare";
 const RING: u64 = 500_000;
 
 fn main() {
@@ -34,6 +39,8 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     append(&events, &dictionary, &folder.path().join("append"));
     read(&events, &dictionary, &folder.path().join("read"));
+    bytes_of_real_records(&folder.path().join("real"));
+    open_large(&events, &dictionary, &folder.path().join("large"));
 }
 
 /// Appending, without end, to rings that are trimmed.
@@ -42,28 +49,33 @@ fn append(events: &[Event], dictionary: &Dictionary, folder: &Path) {
         max_age: None,
         max_bytes: Some(1 << 28),
     };
-    let ring = |location, memtable_bytes| {
-        let options = Options::default().retention(retention);
-        let (mut appender, _store) =
-            store::open(location, options.memtable_bytes(memtable_bytes)).unwrap();
+    let ring = |location, options: Options| {
+        let (mut appender, _store) = store::open(location, options.retention(retention)).unwrap();
         appender.set_dictionary(dictionary).unwrap();
         move |per_commit| {
             append_all(&mut appender, events, per_commit);
             appender.trim(0).unwrap().events
         }
     };
-    let mut memory = ring(Location::Memory, 2 << 20);
-    let mut disk = ring(Location::Disk(folder.join("default")), 2 << 20);
-    let mut large = ring(Location::Disk(folder.join("large")), 16 << 20);
-    let mut memory_each = ring(Location::Memory, 2 << 20);
-    let mut disk_each = ring(Location::Disk(folder.join("each")), 2 << 20);
+    let disk = |name| Location::Disk(folder.join(name));
+    let default = Options::default;
+    let mut memory = ring(Location::Memory, default());
+    let mut buffered = ring(disk("default"), default());
+    let mut large = ring(disk("large"), default().memtable_bytes(16 << 20));
+    let second = Durability::Synced(Duration::from_secs(1));
+    let mut synced = ring(disk("second"), default().durability(second));
+    let mut each = ring(disk("each"), default().durability(Durability::SyncedBatch));
+    let mut memory_one = ring(Location::Memory, default());
+    let mut buffered_one = ring(disk("one"), default());
     let _ = Table::new("append", events.len())
-        .row("in memory, 100 events a commit", || memory(100))
-        .row("on disk, 100 events a commit", || disk(100))
-        .row("the same with 16 MiB of buffers", || large(100))
-        .row("in memory, one event a commit", || memory_each(1))
-        .row("on disk, one event a commit", || disk_each(1))
-        .run(Duration::from_secs(15));
+        .row("in memory, 512 events a commit", || memory(512))
+        .row("on disk, 512 events a commit", || buffered(512))
+        .row("the same with 16 MiB of buffers", || large(512))
+        .row("on disk, synced each second", || synced(512))
+        .row("on disk, each commit synced", || each(512))
+        .row("in memory, one event a commit", || memory_one(1))
+        .row("on disk, one event a commit", || buffered_one(1))
+        .run(Duration::from_secs(20));
 }
 
 /// Reading a ring of half a million events, which the system has in its page cache.
@@ -84,36 +96,42 @@ fn read(events: &[Event], dictionary: &Dictionary, folder: &Path) {
     let beyond = (bounds.bytes - frames) as f64 / count as f64;
     println!("\n{count} events on disk, {beyond:.1} bytes each beyond the frame");
 
-    let nobody = Filter::new()
-        .dids(["did:plc:zzzzzzzzzzzzzzzzzzzzzzzz"])
-        .unwrap();
-    let _ = Table::new("play back from disk", count as usize)
-        .row("frames", || {
-            each_run(&store, |run| {
-                let frames = run.block().frames().unwrap().unwrap();
-                run.indexes()
-                    .filter_map(|index| frames.get(index))
-                    .map(<[u8]>::len)
-                    .sum()
-            })
+    let all = Filter::new();
+    let account = Filter::new().dids([RARE_DID]).unwrap();
+    let collection = Filter::new().collections([RARE_COLLECTION]).unwrap();
+    let _ = Table::new("play back from disk, one reader", count as usize)
+        .row("frames", || play(&store, &all, frames_of))
+        .row("JSON", || play(&store, &all, json_of))
+        .row("scanned for an account, 1 in 10,000", || {
+            play(&store, &account, |_, _| 0)
         })
-        .row("JSON", || {
-            each_run(&store, |run| {
-                let json = run.block().json().unwrap();
-                run.indexes()
-                    .filter_map(|index| json.get(index))
-                    .map(<[u8]>::len)
-                    .sum()
-            })
+        .row("the same with its JSON", || play(&store, &account, json_of))
+        .row("the same with its frames", || {
+            play(&store, &account, frames_of)
         })
-        .row("scanned for an account that is not there", || {
-            let mut selection = Selection::default();
-            each_run(&store, |run| {
-                selection.select(run, &nobody);
-                selection.by_ref().count()
-            })
+        .row("scanned for a collection, 1 in 10,000", || {
+            play(&store, &collection, |_, _| 0)
         })
-        .run(Duration::from_secs(15));
+        .row("the same with its JSON", || {
+            play(&store, &collection, json_of)
+        })
+        .run(Duration::from_secs(20));
+    let ten = |filter: &Filter, load: fn(&Block, usize) -> usize| {
+        std::thread::scope(|scope| {
+            let readers = [0; 10].map(|_| scope.spawn(|| play(&store, filter, load)));
+            readers.map(|reader| reader.join().unwrap())
+        })
+    };
+    let _ = Table::new(
+        "play back from disk, ten readers at once",
+        10 * count as usize,
+    )
+    .row("frames", || ten(&all, frames_of))
+    .row("JSON", || ten(&all, json_of))
+    .row("an account, 1 in 10,000, with its JSON", || {
+        ten(&account, json_of)
+    })
+    .run(Duration::from_secs(15));
 
     let times: Vec<u64> = (0..1_000)
         .map(|step| START_US + step * 7_919 % 1_000 * (count / 1_000) * APART_US)
@@ -133,6 +151,111 @@ fn read(events: &[Event], dictionary: &Dictionary, folder: &Path) {
         .run(Duration::from_secs(3));
 }
 
+/// How long it takes to open a ring of as many events as `JETWASH_BENCH_EVENTS` says.
+fn open_large(events: &[Event], dictionary: &Dictionary, folder: &Path) {
+    let count = std::env::var("JETWASH_BENCH_EVENTS").ok();
+    let Some(count) = count.and_then(|count| count.parse::<u64>().ok()) else {
+        return;
+    };
+    let options = || {
+        let retention = Retention::default();
+        Options::default().retention(retention)
+    };
+    let open = |options| store::open(Location::Disk(folder.to_owned()), options).unwrap();
+    let (mut appender, store) = open(options().memtable_bytes(64 << 20));
+    appender.set_dictionary(dictionary).unwrap();
+    while appender.next_seq() <= count {
+        append_all(&mut appender, events, 512);
+    }
+    drop((appender, store));
+    let _ = Table::new("open and close", 1)
+        .row("the large ring", || {
+            let (_appender, store) = open(options());
+            assert!(store.bounds().events() >= count);
+            store.bounds().next_seq
+        })
+        .run(Duration::from_secs(10));
+}
+
+/// The bytes that real records take, compressed with dictionaries that others and we have trained.
+fn bytes_of_real_records(folder: &Path) {
+    let Some(corpus) = jetwash_corpus::corpus("events of real records") else {
+        return;
+    };
+    let lines = corpus.lines("events/events_v1_from_repos.jsonl.zst");
+    println!("\n{} events of real records", lines.len());
+    println!(
+        "{:<44} {:>12} {:>12} {:>12}",
+        "bytes each", "JSON", "frame", "on disk"
+    );
+    let official = corpus.bytes("dictionaries/legacy_subscribe.zdict");
+    for (name, dictionary) in [
+        ("the official dictionary", Dictionary::from_bytes(official)),
+        ("the one that comes along", Dictionary::builtin()),
+    ] {
+        let dictionary = dictionary.unwrap();
+        let mut encoder = dictionary.encoder();
+        let events: Vec<Event> = lines
+            .iter()
+            .map(|line| Event::of_line(line, &mut encoder))
+            .collect();
+        let mean = |bytes: u64| bytes as f64 / events.len() as f64;
+        let sum = |length: fn(&Event) -> usize| events.iter().map(length).sum::<usize>() as u64;
+        let path = folder.join(dictionary.id().to_string());
+        let retention = Retention::default();
+        let options = Options::default()
+            .retention(retention)
+            .memtable_bytes(1 << 16);
+        let (mut appender, store) = store::open(Location::Disk(path.clone()), options).unwrap();
+        appender.set_dictionary(&dictionary).unwrap();
+        append_all(&mut appender, &events, 1);
+        let bytes = store.bounds().bytes;
+        println!(
+            "{name:<44} {:>12.1} {:>12.1} {:>12.1}",
+            mean(sum(|event| event.json.len())),
+            mean(sum(|event| event.frame.len())),
+            mean(bytes),
+        );
+        drop((appender, store));
+        println!(
+            "{:<44} {:>38.1}",
+            "  in the files of its tables",
+            mean(tables(&path))
+        );
+    }
+}
+
+/// The bytes of the tables and blocks in a folder, which are there beside the journal.
+fn tables(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| match entry.file_type().unwrap().is_dir() {
+            true => tables(&entry.path()),
+            false if entry.path().extension().is_some_and(|end| end == "jnl") => 0,
+            false => entry.metadata().unwrap().len(),
+        })
+        .sum()
+}
+
+/// Reads everything, and loads what a filter wants; returns the sum of the lengths.
+fn play(store: &Store, filter: &Filter, load: fn(&Block, usize) -> usize) -> usize {
+    let mut selection = Selection::default();
+    each_run(store, |run| {
+        selection.select(run, filter);
+        let block = run.block();
+        selection.by_ref().map(|index| load(block, index)).sum()
+    })
+}
+
+fn frames_of(block: &Block, index: usize) -> usize {
+    let frames = block.frames().unwrap().unwrap();
+    frames.get(index).map_or(0, <[u8]>::len)
+}
+
+fn json_of(block: &Block, index: usize) -> usize {
+    block.json().unwrap().get(index).map_or(0, <[u8]>::len)
+}
+
 fn each_run(store: &Store, mut work: impl FnMut(&Run) -> usize) -> usize {
     let mut position = store.bounds().oldest_seq;
     let mut sum = 0;
@@ -146,12 +269,18 @@ fn each_run(store: &Store, mut work: impl FnMut(&Run) -> usize) -> usize {
 fn append_all(appender: &mut Appender, events: &[Event], per_commit: usize) {
     for chunk in events.chunks(per_commit) {
         for event in chunk {
-            let time_us = appender.next_time_us(START_US + appender.next_seq() * APART_US);
+            let seq = appender.next_seq();
+            let time_us = appender.next_time_us(START_US + seq * APART_US);
+            let (did, collection) = match seq % 10_000 {
+                1_234 => (RARE_DID, event.collection.as_str()),
+                5_678 => (event.did.as_str(), RARE_COLLECTION),
+                _ => (event.did.as_str(), event.collection.as_str()),
+            };
             appender
                 .push(&NewEvent {
                     kind: event.kind,
-                    did: &event.did,
-                    collection: &event.collection,
+                    did,
+                    collection,
                     commit: event.commit,
                     source: SOURCE,
                     time_us,
@@ -171,6 +300,31 @@ struct Event {
     commit: CommitPart,
     json: Vec<u8>,
     frame: Vec<u8>,
+}
+
+impl Event {
+    /// The event that a line of Jetstream stands for.
+    fn of_line(line: &str, encoder: &mut Encoder) -> Self {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let kind = match value["commit"]["operation"].as_str() {
+            Some("create") => EventKind::Create,
+            Some("update") => EventKind::Update,
+            Some(_) => EventKind::Delete,
+            None if value["kind"] == "identity" => EventKind::Identity,
+            None => EventKind::Account,
+        };
+        let mut frame = Vec::new();
+        encoder.encode(line.as_bytes(), &mut frame).unwrap();
+        Self {
+            kind,
+            did: text(&value["did"]),
+            collection: text(&value["commit"]["collection"]),
+            commit: CommitPart::WHOLE,
+            json: line.as_bytes().to_vec(),
+            frame,
+        }
+    }
 }
 
 /// What the pipeline makes of the frames: half of it to train a dictionary on, half to work with.

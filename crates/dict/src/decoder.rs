@@ -76,6 +76,61 @@ impl Decoder {
         result.map(|_| ())
     }
 
+    /// Replaces what is in `out` by what several frames hold together, one directly after the
+    /// other, if that is exactly `length` bytes.
+    ///
+    /// It takes less time than to decode them one by one, and looks less closely: where one ends
+    /// and the next begins is not checked against anything.
+    ///
+    /// # Errors
+    ///
+    /// When `frames` is not a number of whole frames made with this decoder's dictionary, or they
+    /// hold more or less than `length`; `out` is then empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_dict::{Decoder, Encoder};
+    ///
+    /// let mut frames = Vec::new();
+    /// let mut encoder = Encoder::without_dictionary(1);
+    /// encoder.encode(b"one, ", &mut frames)?;
+    /// encoder.encode(b"two", &mut frames)?;
+    ///
+    /// let mut events = Vec::new();
+    /// Decoder::without_dictionary().decode_all(&frames, 8, &mut events)?;
+    /// assert_eq!(events, b"one, two");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn decode_all(
+        &mut self,
+        frames: &[u8],
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        out.clear();
+        out.reserve_exact(length);
+        let written = match &self.dictionary {
+            Some(dictionary) => {
+                self.context
+                    .decompress_using_ddict(out, frames, dictionary.decoding())
+            }
+            None => self.context.decompress(out, frames),
+        };
+        let error = match written {
+            Ok(written) if written == length => return Ok(()),
+            Ok(written) if written < length => DecodeError::Truncated,
+            Ok(_) => DecodeError::TooLarge { limit: length },
+            Err(code) if is_error(code, DESTINATION_SIZE_TOO_SMALL) => {
+                DecodeError::TooLarge { limit: length }
+            }
+            Err(code) if is_error(code, SOURCE_SIZE_WRONG) => DecodeError::Truncated,
+            Err(code) => corrupt(code),
+        };
+        out.clear();
+        Err(error)
+    }
+
     /// Makes sure that this is one whole frame, made with the right dictionary.
     fn check(&self, frame: &[u8]) -> Result<(), DecodeError> {
         if !MAGIC.starts_with(&frame[..frame.len().min(4)]) {

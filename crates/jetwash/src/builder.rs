@@ -44,6 +44,7 @@ pub struct JetstreamBuilder {
     retain_for: Option<Duration>,
     retain_bytes: Option<u64>,
     keep_frames: Option<u64>,
+    memory_budget: Option<usize>,
     options: Options,
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) auto_dictionary: Option<AutoDictionary>,
@@ -112,6 +113,17 @@ impl JetstreamBuilder {
     /// of an earlier run forgets them.
     pub const fn keep_frames(mut self, bytes: u64) -> Self {
         self.keep_frames = Some(bytes);
+        self
+    }
+
+    /// How much memory the log may take, whatever the rate and however many read: the newest events,
+    /// what is read from disk and unpacked, and the write buffers follow from it. 32 MiB if not
+    /// said, of which it needs about a third unless more comes in than the disk takes.
+    ///
+    /// Frames that wait for the pipeline are counted apart, see
+    /// [`intake_bytes`](Self::intake_bytes).
+    pub const fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = Some(bytes);
         self
     }
 
@@ -218,6 +230,9 @@ impl JetstreamBuilder {
             max_bytes: self.retain_bytes,
         };
         let mut options = self.options.clone().retention(retention);
+        if let Some(bytes) = self.memory_budget {
+            options = options.memory_budget(bytes);
+        }
         options.frame_bytes = self.keep_frames.or(options.frame_bytes);
         let location = self.folder.clone().map_or(Location::Memory, Location::Disk);
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
@@ -267,6 +282,9 @@ impl JetstreamBuilder {
         }
         if let Some(bytes) = self.keep_frames.filter(|&bytes| bytes < LEAST_BYTES) {
             mistakes.push(Mistake::FewFrameBytes { bytes });
+        }
+        if let Some(bytes) = self.memory_budget.filter(|bytes| !MEMORY.contains(bytes)) {
+            mistakes.push(Mistake::MemoryBudget { bytes });
         }
         if let Some(delay) = self.commit_delay.filter(|&delay| delay > LONGEST_DELAY) {
             mistakes.push(Mistake::CommitDelay { delay });
@@ -370,6 +388,12 @@ pub enum Mistake {
     /// An address that is none.
     #[error(transparent)]
     Relay(EndpointError),
+    /// The log cannot work in so little memory, or would never use so much.
+    #[error("memory of {bytes} bytes: it must be between 2 MiB (2097152) and 16 GiB (17179869184)")]
+    MemoryBudget {
+        /// The setting.
+        bytes: usize,
+    },
     /// Two sources have one name, and so would share a cursor.
     #[error("the source {0} is given twice")]
     RepeatedSource(String),
@@ -384,4 +408,5 @@ pub enum Mistake {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const LEAST_BYTES: u64 = 1 << 20;
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
+const MEMORY: std::ops::RangeInclusive<usize> = 2 << 20..=16 << 30;
 const INTAKE: std::ops::RangeInclusive<usize> = 1 << 16..=1 << 30;

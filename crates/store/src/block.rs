@@ -262,15 +262,15 @@ impl Block {
             Encoding::Json => self.load()?,
             Encoding::CompressedJson => {
                 let packed = self.load()?;
-                let mut json = Vec::with_capacity(length);
+                let mut json = Vec::new();
                 Decoder::without_dictionary()
-                    .decode(&packed, length, &mut json)
+                    .decode_all(&packed, length, &mut json)
                     .map_err(|_| self.corrupt("the JSON does not decompress"))?;
                 Bytes::from(json)
             }
             Encoding::Frames { dictionary } => {
                 let frames = self.frames_while_making()?;
-                let json = self.dictionaries.unpack(dictionary, frames, ends);
+                let json = self.dictionaries.unpack(dictionary, frames, length);
                 Bytes::from(json.map_err(|what| self.corrupt(what))?)
             }
         };

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use jetwash_dict::{Decoder, Dictionary};
+use jetwash_dict::{DecodeError, Decoder, Dictionary};
 
 use crate::block::Page;
 
@@ -41,24 +41,31 @@ impl Dictionaries {
         inner.retain(|shelf| shelf.dictionary.id() != id);
     }
 
-    /// The JSON of a page of frames, of which `ends` says how long each is.
+    /// The JSON of a page of frames, which has so many bytes.
     pub(crate) fn unpack(
         &self,
         id: u32,
         frames: &Page,
-        ends: &[u32],
+        length: usize,
     ) -> Result<Vec<u8>, &'static str> {
         let shelf = self
             .shelf(id)
             .ok_or("the dictionary of its frames is missing")?;
         let idle = shelf.decoders().pop();
         let mut decoder = idle.unwrap_or_else(|| shelf.dictionary.decoder());
-        let json = unpack_with(&mut decoder, frames, ends);
+        let mut json = Vec::new();
+        let unpacked = decoder.decode_all(frames.bytes(), length, &mut json);
         let mut idle = shelf.decoders();
         if idle.len() < IDLE_DECODERS {
             idle.push(decoder);
         }
-        json
+        match unpacked {
+            Ok(()) => Ok(json),
+            Err(DecodeError::TooLarge { .. } | DecodeError::Truncated) => {
+                Err("the frames have another length than the index says")
+            }
+            Err(_) => Err("a frame does not decompress"),
+        }
     }
 
     fn shelf(&self, id: u32) -> Option<Arc<Shelf>> {
@@ -78,22 +85,3 @@ impl Shelf {
 
 /// Decoders kept for the next who needs one, at 100 KB or so each.
 const IDLE_DECODERS: usize = 4;
-
-fn unpack_with(
-    decoder: &mut Decoder,
-    frames: &Page,
-    ends: &[u32],
-) -> Result<Vec<u8>, &'static str> {
-    let mut json = Vec::with_capacity(ends.last().map_or(0, |end| *end as usize));
-    for (index, end) in ends.iter().enumerate() {
-        let frame = frames.get(index).ok_or("a frame is missing")?;
-        let length = *end as usize - json.len();
-        decoder
-            .decode(frame, length, &mut json)
-            .map_err(|_| "a frame does not decompress")?;
-        if json.len() != *end as usize {
-            return Err("a frame has another length than the index says");
-        }
-    }
-    Ok(json)
-}

@@ -21,10 +21,14 @@ pub enum Location {
 pub struct Retention {
     /// How old an event gets, judged by its `time_us`.
     pub max_age: Option<Duration>,
-    /// How many bytes the ring takes in its backend, journal included.
+    /// How many bytes the ring takes in its backend, journal included. Raw frames have a bound of
+    /// their own.
     ///
-    /// On disk the journal has files of 64 MiB, two or three at a time. It is never let to push
-    /// the events below half of this bound, so a bound under 256 MiB can be exceeded by it.
+    /// On disk the ring stays within this, and a slack of a bucket, whatever the rate at which
+    /// events come, if it is trimmed whenever [`is_trim_due`](crate::Appender::is_trim_due) says
+    /// so. But the journal of the storage engine has files of up to 64 MiB, of which there may be
+    /// two, and it is not let to push the events below half of this bound: if that is less than
+    /// 256 MiB, the slack is up to 128 MiB.
     pub max_bytes: Option<u64>,
 }
 
@@ -79,12 +83,14 @@ pub struct Options {
     pub bucket_age: Option<Duration>,
     /// The memory for the newest events, which are kept ready to send: 4 MiB by default.
     pub hot_bytes: usize,
-    /// The memory for blocks read from disk, shared by all readers: 4 MiB by default.
+    /// The memory for blocks read from disk and what was unpacked of them, shared by all readers:
+    /// 4 MiB by default. The storage engine's own cache takes a quarter as much again.
     pub cache_bytes: usize,
-    /// The size at which the storage engine writes its buffers out: 2 MiB by default. There are
-    /// two of them, which may double while one is written. Each time costs a sync of the disk, so
-    /// larger ones help where millions of events are brought in at once. A ring that exists takes
-    /// a change over with its next bucket.
+    /// The size at which the storage engine writes a buffer out: 2 MiB by default. There is one for
+    /// the newest events, one for full blocks, and one for raw frames if they are kept. Each time
+    /// costs several syncs of the disk, so while more comes in than the disk takes, the buffer for
+    /// full blocks grows up to four times that, beside one of the same size that is being written;
+    /// then the appender waits.
     pub memtable_bytes: u64,
     /// The bytes that raw upstream frames may take, in a ring of their own: by default none are
     /// kept. A ring that is opened without forgets those that it has.
@@ -135,6 +141,27 @@ impl Options {
     #[must_use]
     pub const fn bucket_age(mut self, age: Duration) -> Self {
         self.bucket_age = Some(age);
+        self
+    }
+
+    /// Divides a number of bytes among all that the ring holds in memory, of which it then takes at
+    /// most so many: an eighth each for the [newest events](Options::hot_bytes) and for
+    /// [what is read](Options::cache_bytes) from disk, and the rest for the
+    /// [buffers](Options::memtable_bytes), of which it needs a quarter unless more comes in than
+    /// the disk takes. The defaults are those of 32 MiB.
+    ///
+    /// Raw frames, if they are kept, and blocks that readers hold come on top. A ring in memory
+    /// holds its events as well, of course.
+    #[must_use]
+    pub const fn memory_budget(mut self, bytes: usize) -> Self {
+        self.hot_bytes = bytes / 8;
+        self.cache_bytes = bytes / 8;
+        let memtable = bytes as u64 / 16;
+        self.memtable_bytes = if memtable < LEAST_MEMTABLE {
+            LEAST_MEMTABLE
+        } else {
+            memtable
+        };
         self
     }
 
@@ -205,10 +232,15 @@ impl Options {
         within(
             "memtable_bytes",
             self.memtable_bytes,
-            1 << 16,
-            1 << 32,
-            "it must be 64 KiB or more",
+            LEAST_MEMTABLE,
+            1 << 30,
+            "it must be between 64 KiB and 1 GiB",
         )
+    }
+
+    /// For the trees of the storage engine, which hold keys alone: the ring caches blocks itself.
+    pub(crate) const fn engine_cache_bytes(&self) -> u64 {
+        self.cache_bytes as u64 / 4
     }
 
     pub(crate) fn bucket_byte_limit(&self) -> u64 {
@@ -249,6 +281,7 @@ impl Default for Options {
 
 /// Table indexes have 16 bits, and a merged block has less than twice the events of a full one.
 const MAX_BLOCK_EVENTS: usize = 16_384;
+const LEAST_MEMTABLE: u64 = 1 << 16;
 const MAX_BLOCK_BYTES: usize = 64 << 20;
 
 pub(crate) fn micros(duration: Duration) -> u64 {

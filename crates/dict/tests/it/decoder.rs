@@ -281,3 +281,35 @@ proptest! {
         prop_assert!(out.capacity() <= 2_000);
     }
 }
+
+#[test]
+fn several_frames_are_decoded_at_once() {
+    let dictionary = trained(7);
+    let events: Vec<String> = (0..300).map(event).collect();
+    let whole = events.concat();
+    let (mut frames, mut encoder) = (Vec::new(), dictionary.encoder());
+    for event in &events {
+        encoder.encode(event.as_bytes(), &mut frames).unwrap();
+    }
+    let mut decoder = dictionary.decoder();
+    let mut out = b"what was there before".to_vec();
+    decoder.decode_all(&frames, whole.len(), &mut out).unwrap();
+    assert_eq!(out, whole.as_bytes());
+
+    let mut fails = |frames: &[u8], length| {
+        let error = decoder.decode_all(frames, length, &mut out).unwrap_err();
+        assert!(out.is_empty());
+        error
+    };
+    let limit = whole.len() - 1;
+    assert_eq!(fails(&frames, limit), DecodeError::TooLarge { limit });
+    assert_eq!(fails(&frames, whole.len() + 1), DecodeError::Truncated);
+    assert_eq!(
+        fails(&frames[..frames.len() - 1], whole.len()),
+        DecodeError::Truncated
+    );
+    assert!(matches!(
+        fails(&frames[1..], whole.len()),
+        DecodeError::Corrupt { .. }
+    ));
+}

@@ -15,9 +15,11 @@ fn every_mistake_is_reported_at_once_with_its_value() {
         .retain_bytes(1000)
         .commit_delay(Duration::from_secs(11))
         .intake_bytes(1)
+        .memory_budget(9)
+        .keep_frames(5)
         .build()
         .unwrap_err();
-    assert_eq!(error.mistakes().len(), 7, "{error}");
+    assert_eq!(error.mistakes().len(), 9, "{error}");
     let text = error.to_string();
     for part in [
         "ftp://relay.example",
@@ -26,6 +28,8 @@ fn every_mistake_is_reported_at_once_with_its_value() {
         "1000 bytes",
         "11s",
         "1 bytes",
+        "memory of 9 bytes",
+        "frames of 5 bytes",
     ] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }

@@ -2,12 +2,13 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use super::buffer::{Buffer, ENGINE_LIMIT, ENTRY_BYTES};
 use super::folder::{self, KEYSPACES};
 use super::mark::{Mark, Reserved};
 use super::{Backend, Batch, Bucket, BucketError, BucketName, Opened};
@@ -25,17 +26,20 @@ use crate::state;
 pub(crate) struct DiskBackend {
     path: PathBuf,
     memtable_bytes: u64,
+    engine_cache_bytes: u64,
     mark: Mutex<Mark>,
     /// `None` from when it is closed to be opened anew until that succeeds.
     engine: Mutex<Option<Engine>>,
     buckets: Mutex<HashMap<BucketName, Arc<DiskBucket>>>,
-    /// Dropped buckets, which readers may still hold.
-    dropped: Mutex<Vec<Weak<DiskBucket>>>,
+    /// Dropped buckets that readers still held. They are kept here until nobody else does, so that
+    /// their files are removed by the appender and not by a reader, who may have no time for it.
+    dropped: Mutex<Vec<Arc<DiskBucket>>>,
 }
 
 impl DiskBackend {
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
-        let (engine, keyspaces, damaged) = Engine::open(path, options.memtable_bytes)?;
+        let engine_cache_bytes = options.engine_cache_bytes();
+        let (engine, keyspaces, damaged) = Engine::open(path, engine_cache_bytes)?;
         crash_point!("open.engine");
         let (mark, mut reserved) = Mark::open(path).map_err(|source| OpenError::Folder {
             path: path.to_owned(),
@@ -60,9 +64,11 @@ impl DiskBackend {
             .map(|(name, bucket)| (*name, Arc::clone(bucket) as Arc<dyn Bucket>))
             .collect();
         opened.sort_by_key(|(name, _)| *name);
+        write_out_recovered(&buckets).map_err(|error| open_error(path, error))?;
         let backend = Self {
             path: path.to_owned(),
             memtable_bytes: options.memtable_bytes,
+            engine_cache_bytes,
             mark: Mutex::new(mark),
             engine: Mutex::new(Some(engine)),
             buckets: Mutex::new(buckets),
@@ -90,9 +96,7 @@ impl DiskBackend {
             bucket.set(None);
         }
         for bucket in lock(&self.dropped).drain(..) {
-            if let Some(bucket) = bucket.upgrade() {
-                bucket.set(None);
-            }
+            bucket.set(None);
         }
         *lock(&self.engine) = None;
     }
@@ -105,11 +109,10 @@ impl Backend for DiskBackend {
 
     fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError> {
         let text = keyspace_name(name);
-        let options = || bucket_options(self.memtable_bytes);
         // See `Engine::begin`.
         self.sync()?;
         let keyspace =
-            self.with_engine(|engine| Ok(engine.database.keyspace(&text, options)?))?;
+            self.with_engine(|engine| Ok(engine.database.keyspace(&text, bucket_options)?))?;
         // The engine syncs all of the keyspace but its name.
         folder::sync(&self.path.join(KEYSPACES))?;
         let bucket = DiskBucket::new(keyspace);
@@ -121,19 +124,20 @@ impl Backend for DiskBackend {
         let Some(bucket) = lock(&self.buckets).remove(&name) else {
             return Ok(());
         };
-        let mut dropped = lock(&self.dropped);
-        dropped.retain(|bucket| bucket.strong_count() > 0);
-        dropped.push(Arc::downgrade(&bucket));
-        drop(dropped);
         let keyspace = bucket.keyspace().ok_or(CLOSED)?;
         // See `Engine::begin`.
         self.sync()?;
-        self.with_engine(|engine| Ok(engine.database.delete_keyspace(keyspace)?))
+        self.with_engine(|engine| Ok(engine.database.delete_keyspace(keyspace)?))?;
+        let mut dropped = lock(&self.dropped);
+        dropped.push(bucket);
+        dropped.retain(DiskBucket::is_held);
+        Ok(())
     }
 
     fn write(&self, batch: &Batch) -> Result<(), BackendError> {
         self.with_engine(|engine| {
             let mut write = engine.database.batch();
+            let mut touched = Touched::default();
             for (key, value) in &batch.state {
                 match value {
                     Some(value) => write.insert(&engine.state, key.as_slice(), value.clone()),
@@ -151,6 +155,7 @@ impl Backend for DiskBackend {
                 let name = BucketName::Events(*bucket);
                 let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
                 let keyspace = bucket.keyspace().ok_or(CLOSED)?;
+                touched.add(name, block.key.bytes.into());
                 let index = encode_key(&block.key, INDEX);
                 write.insert(&keyspace, index, block.index.clone());
                 let payload = encode_key(&block.key, PAYLOAD);
@@ -160,10 +165,12 @@ impl Backend for DiskBackend {
                 let name = BucketName::Frames(row.bucket);
                 let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
                 let keyspace = bucket.keyspace().ok_or(CLOSED)?;
+                touched.add(name, row.bytes.len() as u64);
                 write.insert(&keyspace, frame_key(row.log, row.seq), row.bytes.clone());
             }
-            drop(buckets);
-            Ok(write.commit()?)
+            write.commit()?;
+            engine.write_out(batch, self.memtable_bytes)?;
+            touched.write_out(&buckets, self.memtable_bytes)
         })
     }
 
@@ -185,7 +192,7 @@ impl Backend for DiskBackend {
         folder::probe(&self.path)?;
         self.close();
         crash_point!("reopen.closed");
-        let (engine, keyspaces, _) = Engine::open(&self.path, self.memtable_bytes)?;
+        let (engine, keyspaces, _) = Engine::open(&self.path, self.engine_cache_bytes)?;
         engine.begin()?;
         let buckets = lock(&self.buckets);
         for (name, keyspace) in keyspaces {
@@ -223,11 +230,15 @@ impl Backend for DiskBackend {
     }
 
     fn overhead_bytes(&self) -> u64 {
-        let keyspaces = lock(&self.buckets);
-        let keyspaces = keyspaces.values().filter_map(|bucket| bucket.keyspace());
-        let buckets: u64 = keyspaces.map(|keyspace| keyspace.disk_space()).sum();
-        let all = self.with_engine(|engine| Ok(engine.database.disk_space()?));
-        all.unwrap_or_default().saturating_sub(buckets)
+        let mut dropped = lock(&self.dropped);
+        dropped.retain(DiskBucket::is_held);
+        let held = dropped.iter().filter_map(|bucket| bucket.keyspace());
+        let held: u64 = held.map(|keyspace| keyspace.disk_space()).sum();
+        drop(dropped);
+        let beside =
+            self.with_engine(|engine| Ok(engine.state.disk_space() + engine.letters.disk_space()));
+        let journals = folder::journal_bytes(&self.path);
+        held + beside.unwrap_or_default() + journals.unwrap_or_default()
     }
 }
 
@@ -237,15 +248,17 @@ struct Engine {
     state: Keyspace,
     /// The dead letters, apart from the state because that is read whole on opening.
     letters: Keyspace,
+    state_buffer: Buffer,
+    letters_buffer: Buffer,
 }
 
 impl Engine {
     /// Opens the database: it, its buckets, and whether commits may have been lost to damage.
-    fn open(path: &Path, memtable_bytes: u64) -> Result<(Self, Keyspaces, bool), OpenError> {
+    fn open(path: &Path, cache_bytes: u64) -> Result<(Self, Keyspaces, bool), OpenError> {
         let damaged = folder::prepare(path)?;
         let error = |error| open_error(path, error);
         let database = Database::builder(path)
-            .cache_size(TREE_CACHE)
+            .cache_size(cache_bytes)
             .worker_threads(WORKERS)
             .max_journaling_size(LEAST_JOURNAL)
             .max_cached_files(Some(OPEN_FILES))
@@ -262,7 +275,7 @@ impl Engine {
                 supported: format::VERSION,
             });
         }
-        let create = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
+        let create = || KeyspaceCreateOptions::default().max_memtable_size(ENGINE_LIMIT);
         let state = database.keyspace(STATE, create).map_err(error)?;
         let letters = database.keyspace(LETTERS, create).map_err(error)?;
         let keyspaces = folder::sync(&path.join(KEYSPACES));
@@ -270,7 +283,7 @@ impl Engine {
         let mut buckets = Vec::new();
         for name in &names {
             if let Some(bucket_name) = bucket_name(name) {
-                let bucket = database.keyspace(name, || bucket_options(memtable_bytes));
+                let bucket = database.keyspace(name, bucket_options);
                 buckets.push((bucket_name, bucket.map_err(error)?));
             }
         }
@@ -278,6 +291,8 @@ impl Engine {
             database,
             state,
             letters,
+            state_buffer: Buffer::default(),
+            letters_buffer: Buffer::default(),
         };
         Ok((engine, buckets, damaged))
     }
@@ -298,6 +313,20 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// Notes that a batch has been written.
+    fn write_out(&self, batch: &Batch, full: u64) -> fjall::Result<()> {
+        let bytes = |pairs: &[(Vec<u8>, Option<Bytes>)]| -> u64 {
+            let values = pairs.iter().map(|(_, value)| value.as_ref());
+            values
+                .map(|value| ENTRY_BYTES + value.map_or(0, Bytes::len) as u64)
+                .sum()
+        };
+        self.state_buffer
+            .add(&self.state, bytes(&batch.state), full)?;
+        self.letters_buffer
+            .add(&self.letters, bytes(&batch.letters), full)
+    }
 }
 
 const USED_UP: usize = 64;
@@ -306,33 +335,100 @@ const USED_UP: usize = 64;
 type Keyspaces = Vec<(BucketName, Keyspace)>;
 
 /// A bucket as its readers hold it, while the database behind it may be closed and opened anew.
-struct DiskBucket(RwLock<Option<Keyspace>>);
+struct DiskBucket {
+    keyspace: RwLock<Option<Keyspace>>,
+    buffer: Buffer,
+}
 
 impl DiskBucket {
     fn new(keyspace: Keyspace) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Some(keyspace))))
+        Arc::new(Self {
+            keyspace: RwLock::new(Some(keyspace)),
+            buffer: Buffer::default(),
+        })
+    }
+
+    /// Whether somebody else holds the bucket.
+    fn is_held(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
     }
 
     fn keyspace(&self) -> Option<Keyspace> {
-        self.0
+        self.keyspace
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
     fn set(&self, keyspace: Option<Keyspace>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keyspace;
+        *self
+            .keyspace
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = keyspace;
     }
 
     fn get(&self, key: &BlockKey, part: u8) -> Result<Option<Bytes>, BucketError> {
         // Held while reading, so that the database is not closed meanwhile.
-        let keyspace = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let keyspace = self.keyspace.read().unwrap_or_else(PoisonError::into_inner);
         let keyspace = keyspace
             .as_ref()
             .ok_or(BucketError::Failed(CLOSED.into()))?;
         let value = keyspace.get(encode_key(key, part)).map_err(bucket_error)?;
         Ok(value.map(Bytes::from))
     }
+}
+
+/// The buckets that a batch was written to, and how much.
+#[derive(Default)]
+struct Touched(Vec<(BucketName, u64)>);
+
+impl Touched {
+    fn add(&mut self, name: BucketName, bytes: u64) {
+        let bytes = bytes + ENTRY_BYTES;
+        match self.0.last_mut() {
+            Some((last, sum)) if *last == name => *sum += bytes,
+            _ => self.0.push((name, bytes)),
+        }
+    }
+
+    /// Notes that the batch has been written. A bucket that another has followed is written out,
+    /// as nothing more comes to it.
+    fn write_out(
+        &self,
+        buckets: &HashMap<BucketName, Arc<DiskBucket>>,
+        full: u64,
+    ) -> Result<(), BackendError> {
+        for (name, bytes) in &self.0 {
+            let Some((bucket, keyspace)) = buckets
+                .get(name)
+                .and_then(|bucket| Some((bucket, bucket.keyspace()?)))
+            else {
+                continue;
+            };
+            bucket.buffer.add(&keyspace, *bytes, full)?;
+            for (_, bucket) in buckets
+                .iter()
+                .filter(|(other, _)| other.is_followed_by(*name))
+            {
+                if let Some(keyspace) = bucket.keyspace() {
+                    bucket.buffer.write_out(&keyspace)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has the buffers written out that were found in the journals, but for the newest.
+fn write_out_recovered(buckets: &HashMap<BucketName, Arc<DiskBucket>>) -> fjall::Result<()> {
+    for (name, bucket) in buckets {
+        let is_old = buckets.keys().any(|other| name.is_followed_by(*other));
+        if let Some(keyspace) = bucket.keyspace().filter(|_| is_old) {
+            bucket.buffer.recovered();
+            bucket.buffer.write_out(&keyspace)?;
+        }
+    }
+    Ok(())
 }
 
 impl Bucket for DiskBucket {
@@ -359,7 +455,7 @@ impl Bucket for DiskBucket {
     }
 
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {
-        let keyspace = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let keyspace = self.keyspace.read().unwrap_or_else(PoisonError::into_inner);
         let keyspace = keyspace
             .as_ref()
             .ok_or(BucketError::Failed(CLOSED.into()))?;
@@ -386,8 +482,6 @@ const PAYLOAD: u8 = 1;
 const KEY: usize = 21;
 const FRAME_KEY: usize = 12;
 
-/// For the blocks of trees, which hold keys alone: the ring caches blocks itself.
-const TREE_CACHE: u64 = 1 << 20;
 /// Trees of keys need next to no merging, so one thread has time for it beside the flushing.
 const WORKERS: usize = 1;
 /// The least that fjall takes.
@@ -400,9 +494,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn bucket_options(memtable_bytes: u64) -> KeyspaceCreateOptions {
+fn bucket_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
-        .max_memtable_size(memtable_bytes)
+        .max_memtable_size(ENGINE_LIMIT)
         .data_block_size_policy(BlockSizePolicy::all(16 << 10))
         // Nobody asks for a key that is not there.
         .filter_policy(FilterPolicy::disabled())

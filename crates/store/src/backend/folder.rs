@@ -32,6 +32,32 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The bytes that the journals take on the disk: they are made with more than they hold.
+pub(super) fn journal_bytes(path: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.path().extension() == Some(OsStr::new("jnl")) {
+            bytes += match entry.metadata() {
+                Ok(metadata) => disk_bytes(&metadata),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(error),
+            };
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn disk_bytes(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(metadata) * 512
+}
+
+#[cfg(not(unix))]
+fn disk_bytes(metadata: &fs::Metadata) -> u64 {
+    metadata.len()
+}
+
 /// Whether as much can be written as the engine needs to get anywhere.
 pub(super) fn probe(path: &Path) -> io::Result<()> {
     let probe = path.join(PROBE);

@@ -8,6 +8,7 @@ use crate::block::BlockKey;
 use crate::error::BackendError;
 use crate::format::Stored;
 
+mod buffer;
 mod disk;
 mod folder;
 mod journal;
@@ -57,7 +58,7 @@ pub(crate) trait Backend: Send + Sync {
         max: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, BackendError>;
 
-    /// The bytes taken beside the blocks: journals.
+    /// The bytes taken beside the blocks: journals, and dropped buckets that readers still hold.
     fn overhead_bytes(&self) -> u64;
 }
 
@@ -68,6 +69,18 @@ pub(crate) enum BucketName {
     Events(u64),
     /// Frames; the buckets are numbered in the order of their making.
     Frames(u64),
+}
+
+impl BucketName {
+    /// Whether the other bucket holds the same and was begun later.
+    pub(crate) const fn is_followed_by(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Events(one), Self::Events(next)) | (Self::Frames(one), Self::Frames(next)) => {
+                one < next
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What readers read from. Calls block.

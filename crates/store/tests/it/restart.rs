@@ -14,11 +14,11 @@ fn options() -> Options {
 
 /// Adds 20 events to a ring, whose process is killed then: the appender never got to say goodbye.
 fn killed(place: &Place) {
-    let (mut appender, _store) = place.open(options());
+    let (mut appender, store) = place.open(options());
     append(&mut appender, 20, 4);
     let copy = tempfile::tempdir().unwrap();
     copy_folder(place.path(), copy.path());
-    drop(appender);
+    drop((appender, store));
     fs::remove_dir_all(place.path()).unwrap();
     copy_folder(copy.path(), place.path());
 }

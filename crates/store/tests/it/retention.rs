@@ -1,8 +1,14 @@
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
+#[cfg(unix)]
+use std::path::Path;
 use std::time::Duration;
 
 use jetwash_store::{Options, Read, Retention};
 
-use crate::support::{Place, START, append, on_both, push_many, read_all, tiny};
+use crate::support::{
+    Place, START, append, dictionary, event, on_both, push, push_many, read_all, tiny,
+};
 
 on_both!(
     nothing_is_dropped_that_is_young_enough,
@@ -160,11 +166,7 @@ fn a_quiet_ring_still_forgets(place: &Place) {
     let (mut appender, store) = place.open(Options::default().retention(retention));
     for minute in 0..60 * 72 {
         let time_us = START + minute * 60_000_000;
-        crate::support::push(
-            &mut appender,
-            &crate::support::event(minute + 1, time_us),
-            None,
-        );
+        push(&mut appender, &event(minute + 1, time_us), None);
         appender.commit().unwrap();
         if minute % 60 == 59 {
             appender.trim(time_us).unwrap();
@@ -210,4 +212,82 @@ fn retention_can_be_changed_by_opening_anew() {
     drop((appender, store));
     let (mut appender, _store) = place.open(keep(Some(Duration::from_millis(100)), None));
     assert!(appender.trim(START + 300_000).unwrap().events > 0);
+}
+
+/// What the files of a folder take on the disk, in bytes.
+#[cfg(unix)]
+fn disk_usage(folder: &Path) -> u64 {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        // Files come and go while the storage engine works.
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        bytes += match metadata.is_dir() {
+            true if entry.path().exists() => disk_usage(&entry.path()),
+            _ => metadata.blocks() * 512,
+        };
+    }
+    bytes
+}
+
+/// A bound that is below what the journal takes by itself, at the highest rate there is.
+#[cfg(unix)]
+#[test]
+fn the_files_stay_within_the_bytes_and_the_slack_at_any_rate() {
+    const MAX_BYTES: u64 = 64 << 20;
+    const SLACK: u64 = 128 << 20;
+    let place = Place::disk();
+    let retention = Retention {
+        max_age: None,
+        max_bytes: Some(MAX_BYTES),
+    };
+    let (mut appender, store) = place.open(Options::default().retention(retention));
+    appender.set_dictionary(&dictionary(1)).unwrap();
+    // What nobody reads need not decompress.
+    let noise: Vec<u8> = (0..40_000_u64)
+        .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8)
+        .collect();
+    let mut most = 0;
+    for _ in 0..400 {
+        for _ in 0..16 {
+            let made = event(appender.next_seq(), appender.next_time_us(START));
+            push(&mut appender, &made, Some(&noise));
+        }
+        appender.commit().unwrap();
+        if appender.is_trim_due() {
+            appender.trim(0).unwrap();
+            most = most.max(disk_usage(place.path()));
+        }
+    }
+    assert!(most > MAX_BYTES, "{most} bytes: too few to tell anything");
+    assert!(most < MAX_BYTES + SLACK, "{most} bytes");
+    assert!(
+        store.bounds().bytes > MAX_BYTES / 3,
+        "far too much is dropped"
+    );
+    assert!(store.bounds().oldest_seq > 1);
+}
+
+/// A reader has no time to remove files: the next trim does it.
+#[test]
+fn the_files_of_a_bucket_in_use_go_with_a_later_trim() {
+    let place = Place::disk();
+    let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
+    append(&mut appender, 400, 7);
+    let Ok(Read::Events(run)) = store.read(1) else {
+        panic!("nothing to read")
+    };
+    let folders = || {
+        let keyspaces = std::fs::read_dir(place.path().join("keyspaces")).unwrap();
+        keyspaces.count()
+    };
+    let trimmed = appender.trim(START + 400_000).unwrap();
+    assert!(trimmed.buckets > 1);
+    let held = folders();
+    assert!(run.block().json().is_ok());
+    drop(run);
+    assert_eq!(folders(), held, "the reader has removed files");
+    appender.trim(START + 400_000).unwrap();
+    assert!(folders() < held);
 }
