@@ -18,7 +18,10 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Another process, or another ring in this one, has the folder open.
-    #[error("the store in {} is already open elsewhere", path.display())]
+    #[error(
+        "the store in {} is already open elsewhere: end that process, or use another folder",
+        path.display()
+    )]
     InUse {
         /// The folder.
         path: PathBuf,
@@ -39,7 +42,11 @@ pub enum OpenError {
         supported: u32,
     },
     /// Something that every read depends on is damaged.
-    #[error("the store in {} is damaged: {what}", path.display())]
+    #[error(
+        "the store in {} is damaged: {what}; move the folder away and begin anew, from a relay \
+         that still has the events, or put back a copy",
+        path.display()
+    )]
     Corrupt {
         /// The folder.
         path: PathBuf,
@@ -70,7 +77,9 @@ pub enum OpenError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The storage engine failed. After a failed write the ring should be dropped and opened anew.
+    /// The storage engine failed, as a rule because the disk did: it is full, or cannot be read. A
+    /// failed read can be tried again; after a failed write,
+    /// [`Appender::reopen`](crate::Appender::reopen) comes first.
     #[error("cannot {action}: {source}")]
     Storage {
         /// What was attempted.

@@ -32,16 +32,19 @@ pub struct Retention {
     pub max_bytes: Option<u64>,
 }
 
-/// What a commit survives.
+/// What a commit survives. Whatever it is, no position and no time that a reader has seen is given
+/// out again: if the power failed, the ring goes on behind them, and says so
+/// ([`Read::Lost`](crate::Read::Lost)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// A crash of the process. After a power failure the newest events, and their positions, may
-    /// be gone: those since the last sync, which also happens each time a few megabytes of events
-    /// have come together.
+    /// A crash of the process. A power failure takes back the commits since the last sync, events
+    /// and cursors alike, and nothing else; a sync also happens each time a few megabytes of
+    /// events have come together.
     #[default]
     Buffered,
-    /// As `Buffered`, with a sync by the first commit after so much time.
+    /// As `Buffered`, with a sync by the first commit after so much time: a power failure takes
+    /// back no commit that is older.
     Synced(Duration),
     /// Each commit survives a power failure. Costs a sync of the disk each time.
     SyncedBatch,

@@ -109,7 +109,9 @@ impl<'a> Epoch<'a> {
     fn new(world: &'a World) -> Self {
         Self {
             world,
-            folder: tempfile::tempdir().unwrap(),
+            // In memory where there is such a place: nothing has to survive the machine.
+            folder: tempfile::tempdir_in("/dev/shm")
+                .unwrap_or_else(|_| tempfile::tempdir().unwrap()),
             seen: Vec::new(),
             cursor: 0,
             next_seq: 1,

@@ -8,7 +8,7 @@ use std::process::Command;
 use jetwash_store::{Appender, Location, Options, Read, Store, StoreError, open};
 
 use crate::shim;
-use crate::support::{Event, append, push_many, read_all, taken, tiny};
+use crate::support::{Event, append, folder, push_many, read_all, taken, tiny};
 
 const FOLDER: &str = "JETWASH_FULL_FOLDER";
 
@@ -27,13 +27,13 @@ fn run(name: &str) {
     let Some(library) = shim::library() else {
         return;
     };
-    let place = tempfile::tempdir().unwrap();
-    let folder = place.path().join("disk");
-    fs::create_dir(&folder).unwrap();
+    let place = folder();
+    let disk = place.path().join("disk");
+    fs::create_dir(&disk).unwrap();
     let status = Command::new(env::current_exe().unwrap())
         .args(["--exact", name, "--ignored", "--nocapture"])
         .env(FOLDER, place.path())
-        .env("JETWASH_SHIM_FOLDER", &folder)
+        .env("JETWASH_SHIM_FOLDER", &disk)
         .env("JETWASH_SHIM_FULL", place.path().join("full"))
         .env("JETWASH_SHIM_BROKEN", place.path().join("broken"))
         .env("LD_PRELOAD", library)

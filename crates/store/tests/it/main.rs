@@ -11,6 +11,7 @@ mod concurrency;
 mod crash;
 mod dead_letters;
 mod dictionaries;
+mod edges;
 mod faults;
 #[cfg(target_os = "linux")]
 mod full;
@@ -20,7 +21,6 @@ mod named_cursors;
 mod positions;
 #[cfg(target_os = "linux")]
 mod power;
-#[cfg(target_os = "linux")]
 mod random;
 mod reading;
 #[cfg(unix)]

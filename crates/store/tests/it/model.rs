@@ -1,4 +1,6 @@
 //! Random sequences of calls against a plain list of events.
+//!
+//! `JETWASH_MODEL_CASES` says how many on each backend; by default there are few.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -349,6 +351,8 @@ fn check_time(model: &Model, store: &Store, at: u16, off: i8) {
 }
 
 fn run(cases: u32, place: fn() -> Place) {
+    let chosen = std::env::var("JETWASH_MODEL_CASES");
+    let cases = chosen.map_or(cases, |cases| cases.parse().unwrap());
     let config = ProptestConfig {
         cases,
         failure_persistence: None,

@@ -13,12 +13,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use jetwash_store::{Appender, Durability, Location, Options, Read, Retention, open};
-use tempfile::TempDir;
 
 use crate::random::Random;
 use crate::restart::restart_machine;
 use crate::shim::{self, Disk, Left, Names, Op};
-use crate::support::{Event, START, event, push, taken, tiny};
+use crate::support::{Event, START, event, folder, push, taken, tiny};
 
 const FOLDER: &str = "JETWASH_POWER_FOLDER";
 const MODE: &str = "JETWASH_POWER_MODE";
@@ -100,7 +99,7 @@ fn fail_at_many_points(mode: &str) {
         while at.next_if(|at| *at == index).is_some() {
             promise.look_ahead(&ops[index + 1..]);
             let left = [Left::All, Left::None, Left::Some, Left::Some][random.below(4) as usize];
-            let image = image_folder();
+            let image = folder();
             disk.fail(left, &mut random, image.path());
             let ring = image.path().join("ring");
             if ring.join("reserved").exists() {
@@ -119,21 +118,16 @@ fn fail_at_many_points(mode: &str) {
     );
 }
 
-/// In memory, where there is such a place: nothing has to survive there.
-fn image_folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
-}
-
 fn record(mode: &str) -> Option<Vec<Op>> {
     let library = shim::library()?;
-    let place = tempfile::tempdir().unwrap();
-    let (folder, log) = (place.path().join("disk"), place.path().join("log"));
-    std::fs::create_dir(&folder).unwrap();
+    let place = folder();
+    let (disk, log) = (place.path().join("disk"), place.path().join("log"));
+    std::fs::create_dir(&disk).unwrap();
     let status = Command::new(env::current_exe().unwrap())
         .args(["--exact", "power::child_that_writes", "--ignored"])
-        .env(FOLDER, &folder)
+        .env(FOLDER, &disk)
         .env(MODE, mode)
-        .env("JETWASH_SHIM_FOLDER", &folder)
+        .env("JETWASH_SHIM_FOLDER", &disk)
         .env("JETWASH_SHIM_LOG", &log)
         .env("LD_PRELOAD", library)
         .status()

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use jetwash_store::{Durability, Options, Read};
 
-use crate::support::{Place, START, append, push_many, read_all, tiny};
+use crate::support::{Place, START, append, folder, push_many, read_all, tiny};
 
 fn options() -> Options {
     tiny().durability(Durability::Buffered)
@@ -16,7 +16,7 @@ fn options() -> Options {
 fn killed(place: &Place) {
     let (mut appender, store) = place.open(options());
     append(&mut appender, 20, 4);
-    let copy = tempfile::tempdir().unwrap();
+    let copy = folder();
     copy_folder(place.path(), copy.path());
     drop((appender, store));
     fs::remove_dir_all(place.path()).unwrap();

@@ -19,7 +19,7 @@ impl Place {
 
     pub(crate) fn disk() -> Self {
         Self {
-            folder: Some(tempfile::tempdir().unwrap()),
+            folder: Some(folder()),
         }
     }
 
@@ -38,6 +38,12 @@ impl Place {
         };
         open(location, options).unwrap()
     }
+}
+
+/// A folder in memory where there is such a place: nothing here has to survive the machine, and
+/// disks take their time to sync.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
 /// Makes two tests of each function: one in memory, one on disk.
