@@ -565,6 +565,10 @@ impl Writer {
             }
             if trim <= now {
                 self.persist(runtime, |pipeline| pipeline.trim(now_us).map(drop))?;
+                if touched.is_empty() {
+                    // Nothing may come for long, and what came last is still to be synced.
+                    self.persist(runtime, Pipeline::commit)?;
+                }
                 trim = now + TRIM;
             }
         }

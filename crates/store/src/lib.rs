@@ -9,7 +9,8 @@
 //!
 //! Every event has a position, `seq`, which counts from 1 without gaps, and a time, `time_us`,
 //! which strictly increases. Neither is given out twice, whether the process restarts, the clock
-//! goes back, or the ring is emptied; [`Durability`] says what holds when the power fails.
+//! goes back, the ring is emptied, or the power fails: only after that there may be a gap, which
+//! readers are told of. [`Durability`] says which commits survive what.
 //!
 //! Events are kept in [`Block`]s of a few hundred. A block's index, with the DIDs and collections
 //! that occur in it, says which of its events a filter wants; the events themselves are read only

@@ -43,8 +43,8 @@ pub enum Durability {
     /// events have come together.
     #[default]
     Buffered,
-    /// As `Buffered`, with a sync by the first commit after so much time: a power failure takes
-    /// back no commit that is older.
+    /// As `Buffered`, with a sync by the first [`commit`](crate::Appender::commit) after so much
+    /// time, even one that has nothing to write: a power failure takes back no commit that is older.
     Synced(Duration),
     /// Each commit survives a power failure. Costs a sync of the disk each time.
     SyncedBatch,
