@@ -13,6 +13,7 @@ mod dead_letters;
 mod dictionaries;
 mod edges;
 mod faults;
+mod fixture;
 #[cfg(target_os = "linux")]
 mod full;
 mod kept_frames;
