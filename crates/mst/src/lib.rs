@@ -2,8 +2,10 @@
 //! around them.
 //!
 //! A repository is a sorted map from paths (`collection/rkey`) to record CIDs, kept as a Merkle
-//! search tree whose shape depends on the keys alone. Three things can be had here:
+//! search tree whose shape depends on the keys alone. Four things can be had here:
 //!
+//! - [`leaves`] gives the records that a commit's operations name, each found in the commit's slice
+//!   and hashed, and nothing else of it.
 //! - [`Node`] reads and writes one tree node, and refuses any that a correct writer cannot make.
 //! - [`Walk`] goes through a tree in key order over the blocks of a CAR file, whole or partial.
 //! - [`Tree`] is a tree in memory that can be changed, and that knows which nodes a change made

@@ -9,7 +9,47 @@
 //! past its position, when its socket takes nothing at all, or when it does not answer pings; and
 //! it is told why.
 //!
-//! The wire is described in `docs/wire.md`.
+//! # The parts
+//!
+//! - [`Server`] has the routes and the subscribers: `/subscribe`, the dictionaries over HTTP, and a
+//!   word of welcome. It is a handle; its metrics are those of the `metrics` facade.
+//! - [`ServeOptions`] bounds what subscribers may ask for and how long they are waited for: filters,
+//!   connections and events by address, delays, timeouts.
+//!
+//! What goes over the wire is described in `docs/wire.md` of the repository: parameters, refusals,
+//! events as JSON, zstd and binary, the messages that clients send, and why a socket is closed.
+//!
+//! # Examples
+//!
+//! A server, a few frames, and a client that reads them from the start:
+//!
+//! ```
+//! use futures_util::StreamExt;
+//! use jetwash::Jetstream;
+//! use jetwash_serve::{ServeOptions, Server};
+//! use jetwash_sim::{Network, NetworkConfig};
+//! use tokio::net::TcpListener;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let jetstream = Jetstream::builder().build()?;
+//! tokio::spawn(jetstream.clone().run(std::future::pending()));
+//! let server = Server::new(jetstream.clone(), ServeOptions::default());
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let url = format!("ws://{}/subscribe?cursor=1", listener.local_addr()?);
+//! tokio::spawn(server.clone().serve(listener, std::future::pending()));
+//!
+//! let config = NetworkConfig { accounts: 5, records: 50, ..NetworkConfig::default() };
+//! for frame in Network::new(config)?.take(20) {
+//!     jetstream.pusher("by hand").push(frame.bytes).await?;
+//! }
+//! let (mut client, _) = tokio_tungstenite::connect_async(url).await?;
+//! let event = client.next().await.unwrap()?;
+//! assert!(event.to_text()?.starts_with(r#"{"did":"did:plc:"#));
+//! server.close(std::time::Duration::ZERO).await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod batch;
 mod connection;

@@ -68,3 +68,13 @@ pub async fn follow(
 }
 
 const BATCH: usize = 500;
+
+/// The examples of the guide, which have to run.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/feed-author.md")]
+    struct FeedAuthor;
+
+    #[doc = include_str!("../../../docs/guide/testing.md")]
+    struct Testing;
+}

@@ -1,0 +1,102 @@
+//! The program: see the library's page for what it does and how to run it.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use jetwash::{Dictionary, Endpoint, Jetstream, NetworkConfig, SIMULATOR};
+use jetwash_serve::{ServeOptions, Server};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+/// A relay's frames, kept and sent on, beside its events as JSON.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The relay to follow; without one, a simulated network in this process
+    #[arg(long, value_name = "HOST")]
+    relay: Option<Endpoint>,
+
+    /// The folder for events and frames; without one, both are in memory
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+
+    /// How many megabytes of frames are kept
+    #[arg(long, value_name = "MEGABYTES", default_value_t = 512)]
+    keep: u64,
+
+    /// Where both streams are served
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2470")]
+    listen: SocketAddr,
+
+    /// Stop after so many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    duration: Option<u64>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(levels).init();
+    let arguments = Arguments::parse();
+    let jetstream = build(&arguments)?;
+    let source = arguments.relay.as_ref();
+    let source = source.map_or_else(|| SIMULATOR.to_owned(), Endpoint::to_string);
+
+    let events = Server::new(jetstream.clone(), ServeOptions::default());
+    let router = relay::router(jetstream.clone(), source.as_str()).merge(events.router());
+    let listener = TcpListener::bind(arguments.listen).await?;
+    let address = listener.local_addr()?;
+    println!("frames at ws://{address}/xrpc/com.atproto.sync.subscribeRepos");
+    println!("events at ws://{address}/subscribe");
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::select! {
+        outcome = axum::serve(listener, service).into_future() => outcome?,
+        outcome = jetstream.clone().run(stop(arguments.duration)) => outcome?,
+    }
+    events.close(Duration::from_secs(2)).await;
+    if let Some(kept) = jetstream.store().frame_bounds(&source) {
+        let (oldest, newest) = (kept.oldest_seq, kept.next_seq - 1);
+        println!("stopped; the frames kept are {oldest} to {newest}");
+    }
+    Ok(())
+}
+
+fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
+    let mut builder = Jetstream::builder()
+        .keep_frames(arguments.keep << 20)
+        .dictionary(Dictionary::builtin()?);
+    if let Some(folder) = &arguments.data_dir {
+        builder = builder.store(folder);
+    }
+    builder = match &arguments.relay {
+        Some(relay) => builder.relay(relay.to_string()),
+        None => builder.simulator(simulated_network()?, Some(1000)),
+    };
+    Ok(builder.build()?)
+}
+
+/// Time and numbers go on from one run to the next, as in a real network.
+fn simulated_network() -> Result<NetworkConfig, Box<dyn Error>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(NetworkConfig {
+        start: u64::try_from(now.as_micros())?,
+        first_seq: now.as_secs() * 10_000,
+        ..NetworkConfig::default()
+    })
+}
+
+/// Completes on Ctrl-C, or after so many seconds.
+async fn stop(after: Option<u64>) {
+    let time = async {
+        match after {
+            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = time => {}
+    }
+}
