@@ -1,0 +1,127 @@
+//! The program: see the library's page for what it does and how to run it.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bot_filter::Watch;
+use clap::Parser;
+use jetwash::testing::did;
+use jetwash::{Event, Failure, Filter, Jetstream, NetworkConfig, StartFrom};
+use tokio::sync::Notify;
+use tracing_subscriber::EnvFilter;
+
+/// Prints the posts that mention an account or contain a word.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The relay to follow; without one, a simulated network in this process
+    #[arg(long, value_name = "HOST")]
+    relay: Option<String>,
+
+    /// The folder for the log, and with it the cursor of the bot
+    #[arg(long, value_name = "FOLDER", default_value = "./bot-filter-data")]
+    data_dir: PathBuf,
+
+    /// A word to listen for; may be given more than once
+    #[arg(long = "keyword", value_name = "WORD")]
+    keywords: Vec<String>,
+
+    /// An account to listen for, by its DID; may be given more than once
+    #[arg(long = "mention", value_name = "DID")]
+    mentions: Vec<String>,
+
+    /// Stop after so many posts
+    #[arg(long, value_name = "NUMBER")]
+    count: Option<u64>,
+
+    /// Stop after so many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    duration: Option<u64>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(levels).init();
+    let arguments = Arguments::parse();
+    let watch = watch(&arguments);
+    let jetstream = build(&arguments)?;
+
+    let found = Arc::new(AtomicU64::new(0));
+    let enough = Arc::new(Notify::new());
+    let consumer = jetstream
+        .consumer("bot-filter")
+        .filter(Filter::new().collections(["app.bsky.feed.post"])?)
+        .start_from(StartFrom::Oldest)
+        .shutdown(stop(arguments.duration, Arc::clone(&enough)));
+    let handler = {
+        let found = Arc::clone(&found);
+        move |event: Event| {
+            if let Some(hit) = watch.look(&event) {
+                println!("{}  {}  {:?}", hit.because, hit.uri, hit.text);
+                if Some(found.fetch_add(1, Ordering::Relaxed) + 1) == arguments.count {
+                    enough.notify_one();
+                }
+            }
+            async { Ok::<(), Failure>(()) }
+        }
+    };
+    tokio::select! {
+        outcome = consumer.run(handler) => outcome?,
+        outcome = jetstream.clone().run(std::future::pending()) => outcome?,
+    }
+    println!("stopped after {} posts", found.load(Ordering::Relaxed));
+    Ok(())
+}
+
+/// What was asked for; on the simulator something that happens there, if nothing was.
+fn watch(arguments: &Arguments) -> Watch {
+    let Arguments {
+        keywords,
+        mentions,
+        relay,
+        ..
+    } = arguments;
+    if relay.is_none() && keywords.is_empty() && mentions.is_empty() {
+        return Watch::new(["coffee"], (0..20).map(did));
+    }
+    Watch::new(keywords, mentions)
+}
+
+fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
+    let builder = Jetstream::builder()
+        .store(&arguments.data_dir)
+        .ingest_filter(Filter::new().collections(["app.bsky.feed.post"])?);
+    let builder = match &arguments.relay {
+        Some(relay) => builder.relay(relay),
+        None => builder.simulator(simulated_network()?, Some(500)),
+    };
+    Ok(builder.build()?)
+}
+
+/// Time and numbers go on from one run to the next, as in a real network.
+fn simulated_network() -> Result<NetworkConfig, Box<dyn Error>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(NetworkConfig {
+        start: u64::try_from(now.as_micros())?,
+        first_seq: now.as_secs() * 10_000,
+        ..NetworkConfig::default()
+    })
+}
+
+/// Completes on Ctrl-C, after so many seconds, or when there is enough.
+async fn stop(after: Option<u64>, enough: Arc<Notify>) {
+    let time = async {
+        match after {
+            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = time => {}
+        () = enough.notified() => {}
+    }
+}
