@@ -12,4 +12,4 @@ mod seeds;
 mod targets;
 
 pub use seeds::write_seeds;
-pub use targets::{car, dict, event, frame, record_json, tree_node};
+pub use targets::{batch, binary, car, dict, event, frame, record_json, tree_node};

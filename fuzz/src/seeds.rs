@@ -25,6 +25,8 @@ pub fn write_seeds(target: &str) {
         "tree_node" => nodes(),
         "record_json" => records(),
         "event" => events(),
+        "batch" => batches(&events()),
+        "binary" => binary(&events()),
         "dict" => packed(&events()),
         _ => Vec::new(),
     };
@@ -206,6 +208,36 @@ fn events() -> Vec<Vec<u8>> {
     lines.map(String::into_bytes).to_vec()
 }
 
+fn batches(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut seeds = vec![events.join(&b'\n')];
+    for encoder in [
+        dictionary().encoder(),
+        jetwash_dict::Encoder::without_dictionary(1),
+    ] {
+        let mut encoder = jetwash_dict::BatchEncoder::new(encoder);
+        for batch in events.chunks(3) {
+            let mut frame = Vec::new();
+            let lines = batch.iter().map(Vec::as_slice);
+            encoder.encode(lines, &mut frame).expect("a seed is a line");
+            seeds.push(frame);
+        }
+    }
+    seeds
+}
+
+fn binary(lines: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut encoder = jetwash_event::BinaryEncoder::new();
+    let mut seeds = lines.to_vec();
+    for line in lines.iter().filter_map(|line| std::str::from_utf8(line).ok()) {
+        let mut event = Vec::new();
+        // Among the seeds of events there are identifiers, which are none.
+        if encoder.encode(line, &mut event).is_ok() {
+            seeds.push(event);
+        }
+    }
+    seeds
+}
+
 fn packed(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut encoders = [
         dictionary().encoder(),
@@ -248,13 +280,14 @@ fn recorded(target: &str, corpus: &Corpus) -> Vec<Vec<u8>> {
         "car" => slices.map(<[u8]>::to_vec).collect(),
         "tree_node" => blocks.filter(is_node).map(<[u8]>::to_vec).collect(),
         "record_json" => blocks.filter(is_record).map(<[u8]>::to_vec).collect(),
-        "event" | "dict" => {
+        "batch" | "binary" | "event" | "dict" => {
             let lines = corpus.lines("events/golden_v1.jsonl");
             let lines: Vec<Vec<u8>> = lines.into_iter().map(String::into_bytes).collect();
-            if target == "dict" {
-                packed(&lines)
-            } else {
-                lines
+            match target {
+                "batch" => batches(&lines),
+                "binary" => binary(&lines),
+                "dict" => packed(&lines),
+                _ => lines,
             }
         }
         _ => Vec::new(),

@@ -2,8 +2,8 @@ use std::sync::OnceLock;
 
 use ipld_core::ipld::Ipld;
 use jetwash_cbor::{Cid, Item, MAX_DEPTH, MapReader, Reader};
-use jetwash_dict::{Decoder, Dictionary};
-use jetwash_event::{AtUri, Datetime, Did, Encoder, Event, Handle, Nsid, RecordKey, Tid, write_v0};
+use jetwash_dict::{BatchDecoder, BatchEncoder, Decoder, Dictionary};
+use jetwash_event::{AtUri, BinaryEncoder, BinaryEvent, Datetime, Did, Encoder, Event, Handle, Nsid, RecordKey, Tid, write_v0};
 use jetwash_frame::{Car, Frame, peek};
 use jetwash_mst::{BlockIndex, Change, Node, Walk, leaves, write_node};
 
@@ -210,6 +210,54 @@ pub fn dict(data: &[u8]) {
         .decode(&packed, data.len(), &mut unpacked);
     decoded.expect("what was compressed can be had back");
     assert_eq!(unpacked, data);
+}
+
+/// A zstd frame of several lines, with and without a dictionary; then the lines of any text.
+pub fn batch(data: &[u8]) {
+    const LIMIT: usize = 1 << 16;
+    for decoder in [Decoder::without_dictionary(), dictionary().decoder()] {
+        let mut decoder = BatchDecoder::new(decoder);
+        if let Ok(events) = decoder.decode(data, LIMIT) {
+            let mut length = 0;
+            for event in events {
+                assert!(!event.is_empty() && !event.contains(&b'\n'));
+                length += event.len();
+            }
+            assert!(length <= LIMIT);
+        }
+    }
+
+    let lines: Vec<_> = data.split(|byte| *byte == b'\n').collect();
+    let mut frame = Vec::new();
+    let encoded = BatchEncoder::new(dictionary().encoder()).encode(lines.clone(), &mut frame);
+    let is_made = lines.iter().all(|line| !line.is_empty());
+    assert_eq!(encoded.is_ok(), is_made);
+    if is_made {
+        let mut decoder = BatchDecoder::new(dictionary().decoder());
+        let found = decoder.decode(&frame, data.len());
+        let found: Vec<_> = found.expect("what was packed can be had back").collect();
+        assert_eq!(found, lines);
+    }
+}
+
+/// A binary event: what is read is DAG-CBOR to the oracle, and written again reads the same.
+pub fn binary(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let mut out = Vec::new();
+        if BinaryEncoder::new().encode(text, &mut out).is_ok() {
+            BinaryEvent::parse(&out).expect("what was written can be read");
+        }
+    }
+    let Ok(event) = BinaryEvent::parse(data) else {
+        return;
+    };
+    assert_oracle_reads(data);
+    let mut again = Vec::new();
+    BinaryEncoder::new().encode_draft(&event.draft(), event.time_us(), &mut again);
+    assert_eq!(BinaryEvent::parse(&again).as_ref(), Ok(&event));
+    let mut line = Vec::new();
+    let written = Encoder::new().encode(&event.draft(), event.time_us(), &mut line);
+    assert_eq!(written.is_err(), line.is_empty());
 }
 
 /// A small dictionary, the same in every run.

@@ -67,9 +67,9 @@ impl Dictionary {
 
     /// The dictionary that comes along, for servers that have no better one yet.
     ///
-    /// It was trained by a [`Trainer`](crate::Trainer) on the simulator's events, so no person's text is in
-    /// it, and it is small, because what the simulator makes up helps nobody beyond the shape of
-    /// events. `train-builtin-dictionary` among the benches makes it anew.
+    /// It was trained by a [`Trainer`](crate::Trainer) on the simulator's events, so no person's text
+    /// is in it, and it is small, because what the simulator makes up helps nobody beyond the
+    /// shape of events. `docs/compression.md` has the command that makes it anew.
     ///
     /// # Errors
     ///
@@ -77,6 +77,16 @@ impl Dictionary {
     #[cfg(feature = "builtin")]
     pub fn builtin() -> Result<Self, DictionaryError> {
         Self::from_bytes(*include_bytes!("builtin.zdict"))
+    }
+
+    /// As [`builtin`](Self::builtin), for binary events.
+    ///
+    /// # Errors
+    ///
+    /// Only for lack of memory.
+    #[cfg(feature = "builtin")]
+    pub fn builtin_binary() -> Result<Self, DictionaryError> {
+        Self::from_bytes(*include_bytes!("builtin-binary.zdict"))
     }
 
     /// Trains a dictionary of at most `max_size` bytes on samples of what it is to compress, as they

@@ -60,6 +60,30 @@ impl BinaryEncoder {
     /// When the line is not that of an event, or its record has no counterpart in DAG-CBOR; `out`
     /// is then left as it was.
     pub fn encode(&mut self, line: &str, out: &mut Vec<u8>) -> Result<(), BinaryError> {
+        self.encode_line(line, true, out)
+    }
+
+    /// As [`encode`](Self::encode), but never with a CID: for lines whose records were changed
+    /// after they were made, as those that a dictionary is trained on.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn encode_changed(&mut self, line: &str, out: &mut Vec<u8>) -> Result<(), BinaryError> {
+        self.encode_line(line, false, out)
+    }
+
+    /// Appends the binary event of a draft, with no JSON in between.
+    pub fn encode_draft(&mut self, draft: &Draft<'_>, time_us: u64, out: &mut Vec<u8>) {
+        write(draft, time_us, out);
+    }
+
+    fn encode_line(
+        &mut self,
+        line: &str,
+        is_original: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BinaryError> {
         let line: Line<'_> = serde_json::from_str(line)
             .map_err(|error| BinaryError::Line(error.to_string().into()))?;
         let missing = || BinaryError::Line(format!("there is no `{}`", line.kind).into());
@@ -70,9 +94,13 @@ impl BinaryEncoder {
                 let commit = line.commit.as_ref().ok_or_else(missing)?;
                 let record = match (commit.record, commit.cid) {
                     (Some(json), Some(text)) => {
-                        cid = text.parse().map_err(BinaryError::Cid)?;
                         self.record.clear();
                         self.to_cbor.encode(json.get(), &mut self.record)?;
+                        cid = if is_original {
+                            text.parse().map_err(BinaryError::Cid)?
+                        } else {
+                            Cid::of(Codec::DagCbor, &self.record)
+                        };
                         Some((self.record.as_slice(), &cid))
                     }
                     (None, None) => None,
@@ -106,11 +134,6 @@ impl BinaryEncoder {
         };
         write(&Draft { did, body }, time_us, out);
         Ok(())
-    }
-
-    /// Appends the binary event of a draft, with no JSON in between.
-    pub fn encode_draft(&mut self, draft: &Draft<'_>, time_us: u64, out: &mut Vec<u8>) {
-        write(draft, time_us, out);
     }
 }
 

@@ -78,12 +78,20 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) max_bytes: Option<u64>,
 
-    /// The zstd dictionary that compressed events are made with: a file, or `v1` for the official
-    /// one, which is downloaded once and kept in the data folder.
+    /// The zstd dictionary that compressed events are made with: a file, `v1` for the official
+    /// one, which is downloaded once and kept in the data folder, or `auto` for those that the
+    /// server trains on its own events.
     ///
-    /// Without one the server uses its own, which clients can ask it for.
+    /// Without one the server uses its own, which clients can ask it for. With `auto` it begins with
+    /// that, and trains another when it has events enough, and again whenever events have become
+    /// so different that they compress by 5 % worse.
     #[arg(long, value_name = "FILE", env = "JETSTREAM_ZSTD_DICTIONARY_PATH")]
     pub(crate) dictionary: Option<PathBuf>,
+
+    /// After how many events `--dictionary auto` trains its first dictionary, and how often it looks
+    /// whether another is needed
+    #[arg(long, value_name = "EVENTS", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) dictionary_events: u64,
 
     /// Start from this sequence number of the relay instead of where the last run ended; -1 does
     /// nothing

@@ -7,11 +7,12 @@ mod replay;
 
 use std::error::Error;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use jetwash::{Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
+use jetwash::{AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
 use jetwash_serve::Server;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -73,11 +74,18 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
     if let Some(bytes) = arguments.max_bytes {
         builder = builder.retain_bytes(bytes);
     }
-    let dictionary = match &arguments.dictionary {
+    let named = arguments.dictionary.as_deref();
+    let is_auto = named == Some(Path::new("auto"));
+    let dictionary = match named.filter(|_| !is_auto) {
         Some(name) => dictionary::load(name, &arguments.dictionary_folder())
             .map_err(|error| format!("--dictionary: {error}"))?,
         None => Dictionary::builtin()?,
     };
+    if is_auto {
+        let events = arguments.dictionary_events;
+        let auto = AutoDictionary::new().first_after(events).look_every(events);
+        builder = builder.auto_dictionary(auto);
+    }
     builder = builder.dictionary(dictionary);
     Ok(add_sources(builder, arguments)?.build()?)
 }
@@ -138,6 +146,12 @@ fn announce(arguments: &Arguments, jetstream: &Jetstream, listener: &TcpListener
     let address = listener.local_addr().unwrap_or(arguments.listen);
     let whose = match &arguments.dictionary {
         Some(name) if name.as_os_str() == "v1" => "the official dictionary".to_owned(),
+        Some(name) if name.as_os_str() == "auto" => {
+            format!(
+                "dictionaries trained every {} events if need be",
+                arguments.dictionary_events
+            )
+        }
         Some(name) => format!("the dictionary in {}", name.display()),
         None => "jetwash's own dictionary".to_owned(),
     };

@@ -96,6 +96,24 @@ fn a_record_that_its_line_does_not_tell_in_full_keeps_its_cid() {
 }
 
 #[test]
+fn a_changed_record_takes_the_cid_that_it_now_has() {
+    let rest = |record: &str| {
+        let cid = Cid::of(Codec::DagCbor, b"\xa0");
+        format!(
+            r#""operation":"create","collection":"a.b.c","rkey":"k","record":{record},"cid":"{cid}""#
+        )
+    };
+    let mut changed = Vec::new();
+    let line = commit(&rest(r#"{"n":1}"#));
+    BinaryEncoder::new()
+        .encode_changed(&line, &mut changed)
+        .unwrap();
+    let now = Cid::of(Codec::DagCbor, b"\xa1\x61n\x01");
+    assert_eq!(BinaryEvent::parse(&changed).unwrap().cid(), Some(&now));
+    assert!(changed.len() + Cid::LENGTH < binary(&line).unwrap().len());
+}
+
+#[test]
 fn other_events_have_the_same_fields() {
     let deletion = commit(r#""operation":"delete","collection":"a.b.c","rkey":"k""#);
     let start = r#"{"did":"did:web:a.example","time_us":7,"kind":"#;

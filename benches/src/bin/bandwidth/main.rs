@@ -1,0 +1,162 @@
+//! What each way of sending the firehose takes: bytes a day, by collection, and processor time.
+//!
+//! ```text
+//! cargo run --release -p jetwash-benches --bin bandwidth -- --frames frames.bin.zst --train lines.jsonl.zst
+//! cargo run --release -p jetwash-benches --bin bandwidth -- --store data/log
+//! cargo run --release -p jetwash-benches --bin bandwidth -- --relay bsky.network --for 10m
+//! ```
+//!
+//! Without arguments it takes the recorded data that `JETWASH_CORPUS` names. Dictionaries are trained
+//! on `--train`, or else on the accounts of one half, and measured on the other.
+//!
+//! Figures a day are for as many events as the first description of Jetstream had: 41 GB of JSON at
+//! 482 bytes, which is 85 million.
+
+#![allow(clippy::print_stdout, reason = "its output is its purpose")]
+
+mod chart;
+mod measure;
+mod source;
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use jetwash::Dictionary;
+use jetwash::dict::Trainer;
+use jetwash::event::BinaryEncoder;
+
+use crate::chart::Bar;
+use crate::measure::{Measured, by_collection, for_many, measure};
+use crate::source::{Recorded, recorded};
+
+/// Compares the ways of sending events, on recorded ones or on those that come.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A file of relay frames, each behind its length in four bytes, least first; packed if its
+    /// name ends in .zst
+    #[arg(long, value_name = "FILE")]
+    frames: Option<PathBuf>,
+    /// The log of a jetwash server that is not running
+    #[arg(long, value_name = "FOLDER", conflicts_with = "frames")]
+    store: Option<PathBuf>,
+    /// A relay to listen to
+    #[arg(long, value_name = "URL", conflicts_with_all = ["frames", "store"])]
+    relay: Option<String>,
+    /// How long to listen
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    listen_for: Duration,
+    /// Lines to train dictionaries on, packed if the name ends in .zst
+    #[arg(long, value_name = "FILE")]
+    train: Option<PathBuf>,
+    /// Another dictionary to compare with, such as the official one
+    #[arg(long, value_name = "FILE")]
+    dictionary: Option<PathBuf>,
+    /// Write a chart
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let Recorded {
+        lines,
+        frame_bytes,
+        training,
+        other,
+        origin,
+    } = recorded(&arguments)?;
+    println!("{} events: {origin}", lines.len());
+    let dictionaries = train(&training)?;
+    let mut measured = measure(&lines, frame_bytes, &dictionaries, other.as_ref())?;
+    let json = lines.iter().map(String::len).sum::<usize>() as f64 / lines.len() as f64;
+    print_table(&measured, json);
+    println!();
+    by_collection(&lines, &dictionaries)?;
+    println!();
+    for_many(&lines, &dictionaries)?;
+    if let Some(path) = &arguments.svg {
+        measured.retain(|row| row.is_charted);
+        fs::write(path, chart::draw(&bars(&measured)))?;
+        println!("\nchart: {}", path.display());
+    }
+    Ok(())
+}
+
+/// The dictionaries of the two forms that an event has.
+struct Dictionaries {
+    json: Dictionary,
+    binary: Dictionary,
+}
+
+fn train(lines: &[String]) -> Result<Dictionaries, Box<dyn Error>> {
+    let trainer = || {
+        let mut trainer = Trainer::new();
+        lines.iter().for_each(|line| trainer.add(line));
+        trainer
+    };
+    let json = trainer().train(None)?;
+    let mut encoder = BinaryEncoder::new();
+    let form = |line: &str| {
+        let mut event = Vec::new();
+        encoder
+            .encode_changed(line, &mut event)
+            .ok()
+            .map(|()| event)
+    };
+    let binary = trainer().train_with(None, form, |_| {})?;
+    for (name, trained) in [("JSON", &json), ("binary", &binary)] {
+        let dictionary = trained.dictionary();
+        println!(
+            "{name} dictionary {}: {} bytes, trained on {} of {} events, held out: {}",
+            dictionary.id(),
+            dictionary.bytes().len(),
+            trained.samples(),
+            lines.len(),
+            trained.held_out(),
+        );
+    }
+    Ok(Dictionaries {
+        json: json.dictionary().clone(),
+        binary: binary.dictionary().clone(),
+    })
+}
+
+fn print_table(measured: &[Measured], json: f64) {
+    println!(
+        "\n{:<44} {:>9} {:>7} {:>7} {:>8} {:>8}   {}",
+        "", "B/event", "ratio", "GB/day", "enc. µs", "dec. µs", "first description"
+    );
+    for row in measured {
+        let cost = |micros: Option<f64>| micros.map_or(String::new(), |it| format!("{it:.2}"));
+        println!(
+            "{:<44} {:>9.1} {:>7.3} {:>7.1} {:>8} {:>8}   {}",
+            row.name,
+            row.bytes,
+            row.bytes / json,
+            gigabytes_a_day(row.bytes),
+            cost(row.encode_us),
+            cost(row.decode_us),
+            row.first_description,
+        );
+    }
+}
+
+fn bars(measured: &[Measured]) -> Vec<Bar> {
+    let bar = |row: &Measured| Bar {
+        name: row.name.clone(),
+        ours: gigabytes_a_day(row.bytes),
+        theirs: row.first_gigabytes,
+    };
+    measured.iter().map(bar).collect()
+}
+
+/// What so many bytes an event come to in a day.
+fn gigabytes_a_day(bytes: f64) -> f64 {
+    bytes * EVENTS_A_DAY / 1e9
+}
+
+/// 41 GB of JSON at 482 bytes.
+const EVENTS_A_DAY: f64 = 41e9 / 482.0;

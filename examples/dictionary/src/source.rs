@@ -1,0 +1,170 @@
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use flate2::bufread::MultiGzDecoder;
+use indicatif::{ProgressBar, ProgressStyle};
+use jetwash::Pipeline;
+use jetwash::store::{self, Location, Options, Read, Store};
+use jetwash_sim::{Network, NetworkConfig};
+
+use crate::Source;
+
+/// Hands on each line of the source, and shows how far it is where there is somebody to see it.
+pub(crate) fn each_line(
+    source: &Source,
+    mut take: impl FnMut(&str),
+) -> Result<u64, Box<dyn Error>> {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template(
+        "{spinner} {human_pos} events ({per_sec})",
+    )?);
+    bar.enable_steady_tick(TICK);
+    let mut count = 0;
+    let mut take = |line: &str| {
+        if !line.is_empty() {
+            count += 1;
+            bar.inc(1);
+            take(line);
+        }
+    };
+    if let Some(path) = &source.file {
+        let named = |error| format!("{}: {error}", path.display());
+        lines_of(path, &mut take).map_err(named)?;
+    } else if let Some(folder) = &source.store {
+        if !folder.is_dir() {
+            return Err(format!("{}: there is no such folder", folder.display()).into());
+        }
+        let (_appender, log) = store::open(Location::Disk(folder.clone()), Options::default())?;
+        lines_in(&log, &mut take)?;
+    } else if let Some(frames) = source.simulate {
+        simulate(frames, &mut take)?;
+    }
+    bar.finish_and_clear();
+    if count == 0 {
+        return Err("there are no events in it".into());
+    }
+    Ok(count)
+}
+
+fn lines_of(path: &Path, take: &mut impl FnMut(&str)) -> io::Result<()> {
+    if path == Path::new("-") {
+        return read_lines(io::stdin().lock(), take);
+    }
+    let file = BufReader::new(File::open(path)?);
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("zst") => read_lines(BufReader::new(zstd::Decoder::with_buffer(file)?), take),
+        Some("gz") => read_lines(BufReader::new(MultiGzDecoder::new(file)), take),
+        _ => read_lines(file, take),
+    }
+}
+
+fn read_lines(mut reader: impl BufRead, take: &mut impl FnMut(&str)) -> io::Result<()> {
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        let read = (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            break;
+        }
+        let bad = |what: &str| io::Error::other(format!("line {number}: {what}"));
+        if read as u64 == MAX_LINE {
+            return Err(bad("longer than any event is"));
+        }
+        let text = str::from_utf8(&line).map_err(|_| bad("it is not UTF-8, so not JSON"))?;
+        let text = text.trim_end();
+        if !text.is_empty() && !text.starts_with('{') {
+            return Err(bad("it is no JSON object, as an event is"));
+        }
+        take(text);
+    }
+    Ok(())
+}
+
+fn lines_in(log: &Store, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Error>> {
+    let mut position = log.bounds().oldest_seq;
+    loop {
+        match log.read(position)? {
+            Read::Events(run) => {
+                let page = run.block().json()?;
+                let lines = run.indexes().filter_map(|index| page.get(index));
+                lines
+                    .filter_map(|line| str::from_utf8(line).ok())
+                    .for_each(&mut *take);
+                position = run.next_seq();
+            }
+            Read::Lost { oldest } => position = oldest,
+            Read::AtTip => return Ok(()),
+        }
+    }
+}
+
+fn simulate(frames: usize, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Error>> {
+    let config = NetworkConfig {
+        accounts: 2_000,
+        ..NetworkConfig::default()
+    };
+    let (appender, log) = store::open(Location::Memory, Options::default())?;
+    let mut pipeline = Pipeline::new(appender);
+    let start_us = config.start;
+    for (frame, time_us) in Network::new(config)?.take(frames).zip(start_us..) {
+        pipeline.frame("simulator", &frame.bytes, time_us)?;
+    }
+    pipeline.commit()?;
+    lines_in(&log, take)
+}
+
+const TICK: Duration = Duration::from_millis(100);
+const MAX_LINE: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn lines(path: &Path) -> Result<Vec<String>, String> {
+        let source = Source {
+            file: Some(path.to_owned()),
+            store: None,
+            simulate: None,
+        };
+        let mut lines = Vec::new();
+        let read = each_line(&source, |line| lines.push(line.to_owned()));
+        read.map(|_| lines).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn files_may_be_packed() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "{\"a\":1}\n\n{\"b\":2}";
+        let path = |name| folder.path().join(name);
+        std::fs::write(path("plain.jsonl"), text).unwrap();
+        let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        std::fs::write(path("lines.zst"), packed).unwrap();
+        let level = flate2::Compression::fast();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), level);
+        packed.write_all(text.as_bytes()).unwrap();
+        std::fs::write(path("lines.gz"), packed.finish().unwrap()).unwrap();
+        for name in ["plain.jsonl", "lines.zst", "lines.gz"] {
+            assert_eq!(lines(&path(name)).unwrap(), ["{\"a\":1}", "{\"b\":2}"]);
+        }
+    }
+
+    #[test]
+    fn errors_say_which_line_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        std::fs::write(&path, "{}\nnot an event\n").unwrap();
+        assert!(
+            lines(&path)
+                .unwrap_err()
+                .ends_with("line 2: it is no JSON object, as an event is")
+        );
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(lines(&path).unwrap_err(), "there are no events in it");
+        assert!(lines(&folder.path().join("nowhere")).is_err());
+    }
+}
