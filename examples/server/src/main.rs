@@ -44,6 +44,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let metrics = metrics::install()?;
     let jetstream = build(&arguments)?;
     let options = arguments.serve_options();
+    let options = options.binary_dictionary(Dictionary::builtin_binary()?);
     let server = Server::new(jetstream.clone(), options);
     let listener = bind("--listen", arguments.listen).await?;
     let metrics_listener = bind("--metrics-listen", arguments.metrics_listen).await?;
