@@ -205,7 +205,7 @@ impl Trainer {
         let best = ratios.fold(f64::INFINITY, f64::min);
         let good = |(candidate, _): &(Candidate, _)| candidate.result.ratio() <= best * TOLERANCE;
         let Some(chosen) = candidates.iter().position(good) else {
-            return Err(failure.unwrap_or(TrainError::Samples {
+            return Err(failure.unwrap_or_else(|| TrainError::Samples {
                 count: samples.len(),
                 bytes: samples.iter().map(Vec::len).sum(),
                 max_size: 0,
@@ -252,7 +252,7 @@ impl Trainer {
     }
 
     /// What is to be learnt from, and what the result is judged by, sorted by group.
-    fn part(&mut self) -> (Vec<String>, Vec<(Box<[u8]>, Box<str>)>) {
+    fn part(&mut self) -> (Vec<String>, Vec<HeldOut>) {
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
         groups.sort_by(|one, other| one.0.cmp(&other.0));
         let samples = groups.iter().flat_map(|(_, group)| &group.samples);
@@ -274,7 +274,7 @@ impl Trainer {
                 let is_held_out = if by_owner {
                     sample.is_held_out()
                 } else {
-                    index % HELD_OUT == 0
+                    index.is_multiple_of(HELD_OUT)
                 };
                 if !is_held_out {
                     samples.push(sample);
@@ -452,9 +452,12 @@ struct Sample {
 
 impl Sample {
     const fn is_held_out(&self) -> bool {
-        self.owner % HELD_OUT == 0
+        self.owner.is_multiple_of(HELD_OUT)
     }
 }
+
+/// The group of a held-out event, and its line.
+type HeldOut = (Box<[u8]>, Box<str>);
 
 /// The same dictionary with a number that its content gives.
 fn renumbered(dictionary: &Dictionary) -> Result<Dictionary, TrainError> {
@@ -477,4 +480,4 @@ const MAX_BYTES: usize = 24 << 20;
 const MAX_GROUPS: usize = 512;
 /// Longer events compress well by themselves, and would crowd out others.
 const MAX_EVENT: usize = 8 << 10;
-const SEED: u64 = 0x6a65_7477_6173_68;
+const SEED: u64 = 0x006a_6574_7761_7368;

@@ -80,7 +80,7 @@ pub(crate) fn evaluate(path: &Path, source: &Source, binary: bool) -> Result<(),
         let group = match &parsed {
             Ok(event) => event
                 .collection()
-                .unwrap_or(event.kind().as_str())
+                .unwrap_or_else(|| event.kind().as_str())
                 .to_owned(),
             Err(_) => "(no event)".to_owned(),
         };

@@ -126,8 +126,8 @@ fn train(lines: &[String]) -> Result<Dictionaries, Box<dyn Error>> {
 
 fn print_table(measured: &[Measured], json: f64) {
     println!(
-        "\n{:<44} {:>9} {:>7} {:>7} {:>8} {:>8}   {}",
-        "", "B/event", "ratio", "GB/day", "enc. µs", "dec. µs", "first description"
+        "\n{:<44} {:>9} {:>7} {:>7} {:>8} {:>8}   first description",
+        "", "B/event", "ratio", "GB/day", "enc. µs", "dec. µs"
     );
     for row in measured {
         let cost = |micros: Option<f64>| micros.map_or(String::new(), |it| format!("{it:.2}"));

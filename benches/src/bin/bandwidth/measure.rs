@@ -128,7 +128,7 @@ pub(crate) fn by_collection(
     let mut groups: BTreeMap<String, Vec<&String>> = BTreeMap::new();
     for line in lines {
         let event: jetwash::event::Event = serde_json::from_str(line)?;
-        let name = event.collection().unwrap_or(event.kind().as_str());
+        let name = event.collection().unwrap_or_else(|| event.kind().as_str());
         groups.entry(name.to_owned()).or_default().push(line);
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
@@ -228,12 +228,11 @@ fn batches(
     })
 }
 
-/// Frames of so many events, and the microseconds per event there and back.
-fn pack(
-    events: &[&[u8]],
-    dictionary: &Dictionary,
-    size: usize,
-) -> Result<(Vec<Vec<u8>>, f64, f64), Box<dyn Error>> {
+/// Frames, and the microseconds per event there and back.
+type Packed = (Vec<Vec<u8>>, f64, f64);
+
+/// Packs so many events in a frame.
+fn pack(events: &[&[u8]], dictionary: &Dictionary, size: usize) -> Result<Packed, Box<dyn Error>> {
     let mut single = dictionary.encoder();
     let mut several = BatchEncoder::new(dictionary.encoder());
     let mut encode = |batch: &[&[u8]], frame: &mut Vec<u8>| -> Result<(), Box<dyn Error>> {
