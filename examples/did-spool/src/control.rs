@@ -33,11 +33,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::did_file::{Action, DidFile};
+use crate::accounts::{Accounts, Action};
 
 /// What the calls are about.
 pub(crate) struct Control {
-    dids: DidFile,
+    accounts: Accounts,
     jetstream: Jetstream,
     source: String,
     spool: watch::Receiver<SpoolStatus>,
@@ -45,13 +45,13 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) const fn new(
-        dids: DidFile,
+        accounts: Accounts,
         jetstream: Jetstream,
         source: String,
         spool: watch::Receiver<SpoolStatus>,
     ) -> Self {
         Self {
-            dids,
+            accounts,
             jetstream,
             source,
             spool,
@@ -113,10 +113,10 @@ async fn change(
     let parse = |line: &str| line.parse().map_err(|error| Refusal::did(line, &error));
     let dids: Vec<Did> = lines.map(parse).collect::<Result<_, _>>()?;
     let changing = Arc::clone(&control);
-    let change = spawn_blocking(move || changing.dids.change(action, &dids)).await??;
+    let change = spawn_blocking(move || changing.accounts.change(action, &dids)).await??;
     let changed = change.count();
     let cursor = control.jetstream.holds_from(change).await?.get();
-    let count = control.dids.set().len();
+    let count = control.accounts.set().len();
     Ok(Json(json!({ "changed": changed, "count": count, "cursor": cursor })).into_response())
 }
 
@@ -136,7 +136,7 @@ async fn list(
     let pick = move || {
         let mut first = BinaryHeap::with_capacity(limit + 1);
         for did in control
-            .dids
+            .accounts
             .set()
             .iter()
             .filter(|did| did.as_str() > page.after.as_str())
@@ -155,7 +155,7 @@ async fn list(
 }
 
 async fn count(State(control): State<Arc<Control>>) -> Response {
-    Json(json!({ "count": control.dids.set().len() })).into_response()
+    Json(json!({ "count": control.accounts.set().len() })).into_response()
 }
 
 async fn status(State(control): State<Arc<Control>>) -> Response {

@@ -3,8 +3,8 @@
 //! The accounts are read from a file and changed over HTTP while events flow. `did-spool-load`
 //! brings the files into SQLite, now or later.
 
+mod accounts;
 mod control;
-mod did_file;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ use clap::Parser;
 use jetwash::{Endpoint, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR};
 use jetwash_spool::{Compression, FileSpool};
 
+use crate::accounts::Accounts;
 use crate::control::Control;
-use crate::did_file::DidFile;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -65,9 +65,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let (builder, source) = source(&arguments)?;
 
     // What others write is turned away before it is decoded.
-    let dids = DidFile::open(&arguments.dids)?;
+    let accounts = Accounts::open(&arguments.dids)?;
     let wanted = Filter::new()
-        .did_set(dids.set().clone())
+        .did_set(accounts.set().clone())
         .collections(["app.bsky.feed.post"])?
         .kinds([Kind::Commit]);
     // The log holds so much that a full disk can be noticed and mended.
@@ -80,7 +80,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .compression(Compression::Zstd(3))
         .roll_after(Duration::try_from_secs_f64(arguments.roll_after)?)
         .build()?;
-    let control = Control::new(dids, jetstream.clone(), source, spool.status());
+    let control = Control::new(accounts, jetstream.clone(), source, spool.status());
     let server = control.bind(arguments.listen, arguments.token).await?;
 
     // The spool ends with the log, once it has written the rest of it.

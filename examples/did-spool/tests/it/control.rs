@@ -118,7 +118,7 @@ fn a_bad_line_of_the_file_is_named_with_its_number() {
     .unwrap();
     let error = refusal(folder.path(), &["--listen=127.0.0.1:0"]);
     assert!(
-        error.contains("dids.txt, line 4: `nobody` is not a DID: "),
+        error.contains("dids.txt:4: `nobody` is not a DID: "),
         "{error}"
     );
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jetwash::event::Did;
-use jetwash::{DidChange, DidSet};
+use jetwash::{DidChange, DidFile, DidFileError, DidSet};
 use thiserror::Error;
 
 /// A set of accounts whose changes are on the disk before they hold.
@@ -16,7 +16,7 @@ use thiserror::Error;
 /// line each: `+did:…` or `-did:…`. It is read after the file, and shortened when most of its lines
 /// have been overruled by later ones.
 #[derive(Debug)]
-pub(crate) struct DidFile {
+pub(crate) struct Accounts {
     set: DidSet,
     journal: Mutex<Journal>,
 }
@@ -38,24 +38,12 @@ pub(crate) enum Action {
     Remove,
 }
 
-impl DidFile {
+impl Accounts {
     /// Reads the file, which may be missing, and the journal.
-    pub(crate) fn open(path: &Path) -> Result<Self, DidFileError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, AccountsError> {
         let set = DidSet::new();
-        if path
-            .try_exists()
-            .map_err(|error| DidFileError::io(path, error))?
-        {
-            let text = fs::read_to_string(path).map_err(|error| DidFileError::io(path, error))?;
-            let mut accounts = set.replacement();
-            for (index, line) in text.lines().enumerate() {
-                let did = line.split('#').next().unwrap_or_default().trim();
-                if !did.is_empty() {
-                    let added = accounts.add(did);
-                    added.map_err(|error| DidFileError::line(path, index, did, error.rule()))?;
-                }
-            }
-            accounts.finish();
+        if path.exists() {
+            DidFile::new(path, set.clone()).load()?;
         }
         let mut journal = path.as_os_str().to_owned();
         journal.push(".changes");
@@ -81,29 +69,29 @@ impl DidFile {
 }
 
 impl Journal {
-    fn open(path: PathBuf, set: &DidSet) -> Result<Self, DidFileError> {
-        let mut file = open_append(&path).map_err(|error| DidFileError::io(&path, error))?;
+    fn open(path: PathBuf, set: &DidSet) -> Result<Self, AccountsError> {
+        let mut file = open_append(&path).map_err(|error| AccountsError::io(&path, error))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(DidFileError::Locked(path)),
-            Err(TryLockError::Error(error)) => return Err(DidFileError::io(&path, error)),
+            Err(TryLockError::WouldBlock) => return Err(AccountsError::Locked(path)),
+            Err(TryLockError::Error(error)) => return Err(AccountsError::io(&path, error)),
         }
         let mut text = String::new();
         file.read_to_string(&mut text)
-            .map_err(|error| DidFileError::io(&path, error))?;
+            .map_err(|error| AccountsError::io(&path, error))?;
         // A line that was cut short by a crash has never been answered for.
         text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
         file.set_len(text.len() as u64)
-            .map_err(|error| DidFileError::io(&path, error))?;
+            .map_err(|error| AccountsError::io(&path, error))?;
         for (index, line) in text.lines().enumerate() {
             match line.split_at_checked(1) {
                 Some(("+", did)) => drop(
                     set.add(did)
-                        .map_err(|error| DidFileError::line(&path, index, did, error.rule()))?,
+                        .map_err(|error| AccountsError::line(&path, index, did, error.rule()))?,
                 ),
                 Some(("-", did)) => drop(set.remove(did)),
                 _ => {
-                    return Err(DidFileError::line(
+                    return Err(AccountsError::line(
                         &path,
                         index,
                         line,
@@ -176,10 +164,12 @@ fn open_append(path: &Path) -> io::Result<File> {
 
 /// Why the accounts cannot be read.
 #[derive(Debug, Error)]
-pub(crate) enum DidFileError {
+pub(crate) enum AccountsError {
+    #[error(transparent)]
+    File(#[from] Arc<DidFileError>),
     #[error("{path}: {error}")]
     Io { path: String, error: io::Error },
-    #[error("{path}, line {line}: `{text}` is not a DID: {rule}")]
+    #[error("{path}:{line}: `{text}` is not a DID: {rule}")]
     Line {
         path: String,
         line: usize,
@@ -190,7 +180,7 @@ pub(crate) enum DidFileError {
     Locked(PathBuf),
 }
 
-impl DidFileError {
+impl AccountsError {
     fn io(path: &Path, error: io::Error) -> Self {
         let path = path.display().to_string();
         Self::Io { path, error }
