@@ -148,8 +148,9 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Keeps only the events that this matches; the others never enter the log. A frame of which
-    /// nothing is wanted costs less than 100 ns.
+    /// Keeps only the events that this matches; the others never enter the log. A frame whose
+    /// account is not wanted costs less than 100 ns, and one of whose collections none is, about
+    /// that.
     ///
     /// With a [`DidSet`](crate::DidSet) in it, what is kept changes with the set:
     /// [`Jetstream::holds_from`] tells from where on.
