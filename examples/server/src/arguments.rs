@@ -78,6 +78,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) max_bytes: Option<u64>,
 
+    /// How much memory the event log may take.
+    ///
+    /// It is for the newest events, for what is read from disk, and for write buffers; more makes
+    /// sense where many subscribers read events of long ago, or far more than 500 come in a second.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "6MiB",
+        value_parser = parse_bytes
+    )]
+    pub(crate) memory_budget: u64,
+
     /// The zstd dictionary that compressed events are made with: a file, `v1` for the official
     /// one, which is downloaded once and kept in the data folder, or `auto` for those that the
     /// server trains on its own events.

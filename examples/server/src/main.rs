@@ -6,38 +6,58 @@ mod metrics;
 mod replay;
 
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use jetwash::{AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
 use jetwash_serve::Server;
+use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Memory that threads give back goes back to the system, and they share what they keep. With the
+/// usual allocator, a burst of frames leaves each thread with memory that it never returns.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let levels = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,fjall=warn,lsm_tree=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(levels)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
-    match run(arguments).await {
+    let served = runtime()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(arguments)));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("jetwash-server: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// A few threads are enough: they hardly do more than hand bytes to the kernel.
+fn runtime() -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    runtime::Builder::new_multi_thread()
+        .worker_threads(cores.min(MAX_WORKERS))
+        .max_blocking_threads(MAX_BLOCKING)
+        .enable_all()
+        .build()
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
@@ -68,7 +88,10 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
-    let mut builder = Jetstream::builder().retain_for(arguments.event_ttl);
+    let mut builder = Jetstream::builder()
+        .retain_for(arguments.event_ttl)
+        .memory_budget(usize::try_from(arguments.memory_budget).unwrap_or(usize::MAX))
+        .intake_bytes(INTAKE_BYTES);
     if let Some(folder) = arguments.folder() {
         builder = builder.store(folder);
     }
@@ -187,3 +210,9 @@ async fn interrupted() {
         std::future::pending::<()>().await;
     }
 }
+
+const MAX_WORKERS: usize = 4;
+/// How many readers may wait for the disk at once.
+const MAX_BLOCKING: usize = 16;
+/// How many bytes of frames may wait for the pipeline: some seconds of the whole network.
+const INTAKE_BYTES: usize = 1 << 20;

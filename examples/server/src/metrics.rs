@@ -8,6 +8,7 @@ use axum::routing::get;
 use jetwash::Jetstream;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
+use tokio::time::interval;
 
 /// Makes this process's metrics go to a recorder that can be asked for them.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
@@ -21,12 +22,10 @@ pub(crate) async fn serve(
     jetstream: Jetstream,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let upkeep = tokio::spawn(keep_up(metrics.clone()));
     let render = move || {
         let metrics = metrics.clone();
-        async move {
-            metrics.run_upkeep();
-            metrics.render()
-        }
+        async move { metrics.render() }
     };
     let ready = move || {
         let newest_us = jetstream.bounds().newest_time_us;
@@ -46,9 +45,21 @@ pub(crate) async fn serve(
         .route("/metrics", get(render))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready));
-    axum::serve(listener, router)
+    let outcome = axum::serve(listener, router)
         .with_graceful_shutdown(stopped)
-        .await
+        .await;
+    upkeep.abort();
+    outcome
+}
+
+/// Sums up what has been measured, now and then: until then each value of a histogram takes
+/// memory, whether or not anybody ever asks for it.
+async fn keep_up(metrics: PrometheusHandle) {
+    let mut tick = interval(UPKEEP);
+    loop {
+        tick.tick().await;
+        metrics.run_upkeep();
+    }
 }
 
 /// How long ago an event came.
@@ -57,4 +68,5 @@ fn age(time_us: u64) -> Duration {
     SystemTime::now().duration_since(came).unwrap_or_default()
 }
 
+const UPKEEP: Duration = Duration::from_secs(5);
 const RECENT: Duration = Duration::from_secs(60);
