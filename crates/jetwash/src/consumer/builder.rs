@@ -4,15 +4,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetwash_event::Filter;
+use jetwash_event::{ContentFilter, Filter};
 use jetwash_store::LetterLimits;
 
-use crate::consumer::driver::Driver;
+use crate::consumer::driver::{Driver, Predicate};
 use crate::consumer::handle::Shared;
 use crate::consumer::settings::Settings;
 use crate::consumer::{ConsumerError, ConsumerHandle, Handler, Retry, WhenStuck};
 use crate::jetstream::Jetstream;
-use crate::subscription::StartFrom;
+use crate::subscription::{Cursor, Event, StartFrom};
 use crate::walk::Walk;
 
 /// A consumer being set up: a handler's name, its events, and how they are handled.
@@ -37,6 +37,7 @@ pub struct Consumer {
     jetstream: Jetstream,
     shared: Arc<Shared>,
     settings: Settings,
+    wanted: Vec<Predicate>,
     shutdown: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -82,6 +83,7 @@ impl Jetstream {
             jetstream: self.clone(),
             shared,
             settings: Settings::default(),
+            wanted: Vec::new(),
             shutdown: None,
         }
     }
@@ -97,6 +99,19 @@ impl Consumer {
     /// Which events it gets; all if not said.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.settings.filter = filter;
+        self
+    }
+
+    /// Gives of the events with a record only those whose content `filter` matches. Deletions, and
+    /// what is told of identities and accounts, have no content to be judged by: they all come.
+    pub fn content(self, filter: ContentFilter) -> Self {
+        self.filter_with(move |event| event.facts().is_none_or(|facts| filter.matches(facts)))
+    }
+
+    /// Gives only the events for which `is_wanted` says so, whatever other filters say. It is asked
+    /// between reading and the workers, so it should be quick. The others count as done.
+    pub fn filter_with(mut self, is_wanted: impl Fn(&Event) -> bool + Send + 'static) -> Self {
+        self.wanted.push(Box::new(is_wanted));
         self
     }
 
@@ -213,6 +228,7 @@ impl Consumer {
             jetstream,
             shared,
             settings,
+            wanted,
             shutdown,
         } = self;
         let name = || shared.name.clone();
@@ -224,7 +240,7 @@ impl Consumer {
         drop(shared.saving.lock().await);
         let stored = shared.store.named_cursor(&shared.name);
         let start = stored.map_or(settings.start, |stored| {
-            StartFrom::Cursor(crate::subscription::Cursor::new(stored))
+            StartFrom::Cursor(Cursor::new(stored))
         });
         let reader = jetstream.reader(start).await;
         let reader = reader.map_err(|source| ConsumerError::Read {
@@ -234,7 +250,7 @@ impl Consumer {
         let walk = Walk::new(reader, settings.filter.clone());
         drop(jetstream);
         let driver = Driver::new(Arc::clone(&shared), settings, walk, stored, handler);
-        driver.run(commands, shutdown).await
+        driver.only(wanted).run(commands, shutdown).await
     }
 }
 

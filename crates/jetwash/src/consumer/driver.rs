@@ -28,6 +28,7 @@ pub(super) struct Driver<H> {
     settings: Settings,
     handler: Arc<H>,
     walk: Walk,
+    wanted: Vec<Predicate>,
     window: Window<Work>,
     handlers: JoinSet<Result<(), Failure>>,
     in_hand: HashMap<Id, InHand>,
@@ -47,6 +48,9 @@ pub(super) struct Driver<H> {
     has_ended: bool,
     stop: Option<Stop>,
 }
+
+/// Whether an event is wanted.
+pub(super) type Predicate = Box<dyn Fn(&Event) -> bool + Send>;
 
 /// An event on its way.
 struct Work {
@@ -91,6 +95,7 @@ impl<H: Handler> Driver<H> {
             settings,
             handler: Arc::new(handler),
             walk,
+            wanted: Vec::new(),
             window: Window::new(),
             handlers: JoinSet::new(),
             in_hand: HashMap::new(),
@@ -106,6 +111,12 @@ impl<H: Handler> Driver<H> {
             has_ended: false,
             stop: None,
         }
+    }
+
+    /// Passes over what one of these does not want.
+    pub(super) fn only(mut self, wanted: Vec<Predicate>) -> Self {
+        self.wanted = wanted;
+        self
     }
 
     pub(super) async fn run(
@@ -154,6 +165,9 @@ impl<H: Handler> Driver<H> {
             let Some(event) = self.walk.next_at_hand() else {
                 return;
             };
+            if !self.wanted.iter().all(|is_wanted| is_wanted(&event)) {
+                continue;
+            }
             let (position, block) = (event.cursor().get(), event.memory());
             let did = event.did().to_owned();
             let work = Work {

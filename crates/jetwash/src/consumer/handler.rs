@@ -39,7 +39,7 @@ use crate::subscription::Event;
 /// fn takes_any(handler: impl Handler) {}
 /// takes_any(Printer);
 /// takes_any(print);
-/// takes_any(async |event: Event| Ok::<(), Failure>(println!("{}", event.json())));
+/// takes_any(|event: Event| async move { Ok::<(), Failure>(println!("{}", event.json())) });
 /// ```
 pub trait Handler: Send + Sync + 'static {
     /// Handles one event. The next event of the same account comes when this is done; those of

@@ -61,8 +61,10 @@ mod tests {
 
     #[test]
     fn the_slowest_stage_is_the_one_that_takes_the_most_time() {
-        let mut lag = Lag::default();
-        lag.upstream = Duration::from_millis(700);
+        let mut lag = Lag {
+            upstream: Duration::from_millis(700),
+            ..Lag::default()
+        };
         assert_eq!(lag.slowest(), Stage::Upstream);
         lag.handler.time = Duration::from_secs(2);
         assert_eq!(lag.slowest(), Stage::Handler);

@@ -720,6 +720,27 @@ async fn a_filter_changes_while_events_flow() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_closure_filters_and_what_it_does_not_want_counts_as_done() {
+    let log = Log::of(300).await;
+    log.end().await;
+    let seen = Seen::default();
+    let notes = seen.clone();
+    let consumer = log.jetstream.consumer("feed").start_from(StartFrom::Oldest);
+    consumer
+        .filter_with(|event| event.cursor().get() % 3 == 1)
+        .run(move |event: Event| {
+            notes.note(&event);
+            async { Ok::<(), Failure>(()) }
+        })
+        .await
+        .unwrap();
+    let mut expected = log.cursors();
+    expected.retain(|cursor| cursor.get() % 3 == 1);
+    assert_eq!(seen.cursors(), expected);
+    assert_eq!(log.stored("feed"), Some(log.last()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_that_are_gone_are_counted_or_stop_the_consumer() {
     let folder = tempfile::tempdir().unwrap();
     let open = || {

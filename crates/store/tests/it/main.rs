@@ -24,6 +24,7 @@ mod positions;
 mod power;
 mod random;
 mod reading;
+mod remaining;
 #[cfg(unix)]
 mod restart;
 mod retention;
