@@ -1,4 +1,8 @@
-use jetwash_dict::{BatchDecoder, BatchEncoder, BatchError, DecodeError, Decoder, Encoder};
+use std::sync::OnceLock;
+
+use jetwash_dict::{
+    BatchDecoder, BatchEncoder, BatchError, DecodeError, Decoder, Dictionary, Encoder,
+};
 use proptest::prelude::*;
 
 use crate::{event, trained};
@@ -75,8 +79,9 @@ fn the_wrong_dictionary_and_a_cut_are_named() {
             found: Some(7)
         }
     );
+    let dictionary = trained(7);
     for length in 4..frame.len() {
-        let error = decoded(trained(7).decoder(), &frame[..length], 100).unwrap_err();
+        let error = decoded(dictionary.decoder(), &frame[..length], 100).unwrap_err();
         assert_eq!(error, DecodeError::Truncated);
     }
 }
@@ -96,7 +101,9 @@ proptest! {
     fn any_frame_does_no_harm(frame in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut framed = vec![0x28, 0xb5, 0x2f, 0xfd];
         framed.extend(frame);
-        for decoder in [Decoder::without_dictionary(), trained(7).decoder()] {
+        static DICTIONARY: OnceLock<Dictionary> = OnceLock::new();
+        let dictionary = DICTIONARY.get_or_init(|| trained(7));
+        for decoder in [Decoder::without_dictionary(), dictionary.decoder()] {
             let found = decoded(decoder, &framed, 1000);
             prop_assert!(found.is_err() || found.unwrap().iter().map(Vec::len).sum::<usize>() <= 1000);
         }
