@@ -105,6 +105,8 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error + Send + Sync
 fn simulated_network() -> Result<NetworkConfig, Box<dyn Error + Send + Sync>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     Ok(NetworkConfig {
+        // Fewer than in the real network, so that it is there at once.
+        records: 2000,
         start: u64::try_from(now.as_micros())?,
         first_seq: now.as_secs() * 10_000,
         ..NetworkConfig::default()
