@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -209,20 +210,14 @@ fn run(settings: &Settings, truth: &Truth, folder: &Path) -> (Vec<Toggle>, Durat
         *address.lock().unwrap() = program.address;
         // In the second of three parts of the time nothing is loaded.
         let is_away = (settings.kills / 3..2 * settings.kills / 3 + 1).contains(&kill);
-        if let Some(mut loader) = loading.take() {
-            loader.kill().unwrap();
-            loader.wait().unwrap();
-        }
+        drop(loading.take());
         loading = (!is_away).then(load);
     }
     wait_for(&program, |status| status["relay"] == truth.frames);
     is_over.store(true, Ordering::Relaxed);
     let toggled = toggling.join().unwrap();
     assert!(program.stop());
-    if let Some(mut loader) = loading {
-        loader.kill().unwrap();
-        loader.wait().unwrap();
-    }
+    drop(loading);
     let mut last = loader(folder, &database);
     assert!(
         last.args(["--once", "--keep=1000000"])
@@ -231,6 +226,16 @@ fn run(settings: &Settings, truth: &Truth, folder: &Path) -> (Vec<Toggle>, Durat
             .success()
     );
     toggled
+}
+
+/// A loader that runs; it is killed when this is dropped.
+struct Loader(Child);
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Adds and removes accounts, a hundred times a second.
