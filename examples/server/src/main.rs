@@ -15,7 +15,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Parser;
 use jetwash::{AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
 use jetwash_serve::Server;
-use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
@@ -23,11 +22,6 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
-
-/// Memory that threads give back goes back to the system, and they share what they keep. With the
-/// usual allocator, a burst of frames leaves each thread with memory that it never returns.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
