@@ -28,17 +28,25 @@ impl Selection {
             self.indexes.extend(run.indexes());
             return;
         }
-        self.dids.clear();
-        self.dids
-            .extend(block.did_table().iter().map(|did| filter.matches_did(did)));
-        if !self.dids.contains(&true) {
-            return;
-        }
+        // A block has some twenty collections, and more accounts than that.
         self.collections.clear();
         let matches =
             |collection: &str| collection.is_empty() || filter.matches_collection(collection);
         self.collections
             .extend(block.collection_table().iter().map(matches));
+        if !self.collections.contains(&true) {
+            return;
+        }
+        self.dids.clear();
+        if filter.has_dids() {
+            let dids = block.did_table().iter();
+            self.dids.extend(dids.map(|did| filter.matches_did(did)));
+            if !self.dids.contains(&true) {
+                return;
+            }
+        } else {
+            self.dids.resize(block.did_table().len(), true);
+        }
         let columns = block.did_indexes().iter().zip(block.collection_indexes());
         for (index, ((&did, &collection), &kind)) in columns
             .zip(block.kinds())

@@ -22,7 +22,7 @@ fn keeping(bytes: u64) -> Options {
 
 /// The frame of a sequence number: of another length for each, and now and then a large one.
 fn frame(seq: u64) -> Vec<u8> {
-    let length = if seq % 25 == 0 {
+    let length = if seq.is_multiple_of(25) {
         300_000
     } else {
         200 + seq as usize % 700
