@@ -112,7 +112,7 @@ impl<'a> Peek<'a> {
     ///
     /// // The beginning of a commit; a peek needs no more.
     /// let mut frame = b"\xa2\x61t\x67#commit\x62op\x01\xab\x63ops\x81\xa3".to_vec();
-    /// frame.extend(b"\x63cid\xf6\x64path\x75com.example.note/3l3qo\x66action\x66delete");
+    /// frame.extend(b"\x63cid\xf6\x64path\x76com.example.note/3l3qo\x66action\x66delete");
     /// frame.extend(b"\x63rev\x6d3l3qo2vutsw2b\x63seq\x07\x64repo\x71did:web:a.example");
     /// let peeked = peek(&frame)?;
     /// assert_eq!(peeked.did, Some("did:web:a.example"));
