@@ -196,10 +196,8 @@ fn run(settings: &Settings, truth: &Truth, folder: &Path) -> (Vec<Toggle>, Durat
     // Files that are loaded stay, for the test to look at.
     let database = folder.join("posts.sqlite");
     let load = || {
-        loader(folder, &database)
-            .arg("--keep=1000000")
-            .spawn()
-            .unwrap()
+        let child = loader(folder, &database).arg("--keep=1000000").spawn();
+        Loader(child.unwrap())
     };
     let mut loading = Some(load());
     let step = Duration::from_secs(settings.seconds()) / (settings.kills + 1);
