@@ -390,7 +390,8 @@ impl Evaluation {
     /// ```
     /// use jetwash_dict::{Dictionary, Evaluation};
     ///
-    /// let events: Vec<_> = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}"}}"#)).collect();
+    /// let event = |n| format!(r#"{{"did":"did:web:{n}.example","kind":"commit","operation":"create"}}"#);
+    /// let events: Vec<_> = (0..1000).map(event).collect();
     /// let dictionary = Dictionary::train(&events, 1024, 70_000)?;
     /// let found = Evaluation::of(&dictionary, events.iter().map(String::as_bytes));
     /// assert_eq!(found.events, 1000);
