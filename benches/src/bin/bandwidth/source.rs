@@ -113,11 +113,8 @@ fn listen(relay: &str, arguments: &Arguments) -> Result<Lines, Box<dyn Error>> {
         .build()?;
     let jetstream = Jetstream::builder().relay(relay).build()?;
     println!("listening to {relay} for {:?}", arguments.listen_for);
-    runtime.block_on(
-        jetstream
-            .clone()
-            .run(tokio::time::sleep(arguments.listen_for)),
-    )?;
+    let running = jetstream.clone();
+    runtime.block_on(async { running.run(tokio::time::sleep(arguments.listen_for)).await })?;
     let lines = lines_in(jetstream.store())?;
     let bytes = jetstream.snapshot().frame_bytes;
     Ok((
