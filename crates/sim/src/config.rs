@@ -1,3 +1,5 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use thiserror::Error;
 
 /// What a [`Network`](crate::Network) is made from. Equal configurations give equal frames.
@@ -48,6 +50,33 @@ impl NetworkConfig {
 
     /// The latest start: the end of the year 2199.
     pub const MAX_START: u64 = 7_258_118_400_000_000;
+
+    /// The same network from a time on, with sequence numbers that follow from it: what comes of a
+    /// later time goes on after what came of an earlier one, as in the real network.
+    ///
+    /// A time that no network can start at is refused where the configuration is used.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use jetwash_sim::NetworkConfig;
+    ///
+    /// let time = UNIX_EPOCH + Duration::from_secs(1_783_175_888);
+    /// let config = NetworkConfig::default().starting_at(time);
+    /// assert_eq!(config.start, 1_783_175_888_000_000);
+    /// let later = NetworkConfig::default().starting_at(time + Duration::from_secs(1));
+    /// assert!(later.first_seq >= config.first_seq + 10_000);
+    /// ```
+    #[must_use]
+    pub fn starting_at(self, time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            start: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+            first_seq: since.as_secs().saturating_mul(SEQ_PER_SECOND),
+            ..self
+        }
+    }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let seq_limit = (1 << 53) - 1;
@@ -110,3 +139,6 @@ pub struct ConfigError {
     /// The most it may say.
     pub most: u64,
 }
+
+/// More frames than any run makes in a second of its time.
+const SEQ_PER_SECOND: u64 = 10_000;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bot_filter::Watch;
 use clap::Parser;
@@ -96,21 +96,19 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
         .ingest_filter(Filter::new().collections(["app.bsky.feed.post"])?);
     let builder = match &arguments.relay {
         Some(relay) => builder.relay(relay),
-        None => builder.simulator(simulated_network()?, Some(500)),
+        None => builder.simulator(simulated_network(), Some(500)),
     };
     Ok(builder.build()?)
 }
 
-/// Time and numbers go on from one run to the next, as in a real network.
-fn simulated_network() -> Result<NetworkConfig, Box<dyn Error>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    Ok(NetworkConfig {
+/// A network that goes on from one run to the next, as the real one does.
+fn simulated_network() -> NetworkConfig {
+    let config = NetworkConfig {
         // Fewer than in the real network, so that it is there at once.
         records: 2000,
-        start: u64::try_from(now.as_micros())?,
-        first_seq: now.as_secs() * 10_000,
         ..NetworkConfig::default()
-    })
+    };
+    config.starting_at(SystemTime::now())
 }
 
 /// Completes on Ctrl-C, after so many seconds, or when there is enough.

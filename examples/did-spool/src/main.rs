@@ -10,7 +10,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use jetwash::{Endpoint, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR};
@@ -102,13 +102,8 @@ fn source(arguments: &Arguments) -> Result<(JetstreamBuilder, String), Box<dyn E
         let name = arguments.relay.parse::<Endpoint>()?.to_string();
         return Ok((builder.relay(&name), name));
     }
-    // Numbers and times go on from one run to the next, as in the real network.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let network = NetworkConfig {
-        start: u64::try_from(now.as_micros())?,
-        first_seq: now.as_secs() * 1000,
-        ..NetworkConfig::default()
-    };
+    // It goes on from one run to the next, as the real network does.
+    let network = NetworkConfig::default().starting_at(SystemTime::now());
     if !arguments.dids.exists() {
         // Every tenth account, so that there is something to see.
         let network = jetwash_sim::Network::new(network.clone())?;

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Parser;
 use jetwash::{AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
@@ -124,14 +124,12 @@ fn add_sources(
         builder = builder.frames(path.display().to_string(), frames);
     }
     if arguments.sim {
-        // Time and numbers go on from one run to the next, as in a real network.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let network = NetworkConfig {
+        let config = NetworkConfig {
             accounts: arguments.sim_accounts,
-            start: u64::try_from(now.as_micros())?,
-            first_seq: now.as_secs() * 1000,
             ..NetworkConfig::default()
         };
+        // It goes on from one run to the next, as the real network does.
+        let network = config.starting_at(SystemTime::now());
         builder = builder.simulator(network, arguments.sim_rate());
     }
     Ok(builder)
