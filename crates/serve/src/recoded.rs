@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jetwash::dict::{EncodeError, Encoder};
@@ -108,8 +108,10 @@ impl Recoder {
             }
             None => {}
         }
-        let cell = self.kept().cell(Key::new(block, form));
-        if let Some(made) = cell.get() {
+        let place = self.kept().place(Key::new(block, form));
+        // Whoever comes while they are being made waits for them.
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*place {
             return Ok(Events::Made(Arc::clone(made)));
         }
         let made = if form.packing == Packing::Plain {
@@ -126,7 +128,9 @@ impl Recoder {
                 Packing::Frames(_) | Packing::Plain => self.frames(events, dictionary)?,
             }
         };
-        let made = Arc::clone(cell.get_or_init(|| Arc::new(made)));
+        let made = Arc::new(made);
+        *place = Some(Arc::clone(&made));
+        drop(place);
         self.kept().trim(self.max_bytes);
         Ok(Events::Made(made))
     }
@@ -314,10 +318,11 @@ fn binary(block: &Block) -> Result<Made, StoreError> {
 /// What was made of late, the oldest first.
 #[derive(Debug, Default)]
 struct Kept {
-    entries: VecDeque<(Key, Cell)>,
+    entries: VecDeque<(Key, Place)>,
 }
 
-type Cell = Arc<OnceLock<Arc<Made>>>;
+/// Where something is kept, and locked while it is being made.
+type Place = Arc<Mutex<Option<Arc<Made>>>>;
 
 /// Some events in a form. A block at the end of the log may be followed by one that starts at the
 /// same position and has more events.
@@ -339,30 +344,39 @@ impl Key {
 }
 
 impl Kept {
+    /// Whether there is something for the key that does not have to be waited for.
     fn has(&self, key: Key) -> bool {
         let found = self.entries.iter().find(|(found, _)| *found == key);
-        found.is_some_and(|(_, cell)| cell.get().is_some())
+        found.is_some_and(|(_, place)| place.try_lock().is_ok_and(|made| made.is_some()))
     }
 
-    /// The place for what is to be made, which whoever comes next finds.
-    fn cell(&mut self, key: Key) -> Cell {
+    /// The place for what a key names, which whoever comes next finds.
+    fn place(&mut self, key: Key) -> Place {
         // The latest are asked for most.
-        if let Some((_, cell)) = self.entries.iter().rev().find(|(found, _)| *found == key) {
-            return Arc::clone(cell);
+        if let Some((_, place)) = self.entries.iter().rev().find(|(found, _)| *found == key) {
+            return Arc::clone(place);
         }
-        let cell = Cell::default();
-        self.entries.push_back((key, Arc::clone(&cell)));
-        cell
+        if self.entries.len() >= MAX_ENTRIES {
+            self.entries.pop_front();
+        }
+        let place = Place::default();
+        self.entries.push_back((key, Arc::clone(&place)));
+        place
     }
 
+    /// Lets go of the oldest until no more than so many bytes are kept. What is being made has none
+    /// yet.
     fn trim(&mut self, max_bytes: usize) {
-        let size = |cell: &Cell| cell.get().map_or(0, |made| made.bytes.len());
-        let mut bytes: usize = self.entries.iter().map(|(_, cell)| size(cell)).sum();
-        while bytes > max_bytes || self.entries.len() > MAX_ENTRIES {
-            let Some((_, cell)) = self.entries.pop_front() else {
+        let size = |place: &Place| {
+            let made = place.try_lock().ok();
+            made.map_or(0, |made| made.as_ref().map_or(0, |made| made.bytes.len()))
+        };
+        let mut bytes: usize = self.entries.iter().map(|(_, place)| size(place)).sum();
+        while bytes > max_bytes {
+            let Some((_, place)) = self.entries.pop_front() else {
                 return;
             };
-            bytes -= size(&cell);
+            bytes = bytes.saturating_sub(size(&place));
         }
     }
 }
