@@ -3,7 +3,7 @@ use std::thread;
 
 use jetwash_store::{Read, Retention, Store};
 
-use crate::support::{Place, append, event, on_both, taken, tiny};
+use crate::support::{Place, append, find, on_both, pass, tiny};
 
 on_both!(readers_see_each_event_once_and_in_order_while_the_ring_turns);
 
@@ -53,21 +53,8 @@ fn follow(store: &Store, done: &AtomicBool, slowness: usize) -> (u64, u64) {
     let (mut position, mut read, mut lost) = (1, 0, 0);
     loop {
         let finished = done.load(Ordering::Acquire);
-        let found = match store.read_hot(position) {
-            Some(found) => found,
-            None => store.read(position).unwrap(),
-        };
-        match found {
-            Read::Events(run) => {
-                for index in run.indexes() {
-                    let found = taken(run.block(), index).unwrap();
-                    assert_eq!(found.seq, position);
-                    assert_eq!(found, event(position, found.time_us));
-                    position += 1;
-                    read += 1;
-                }
-                assert_eq!(position, run.next_seq());
-            }
+        match find(store, position) {
+            Read::Events(run) => read += pass(&run, &mut position),
             Read::AtTip if finished => return (read, lost),
             Read::AtTip => thread::yield_now(),
             Read::Lost { oldest } => {

@@ -6,7 +6,7 @@ use std::thread;
 use jetwash_store::{Read, Retention, Store};
 
 use crate::random::Random;
-use crate::support::{Place, append, event, on_both, taken, tiny};
+use crate::support::{Place, append, find, on_both, pass, tiny};
 
 on_both!(
     a_reader_at_any_position_sees_no_gap_repetition_or_reordering,
@@ -101,21 +101,8 @@ fn at_the_oldest(store: &Store, done: &AtomicBool) -> u64 {
 fn walk(store: &Store, from: u64, count: u64) -> u64 {
     let (mut position, mut read) = (from, 0);
     while read < count {
-        let found = match store.read_hot(position) {
-            Some(found) => found,
-            None => store.read(position).unwrap(),
-        };
-        match found {
-            Read::Events(run) => {
-                for index in run.indexes() {
-                    let found = taken(run.block(), index).unwrap();
-                    assert_eq!(found.seq, position);
-                    assert_eq!(found, event(position, found.time_us));
-                    position += 1;
-                    read += 1;
-                }
-                assert_eq!(position, run.next_seq());
-            }
+        match find(store, position) {
+            Read::Events(run) => read += pass(&run, &mut position),
             Read::AtTip => return read,
             Read::Lost { oldest } => {
                 assert!(oldest > position, "{oldest} is not after {position}");

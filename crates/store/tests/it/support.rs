@@ -2,8 +2,8 @@ use std::path::Path;
 
 use jetwash_dict::Dictionary;
 use jetwash_store::{
-    Appender, Block, CommitPart, EventKind, Location, NewEvent, Options, Read, Store, StoreError,
-    open,
+    Appender, Block, CommitPart, EventKind, Location, NewEvent, Options, Read, Run, Store,
+    StoreError, open,
 };
 use tempfile::TempDir;
 
@@ -214,4 +214,26 @@ pub(crate) fn frame(dictionary: &Dictionary, json: &[u8]) -> Vec<u8> {
 pub(crate) fn unframe(dictionary: &Dictionary, frame: &[u8]) -> Vec<u8> {
     let mut decoder = zstd::bulk::Decompressor::with_dictionary(dictionary.bytes()).unwrap();
     decoder.decompress(frame, 1 << 20).unwrap()
+}
+
+/// What a reader at a position finds, in memory or else on disk.
+pub(crate) fn find(store: &Store, position: u64) -> Read {
+    match store.read_hot(position) {
+        Some(found) => found,
+        None => store.read(position).unwrap(),
+    }
+}
+
+/// Goes past a run, each event of which must be the next one, and what it should be. Gives their
+/// number.
+pub(crate) fn pass(run: &Run, position: &mut u64) -> u64 {
+    let start = *position;
+    for index in run.indexes() {
+        let found = taken(run.block(), index).unwrap();
+        assert_eq!(found.seq, *position);
+        assert_eq!(found, event(*position, found.time_us));
+        *position += 1;
+    }
+    assert_eq!(*position, run.next_seq());
+    *position - start
 }
