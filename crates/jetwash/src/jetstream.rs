@@ -1,6 +1,8 @@
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -87,7 +89,8 @@ impl Jetstream {
     ///
     /// What has arrived by the shutdown is committed before this returns. The log then ends for
     /// its readers: each subscription gives what is left, and then `None`. Dropping the future
-    /// comes to the same, except that nobody can wait for the end.
+    /// comes to the same, except that nobody can wait for the end; and so does dropping the runtime
+    /// that it was called on.
     ///
     /// While the disk is full, or cannot be written for another reason, sources wait and readers go
     /// on with what is in the log; [`Snapshot::stalled`] says why. The log is tried again every
@@ -113,7 +116,7 @@ impl Jetstream {
         else {
             return Err(RunError::AlreadyRun);
         };
-        let (stop, stopped) = oneshot::channel();
+        let stop = Arc::new(watch::Sender::new(false));
         let (end, mut ended) = oneshot::channel();
         let cursors = Arc::clone(&self.shared.cursors);
         let writer = Writer {
@@ -126,8 +129,9 @@ impl Jetstream {
             clock,
             cursors,
             stats: Arc::clone(&self.shared.stats),
-            stopped: Some(stopped),
+            stopped: Some(stop.subscribe()),
         };
+        let (stop, with_runtime) = (Stop(Arc::clone(&stop)), Stop(stop));
         let runtime = Handle::current();
         thread::Builder::new()
             .name("jetwash-writer".to_owned())
@@ -137,6 +141,9 @@ impl Jetstream {
                 let _ = end.send(outcome);
             })
             .map_err(RunError::Thread)?;
+        // Of a runtime that goes down, tasks are dropped before its timers end.
+        let mut guard = JoinSet::new();
+        guard.spawn(with_runtime.hold());
         let mut tasks = self.start_sources(relays, sources);
         if let Some((auto, is_trained)) = auto {
             tasks.spawn(auto.attend(self.clone(), is_trained));
@@ -509,8 +516,24 @@ struct Writer {
     clock: Clock,
     cursors: Arc<Cursors>,
     stats: Arc<Stats>,
-    /// Completes when no more is to be taken in; `None` from then on.
-    stopped: Option<oneshot::Receiver<()>>,
+    /// Becomes true when no more is to be taken in; `None` from then on.
+    stopped: Option<watch::Receiver<bool>>,
+}
+
+/// Stops the writer when it is dropped.
+struct Stop(Arc<watch::Sender<bool>>);
+
+impl Stop {
+    /// Keeps it until the task is dropped that waits for this.
+    async fn hold(self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
 /// Why the writer has something to do.
@@ -575,10 +598,10 @@ impl Writer {
     }
 
     async fn receive(&mut self, arrived: &mut Vec<Arrival>, deadline: Instant) -> Wake {
+        let due = due(deadline, self.stopped.clone());
         let stopped = async {
             match &mut self.stopped {
-                // An error means that `run` was dropped.
-                Some(stopped) => drop(stopped.await),
+                Some(stopped) => drop(stopped.wait_for(|&is_stopped| is_stopped).await),
                 None => std::future::pending().await,
             }
         };
@@ -599,7 +622,7 @@ impl Writer {
                 let _ = answer.send(self.pipeline.next_seq());
                 Wake::Deadline
             }
-            () = sleep_until(deadline) => Wake::Deadline,
+            () = due => Wake::Deadline,
         }
     }
 
@@ -670,14 +693,34 @@ impl Writer {
         let Some(stopped) = &mut self.stopped else {
             return false;
         };
-        tokio::select! {
-            _ = stopped => {
-                self.stopped = None;
-                false
-            }
-            () = sleep_until(Instant::now() + pause) => true,
+        let over = due(Instant::now() + pause, Some(stopped.clone()));
+        let is_over = tokio::select! {
+            _ = stopped.wait_for(|&is_stopped| is_stopped) => false,
+            () = over => true,
+        };
+        if !is_over {
+            self.stopped = None;
         }
+        is_over
     }
+}
+
+/// Waits until a time, or for ever once the writer has been stopped: the runtime may have gone
+/// then, and with it the timer.
+async fn due(time: Instant, stopped: Option<watch::Receiver<bool>>) {
+    let Some(stopped) = stopped else {
+        return std::future::pending().await;
+    };
+    let mut sleep = pin!(sleep_until(time));
+    poll_fn(|context| {
+        // While this is borrowed, whoever stops the writer waits, and so does a runtime's end.
+        let is_stopped = stopped.borrow();
+        if *is_stopped {
+            return Poll::Pending;
+        }
+        sleep.as_mut().poll(context)
+    })
+    .await;
 }
 
 async fn feed(mut source: Source, intake: Intake) {

@@ -1,8 +1,12 @@
 //! Running, subscribing, stopping and starting again.
 
+use std::thread;
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use jetwash::{Cursor, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, StartFrom};
 use jetwash_sim::Network;
+use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -58,7 +62,7 @@ async fn a_subscription_goes_on_exactly_after_its_cursor_and_from_a_time() {
         events.iter().map(|event| event.json().to_owned()).collect()
     };
     assert_eq!(texts(&resumed), texts(&all[100..200]));
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(all[150].time_us());
+    let time = std::time::UNIX_EPOCH + Duration::from_micros(all[150].time_us());
     let since = take(&jetstream, StartFrom::Time(time), Filter::new(), 10).await;
     assert_eq!(texts(&since), texts(&all[150..160]));
 }
@@ -146,4 +150,63 @@ async fn a_dropped_run_stops_as_well() {
     while let Some(event) = events.next().await {
         event.unwrap();
     }
+}
+
+/// The writer has a thread of its own, which must not be left with timers that nobody runs.
+#[test]
+fn a_runtime_that_is_dropped_stops_it_as_well() {
+    let here = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for _ in 0..20 {
+        for mut runtime in [
+            runtime::Builder::new_current_thread(),
+            runtime::Builder::new_multi_thread(),
+        ] {
+            let runtime = runtime.enable_all().build().unwrap();
+            let builder = Jetstream::builder().commit_delay(Duration::from_secs(10));
+            let jetstream = builder.build().unwrap();
+            let subscribe = jetstream.subscribe(StartFrom::Oldest, Filter::new());
+            let events = here.block_on(subscribe).unwrap();
+            runtime.block_on(async {
+                tokio::spawn(jetstream.clone().run(std::future::pending()));
+                let pusher = jetstream.pusher("hand");
+                for frame in frames(20) {
+                    pusher.push(frame).await.unwrap();
+                }
+                // The writer has to be there, and is far from its next commit.
+                while jetstream.snapshot().frames == 0 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            drop(runtime);
+            let events: Vec<_> = here.block_on(events.collect());
+            assert!(events.iter().all(Result::is_ok));
+            assert!(events.len() >= 19, "{}", events.len());
+            assert_eq!(jetstream.source_cursor("hand"), Some(20));
+        }
+    }
+}
+
+/// As above, but with a `run` that is not a task of the runtime's, and so outlives it.
+#[test]
+fn a_run_that_outlives_its_runtime_ends() {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let handle = runtime.handle().clone();
+    let jetstream = Jetstream::builder().build().unwrap();
+    let run = jetstream.clone().run(std::future::pending());
+    let running = thread::spawn(move || handle.block_on(run));
+    runtime
+        .block_on(jetstream.pusher("hand").push(frames(1).remove(0)))
+        .unwrap();
+    runtime
+        .block_on(jetstream.store().tip().wait_for(|&next| next > 1))
+        .unwrap();
+    drop(runtime);
+    running.join().unwrap().unwrap();
+    assert_eq!(jetstream.source_cursor("hand"), Some(1));
 }
