@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jetwash::store::Run;
 use jetwash::{Jetstream, Reader, Selection, StartFrom};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::end::End;
 use crate::inbound::Inbound;
@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::query::Query;
 use crate::settings::Settings;
+use crate::socket::Socket;
 use crate::websocket::Opcode;
 
 /// One subscriber: a way in, and for as long as it is not left to a shard, a way out.
@@ -38,7 +39,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
     }
 
     /// Serves until either side ends it, and says goodbye where the socket still allows it.
-    pub(crate) async fn run<W: AsyncWrite + Unpin + Send + 'static>(
+    pub(crate) async fn run<W: Socket>(
         mut self,
         outbound: Outbound<W>,
         jetstream: &Jetstream,
@@ -54,12 +55,15 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         if let Some((code, reason)) = end.close_frame()
             && let Some(mut outbound) = outbound
         {
-            let goodbye = async {
-                outbound.close(code, &reason).await?;
+            let is_silent = matches!(end, End::PongTimeout | End::WriteTimeout);
+            let begun = Instant::now();
+            let patience = if is_silent { Duration::ZERO } else { GOODBYE };
+            if let Ok(Ok(())) = timeout(patience, outbound.close(code, &reason)).await {
                 // The client's own close frame follows, unless it has gone away.
-                self.inbound.drain().await
-            };
-            let _ = timeout(GOODBYE, goodbye).await;
+                let _ = timeout_at(begun + GOODBYE, self.inbound.drain()).await;
+            } else if is_silent {
+                outbound.reset_on_drop();
+            }
         }
         end
     }
@@ -302,5 +306,5 @@ fn micros(time: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// How long a closing handshake may take.
+/// How long a closing handshake may take. Who has been silent for long gets no time to take it.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -67,6 +67,7 @@ mod recoded;
 mod server;
 mod settings;
 mod shard;
+mod socket;
 mod update;
 mod websocket;
 

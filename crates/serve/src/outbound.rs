@@ -19,6 +19,7 @@ use crate::limits::Share;
 use crate::query::Query;
 use crate::recoded::{BATCH, Events, RecodeError};
 use crate::settings::Settings;
+use crate::socket::Socket;
 use crate::websocket::{CloseCode, Opcode, write_close, write_frame};
 
 /// One subscriber's way out: its position in the log, what it wants of it, and its socket.
@@ -356,6 +357,13 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         write_close(code, reason, &mut self.out);
         self.socket.write_all(&self.out[self.written..]).await?;
         self.socket.shutdown().await
+    }
+}
+
+impl<W: Socket> Outbound<W> {
+    /// See [`Socket::reset_on_drop`].
+    pub(crate) fn reset_on_drop(&self) {
+        self.socket.reset_on_drop();
     }
 }
 

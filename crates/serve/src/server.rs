@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::{Parts, downcast};
 use jetwash::dict::EncodeError;
 use jetwash::{Dictionary, Jetstream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -37,6 +37,7 @@ use crate::options::ServeOptions;
 use crate::outbound::Outbound;
 use crate::query::{Compression, Query, Shape};
 use crate::recoded::Recoder;
+use crate::socket::Socket;
 use crate::websocket::accept;
 
 /// A [`Jetstream`] as others may subscribe to it.
@@ -109,6 +110,11 @@ impl Server {
     /// Limits by address need to know the address: the application has to be served with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or stand behind a proxy that is
     /// trusted to name it.
+    ///
+    /// A subscriber that takes nothing for [`ServeOptions::write_timeout`] has its connection reset
+    /// if it came through a plain [`TcpListener`], as in `axum::serve`. What lies below a connection
+    /// of another sort, TLS for one, is not known here: it is closed, and what its socket still
+    /// holds is left to the kernel.
     ///
     /// The application that mounts it has to call [`close`](Self::close) when it ends, because
     /// websockets outlive the requests that they came from.
@@ -314,7 +320,7 @@ impl Server {
         }
     }
 
-    async fn connected<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static>(
+    async fn connected<R: AsyncRead + Unpin, W: Socket>(
         self,
         (read, write): (R, W),
         query: Query,

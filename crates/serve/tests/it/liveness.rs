@@ -1,9 +1,10 @@
 //! Pings, timeouts and goodbyes.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use jetwash_serve::ServeOptions;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -243,6 +244,34 @@ pub(crate) async fn gone(world: &World) {
         }
     };
     soon(none).await;
+}
+
+/// It has read nothing when the server has already forgotten it. What its own side of the socket
+/// holds it still gets, and then it must not wait for more.
+#[tokio::test]
+async fn a_reader_that_took_nothing_for_too_long_finds_its_connection_reset() {
+    let silence = [
+        (
+            impatient()
+                .write_timeout(Duration::from_millis(200))
+                .pong_timeout(Duration::from_secs(60)),
+            PONG,
+        ),
+        // It is pinged, and has no room left for anything when the pong is missed.
+        (impatient().pong_timeout(Duration::from_secs(1)), PING),
+    ];
+    for (options, sign) in silence {
+        let world = World::start_narrow(options).await;
+        let mut client = Raw::subscribe(world.address, "").await;
+        client.send(PING, b"").await;
+        while client.frame().await.unwrap().0 != sign {}
+        world.push(200).await;
+        gone(&world).await;
+        let mut rest = Vec::new();
+        let end = soon(client.stream.read_to_end(&mut rest)).await;
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert!(!rest.is_empty());
+    }
 }
 
 #[tokio::test]
