@@ -1,3 +1,4 @@
+use std::array;
 use std::future::Future;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,8 +12,14 @@ use tokio::net::TcpListener;
 use tokio::time::interval;
 
 /// Makes this process's metrics go to a recorder that can be asked for them.
+///
+/// Durations are counted in the buckets of Jetstream v1, which begin at 0.1 ms, and in finer ones
+/// below. Quantiles, which the recorder would estimate otherwise, took megabytes.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new().install_recorder()
+    let bounds: [_; 25] = array::from_fn(|index| 0.1e-3 * 2_f64.powi(index as i32 - 7));
+    PrometheusBuilder::new()
+        .set_buckets(&bounds)?
+        .install_recorder()
 }
 
 /// Serves `/metrics`, `/healthz` and `/readyz`.
