@@ -152,14 +152,17 @@ fn rejects() {
         Pipeline::new(appender).filter(filter)
     };
     let named = Filter::new().dids(["did:web:a.example"]).unwrap();
-    let collections = Filter::new().collections(["com.example.*"]).unwrap();
+    let start = Filter::new().collections(["com.example.*"]).unwrap();
+    let collections = (0..20).map(|number| format!("com.example.feed.note{number}"));
+    let collections = Filter::new().collections(collections).unwrap();
     let cases = [
         (
             "a DID set of a million",
             pipeline(Filter::new().did_set(set)),
         ),
         ("one named account", pipeline(named)),
-        ("collections", pipeline(collections)),
+        ("twenty collections", pipeline(collections)),
+        ("the start of collections", pipeline(start)),
         (
             "a closure",
             pipeline(Filter::new()).accept_if(|frame| frame.did.is_none()),

@@ -119,21 +119,23 @@ impl<'a> Peek<'a> {
     /// assert!(peeked.paths().eq(["com.example.note/3l3qo"]));
     /// # Ok::<(), jetwash_frame::FrameError>(())
     /// ```
+    #[inline]
     pub fn paths(&self) -> impl Iterator<Item = &'a str> {
         let mut reader = Reader::new(self.ops);
-        let mut left = if self.ops.is_empty() {
-            0
-        } else {
-            // What is no list counts as one that cannot be read.
-            reader.array().unwrap_or(1)
+        let (mut left, mut ops) = match reader.array() {
+            Ok(count) => (count, self.ops.get(reader.position()..).unwrap_or_default()),
+            // What is no list counts as one operation that cannot be read.
+            Err(_) => (usize::from(!self.ops.is_empty()), Default::default()),
         };
         std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
-            let path = path_of(&mut reader).ok().flatten();
-            if path.is_none() {
+            let first = plain_commit::first_path(ops).or_else(|| first_path(ops));
+            let (path, rest) = first.unwrap_or_else(|| {
                 left = 0;
-            }
-            Some(path.unwrap_or_default())
+                Default::default()
+            });
+            ops = rest;
+            Some(path)
         })
     }
 
@@ -174,6 +176,14 @@ fn text<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Er
         Item::Text(_) => reader.text().map(Some),
         _ => reader.pass_over().map(|()| None),
     }
+}
+
+/// The path of the first of some operations, and what follows it; `None` if it cannot be read.
+#[cold]
+fn first_path(ops: &[u8]) -> Option<(&str, &[u8])> {
+    let mut reader = Reader::new(ops);
+    let path = path_of(&mut reader).ok()??;
+    Some((path, ops.get(reader.position()..)?))
 }
 
 /// The path of the operation that comes next.

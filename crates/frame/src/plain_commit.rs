@@ -29,6 +29,15 @@ pub(crate) fn peek(frame: &[u8]) -> Option<Peek<'_>> {
     })
 }
 
+/// The path of the first of some operations and what follows it, or `None` if it is not of the
+/// plain form.
+#[inline]
+pub(crate) fn first_path(ops: &[u8]) -> Option<(&str, &[u8])> {
+    let mut rest = Rest(ops);
+    let path = rest.op()?;
+    Some((std::str::from_utf8(path).ok()?, rest.0))
+}
+
 /// What is left of the frame.
 struct Rest<'a>(&'a [u8]);
 
@@ -69,8 +78,9 @@ impl<'a> Rest<'a> {
         start.get(..start.len() - self.0.len())
     }
 
+    /// Steps over an operation, and gives its path.
     #[inline]
-    fn op(&mut self) -> Option<()> {
+    fn op(&mut self) -> Option<&'a [u8]> {
         let has_prev = match self.byte()? {
             0xa3 => false,
             0xa4 => true,
@@ -79,24 +89,25 @@ impl<'a> Rest<'a> {
         self.expect(b"\x63cid")?;
         self.link()?;
         self.expect(b"\x64path")?;
-        self.text()?;
+        let path = self.text()?;
         if has_prev {
             self.expect(b"\x64prev")?;
             self.link()?;
         }
         // `create`, `update` and `delete` are equally long.
         self.expect(b"\x66action\x66")?;
-        self.take(6).map(|_| ())
+        self.take(6).map(|_| path)
     }
 
     /// Steps over a link of the usual length, or `null`.
     #[inline]
     fn link(&mut self) -> Option<()> {
-        if self.byte()? == 0xf6 {
-            return Some(());
+        match self.byte()? {
+            0xf6 => return Some(()),
+            // The rest of the tag, and the head of 37 bytes.
+            0xd8 => self.expect(b"\x2a\x58\x25")?,
+            _ => return None,
         }
-        // After the tag's first byte, the rest of it and the head of 37 bytes.
-        self.expect(b"\x2a\x58\x25")?;
         self.take(37).map(|_| ())
     }
 

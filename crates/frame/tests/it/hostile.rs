@@ -1,6 +1,6 @@
 //! Bytes that nobody meant as a frame: an error at most, never a panic.
 
-use jetwash_cbor::{Cid, Codec};
+use jetwash_cbor::{Cid, Codec, Reader};
 use jetwash_frame::{Car, Frame, peek};
 use proptest::prelude::*;
 
@@ -15,6 +15,36 @@ fn read_all(bytes: &[u8]) {
             let _ = block.verify();
         }
     }
+}
+
+fn paths_by_reader<'a>(reader: &mut Reader<'a>) -> Vec<&'a str> {
+    let mut paths = Vec::new();
+    let Ok(count) = reader.array() else {
+        return vec![""];
+    };
+    for _ in 0..count {
+        match path_by_reader(reader) {
+            Some(path) => paths.push(path),
+            None => {
+                paths.push("");
+                break;
+            }
+        }
+    }
+    paths
+}
+
+fn path_by_reader<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
+    let mut path = None;
+    let mut map = reader.map().ok()?;
+    while let Some(key) = map.next_key(reader).ok()? {
+        let start = reader.position();
+        reader.pass_over().ok()?;
+        if key == "path" {
+            path = Reader::new(reader.since(start)).text().ok();
+        }
+    }
+    path
 }
 
 proptest! {
@@ -50,6 +80,31 @@ proptest! {
             prop_assert_eq!((peeked.seq, peeked.did), (Some(commit.seq), Some(commit.repo)));
             let paths = commit.ops().iter().map(|op| op.path);
             prop_assert!(peeked.paths().eq(paths));
+        }
+    }
+
+    /// Whatever is wrong with the operations, the paths are those that their DAG-CBOR has, read key
+    /// by key, up to the first that cannot be read.
+    #[test]
+    fn paths_of_changed_operations_are_those_of_the_reader(
+        at in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+    ) {
+        let cid = Cid::of(Codec::DagCbor, b"");
+        let mut frame = commit_frame(|commit| {
+            let path = "com.example.note/1";
+            commit.ops = vec![("delete", path, None, Some(cid)), ("create", path, Some(cid), None)];
+        });
+        let start = frame.windows(4).position(|window| window == b"\x63ops").unwrap() + 4;
+        let end = frame.windows(4).position(|window| window == b"\x63rev").unwrap();
+        let at = start + at.index(end - start);
+        frame[at] = to;
+        if let Ok(peeked) = peek(&frame)
+            && peeked.seq.is_some()
+            && peeked.did.is_some()
+        {
+            let expected = paths_by_reader(&mut Reader::starting_at(&frame, start));
+            prop_assert_eq!(peeked.paths().collect::<Vec<_>>(), expected);
         }
     }
 

@@ -116,6 +116,30 @@ fn unwanted_accounts_and_collections_never_enter_the_log() {
 }
 
 #[test]
+fn a_damaged_path_is_counted_whatever_collections_are_wanted() {
+    let frame = commits(1).remove(0);
+    let path = jetwash::frame::peek(&frame)
+        .unwrap()
+        .paths()
+        .next()
+        .unwrap();
+    let path = path.as_bytes();
+    let start = frame.windows(path.len()).position(|window| window == path);
+    let slash = start.unwrap() + path.iter().position(|&byte| byte == b'/').unwrap();
+    for (byte, reason) in [(b'.', "op_path_invalid"), (0xff, "frame_malformed")] {
+        let mut damaged = frame.clone();
+        damaged[slash] = byte;
+        let (pipeline, _log) = pipeline();
+        let filter = jetwash::Filter::new().collections(["com.example.note"]);
+        let mut pipeline = pipeline.filter(filter.unwrap());
+        pipeline.frame("a", &damaged, NOW_US).unwrap();
+        let snapshot = pipeline.snapshot();
+        assert_eq!(snapshot.rejected, 0);
+        assert_eq!(snapshot.dropped.get(reason), Some(&1), "{snapshot:?}");
+    }
+}
+
+#[test]
 fn unwanted_kinds_never_enter_the_log() {
     let config = NetworkConfig {
         accounts: 5,
