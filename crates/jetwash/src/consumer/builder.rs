@@ -96,7 +96,8 @@ impl Jetstream {
 }
 
 impl Consumer {
-    /// Which events it gets; all if not said.
+    /// Which events it gets; all if not said. [`ConsumerHandle::set_filter`] changes it while the
+    /// consumer runs.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.settings.filter = filter;
         self
@@ -104,8 +105,11 @@ impl Consumer {
 
     /// Gives of the events with a record only those whose content `filter` matches. Deletions, and
     /// what is told of identities and accounts, have no content to be judged by: they all come.
-    pub fn content(self, filter: ContentFilter) -> Self {
-        self.filter_with(move |event| event.facts().is_none_or(|facts| filter.matches(facts)))
+    ///
+    /// [`ConsumerHandle::set_content`] changes it while the consumer runs.
+    pub fn content(mut self, filter: ContentFilter) -> Self {
+        self.settings.content.push(filter);
+        self
     }
 
     /// Gives only the events for which `is_wanted` says so, whatever other filters say. It is asked

@@ -165,7 +165,7 @@ impl<H: Handler> Driver<H> {
             let Some(event) = self.walk.next_at_hand() else {
                 return;
             };
-            if !self.wanted.iter().all(|is_wanted| is_wanted(&event)) {
+            if !self.wants(&event) {
                 continue;
             }
             let (position, block) = (event.cursor().get(), event.memory());
@@ -176,6 +176,14 @@ impl<H: Handler> Driver<H> {
             };
             self.window.push(position, &did, block, work);
         }
+    }
+
+    /// Whether an event that the filter matches is wanted for what is in it too.
+    fn wants(&self, event: &Event) -> bool {
+        let content = &self.settings.content;
+        let passes = |facts| content.iter().all(|filter| filter.matches(facts));
+        (content.is_empty() || event.facts().is_none_or(passes))
+            && self.wanted.iter().all(|is_wanted| is_wanted(event))
     }
 
     fn start(&mut self, job: Job<Work>, now: Instant) {
@@ -412,8 +420,19 @@ impl<H: Handler> Driver<H> {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::SetFilter(filter, reply) => {
-                let since = self.walk.set_filter(filter);
+            Command::SetFilters {
+                filter,
+                content,
+                reply,
+            } => {
+                if let Some(content) = content {
+                    self.settings.content = vec![content];
+                }
+                // What has been read was judged by then, and nothing else was.
+                let since = match filter {
+                    Some(filter) => self.walk.set_filter(filter),
+                    None => self.walk.cursor(),
+                };
                 // Who asked may have gone away.
                 let _ = reply.send(since);
             }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jetwash_event::Filter;
+use jetwash_event::{ContentFilter, Filter};
 use jetwash_store::{DeadLetter, Store};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -42,15 +42,79 @@ impl ConsumerHandle {
     }
 
     /// Goes on with another filter: for all events after the cursor that is returned. Those up to
-    /// it were read with the old one, and are still handled.
+    /// it were read with the old one, and are still handled. The filter by content stays.
     ///
     /// # Errors
     ///
     /// When the consumer does not run.
     pub async fn set_filter(&self, filter: Filter) -> Result<Cursor, NotRunning> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::SetFilter(filter, reply)).await?;
-        answer.await.map_err(|_| self.not_running())
+        self.change(Some(filter), None).await
+    }
+
+    /// Goes on with another filter by content, in place of [all](crate::Consumer::content) that
+    /// there were: for all events after the cursor that is returned. Those up to it were judged by
+    /// the old ones. What [`filter_with`](crate::Consumer::filter_with) says stays.
+    ///
+    /// # Errors
+    ///
+    /// When the consumer does not run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::testing::{SimChange, did, frames_of};
+    /// use jetwash::{ContentFilter, Event, Failure, Jetstream, StartFrom};
+    /// use serde_json::json;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let post = |key, text| {
+    ///     let post = json!({"$type": "app.bsky.feed.post", "text": text});
+    ///     SimChange::create(did(0), "app.bsky.feed.post", key, post)
+    /// };
+    /// let frames = frames_of([post("1", "Kaffe"), post("2", "Te"), post("3", "Kaffe"), post("4", "Te")])?;
+    /// let jetstream = Jetstream::builder().build()?;
+    /// tokio::spawn(jetstream.clone().run(std::future::pending()));
+    ///
+    /// let (seen, mut keys) = tokio::sync::mpsc::channel(10);
+    /// let consumer = jetstream
+    ///     .consumer("drinks")
+    ///     .start_from(StartFrom::Oldest)
+    ///     .content(ContentFilter::new().text("kaffe"));
+    /// let handle = consumer.handle();
+    /// tokio::spawn(consumer.run(move |event: Event| {
+    ///     let seen = seen.clone();
+    ///     async move { seen.send(event.uri()).await.map_err(Failure::stop) }
+    /// }));
+    /// let pusher = jetstream.pusher("example");
+    /// pusher.push(frames[0].clone()).await?;
+    /// assert!(keys.recv().await.flatten().is_some_and(|uri| uri.ends_with("/1")));
+    ///
+    /// handle.set_content(ContentFilter::new().text("te")).await?;
+    /// for frame in &frames[1..] {
+    ///     pusher.push(frame.clone()).await?;
+    /// }
+    /// assert!(keys.recv().await.flatten().is_some_and(|uri| uri.ends_with("/2")));
+    /// assert!(keys.recv().await.flatten().is_some_and(|uri| uri.ends_with("/4")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn set_content(&self, filter: ContentFilter) -> Result<Cursor, NotRunning> {
+        self.change(None, Some(filter)).await
+    }
+
+    /// As [`set_filter`](Self::set_filter) and [`set_content`](Self::set_content), both between the
+    /// same two events.
+    ///
+    /// # Errors
+    ///
+    /// When the consumer does not run.
+    pub async fn set_filters(
+        &self,
+        filter: Filter,
+        content: ContentFilter,
+    ) -> Result<Cursor, NotRunning> {
+        self.change(Some(filter), Some(content)).await
     }
 
     /// Ends it as its shutdown does: what is in progress may finish, and the cursor is stored.
@@ -58,6 +122,21 @@ impl ConsumerHandle {
     pub async fn stop(&self) {
         // It may end by itself meanwhile, which is what was asked for.
         let _ = self.send(Command::Stop).await;
+    }
+
+    async fn change(
+        &self,
+        filter: Option<Filter>,
+        content: Option<ContentFilter>,
+    ) -> Result<Cursor, NotRunning> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::SetFilters {
+            filter,
+            content,
+            reply,
+        };
+        self.send(command).await?;
+        answer.await.map_err(|_| self.not_running())
     }
 
     pub(super) async fn send(&self, command: Command) -> Result<(), NotRunning> {
@@ -85,7 +164,12 @@ pub struct NotRunning {
 /// What a handle tells the driver.
 #[derive(Debug)]
 pub(super) enum Command {
-    SetFilter(Filter, oneshot::Sender<Cursor>),
+    /// Those that are given, both between the same two events; the reply is after which.
+    SetFilters {
+        filter: Option<Filter>,
+        content: Option<ContentFilter>,
+        reply: oneshot::Sender<Cursor>,
+    },
     /// To be handled again; the reply is whether that went well.
     Replay(DeadLetter, oneshot::Sender<bool>),
     Stop,

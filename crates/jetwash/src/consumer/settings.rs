@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use jetwash_event::Filter;
+use jetwash_event::{ContentFilter, Filter};
 use jetwash_store::LetterLimits;
 
 use crate::consumer::Retry;
@@ -24,6 +24,8 @@ pub enum WhenStuck {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) filter: Filter,
+    /// An event with a record has to pass all of them.
+    pub(crate) content: Vec<ContentFilter>,
     pub(crate) start: StartFrom,
     pub(crate) workers: usize,
     pub(crate) retry: Retry,
@@ -68,6 +70,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             filter: Filter::new(),
+            content: Vec::new(),
             start: StartFrom::Live,
             workers: 1,
             retry: Retry::new(),

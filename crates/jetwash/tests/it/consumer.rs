@@ -9,12 +9,13 @@ use std::time::Duration;
 use jetwash::event::Account;
 use jetwash::store::{self, Location, Options};
 use jetwash::{
-    ConsumerError, ConsumerHandle, ConsumerStatus, Cursor, Event, Failure, Filter, Handler,
-    Jetstream, Kind, LettersError, NetworkConfig, Operation, Pipeline, ReadError, Retry, StartFrom,
-    TypedHandler, WhenStuck, blocking, typed,
+    ConsumerError, ConsumerHandle, ConsumerStatus, ContentFilter, Cursor, Event, Failure, Filter,
+    Handler, Jetstream, Kind, LettersError, NetworkConfig, Operation, Pipeline, ReadError, Retry,
+    StartFrom, TypedHandler, WhenStuck, blocking, typed,
 };
 use jetwash_sim::Network;
 use proptest::prelude::*;
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -192,7 +193,7 @@ async fn a_typed_handler_is_asked_for_deletions_and_accounts_too() {
     }
 
     impl TypedHandler for Count {
-        type Record = serde_json::Value;
+        type Record = Value;
 
         async fn put(&self, event: &Event, record: Self::Record) -> Result<(), Failure> {
             assert_eq!(record["$type"].as_str(), event.collection());
@@ -717,6 +718,57 @@ async fn a_filter_changes_while_events_flow() {
     assert!(since < log.last());
     assert_eq!(seen.cursors(), expected);
     assert_eq!(log.stored("feed"), Some(log.last()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_by_content_changes_while_events_flow() {
+    let log = Log::of(4000).await;
+    let posts = Filter::new().collections(["app.bsky.feed.post"]).unwrap();
+    let both = posts.clone().collections(["app.bsky.feed.like"]).unwrap();
+    let is_reply = |event: &Event| {
+        let record = event.record_json().map(serde_json::from_str::<Value>);
+        record.map(|record| record.unwrap().get("reply").is_some())
+    };
+    let seen = Seen::default();
+    let notes = seen.clone();
+    let consumer = log.jetstream.consumer("feed").start_from(StartFrom::Oldest);
+    let handle = consumer.handle();
+    let consumer = consumer
+        .filter(posts.clone())
+        .content(ContentFilter::new().replies(true))
+        .filter_with(|event| !event.cursor().get().is_multiple_of(5));
+    let running = tokio::spawn(consumer.run(move |event: Event| {
+        let notes = notes.clone();
+        async move {
+            sleep(Duration::from_millis(10)).await;
+            notes.note(&event);
+            Ok::<(), Failure>(())
+        }
+    }));
+    until(&handle, |status| status.handled >= 20).await;
+    let no_replies = ContentFilter::new().replies(false);
+    let first = handle.set_content(no_replies).await.unwrap();
+    until(&handle, |status| status.handled >= 100).await;
+    let replies = ContentFilter::new().replies(true);
+    let second = handle.set_filters(both.clone(), replies).await.unwrap();
+    assert!(first < second && second < log.last());
+    log.end().await;
+    running.await.unwrap().unwrap();
+
+    let wanted = |event: &&Event| {
+        let (filter, replies) = match event.cursor() {
+            cursor if cursor <= first => (&posts, true),
+            cursor if cursor <= second => (&posts, false),
+            _ => (&both, true),
+        };
+        filter.matches(event.kind(), event.did(), event.collection())
+            && is_reply(event).is_none_or(|is_reply| is_reply == replies)
+            && !event.cursor().get().is_multiple_of(5)
+    };
+    let expected = log.events.iter().filter(wanted).map(Event::cursor);
+    assert_eq!(seen.cursors(), expected.collect::<Vec<_>>());
+    let stopped = handle.set_content(ContentFilter::new()).await.unwrap_err();
+    assert_eq!(stopped.to_string(), r#"the consumer "feed" does not run"#);
 }
 
 #[tokio::test(start_paused = true)]
