@@ -68,6 +68,11 @@ impl FileSpoolBuilder {
     }
 
     /// Writes only the events that this matches; all if not said.
+    ///
+    /// A filter by collections lets changes of accounts and identities pass, and so they are lines
+    /// of their own, in order with the rest. Whoever loads the files needs those on accounts, lest it
+    /// keeps what was deleted or taken down: leave [`Kind::Account`](jetwash::Kind::Account) among
+    /// the kinds here, and in the ingest filter if there is one.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.settings.filter = filter;
         self

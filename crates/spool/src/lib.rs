@@ -38,6 +38,9 @@
 //! | `removed` | the number of the last file that the loader no longer needs |
 //! | `lock` | held by the spool, so that there is only one |
 //!
+//! The lines tell of more than new records: of those that were updated and deleted, and of accounts
+//! that were deleted, taken down, or came back. The loader of `did-spool` shows what to do about each.
+//!
 //! A line of the manifest tells of a file its number, name, the positions of the log that it covers
 //! (`first`, `last`), how many events and bytes it has, and the CRC-32 of its bytes.
 //!
@@ -59,7 +62,8 @@
 //!   a [`Gap`] and counted. The log's retention is how long a spool may stand still.
 //! - If the log is another one than before, or lost its newest events in a power failure, the spool
 //!   notices by the times of the events and goes on from an earlier position. Then events can come
-//!   again; they are recognised by DID, revision and path.
+//!   again, in order and to the end; they are recognised by DID, revision and path, those on accounts
+//!   by DID and `account.seq`.
 //!
 //! # Metrics
 //!

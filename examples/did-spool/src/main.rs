@@ -1,7 +1,8 @@
 //! The posts of known accounts, out of the whole network, into files: in about forty lines.
 //!
 //! The accounts are read from a file and changed over HTTP while events flow. `did-spool-load`
-//! brings the files into SQLite, now or later.
+//! brings the files into SQLite, now or later, deletions and takedowns included. Nothing is heard
+//! any more of an account that is removed: its posts stay as they are.
 
 mod accounts;
 mod control;
@@ -64,12 +65,13 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&arguments.folder)?;
     let (builder, source) = source(&arguments)?;
 
-    // What others write is turned away before it is decoded.
+    // What others write is turned away before it is decoded. What becomes of the accounts is kept
+    // beside their posts, so that the loader hears of deletions and takedowns.
     let accounts = Accounts::open(&arguments.dids)?;
     let wanted = Filter::new()
         .did_set(accounts.set().clone())
         .collections(["app.bsky.feed.post"])?
-        .kinds([Kind::Commit]);
+        .kinds([Kind::Commit, Kind::Account]);
     // The log holds so much that a full disk can be noticed and mended.
     let jetstream = builder
         .store(arguments.folder.join("log"))

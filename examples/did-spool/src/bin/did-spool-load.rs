@@ -1,7 +1,8 @@
 //! Brings the files of `did-spool` into SQLite: each exactly once, whatever happens.
 //!
 //! A file and its number go into the database in one transaction. While the database is away or
-//! locked, the files wait.
+//! locked, the files wait. The posts of an account that was deleted are removed; those of one that
+//! is taken down, suspended or deactivated stay, but are not in the view `shown`.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -79,28 +80,43 @@ fn load_all(arguments: &Arguments, keep: Duration) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
-/// Loads a file. Revisions of an account only grow, so what has been loaded before, or is older
-/// than what is there, changes nothing: one row for each `(did, path)`, with its latest revision.
+/// Loads a file, one row for each `(did, path)` with its latest revision, and one for each account
+/// with its latest status.
+///
+/// Should events come again, then in order and to the end. So a post of before, whose revision is
+/// not later, changes nothing, and what an account's deletion removed it removes again.
 fn load(transaction: &Transaction<'_>, file: &SpoolFile) -> Result<(), Box<dyn Error>> {
     let mut upsert = transaction.prepare(UPSERT)?;
+    let mut status = transaction.prepare("REPLACE INTO accounts VALUES (?1, ?2, ?3, ?4)")?;
+    let mut forget = transaction.prepare("DELETE FROM posts WHERE did = ?1")?;
     for line in file.lines()? {
         let event: Event = serde_json::from_str(&line?)?;
-        let Body::Commit(commit) = &event.body else {
-            continue;
-        };
-        // A post that was deleted leaves its key, so that nothing older brings it back.
-        let record = match commit.operation {
-            Operation::Delete => None,
-            _ => commit.record.as_ref().map(|record| record.get()),
-        };
-        let path = format!("{}/{}", commit.collection, commit.rkey);
-        upsert.execute(params![
-            event.did.as_str(),
-            path,
-            commit.rev.as_str(),
-            event.time_us,
-            record
-        ])?;
+        let did = event.did.as_str();
+        match &event.body {
+            Body::Commit(commit) => {
+                // A post that was deleted leaves its key, so that nothing older brings it back.
+                let record = match commit.operation {
+                    Operation::Delete => None,
+                    _ => commit.record.as_ref().map(|record| record.get()),
+                };
+                let path = format!("{}/{}", commit.collection, commit.rkey);
+                upsert.execute(params![
+                    did,
+                    path,
+                    commit.rev.as_str(),
+                    event.time_us,
+                    record
+                ])?;
+            }
+            Body::Account(account) => {
+                let why = account.status.as_deref();
+                status.execute(params![did, account.active, why, event.time_us])?;
+                if !account.active && why == Some("deleted") {
+                    forget.execute([did])?;
+                }
+            }
+            Body::Identity(_) => {}
+        }
     }
     transaction.execute(
         "INSERT INTO files (number, events) VALUES (?1, ?2)",
@@ -122,6 +138,15 @@ const TABLES: &str = "
         PRIMARY KEY (did, path)
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX IF NOT EXISTS changes ON posts (did, rev, path);
+    CREATE TABLE IF NOT EXISTS accounts (
+        did TEXT PRIMARY KEY,
+        active INTEGER NOT NULL,
+        status TEXT, -- why it is not active, if that was said
+        time_us INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE VIEW IF NOT EXISTS shown AS
+        SELECT * FROM posts
+        WHERE record IS NOT NULL AND did NOT IN (SELECT did FROM accounts WHERE NOT active);
 ";
 
 const UPSERT: &str = "

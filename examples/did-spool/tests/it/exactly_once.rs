@@ -1,11 +1,11 @@
-//! Every post of the accounts is in the files once and none other, and the database is what they
-//! add up to, while accounts come and go and everything is killed again and again.
+//! Every post of the accounts, and every change of their status, is in the files once and nothing
+//! else, and the database is what they add up to, deletions of accounts included, while accounts come and go and everything is killed again and again.
 //!
 //! The relay is in this process and survives. What should have been written follows from the
 //! network, made a second time from the same seed, and from the cursors that the control API
 //! answered with. Longer runs: `DID_SPOOL_KILLS=50 DID_SPOOL_DIDS=1000000 DID_SPOOL_FRAMES=60000`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -20,7 +20,7 @@ use jetwash::event::{Body, Event};
 use jetwash::store::{self, Location, Options, Read};
 use jetwash_sim::{Network, NetworkConfig, Rate, RelayConfig, SimEvent, serve};
 use jetwash_spool::SpoolReader;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use serde_json::Value;
 
 use crate::{Program, call, filler, loader};
@@ -42,25 +42,28 @@ fn every_post_is_in_the_files_and_the_database_exactly_once() {
     let files = files(folder.path(), &truth);
     let judged = Judge::new(&log, &wanted, &toggles);
     let mut unclear = 0;
-    for (index, post) in truth.posts.iter().enumerate() {
-        match judged.is_wanted(post) {
-            Some(is_wanted) => assert_eq!(files.contains_key(&index), is_wanted, "{post:?}"),
+    for (index, happening) in truth.happenings.iter().enumerate() {
+        match judged.is_wanted(happening) {
+            Some(is_wanted) => assert_eq!(files.contains_key(&index), is_wanted, "{happening:?}"),
             None => unclear += 1,
         }
     }
-    assert!(
-        unclear * 20 <= truth.posts.len(),
-        "{unclear} posts are unclear"
-    );
-    let rows = compare_database(folder.path(), &truth, &files);
+    let all = truth.happenings.len();
+    assert!(unclear * 20 <= all, "{unclear} happenings are unclear");
+    let found = compare_database(folder.path(), &truth, &files);
     println!(
-        "{settings:?}: {} of {} posts written once each, {unclear} written while their account \
-         came or went; {} changes, the slowest took {slowest:?}; {rows} rows in the database",
+        "{settings:?}: {} of {all} posts and statuses written once each, {unclear} written while \
+         their account came or went; {} changes, the slowest took {slowest:?}; in the database \
+         {found:?}",
         files.len(),
-        truth.posts.len(),
         toggles.len(),
     );
-    assert!(!files.is_empty() && files.len() < truth.posts.len());
+    assert!(!files.is_empty() && files.len() < all);
+    // Else nothing would have been shown about accounts.
+    assert!(
+        found.rows > 0 && found.deleted > 0 && found.hidden > 0,
+        "{found:?}"
+    );
     assert!(
         toggles.len() as u64 > settings.seconds() * 20,
         "{} changes",
@@ -89,8 +92,10 @@ fn number<T: std::str::FromStr>(name: &str, default: T) -> T {
 
 fn network() -> NetworkConfig {
     NetworkConfig {
-        accounts: 300,
+        accounts: 200,
         records: 200,
+        // So that in a short run accounts are deleted, taken down, and come back.
+        rare_per_million: 150_000,
         ..NetworkConfig::default()
     }
 }
@@ -98,51 +103,69 @@ fn network() -> NetworkConfig {
 /// What the network says.
 struct Truth {
     accounts: Vec<String>,
-    posts: Vec<Post>,
-    by_key: HashMap<(String, String, String), usize>,
+    happenings: Vec<Happening>,
+    /// By DID, revision and path.
+    posts: HashMap<(String, String, String), usize>,
+    /// By the relay's number.
+    statuses: HashMap<u64, usize>,
     frames: u64,
 }
 
 #[derive(Debug)]
-struct Post {
+struct Happening {
     seq: u64,
     did: String,
-    rev: String,
-    path: String,
-    action: &'static str,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Post {
+        rev: String,
+        path: String,
+        action: &'static str,
+    },
+    Status {
+        active: bool,
+        status: Option<&'static str>,
+    },
 }
 
 impl Truth {
     fn new(frames: u64) -> Self {
         let mut network = Network::new(network()).unwrap();
-        let accounts = network.dids().map(str::to_owned).collect();
-        let mut posts = Vec::new();
+        let mut truth = Self {
+            accounts: network.dids().map(str::to_owned).collect(),
+            happenings: Vec::new(),
+            posts: HashMap::new(),
+            statuses: HashMap::new(),
+            frames,
+        };
         for frame in network.by_ref().take(usize::try_from(frames).unwrap()) {
-            let SimEvent::Commit(commit) = frame.event else {
-                continue;
-            };
-            for op in commit.ops.iter().filter(|op| op.collection == POST) {
-                posts.push(Post {
-                    seq: frame.seq,
-                    did: frame.did.to_string(),
-                    rev: commit.rev.clone(),
-                    path: format!("{POST}/{}", op.rkey),
-                    action: op.action.as_str(),
-                });
+            let (seq, did) = (frame.seq, frame.did.to_string());
+            match frame.event {
+                SimEvent::Commit(commit) => {
+                    for op in commit.ops.iter().filter(|op| op.collection == POST) {
+                        let (rev, path) = (commit.rev.clone(), format!("{POST}/{}", op.rkey));
+                        let key = (did.clone(), rev.clone(), path.clone());
+                        truth.posts.insert(key, truth.happenings.len());
+                        let action = op.action.as_str();
+                        truth.push(seq, &did, What::Post { rev, path, action });
+                    }
+                }
+                SimEvent::Account { active, status } => {
+                    truth.statuses.insert(seq, truth.happenings.len());
+                    truth.push(seq, &did, What::Status { active, status });
+                }
+                _ => {}
             }
         }
-        let key = |post: &Post| (post.did.clone(), post.rev.clone(), post.path.clone());
-        let by_key = posts
-            .iter()
-            .enumerate()
-            .map(|(index, post)| (key(post), index))
-            .collect();
-        Self {
-            accounts,
-            posts,
-            by_key,
-            frames,
-        }
+        truth
+    }
+
+    fn push(&mut self, seq: u64, did: &str, what: What) {
+        let did = did.to_owned();
+        self.happenings.push(Happening { seq, did, what });
     }
 
     /// Writes the DID file: every second account, and such that never write anything.
@@ -303,7 +326,7 @@ fn wait_for(program: &Program, condition: impl Fn(&Value) -> bool) {
     }
 }
 
-/// The posts that the log has, as cursors and the relay's numbers, both growing.
+/// The events that the log has, as cursors and the relay's numbers, both growing.
 struct Log(Vec<(u64, u64)>);
 
 impl Log {
@@ -316,9 +339,8 @@ impl Log {
             let page = run.block().json().unwrap();
             for index in run.indexes() {
                 let event: Event = serde_json::from_slice(page.get(index).unwrap()).unwrap();
-                let (index_in_truth, _) = truth.find(&event);
                 let cursor = run.block().meta(index).unwrap().seq;
-                events.push((cursor, truth.posts[index_in_truth].seq));
+                events.push((cursor, truth.happenings[truth.find(&event)].seq));
             }
             position = run.next_seq();
         }
@@ -340,20 +362,34 @@ impl Log {
 }
 
 impl Truth {
-    /// The post that an event is about, and what happened to it. There has to be one.
-    fn find(&self, event: &Event) -> (usize, bool) {
-        let Body::Commit(commit) = &event.body else {
-            panic!("{event:?}");
+    /// What an event is about. There has to be one, and it has to say the same.
+    fn find(&self, event: &Event) -> usize {
+        let did = event.did.to_string();
+        let index = match &event.body {
+            Body::Commit(commit) => {
+                let path = format!("{}/{}", commit.collection, commit.rkey);
+                self.posts[&(did.clone(), commit.rev.to_string(), path)]
+            }
+            Body::Account(account) => self.statuses[&account.seq],
+            Body::Identity(_) => panic!("{event:?}"),
         };
-        let path = format!("{}/{}", commit.collection, commit.rkey);
-        let key = (event.did.to_string(), commit.rev.to_string(), path);
-        let index = self.by_key[&key];
-        assert_eq!(self.posts[index].action, commit.operation.as_str());
-        (index, commit.record.is_some())
+        let happening = &self.happenings[index];
+        let is_same = match (&happening.what, &event.body) {
+            (What::Post { action, .. }, Body::Commit(commit)) => {
+                *action == commit.operation.as_str()
+            }
+            (What::Status { active, status }, Body::Account(account)) => {
+                *active == account.active && *status == account.status.as_deref()
+            }
+            _ => false,
+        };
+        assert!(is_same && happening.did == did, "{event:?}");
+        index
     }
 }
 
-/// The posts in the files, by their index in the truth, with their records. None is there twice.
+/// What is in the files, by its index in the truth, posts with their records. Nothing is there
+/// twice.
 fn files(folder: &Path, truth: &Truth) -> HashMap<usize, Option<String>> {
     let mut found = HashMap::new();
     let reader = SpoolReader::open(folder.join("spool")).unwrap();
@@ -361,10 +397,10 @@ fn files(folder: &Path, truth: &Truth) -> HashMap<usize, Option<String>> {
     for file in reader.files_after(0).unwrap() {
         for line in file.lines().unwrap() {
             let event: Event = serde_json::from_str(&line.unwrap()).unwrap();
-            let (index, _) = truth.find(&event);
+            let index = truth.find(&event);
             let record = event.commit().and_then(|commit| commit.record.clone());
             let before = found.insert(index, record.map(|record| record.get().to_owned()));
-            assert!(before.is_none(), "twice: {:?}", truth.posts[index]);
+            assert!(before.is_none(), "twice: {:?}", truth.happenings[index]);
         }
     }
     found
@@ -395,15 +431,15 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether a post should be in the files; `None` if it came while its account was being added
+    /// Whether something should be in the files; `None` if it came while its account was being added
     /// or removed.
-    fn is_wanted(&self, post: &Post) -> Option<bool> {
-        let mut is_wanted = Some(self.wanted.contains(&post.did));
-        for &(last, next, is_added) in self.toggles.get(&*post.did).into_iter().flatten() {
-            if post.seq <= last {
+    fn is_wanted(&self, happening: &Happening) -> Option<bool> {
+        let mut is_wanted = Some(self.wanted.contains(&happening.did));
+        for &(last, next, is_added) in self.toggles.get(&*happening.did).into_iter().flatten() {
+            if happening.seq <= last {
                 break;
             }
-            let holds = post.seq >= next;
+            let holds = happening.seq >= next;
             is_wanted = if holds || is_wanted == Some(is_added) {
                 Some(is_added)
             } else {
@@ -414,30 +450,81 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The rows of the database are the last state of each post in the files.
-fn compare_database(folder: &Path, truth: &Truth, files: &HashMap<usize, Option<String>>) -> usize {
-    let mut expected: BTreeMap<(String, String), (String, Option<String>)> = BTreeMap::new();
-    for (index, post) in truth.posts.iter().enumerate() {
-        if let Some(record) = files.get(&index) {
-            let key = (post.did.clone(), post.path.clone());
-            expected.insert(key, (post.rev.clone(), record.clone()));
+/// How much the database was found to have.
+#[derive(Debug)]
+struct Found {
+    rows: usize,
+    /// Accounts whose rows were removed with them.
+    deleted: usize,
+    /// Rows of accounts that are not active.
+    hidden: usize,
+}
+
+/// The database is the last state of each post and account in the files, but for the posts of
+/// accounts that were deleted after them.
+fn compare_database(folder: &Path, truth: &Truth, files: &HashMap<usize, Option<String>>) -> Found {
+    let mut posts: BTreeMap<(String, String), (String, Option<String>)> = BTreeMap::new();
+    let mut accounts: BTreeMap<String, (bool, Option<String>)> = BTreeMap::new();
+    let mut deleted = 0;
+    for (index, Happening { did, what, .. }) in truth.happenings.iter().enumerate() {
+        let Some(record) = files.get(&index) else {
+            continue;
+        };
+        match what {
+            What::Post { rev, path, .. } => {
+                let state = (rev.clone(), record.clone());
+                posts.insert((did.clone(), path.clone()), state);
+            }
+            What::Status { active, status } => {
+                accounts.insert(did.clone(), (*active, status.map(str::to_owned)));
+                if *status == Some("deleted") {
+                    let before = posts.len();
+                    posts.retain(|(author, _), _| author != did);
+                    deleted += usize::from(posts.len() < before);
+                }
+            }
         }
     }
     let database = Connection::open(folder.join("posts.sqlite")).unwrap();
-    let mut select = database
-        .prepare("SELECT did, path, rev, record FROM posts")
-        .unwrap();
-    let rows = select.query_map([], |row| {
-        Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?)))
-    });
-    let rows: BTreeMap<_, _> = rows.unwrap().map(Result::unwrap).collect();
-    assert!(
-        rows == expected,
-        "{} rows and {} expected",
-        rows.len(),
-        expected.len()
+    let rows: BTreeMap<_, _> = select(
+        &database,
+        "SELECT did, path, rev, record FROM posts",
+        |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))),
     );
-    rows.len()
+    let counts = (rows.len(), posts.len());
+    assert!(rows == posts, "{counts:?} rows found and expected");
+    let statuses: BTreeMap<_, _> = select(
+        &database,
+        "SELECT did, active, status FROM accounts",
+        |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))),
+    );
+    assert_eq!(statuses, accounts);
+    posts.retain(|_, (_, record)| record.is_some());
+    let before = posts.len();
+    posts.retain(|(did, _), _| accounts.get(did).is_none_or(|(active, _)| *active));
+    let shown: BTreeSet<_> = select(&database, "SELECT did, path FROM shown", |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    });
+    assert!(
+        shown.iter().eq(posts.keys()),
+        "{} rows are shown",
+        shown.len()
+    );
+    Found {
+        rows: rows.len(),
+        deleted,
+        hidden: before - posts.len(),
+    }
+}
+
+fn select<T, C: FromIterator<T>>(
+    database: &Connection,
+    query: &str,
+    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> C {
+    let mut select = database.prepare(query).unwrap();
+    let rows = select.query_map([], row).unwrap();
+    rows.map(Result::unwrap).collect()
 }
 
 const POST: &str = "app.bsky.feed.post";

@@ -1,10 +1,14 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use jetwash::{Jetstream, NetworkConfig};
+use jetwash::store::{self, Location, Options};
+use jetwash::testing::{ManualNetwork, SimChange, did};
+use jetwash::{Jetstream, NetworkConfig, Pipeline};
 use jetwash_spool::{FileSpool, SpoolReader};
 use rusqlite::Connection;
+use serde_json::json;
 
 use crate::loader;
 
@@ -118,3 +122,91 @@ fn a_database_that_went_back_is_not_loaded_past_a_hole() {
         "{error}"
     );
 }
+
+/// Puts frames into the log, what is new in it into the files, and those into the database.
+#[tokio::main]
+async fn load_frames(folder: &Path, source: &str, frames: &[Vec<u8>]) {
+    let location = Location::Disk(folder.join("log"));
+    let (appender, _) = store::open(location, Options::default()).unwrap();
+    let mut pipeline = Pipeline::new(appender);
+    for frame in frames {
+        pipeline.frame(source, frame, NOW_US).unwrap();
+    }
+    pipeline.commit().unwrap();
+    assert!(pipeline.snapshot().dropped.is_empty());
+    drop(pipeline);
+    let jetstream = Jetstream::builder()
+        .store(folder.join("log"))
+        .retain_for(Duration::from_secs(1 << 30))
+        .build()
+        .unwrap();
+    let spool = FileSpool::builder(folder.join("spool")).build().unwrap();
+    // The log ends at once for those who read it.
+    jetstream.clone().run(async {}).await.unwrap();
+    spool.run(&jetstream, std::future::pending()).await.unwrap();
+    let mut loader = loader(folder, &folder.join("posts.sqlite"));
+    assert!(loader.arg("--once").status().unwrap().success());
+}
+
+/// The keys of the rows, by account and record key, and of those that are shown.
+fn rows(folder: &Path) -> (String, String) {
+    let database = Connection::open(folder.join("posts.sqlite")).unwrap();
+    let keys = |table| {
+        let alice = did(0);
+        let query = format!(
+            "SELECT coalesce(group_concat(key, ' '), '') FROM (
+                SELECT iif(did = '{alice}', 'a', 'b') || substr(path, 20) AS key
+                FROM {table} ORDER BY key)"
+        );
+        database.query_row(&query, [], |row| row.get(0)).unwrap()
+    };
+    (keys("posts"), keys("shown"))
+}
+
+#[test]
+fn posts_of_a_deleted_account_go_and_those_of_one_taken_down_are_hidden() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (alice, bob) = (did(0), did(1));
+    let post = json!({"$type": "app.bsky.feed.post", "text": "Hej"});
+    let create = |did: &str, key| SimChange::create(did, "app.bsky.feed.post", key, post.clone());
+    let status = |active, status| SimChange::account(&alice, active, status);
+    let stages = [
+        (
+            vec![create(&alice, "1"), create(&alice, "2"), create(&bob, "1")],
+            ("a1 a2 b1", "a1 a2 b1"),
+        ),
+        (vec![status(false, Some("takendown"))], ("a1 a2 b1", "b1")),
+        (vec![status(true, None)], ("a1 a2 b1", "a1 a2 b1")),
+        // A deleted post leaves its key.
+        (
+            vec![SimChange::delete(&alice, "app.bsky.feed.post", "1")],
+            ("a1 a2 b1", "a2 b1"),
+        ),
+        (vec![status(true, Some("throttled"))], ("a1 a2 b1", "a2 b1")),
+        (vec![status(false, None)], ("a1 a2 b1", "b1")),
+        (vec![status(false, Some("deleted"))], ("b1", "b1")),
+        // Should it come back, then with what it writes from then on.
+        (
+            vec![status(true, None), create(&alice, "3")],
+            ("a3 b1", "a3 b1"),
+        ),
+    ];
+    let mut network = ManualNetwork::new();
+    let mut all = Vec::new();
+    for (changes, (posts, shown)) in stages {
+        let frames = network.apply_all(&changes).unwrap();
+        let frames: Vec<_> = frames.into_iter().map(|frame| frame.bytes).collect();
+        load_frames(folder, "relay", &frames);
+        let expected = (posts.to_owned(), shown.to_owned());
+        assert_eq!(rows(folder), expected, "{changes:?}");
+        all.extend(frames);
+    }
+    // Everything again, from an earlier position on.
+    for skipped in [0, 2, all.len() - 3] {
+        load_frames(folder, &format!("again {skipped}"), &all[skipped..]);
+        assert_eq!(rows(folder), ("a3 b1".to_owned(), "a3 b1".to_owned()));
+    }
+}
+
+const NOW_US: u64 = 1_783_175_888_000_000;
