@@ -90,12 +90,13 @@ fn number<T: std::str::FromStr>(name: &str, default: T) -> T {
     value.map_or(default, |value| value.parse().ok().unwrap())
 }
 
-fn network() -> NetworkConfig {
+fn network(frames: u64) -> NetworkConfig {
     NetworkConfig {
         accounts: 200,
         records: 200,
-        // So that in a short run accounts are deleted, taken down, and come back.
-        rare_per_million: 150_000,
+        // So that in a short run accounts are deleted, taken down, and come back, and in a long one
+        // most of them stay.
+        rare_per_million: (450_000_000 / frames).clamp(20_000, 150_000) as u32,
         ..NetworkConfig::default()
     }
 }
@@ -133,7 +134,7 @@ enum What {
 
 impl Truth {
     fn new(frames: u64) -> Self {
-        let mut network = Network::new(network()).unwrap();
+        let mut network = Network::new(network(frames)).unwrap();
         let mut truth = Self {
             accounts: network.dids().map(str::to_owned).collect(),
             happenings: Vec::new(),
@@ -206,7 +207,7 @@ fn run(settings: &Settings, truth: &Truth, folder: &Path) -> (Vec<Toggle>, Durat
         history_bytes: usize::MAX,
         ..RelayConfig::default()
     };
-    let network = Network::new(network()).unwrap();
+    let network = Network::new(network(truth.frames)).unwrap();
     runtime.spawn(serve(listener, network, config, std::future::pending()));
 
     let address = Arc::new(Mutex::new(program.address));
