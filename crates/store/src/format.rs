@@ -337,15 +337,23 @@ impl<'a> Input<'a> {
     }
 
     fn ends(&mut self, events: usize) -> Result<Arc<[u32]>, Damage> {
-        let mut ends = Vec::with_capacity(events.min(self.0.len()));
-        let mut end = 0_u32;
-        for _ in 0..events {
-            let length = u32::try_from(self.varint()?).ok();
-            let sum = length.and_then(|length| end.checked_add(length));
-            end = sum.ok_or(Damage("an event has an impossible length"))?;
-            ends.push(end);
+        // Each takes a byte at least: this bounds the memory.
+        if events > self.0.len() {
+            return Err(SHORT);
         }
-        Ok(ends.into())
+        let mut outcome = Ok(());
+        let mut end = 0_u32;
+        let ends = (0..events).map(|_| {
+            match self.varint().map(u32::try_from) {
+                Ok(Ok(length)) if length <= u32::MAX - end => end += length,
+                Ok(_) => outcome = Err(Damage("an event has an impossible length")),
+                Err(damage) => outcome = Err(damage),
+            }
+            end
+        });
+        // Collected in place, and not copied once more.
+        let ends = ends.collect();
+        outcome.map(|()| ends)
     }
 
     fn did_table(&mut self, strings: usize) -> Result<StringTable, Damage> {

@@ -87,7 +87,7 @@ pub struct Options {
     /// The memory for the newest events, which are kept ready to send: 4 MiB by default.
     pub hot_bytes: usize,
     /// The memory for blocks read from disk and what was unpacked of them, shared by all readers:
-    /// 4 MiB by default. The storage engine's own cache takes a quarter as much again.
+    /// 4 MiB by default. The storage engine's own cache takes a sixteenth as much again.
     pub cache_bytes: usize,
     /// The size at which the storage engine writes a buffer out: 2 MiB by default. There is one for
     /// the newest events, one for full blocks, and one for raw frames if they are kept. Each time
@@ -242,8 +242,10 @@ impl Options {
     }
 
     /// For the trees of the storage engine, which hold keys alone: the ring caches blocks itself.
+    /// The engine would put those in here too. It is so small that they do not fit, as they would
+    /// only take the place of keys, and of the processor's cache.
     pub(crate) const fn engine_cache_bytes(&self) -> u64 {
-        self.cache_bytes as u64 / 4
+        self.cache_bytes as u64 / 16
     }
 
     pub(crate) fn bucket_byte_limit(&self) -> u64 {
