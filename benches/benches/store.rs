@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use jetwash::dict::Encoder;
 use jetwash::store::{
-    self, Appender, Block, CommitPart, Durability, EventKind, Location, NewEvent, Options, Read,
-    Retention, Run, Store,
+    self, Appender, Block, CommitPart, Durability, EventKind, Location, NewEvent, Options, Page,
+    Read, Retention, Run, Store,
 };
 use jetwash::{Dictionary, Filter, Pipeline, Selection};
 use jetwash_benches::{Table, simulated_frames};
@@ -116,7 +116,7 @@ fn read(events: &[Event], dictionary: &Dictionary, folder: &Path) {
             play(&store, &collection, json_of)
         })
         .run(Duration::from_secs(20));
-    let ten = |filter: &Filter, load: fn(&Block, usize) -> usize| {
+    let ten = |filter: &Filter, load: fn(&Block, &[usize]) -> usize| {
         std::thread::scope(|scope| {
             let readers = [0; 10].map(|_| scope.spawn(|| play(&store, filter, load)));
             readers.map(|reader| reader.join().unwrap())
@@ -238,22 +238,28 @@ fn tables(folder: &Path) -> u64 {
 }
 
 /// Reads everything, and loads what a filter wants; returns the sum of the lengths.
-fn play(store: &Store, filter: &Filter, load: fn(&Block, usize) -> usize) -> usize {
+fn play(store: &Store, filter: &Filter, load: fn(&Block, &[usize]) -> usize) -> usize {
     let mut selection = Selection::default();
     each_run(store, |run| {
         selection.select(run, filter);
-        let block = run.block();
-        selection.by_ref().map(|index| load(block, index)).sum()
+        match selection.rest() {
+            [] => 0,
+            wanted => load(run.block(), wanted),
+        }
     })
 }
 
-fn frames_of(block: &Block, index: usize) -> usize {
-    let frames = block.frames().unwrap().unwrap();
-    frames.get(index).map_or(0, <[u8]>::len)
+fn frames_of(block: &Block, wanted: &[usize]) -> usize {
+    bytes_of(block.frames().unwrap().unwrap(), wanted)
 }
 
-fn json_of(block: &Block, index: usize) -> usize {
-    block.json().unwrap().get(index).map_or(0, <[u8]>::len)
+fn json_of(block: &Block, wanted: &[usize]) -> usize {
+    bytes_of(&block.json_of(wanted).unwrap(), wanted)
+}
+
+fn bytes_of(page: &Page, wanted: &[usize]) -> usize {
+    let events = wanted.iter().filter_map(|&index| page.get(index));
+    events.map(<[u8]>::len).sum()
 }
 
 fn each_run(store: &Store, mut work: impl FnMut(&Run) -> usize) -> usize {

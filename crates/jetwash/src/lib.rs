@@ -202,5 +202,6 @@ pub use simulator::SIMULATOR;
 pub use stats::Snapshot;
 pub use subscription::{
     Cursor, Event, Phase, ReadError, Reader, StartFrom, Subscription, frames_of, json_of,
+    some_json_of,
 };
 pub use upstream::{Endpoint, EndpointError, Stopped};

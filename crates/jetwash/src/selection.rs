@@ -72,6 +72,12 @@ impl Selection {
             .max(self.indexes.partition_point(|&found| found < index));
     }
 
+    /// The events that are left.
+    #[must_use]
+    pub fn rest(&self) -> &[usize] {
+        self.indexes.get(self.next..).unwrap_or_default()
+    }
+
     /// How many events are left.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -481,6 +481,20 @@ pub async fn json_of(block: &Arc<Block>) -> Result<Page, ReadError> {
     blocking(block, |block| block.json().cloned()).await
 }
 
+/// Some of a block's events as JSON, loaded where that may block unless they are in memory: see
+/// [`Block::json_of`].
+///
+/// # Errors
+///
+/// When they cannot be read or are damaged.
+pub async fn some_json_of(block: &Arc<Block>, indexes: &[usize]) -> Result<Page, ReadError> {
+    if block.has_json_of(indexes.len()) {
+        return Ok(block.json_of(indexes)?);
+    }
+    let indexes = indexes.to_vec();
+    blocking(block, move |block| block.json_of(&indexes)).await
+}
+
 /// A block's events as dictionary frames, loaded where that may block unless they are in memory;
 /// `None` if the log holds them without.
 ///

@@ -2,7 +2,7 @@ use jetwash_event::Filter;
 use jetwash_store::{Page, Run};
 
 use crate::selection::Selection;
-use crate::subscription::{Cursor, Event, Phase, ReadError, Reader, json_of};
+use crate::subscription::{Cursor, Event, Phase, ReadError, Reader, some_json_of};
 
 /// A reader and a filter, event by event: what subscriptions, polls and consumers are made of.
 pub(crate) struct Walk {
@@ -19,7 +19,7 @@ pub(crate) struct Walk {
     done: u64,
 }
 
-/// A run of which some events are wanted; its JSON is loaded before the first is handed out.
+/// A run of which some events are wanted; their JSON is loaded before the first is handed out.
 struct AtHand {
     run: Run,
     json: Option<Page>,
@@ -70,7 +70,7 @@ impl Walk {
         event
     }
 
-    /// Goes on to the next run, and loads its JSON if the filter matches any of it; `None` when
+    /// Goes on to the next run, and loads the JSON of what the filter matches; `None` when
     /// the log has ended. To be called when nothing is at hand.
     ///
     /// It is safe to drop the future and call again.
@@ -93,7 +93,7 @@ impl Walk {
             }
         }
         let at_hand = self.at_hand.as_mut()?;
-        match json_of(at_hand.run.block()).await {
+        match some_json_of(at_hand.run.block(), self.selection.rest()).await {
             Ok(json) => {
                 at_hand.json = Some(json);
                 Some(Ok(()))
@@ -124,7 +124,9 @@ impl Walk {
 
     fn select_again(&mut self) {
         self.version = self.filter.version();
-        if let Some(at_hand) = &self.at_hand {
+        if let Some(at_hand) = &mut self.at_hand {
+            // It has no more than what was wanted before.
+            at_hand.json = None;
             let next = (self.done + 1).saturating_sub(at_hand.run.block().first_seq());
             self.selection.select(&at_hand.run, &self.filter);
             self.selection

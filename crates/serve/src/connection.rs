@@ -190,6 +190,8 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                 selection.select(run, &outbound.settings().filter);
                 selection.skip_to(index_in(run, outbound.position()));
                 selected_by = Some(Arc::clone(outbound.settings()));
+                // They may lack what is wanted now.
+                pages = None;
             }
             let until = self.inbound.update_from();
             if selection.is_empty() {
@@ -200,7 +202,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                 continue;
             }
             let Some(loaded) = &pages else {
-                let load = outbound.load(run.block(), is_first);
+                let load = outbound.load(run.block(), selection.rest(), is_first);
                 match self.inbound.attend(load).await? {
                     Some(loaded) => pages = Some(loaded?),
                     None => self.flush(outbound).await?,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jetwash::dict::{EncodeError, StreamEncoder};
 use jetwash::event::{ToCbor, write_v0};
 use jetwash::store::Block;
-use jetwash::{Dictionary, ReadError};
+use jetwash::{Dictionary, ReadError, some_json_of};
 
 use crate::batch::{Batch, Messages};
 use crate::query::{Compression, Format, Shape};
@@ -62,19 +62,36 @@ impl Encoding {
         batch.messages(form, self.dictionary.as_ref(), &self.recoder)
     }
 
-    /// What loads a block's events in the form that [`events`](Self::events) will give, where that
-    /// may block. An error is left to be found there.
-    pub(crate) fn loader(&self, takes_all: bool) -> impl FnOnce(&Block) + Send + use<> {
+    /// What loads so many of a block's events for [`events`](Self::events), where that may block.
+    /// An error is left to be found there.
+    pub(crate) fn loader(&self, takes_all: bool) -> impl FnOnce(&Block, usize) + Send + use<> {
         let recoder = Arc::clone(&self.recoder);
         let dictionary = self.dictionary.clone();
         let form = self.batches().filter(|_| takes_all);
         let form = form.unwrap_or_else(|| self.form());
-        move |block| drop(recoder.events(block, form, dictionary.as_ref()))
+        move |block, wanted| {
+            if form == STORED {
+                drop(block.prepare_json_of(wanted));
+            } else {
+                drop(recoder.events(block, form, dictionary.as_ref()));
+            }
+        }
     }
 
-    /// A block's events, for [`write`](Self::write).
-    pub(crate) async fn events(&self, block: &Arc<Block>) -> Result<Events, RecodeError> {
-        self.load(block, self.form()).await
+    /// The events of a block that have these indexes, and perhaps others, for
+    /// [`write`](Self::write).
+    pub(crate) async fn events(
+        &self,
+        block: &Arc<Block>,
+        indexes: &[usize],
+    ) -> Result<Events, RecodeError> {
+        match self.form() {
+            STORED => match some_json_of(block, indexes).await {
+                Ok(page) => Ok(Events::Stored(page)),
+                Err(error) => Err(RecodeError::Read(error)),
+            },
+            form => self.load(block, form).await,
+        }
     }
 
     /// As [`events`](Self::events), if that takes neither the disk nor long; else `None`.
@@ -223,6 +240,12 @@ impl Encoding {
         self.dictionary.as_ref().map(Dictionary::id)
     }
 }
+
+/// Events as the log gives them, one by one.
+const STORED: Form = Form {
+    content: Content::Json,
+    packing: Packing::Plain,
+};
 
 /// Where the batch ends that begins with an event of a block of `length` events, if one does and
 /// none of its events is at `end` or after it.

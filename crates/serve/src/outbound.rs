@@ -270,10 +270,12 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     }
 
     /// Loads a block's events in the form that comes closest to the subscriber's: in batches if
-    /// it takes such and that has not been tried, else one by one.
+    /// it takes such and that has not been tried, else one by one, and only those surely that are
+    /// `wanted`.
     pub(crate) async fn load(
         &mut self,
         block: &Arc<Block>,
+        wanted: &[usize],
         is_first: bool,
     ) -> Result<Pages, RecodeError> {
         if is_first
@@ -287,7 +289,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         }
         Ok(Pages {
             batches: None,
-            singles: Some(self.encoding.events(block).await?),
+            singles: Some(self.encoding.events(block, wanted).await?),
         })
     }
 
@@ -398,7 +400,7 @@ impl<W> Outbound<W> {
             let mut selection = Selection::default();
             selection.select(run, &settings.filter);
             if !selection.is_empty() {
-                load(run.block());
+                load(run.block(), selection.len());
             }
         }
     }

@@ -1,8 +1,9 @@
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
-use jetwash_dict::Decoder;
+use jetwash_dict::{DecodeError, Decoder};
 use jetwash_event::Facts;
 
 use crate::backend::{Bucket, BucketError};
@@ -23,6 +24,8 @@ pub struct Block {
     frames: OnceLock<Page>,
     json: OnceLock<Page>,
     facts: OnceLock<Box<[OnceLock<Facts>]>>,
+    /// How many events were asked for by [`Block::json_of`] while there was no JSON.
+    picked: AtomicUsize,
     /// Held while a page is made, so that it is made once.
     making: Mutex<()>,
     cold: Option<Cold>,
@@ -172,6 +175,50 @@ impl Block {
         Ok(self.json.get_or_init(|| page))
     }
 
+    /// The JSON of some of the events, given by their indexes in the block in increasing order: a
+    /// page in which the other events may be empty.
+    ///
+    /// As long as few have been asked for, they alone are unpacked, and nothing is kept of them, so
+    /// a filter that matches little costs little. From when it would have been cheaper to unpack
+    /// all, this is [`Block::json`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Block::json`]. What is wrong with other events may go unnoticed.
+    pub fn json_of(&self, indexes: &[usize]) -> Result<Page, StoreError> {
+        let Encoding::Frames { dictionary } = self.index.encoding else {
+            return self.json().cloned();
+        };
+        if self.has_json() || !self.is_few(indexes.len()) {
+            return self.json().cloned();
+        }
+        let before = self.picked.fetch_add(indexes.len(), Ordering::Relaxed);
+        // The frames are kept from when a second reader comes.
+        let frames = match self.frames.get() {
+            Some(page) => page.clone(),
+            None if before == 0 => self.load_frames()?,
+            None => {
+                let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+                self.frames_while_making()?.clone()
+            }
+        };
+        self.pick(dictionary, &frames, indexes)
+    }
+
+    /// Loads what [`Block::json_of`] will need for so many events, so that
+    /// [`Block::has_json_of`] holds for them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Block::json`].
+    pub fn prepare_json_of(&self, events: usize) -> Result<(), StoreError> {
+        if self.dictionary_id().is_some() && self.is_few(events) {
+            self.frames().map(drop)
+        } else {
+            self.json().map(drop)
+        }
+    }
+
     /// Whether [`Block::frames`] answers from memory.
     #[must_use]
     pub fn has_frames(&self) -> bool {
@@ -182,6 +229,13 @@ impl Block {
     #[must_use]
     pub fn has_json(&self) -> bool {
         self.json.get().is_some()
+    }
+
+    /// Whether [`Block::json_of`] answers from memory for so many events, without decompressing
+    /// many.
+    #[must_use]
+    pub fn has_json_of(&self, events: usize) -> bool {
+        self.has_json() || (self.frames.get().is_some() && self.is_few(events))
     }
 
     /// What filters by content ask about the record of an event, by its index in the block: found
@@ -213,6 +267,7 @@ impl Block {
             frames: page(frames, &index.frame_ends),
             json: page(json, &index.json_ends),
             facts: OnceLock::new(),
+            picked: AtomicUsize::new(0),
             making: Mutex::new(()),
             cold: None,
             dictionaries,
@@ -226,6 +281,7 @@ impl Block {
             frames: OnceLock::new(),
             json: OnceLock::new(),
             facts: OnceLock::new(),
+            picked: AtomicUsize::new(0),
             making: Mutex::new(()),
             cold: Some(cold),
             dictionaries,
@@ -250,9 +306,47 @@ impl Block {
         if let Some(page) = self.frames.get() {
             return Ok(page);
         }
-        let page = Page::new(self.load()?, &self.index.frame_ends);
+        let page = self.load_frames()?;
         self.grown(page.len());
         Ok(self.frames.get_or_init(|| page))
+    }
+
+    fn load_frames(&self) -> Result<Page, StoreError> {
+        Ok(Page::new(self.load()?, &self.index.frame_ends))
+    }
+
+    /// Whether so many events, and those that were asked for before, are few enough to be unpacked
+    /// one by one.
+    fn is_few(&self, events: usize) -> bool {
+        let picked = self.picked.load(Ordering::Relaxed);
+        picked.saturating_add(events) <= self.len() / FEW
+    }
+
+    fn pick(&self, dictionary: u32, frames: &Page, indexes: &[usize]) -> Result<Page, StoreError> {
+        let events = indexes.iter().filter_map(|&index| {
+            let json = range(&self.index.json_ends, index)?;
+            Some((index, frames.get(index)?, json.len()))
+        });
+        let mut ends = Vec::with_capacity(self.len());
+        let mut json = Vec::new();
+        let picked = self.dictionaries.with_decoder(dictionary, |decoder| {
+            for (index, frame, length) in events {
+                if index < ends.len() {
+                    continue;
+                }
+                ends.resize(index, json.len() as u32);
+                let whole = json.len() + length;
+                decoder.decode(frame, length, &mut json)?;
+                if json.len() != whole {
+                    return Err(DecodeError::Truncated);
+                }
+                ends.push(whole as u32);
+            }
+            Ok(())
+        });
+        picked.map_err(|what| self.corrupt(what))?;
+        ends.resize(self.len(), json.len() as u32);
+        Ok(Page::new(json.into(), &ends.into()))
     }
 
     fn make_json(&self) -> Result<Page, StoreError> {
@@ -269,8 +363,12 @@ impl Block {
                 Bytes::from(json)
             }
             Encoding::Frames { dictionary } => {
-                let frames = self.frames_while_making()?;
-                let json = self.dictionaries.unpack(dictionary, frames, length);
+                // Who reads JSON has no use for frames: they are not kept for it.
+                let frames = match self.frames.get() {
+                    Some(page) => page.clone(),
+                    None => self.load_frames()?,
+                };
+                let json = self.dictionaries.unpack(dictionary, &frames, length);
                 Bytes::from(json.map_err(|what| self.corrupt(what))?)
             }
         };
@@ -468,6 +566,10 @@ pub(crate) struct BlockKey {
     /// The bytes that the block takes: index and payload.
     pub(crate) bytes: u32,
 }
+
+/// Until one in so many events of a block has been unpacked alone, that is better than to unpack
+/// all: it costs less, and takes no memory from others.
+const FEW: usize = 4;
 
 fn range(ends: &[u32], index: usize) -> Option<std::ops::Range<usize>> {
     let end = *ends.get(index)? as usize;

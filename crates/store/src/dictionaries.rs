@@ -48,24 +48,35 @@ impl Dictionaries {
         frames: &Page,
         length: usize,
     ) -> Result<Vec<u8>, &'static str> {
+        let mut json = Vec::new();
+        self.with_decoder(id, |decoder| {
+            decoder.decode_all(frames.bytes(), length, &mut json)
+        })?;
+        Ok(json)
+    }
+
+    /// Lends a decoder of a dictionary's frames.
+    pub(crate) fn with_decoder(
+        &self,
+        id: u32,
+        work: impl FnOnce(&mut Decoder) -> Result<(), DecodeError>,
+    ) -> Result<(), &'static str> {
         let shelf = self
             .shelf(id)
             .ok_or("the dictionary of its frames is missing")?;
         let idle = shelf.decoders().pop();
         let mut decoder = idle.unwrap_or_else(|| shelf.dictionary.decoder());
-        let mut json = Vec::new();
-        let unpacked = decoder.decode_all(frames.bytes(), length, &mut json);
+        let outcome = work(&mut decoder);
         let mut idle = shelf.decoders();
         if idle.len() < IDLE_DECODERS {
             idle.push(decoder);
         }
-        match unpacked {
-            Ok(()) => Ok(json),
-            Err(DecodeError::TooLarge { .. } | DecodeError::Truncated) => {
-                Err("the frames have another length than the index says")
+        outcome.map_err(|error| match error {
+            DecodeError::TooLarge { .. } | DecodeError::Truncated => {
+                "the frames have another length than the index says"
             }
-            Err(_) => Err("a frame does not decompress"),
-        }
+            _ => "a frame does not decompress",
+        })
     }
 
     fn shelf(&self, id: u32) -> Option<Arc<Shelf>> {

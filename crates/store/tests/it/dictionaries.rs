@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash_dict::Dictionary;
-use jetwash_store::{Appender, Read, Retention, Store, StoreError};
+use jetwash_store::{Appender, Block, Read, Retention, Store, StoreError};
 
 use crate::support::{
     Event, Place, START, append, dictionary, event, frame, on_both, push, read_all, tiny, unframe,
@@ -9,6 +10,8 @@ use crate::support::{
 
 on_both!(
     frames_and_json_come_back,
+    some_events_come_back_as_json,
+    few_events_are_unpacked_alone,
     several_dictionaries_share_a_ring,
     blocks_are_of_one_form,
     dictionaries_go_with_their_last_event,
@@ -63,6 +66,72 @@ fn frames_and_json_come_back(place: &Place) {
         assert_eq!(read_all(&store, from), events);
         check_frames(&store, from, &[&first]);
     }
+}
+
+/// The blocks of a ring of frames that come from the disk, with the events in each.
+fn cold_blocks(place: &Place) -> Vec<(Arc<Block>, Vec<Event>)> {
+    let used = dictionary(7);
+    let (mut appender, store) = place.open(tiny().block_events(40));
+    appender.set_dictionary(&used).unwrap();
+    let mut events = append_framed(&mut appender, &used, 400).into_iter();
+    let (mut blocks, mut position) = (Vec::new(), 1);
+    while position < store.bounds().hot_seq {
+        let Read::Events(run) = store.read(position).unwrap() else {
+            panic!("nothing at {position}");
+        };
+        let block = Arc::clone(run.block());
+        let events = events.by_ref().take(block.len()).collect();
+        blocks.push((block, events));
+        position = run.next_seq();
+    }
+    assert!(blocks.len() > 5, "{} blocks are cold", blocks.len());
+    blocks
+}
+
+fn some_events_come_back_as_json(place: &Place) {
+    for (case, (block, events)) in cold_blocks(place).iter().enumerate() {
+        let last = events.len() - 1;
+        let none_or_all: Vec<usize> = (0..events.len()).filter(|_| case % 2 == 1).collect();
+        let choices = [vec![0], vec![3, 4, last], none_or_all, vec![last], vec![7]];
+        for indexes in &choices[case % 3..] {
+            let page = block.json_of(indexes).unwrap();
+            for &index in indexes {
+                assert_eq!(
+                    page.get(index).unwrap(),
+                    events[index].json,
+                    "of {indexes:?}"
+                );
+            }
+            assert!(page.get(events.len()).is_none());
+        }
+    }
+}
+
+fn few_events_are_unpacked_alone(place: &Place) {
+    let mut blocks = cold_blocks(place).into_iter();
+    let mut block = || blocks.next().unwrap().0;
+
+    let (few, many) = (block(), block());
+    few.json_of(&[1, 5]).unwrap();
+    assert!(!few.has_json());
+    let half: Vec<usize> = (0..many.len() / 2).collect();
+    many.json_of(&half).unwrap();
+    assert!(many.has_json());
+
+    let often = block();
+    let readers = (1..).take_while(|_| {
+        often.json_of(&[1, 5]).unwrap();
+        !often.has_json()
+    });
+    assert_eq!(readers.count(), often.len() / 4 / 2);
+
+    let (prepared, whole) = (block(), block());
+    assert!(!prepared.has_json_of(2));
+    prepared.prepare_json_of(2).unwrap();
+    assert!(prepared.has_json_of(2) && !prepared.has_json());
+    assert!(!prepared.has_json_of(prepared.len()));
+    whole.prepare_json_of(whole.len()).unwrap();
+    assert!(whole.has_json());
 }
 
 fn several_dictionaries_share_a_ring(place: &Place) {
