@@ -17,7 +17,7 @@ const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
 fn impatient() -> ServeOptions {
-    let short = Duration::from_millis(100);
+    let short = Duration::from_millis(200);
     ServeOptions::default()
         .ping_interval(short)
         .pong_timeout(short)

@@ -1,5 +1,6 @@
 //! Every post of the accounts, and every change of their status, is in the files once and nothing
-//! else, and the database is what they add up to, deletions of accounts included, while accounts come and go and everything is killed again and again.
+//! else, and the database is what they add up to, deletions of accounts included, while accounts
+//! come and go and everything is killed again and again.
 //!
 //! The relay is in this process and survives. What should have been written follows from the
 //! network, made a second time from the same seed, and from the cursors that the control API
