@@ -108,8 +108,8 @@ impl BlockBuilder {
             Some(dictionary) => Encoding::Frames { dictionary },
             None => Encoding::Json,
         };
-        // Copied, so that the block takes no more memory than it needs, and the builder keeps its
-        // room for the next one.
+        // Copied where there is room to spare, so that the block takes no more memory than it needs,
+        // and the builder keeps its room for the next one.
         let json = take_bytes(&mut self.json);
         let frames = take_bytes(&mut self.frames);
         let payload = if self.dictionary.is_some() {
@@ -157,10 +157,22 @@ impl BlockBuilder {
         let first = blocks.first()?;
         self.start(first.first_seq(), first.dictionary_id());
         self.json_known = blocks.iter().all(|block| block.has_json());
+        self.make_room(blocks);
         for block in blocks {
             self.append(block);
         }
         self.take(dictionaries)
+    }
+
+    /// Makes room for the payloads of some blocks, and no more.
+    fn make_room(&mut self, blocks: &[Arc<Block>]) {
+        let bytes = |page: &Page| page.bytes().len();
+        if self.json_known {
+            let pages = blocks.iter().filter_map(|block| block.ready_json());
+            self.json.reserve_exact(pages.map(bytes).sum());
+        }
+        let pages = blocks.iter().filter_map(|block| block.frames().ok()?);
+        self.frames.reserve_exact(pages.map(bytes).sum());
     }
 
     fn append(&mut self, block: &Block) {
@@ -225,11 +237,16 @@ fn take_shared(ends: &mut Vec<u32>) -> Arc<[u32]> {
 }
 
 fn take_bytes(bytes: &mut Vec<u8>) -> Bytes {
+    // As after a merge, which is over then, and the next far away.
+    if bytes.len() == bytes.capacity() {
+        return Bytes::from(std::mem::take(bytes));
+    }
     let taken = Bytes::copy_from_slice(bytes);
     bytes.clear();
     bytes.shrink_to(KEPT);
     taken
 }
 
-/// The room that a builder keeps: more than nearly all blocks need, less than the largest.
-const KEPT: usize = 2 << 20;
+/// The room that a builder keeps: more than nearly all commits need, and a part of what a whole
+/// block does, which comes in between two commits only while much is caught up on.
+const KEPT: usize = 128 << 10;
