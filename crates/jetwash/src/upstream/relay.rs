@@ -70,7 +70,8 @@ impl Relay {
         let connector = self.connector()?;
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME_BYTES))
-            .max_frame_size(Some(MAX_FRAME_BYTES));
+            .max_frame_size(Some(MAX_FRAME_BYTES))
+            .read_buffer_size(READ_BYTES);
         let connect = connect_async_tls_with_config(url, Some(limits), true, Some(connector));
         let (socket, _) = timeout(CONNECT, connect)
             .await
@@ -226,6 +227,8 @@ fn seed(source: &str) -> u64 {
     RandomState::new().hash_one(source)
 }
 
+/// How much is read at once. A frame keeps what it was read with in memory until it is done with.
+const READ_BYTES: usize = 32 << 10;
 const CONNECT: Duration = Duration::from_secs(30);
 const CLOSE: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(30);
