@@ -2,9 +2,11 @@
 
 mod arguments;
 mod dictionary;
+mod memory;
 mod metrics;
 mod replay;
 
+use std::env;
 use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -19,18 +21,24 @@ use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 use tracing::info;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
+    memory::share();
     let arguments = Arguments::parse();
-    let levels = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,fjall=warn,lsm_tree=warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(levels)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+    let levels = env::var("RUST_LOG").ok();
+    let levels = levels.and_then(|levels| levels.parse().ok());
+    tracing_subscriber::registry()
+        .with(levels.unwrap_or_else(default_levels))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(io::stderr)
+                .with_ansi(io::stderr().is_terminal()),
+        )
         .init();
     let served = runtime()
         .map_err(Into::into)
@@ -42,6 +50,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is told unless `RUST_LOG` says otherwise, such as `debug` or `info,jetwash=debug`.
+fn default_levels() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target("fjall", LevelFilter::WARN)
+        .with_target("lsm_tree", LevelFilter::WARN)
 }
 
 /// A few threads are enough: they hardly do more than hand bytes to the kernel.
@@ -206,5 +222,5 @@ async fn interrupted() {
 const MAX_WORKERS: usize = 4;
 /// How many readers may wait for the disk at once.
 const MAX_BLOCKING: usize = 16;
-/// How many bytes of frames may wait for the pipeline: some seconds of the whole network.
-const INTAKE_BYTES: usize = 1 << 20;
+/// How many bytes of frames may wait for the pipeline: hundreds of them, and hardly one does.
+const INTAKE_BYTES: usize = 512 << 10;
