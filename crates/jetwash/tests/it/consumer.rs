@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jetwash::event::Account;
+use jetwash::frame::peek;
 use jetwash::store::{self, Location, Options};
 use jetwash::{
     ConsumerError, ConsumerHandle, ConsumerStatus, ContentFilter, Cursor, Event, Failure, Filter,
@@ -34,12 +35,13 @@ impl Log {
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
         let pusher = jetstream.pusher("simulator");
+        let mut last = None;
         for frame in self::frames(frames) {
+            last = peek(&frame).unwrap().seq;
             pusher.push(frame).await.unwrap();
         }
-        while jetstream.snapshot().frames < frames as u64
-            || jetstream.bounds().events() < jetstream.snapshot().events
-        {
+        // It is told when all that came of the last is in the log.
+        while jetstream.source_cursor("simulator") != last {
             sleep(Duration::from_millis(1)).await;
         }
         let count = jetstream.bounds().events() as usize;

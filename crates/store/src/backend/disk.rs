@@ -87,7 +87,19 @@ impl DiskBackend {
         &self,
         work: impl FnOnce(&Engine) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
-        work(lock(&self.engine).as_ref().ok_or(CLOSED)?)
+        let done = work(lock(&self.engine).as_ref().ok_or(CLOSED)?);
+        done.map_err(|error| self.reason(error))
+    }
+
+    /// What is wrong with the disk, where the engine only says that it has given up: when not who
+    /// writes but one of its own threads has met it first.
+    fn reason(&self, error: BackendError) -> BackendError {
+        match error.downcast_ref() {
+            Some(fjall::Error::Poisoned) => {
+                folder::probe(&self.path).err().map_or(error, Into::into)
+            }
+            _ => error,
+        }
     }
 
     /// Closes the database, waiting for those who are reading.

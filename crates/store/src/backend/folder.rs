@@ -68,8 +68,9 @@ pub(super) fn probe(path: &Path) -> io::Result<()> {
         }
         file.sync_all()
     });
-    // Also when it could only be written in part.
-    fs::remove_file(probe).and(written)
+    // Also when it could only be written in part; why it could not matters more.
+    let removed = fs::remove_file(probe);
+    written.and(removed)
 }
 
 /// The folder of all keyspaces in that of a database.

@@ -183,30 +183,33 @@ fn a_quiet_ring_still_forgets(place: &Place) {
 #[test]
 fn the_files_of_dropped_buckets_are_gone() {
     let place = Place::disk();
-    let buckets = || {
-        std::fs::read_dir(place.path().join("keyspaces"))
-            .unwrap()
-            .count()
-    };
     let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
     append(&mut appender, 400, 7);
-    let before = buckets();
+    let before = keyspaces(&place);
     let trimmed = appender.trim(START + 400_000).unwrap();
     assert!(trimmed.buckets >= 5);
-    // The engine may still be writing one of them out, and lets go of it when it has done so.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while buckets() > before - trimmed.buckets {
-        assert!(
-            Instant::now() < deadline,
-            "{before} before, {} now",
-            buckets()
-        );
-        thread::yield_now();
-    }
+    await_keyspaces(&place, before - trimmed.buckets);
     let oldest = store.bounds().oldest_seq;
     drop((appender, store));
     let (_appender, store) = place.open(tiny());
     assert_eq!(store.bounds().oldest_seq, oldest);
+}
+
+/// How many folders of buckets and the like there are.
+fn keyspaces(place: &Place) -> usize {
+    let keyspaces = std::fs::read_dir(place.path().join("keyspaces"));
+    keyspaces.unwrap().count()
+}
+
+/// Waits until so many are left. The engine may still be writing one of them out, and lets go of it
+/// when it has done so.
+fn await_keyspaces(place: &Place, left: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while keyspaces(place) != left {
+        let now = keyspaces(place);
+        assert!(Instant::now() < deadline, "{now} instead of {left}");
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -284,16 +287,14 @@ fn the_files_of_a_bucket_in_use_go_with_a_later_trim() {
     let Ok(Read::Events(run)) = store.read(1) else {
         panic!("nothing to read")
     };
-    let folders = || {
-        let keyspaces = std::fs::read_dir(place.path().join("keyspaces")).unwrap();
-        keyspaces.count()
-    };
+    let before = keyspaces(&place);
     let trimmed = appender.trim(START + 400_000).unwrap();
     assert!(trimmed.buckets > 1);
-    let held = folders();
+    let held = before - trimmed.buckets + 1;
+    await_keyspaces(&place, held);
     assert!(run.block().json().is_ok());
     drop(run);
-    assert_eq!(folders(), held, "the reader has removed files");
+    assert_eq!(keyspaces(&place), held, "the reader has removed files");
     appender.trim(START + 400_000).unwrap();
-    assert!(folders() < held);
+    await_keyspaces(&place, held - 1);
 }
