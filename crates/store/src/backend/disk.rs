@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -342,6 +343,8 @@ impl Engine {
 }
 
 const USED_UP: usize = 64;
+/// A bucket with no more tables than these is left as it is.
+const FEW_TABLES: usize = 4;
 
 /// Keyspaces of buckets with their names.
 type Keyspaces = Vec<(BucketName, Keyspace)>;
@@ -350,6 +353,7 @@ type Keyspaces = Vec<(BucketName, Keyspace)>;
 struct DiskBucket {
     keyspace: RwLock<Option<Keyspace>>,
     buffer: Buffer,
+    is_finished: AtomicBool,
 }
 
 impl DiskBucket {
@@ -357,7 +361,26 @@ impl DiskBucket {
         Arc::new(Self {
             keyspace: RwLock::new(Some(keyspace)),
             buffer: Buffer::default(),
+            is_finished: AtomicBool::new(false),
         })
+    }
+
+    /// Has the bucket written out, as nothing more comes to it.
+    ///
+    /// It has a table for each time that its buffer was written out, which all stay open and have
+    /// to be asked for each block. They hold keys alone, so one is made of them within
+    /// milliseconds. The engine would not, as they do not overlap.
+    fn finish(&self) -> fjall::Result<()> {
+        let Some(keyspace) = self.keyspace() else {
+            return Ok(());
+        };
+        self.buffer.write_out(&keyspace)?;
+        if !self.is_finished.swap(true, Ordering::Relaxed) && keyspace.table_count() > FEW_TABLES {
+            // Not in the engine's documentation, but in its public interface. If it fails, the
+            // bucket is as good as before; whoever writes next hears of a disk that is not.
+            let _ = keyspace.major_compact();
+        }
+        Ok(())
     }
 
     /// Whether somebody else holds the bucket.
@@ -403,8 +426,7 @@ impl Touched {
         }
     }
 
-    /// Notes that the batch has been written. A bucket that another has followed is written out,
-    /// as nothing more comes to it.
+    /// Notes that the batch has been written. A bucket that another has followed is finished.
     fn write_out(
         &self,
         buckets: &HashMap<BucketName, Arc<DiskBucket>>,
@@ -422,9 +444,7 @@ impl Touched {
                 .iter()
                 .filter(|(other, _)| other.is_followed_by(*name))
             {
-                if let Some(keyspace) = bucket.keyspace() {
-                    bucket.buffer.write_out(&keyspace)?;
-                }
+                bucket.finish()?;
             }
         }
         Ok(())

@@ -298,3 +298,59 @@ fn the_files_of_a_bucket_in_use_go_with_a_later_trim() {
     appender.trim(START + 400_000).unwrap();
     await_keyspaces(&place, held - 1);
 }
+
+/// However often their buffer was written out, what is kept in memory of full buckets is little.
+#[test]
+fn the_tables_of_a_full_bucket_are_made_one() {
+    let place = Place::disk();
+    let options = || {
+        tiny()
+            .block_events(64)
+            .bucket_events(40_000)
+            .memtable_bytes(64 << 10)
+    };
+    let (mut appender, store) = place.open(options());
+    let mut events = append(&mut appender, 100_000, 64);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let [full @ .., newest] = &buckets(&place)[..] else {
+            panic!("there are no buckets")
+        };
+        assert!(full.len() >= 2 && newest.tables > 4, "{full:?}, {newest:?}");
+        assert!(full.iter().all(|bucket| bucket.blobs > 9), "{full:?}");
+        // One, and perhaps what was being written out when the next bucket began.
+        if full.iter().all(|bucket| bucket.tables <= 3) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{full:?}");
+        thread::yield_now();
+    }
+    assert_eq!(read_all(&store, 1), events);
+    drop((appender, store));
+    let (mut appender, store) = place.open(options());
+    events.extend(append(&mut appender, 100, 64));
+    assert_eq!(read_all(&store, 1), events);
+}
+
+/// The files of a bucket.
+#[derive(Debug)]
+struct Files {
+    tables: usize,
+    blobs: usize,
+}
+
+/// The buckets that have files, in the order of their making.
+fn buckets(place: &Place) -> Vec<Files> {
+    let keyspaces = std::fs::read_dir(place.path().join("keyspaces")).unwrap();
+    let mut buckets: Vec<_> = keyspaces
+        .filter_map(|keyspace| {
+            let folder = keyspace.unwrap().path();
+            let number: u64 = folder.file_name()?.to_str()?.parse().ok()?;
+            let count = |kind| std::fs::read_dir(folder.join(kind)).map_or(0, Iterator::count);
+            let (tables, blobs) = (count("tables"), count("blobs"));
+            (blobs > 0).then_some((number, Files { tables, blobs }))
+        })
+        .collect();
+    buckets.sort_by_key(|(number, _)| *number);
+    buckets.into_iter().map(|(_, files)| files).collect()
+}
