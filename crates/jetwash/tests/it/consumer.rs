@@ -128,6 +128,30 @@ impl Seen {
     }
 }
 
+/// Notes each event ten milliseconds after it came.
+struct SlowNotes(Seen);
+
+impl Handler for SlowNotes {
+    async fn handle(&self, event: Event) -> Result<(), Failure> {
+        sleep(Duration::from_millis(10)).await;
+        self.0.note(&event);
+        Ok(())
+    }
+}
+
+/// Notes each event at once, but never gets anywhere with those of one account.
+struct StuckNotes(Seen, String);
+
+impl Handler for StuckNotes {
+    async fn handle(&self, event: Event) -> Result<(), Failure> {
+        if event.did() == self.1 {
+            pending::<()>().await;
+        }
+        self.0.note(&event);
+        Ok(())
+    }
+}
+
 /// Waits, in the test's own time, until a consumer is as wanted.
 async fn until(
     handle: &ConsumerHandle,
@@ -289,20 +313,10 @@ async fn one_stuck_account_does_not_stop_the_others_and_is_named() {
     let log = Log::of(2000).await;
     let stuck = log.busiest();
     let seen = Seen::default();
-    let (notes, did) = (seen.clone(), stuck.clone());
     let consumer = log.jetstream.consumer("feed").start_from(StartFrom::Oldest);
     let consumer = consumer.workers(8).stuck_after(Duration::from_secs(5));
     let handle = consumer.handle();
-    let running = tokio::spawn(consumer.run(move |event: Event| {
-        let (notes, did) = (notes.clone(), did.clone());
-        async move {
-            if event.did() == did {
-                pending::<()>().await;
-            }
-            notes.note(&event);
-            Ok::<(), Failure>(())
-        }
-    }));
+    let running = tokio::spawn(consumer.run(StuckNotes(seen.clone(), stuck.clone())));
     let others = |event: &&Event| event.did() != stuck;
     let expected: Vec<_> = log
         .events
@@ -341,20 +355,10 @@ async fn a_full_window_says_who_holds_it() {
     let first = &log.events[0];
     let (stuck, wanted) = (first.did().to_owned(), 200);
     let seen = Seen::default();
-    let notes = seen.clone();
     let consumer = log.jetstream.consumer("feed").start_from(StartFrom::Oldest);
     let consumer = consumer.workers(4).window_events(wanted);
     let handle = consumer.handle();
-    let running = tokio::spawn(consumer.run(move |event: Event| {
-        let (notes, stuck) = (notes.clone(), stuck.clone());
-        async move {
-            if event.did() == stuck {
-                pending::<()>().await;
-            }
-            notes.note(&event);
-            Ok::<(), Failure>(())
-        }
-    }));
+    let running = tokio::spawn(consumer.run(StuckNotes(seen.clone(), stuck.clone())));
     let status = until(&handle, |status| {
         status.window_full && status.in_progress == 1
     })
@@ -685,17 +689,9 @@ async fn a_filter_changes_while_events_flow() {
     let log = Log::of(600).await;
     let likes = Filter::new().collections(["app.bsky.feed.like"]).unwrap();
     let seen = Seen::default();
-    let notes = seen.clone();
     let consumer = log.jetstream.consumer("feed").start_from(StartFrom::Oldest);
     let handle = consumer.handle();
-    let running = tokio::spawn(consumer.filter(likes.clone()).run(move |event: Event| {
-        let notes = notes.clone();
-        async move {
-            sleep(Duration::from_millis(10)).await;
-            notes.note(&event);
-            Ok::<(), Failure>(())
-        }
-    }));
+    let running = tokio::spawn(consumer.filter(likes.clone()).run(SlowNotes(seen.clone())));
     until(&handle, |status| status.handled >= 20).await;
     let follows = Filter::new()
         .collections(["app.bsky.graph.follow"])
@@ -732,21 +728,13 @@ async fn a_filter_by_content_changes_while_events_flow() {
         record.map(|record| record.unwrap().get("reply").is_some())
     };
     let seen = Seen::default();
-    let notes = seen.clone();
     let consumer = log.jetstream.consumer("feed").start_from(StartFrom::Oldest);
     let handle = consumer.handle();
     let consumer = consumer
         .filter(posts.clone())
         .content(ContentFilter::new().replies(true))
         .filter_with(|event| !event.cursor().get().is_multiple_of(5));
-    let running = tokio::spawn(consumer.run(move |event: Event| {
-        let notes = notes.clone();
-        async move {
-            sleep(Duration::from_millis(10)).await;
-            notes.note(&event);
-            Ok::<(), Failure>(())
-        }
-    }));
+    let running = tokio::spawn(consumer.run(SlowNotes(seen.clone())));
     until(&handle, |status| status.handled >= 20).await;
     let no_replies = ContentFilter::new().replies(false);
     let first = handle.set_content(no_replies).await.unwrap();
