@@ -1,10 +1,11 @@
+use std::convert::Infallible;
 use std::thread;
 
 use jetwash_dict::{Dictionary, Evaluation, TrainError, Trained, Trainer};
 use jetwash_store::{Read, Store, StoreError};
 use metrics::{counter, gauge};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use crate::jetstream::Jetstream;
@@ -93,8 +94,14 @@ impl AutoDictionary {
 
     /// Attends to the dictionaries until the log ends.
     ///
-    /// `is_trained` says that the dictionary in use is one that an earlier run trained.
-    pub(crate) async fn attend(self, jetstream: Jetstream, is_trained: bool) {
+    /// `is_trained` says that the dictionary in use is one that an earlier run trained. `reading` is
+    /// let go of when the log is, which can be a little later than this future.
+    pub(crate) async fn attend(
+        self,
+        jetstream: Jetstream,
+        is_trained: bool,
+        reading: mpsc::Sender<Infallible>,
+    ) {
         let store = jetstream.store().clone();
         let mut tip = store.tip();
         let mut due = match is_trained {
@@ -111,11 +118,14 @@ impl AutoDictionary {
             let current = jetstream.dictionary();
             let look = Look {
                 auto: self.clone(),
-                store: store.clone(),
+                log: Log {
+                    store: store.clone(),
+                    _reading: reading.clone(),
+                },
                 current,
                 when_new,
             };
-            match on_thread(move || look.run()).await {
+            match on_thread(move |is_wanted| look.run(is_wanted)).await {
                 Some(Ok(Found::Good { ratio })) => {
                     gauge!("jetwash_dictionary_ratio").set(ratio);
                     if when_new == WhenNew::Unknown {
@@ -153,9 +163,16 @@ enum WhenNew {
 /// What is to be looked at, on a thread where that may take its time.
 struct Look {
     auto: AutoDictionary,
-    store: Store,
+    log: Log,
     current: Option<Dictionary>,
     when_new: WhenNew,
+}
+
+/// The log while it is read. Whoever waits for its end must not find it still open.
+struct Log {
+    // Dropped in this order.
+    store: Store,
+    _reading: mpsc::Sender<Infallible>,
 }
 
 enum Found {
@@ -179,21 +196,24 @@ enum LookError {
 }
 
 impl Look {
-    fn run(self) -> Result<Found, LookError> {
-        let ratio = self.recent()?.ratio();
+    fn run(self, is_wanted: &dyn Fn() -> bool) -> Result<Found, LookError> {
+        let ratio = self.recent(is_wanted)?.ratio();
         let limit = match self.when_new {
             WhenNew::Ratio(when_new) => when_new * (1.0 + self.auto.worse_by),
             WhenNew::Unknown => f64::INFINITY,
             WhenNew::Untrained => 0.0,
         };
-        if ratio <= limit || self.store.dictionaries().len() >= self.auto.max_kept {
+        if ratio <= limit || self.log.store.dictionaries().len() >= self.auto.max_kept {
             return Ok(Found::Good { ratio });
         }
         let mut trainer = Trainer::new().sizes(self.auto.sizes.clone());
         let count = self.auto.first_after.max(self.auto.look_every);
-        each_line(&self.store, count, |line| trainer.add(line))?;
-        if let Some(current) = &self.current {
-            trainer = trainer.compare(current.clone());
+        self.log
+            .each_line(count, is_wanted, |line| trainer.add(line))?;
+        // Training takes seconds, and needs the log no longer.
+        drop(self.log);
+        if let Some(current) = self.current {
+            trainer = trainer.compare(current);
         }
         let trained = trainer.train(None)?;
         let before = trained.compared().map_or(1.0, |result| result.ratio());
@@ -204,13 +224,42 @@ impl Look {
     }
 
     /// How small the newest events are made by the dictionary in use.
-    fn recent(&self) -> Result<Evaluation, StoreError> {
+    fn recent(&self, is_wanted: &dyn Fn() -> bool) -> Result<Evaluation, StoreError> {
         let mut lines = Vec::new();
-        each_line(&self.store, RECENT, |line| lines.push(line.to_owned()))?;
+        let take = |line: &str| lines.push(line.to_owned());
+        self.log.each_line(RECENT, is_wanted, take)?;
         Ok(match &self.current {
             Some(current) => Evaluation::of(current, lines.iter().map(String::as_bytes)),
             None => Evaluation::default(),
         })
+    }
+}
+
+impl Log {
+    /// The lines of the newest events, so many at most, for as long as they are wanted.
+    fn each_line(
+        &self,
+        count: u64,
+        is_wanted: &dyn Fn() -> bool,
+        mut take: impl FnMut(&str),
+    ) -> Result<(), StoreError> {
+        let bounds = self.store.bounds();
+        let mut position = bounds.oldest_seq.max(bounds.next_seq.saturating_sub(count));
+        while position < bounds.next_seq && is_wanted() {
+            match self.store.read(position)? {
+                Read::Events(run) => {
+                    let page = run.block().json()?;
+                    let lines = run.indexes().filter_map(|index| page.get(index));
+                    lines
+                        .filter_map(|line| std::str::from_utf8(line).ok())
+                        .for_each(&mut take);
+                    position = run.next_seq();
+                }
+                Read::Lost { oldest } => position = oldest,
+                Read::AtTip => break,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -232,29 +281,11 @@ async fn put_into_use(jetstream: &Jetstream, trained: &Trained) {
     }
 }
 
-/// The lines of the newest events, so many at most.
-fn each_line(store: &Store, count: u64, mut take: impl FnMut(&str)) -> Result<(), StoreError> {
-    let bounds = store.bounds();
-    let mut position = bounds.oldest_seq.max(bounds.next_seq.saturating_sub(count));
-    while position < bounds.next_seq {
-        match store.read(position)? {
-            Read::Events(run) => {
-                let page = run.block().json()?;
-                let lines = run.indexes().filter_map(|index| page.get(index));
-                lines
-                    .filter_map(|line| std::str::from_utf8(line).ok())
-                    .for_each(&mut take);
-                position = run.next_seq();
-            }
-            Read::Lost { oldest } => position = oldest,
-            Read::AtTip => break,
-        }
-    }
-    Ok(())
-}
-
-/// Does something on a thread of its own that all others go before. `None` if there is no thread.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Does something on a thread of its own that all others go before, and can ask whether its outcome
+/// is still wanted. `None` if there is no thread.
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
+) -> Option<T> {
     let (answer, answered) = oneshot::channel();
     let spawned = thread::Builder::new()
         .name("jetwash-trainer".to_owned())
@@ -262,7 +293,8 @@ async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
             // Linux counts this by thread; elsewhere the whole process would step back.
             #[cfg(target_os = "linux")]
             let _ = rustix::process::nice(19);
-            let _ = answer.send(work());
+            let outcome = work(&|| !answer.is_closed());
+            let _ = answer.send(outcome);
         });
     if let Err(error) = spawned {
         warn!(%error, "the trainer's thread could not be started");

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,9 +89,11 @@ impl Jetstream {
     /// has ended, or all of them, ends nothing here: frames may still be pushed, and read.
     ///
     /// What has arrived by the shutdown is committed before this returns. The log then ends for
-    /// its readers: each subscription gives what is left, and then `None`. Dropping the future
-    /// comes to the same, except that nobody can wait for the end; and so does dropping the runtime
-    /// that it was called on.
+    /// its readers: each subscription gives what is left, and then `None`. Once they and all clones
+    /// of the Jetstream are dropped, the log can be opened again.
+    ///
+    /// Dropping the future comes to the same, except that nobody can wait for the end; and so does
+    /// dropping the runtime that it was called on.
     ///
     /// While the disk is full, or cannot be written for another reason, sources wait and readers go
     /// on with what is in the log; [`Snapshot::stalled`] says why. The log is tried again every
@@ -145,17 +148,24 @@ impl Jetstream {
         let mut guard = JoinSet::new();
         guard.spawn(with_runtime.hold());
         let mut tasks = self.start_sources(relays, sources);
+        let (reading, mut read) = mpsc::channel::<Infallible>(1);
         if let Some((auto, is_trained)) = auto {
-            tasks.spawn(auto.attend(self.clone(), is_trained));
+            tasks.spawn(auto.attend(self.clone(), is_trained, reading.clone()));
         }
-        tokio::select! {
-            () = shutdown => {}
-            outcome = &mut ended => return outcome.map_err(|_| RunError::Panicked)?.map_err(RunError::Store),
-        }
+        drop(reading);
+        let early = tokio::select! {
+            () = shutdown => None,
+            outcome = &mut ended => Some(outcome),
+        };
         tasks.shutdown().await;
         drop(stop);
-        ended
-            .await
+        let outcome = match early {
+            Some(outcome) => outcome,
+            None => ended.await,
+        };
+        // So that the log can be opened again as soon as this has returned.
+        let _ = read.recv().await;
+        outcome
             .map_err(|_| RunError::Panicked)?
             .map_err(RunError::Store)
     }

@@ -184,3 +184,21 @@ async fn the_log_trains_its_own_dictionary_which_is_better() {
         .unwrap();
     assert_eq!(jetstream.dictionary(), Some(second));
 }
+
+#[tokio::test]
+async fn a_log_whose_dictionary_is_being_trained_can_be_opened_again_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let auto = || AutoDictionary::new().first_after(2000).look_every(1);
+    let builder = || simulated().auto_dictionary(auto().worse_by(-1.0));
+    for first in 1..=3 {
+        let jetstream = builder().store(folder.path()).build().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+        // With what there is by now, one is begun as soon as the one before it is done.
+        let mut tip = jetstream.store().tip();
+        let enough = |next_seq: &u64| *next_seq > first * 3000;
+        tip.wait_for(enough).await.unwrap();
+        drop(stop);
+        run.await.unwrap().unwrap();
+    }
+}
