@@ -65,10 +65,10 @@ async fn progress_comes_every_so_many_seconds() {
     let world = World::with(10).await;
     let log = world.log();
     let newest = log.last().unwrap().time_us;
+    let started = std::time::Instant::now();
     let mut client = world.connect("cursor=0&progress=1").await;
     assert_eq!(client.texts(log.len()).await, lines(&log));
     let notice = format!(r#"{{"kind":"progress","time_us":{newest}}}"#);
-    let started = std::time::Instant::now();
     assert_eq!(client.texts(2).await, [notice.clone(), notice]);
     let millis = started.elapsed().as_millis();
     assert!((1_000..10_000).contains(&millis), "{millis} ms");
