@@ -11,14 +11,23 @@ use crate::error::StoreError;
 use crate::event::{CommitPart, EventKind};
 use crate::table::StringTable;
 
-/// The version of everything that is stored. Raised by any change that this reader cannot read.
-pub(crate) const VERSION: u32 = 1;
+/// The version of everything that is stored. Raised by any change that the one before cannot read.
+pub(crate) const VERSION: u32 = 2;
+
+/// Whether a store of that version can be read, and written to from now on.
+pub(crate) fn is_known(version: &[u8]) -> bool {
+    (OLDEST_VERSION..=VERSION).any(|known| version == known.to_le_bytes())
+}
+
+const OLDEST_VERSION: u32 = 1;
 
 /// What is wrong with stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damage(pub(crate) &'static str);
 
-const BLOCK_VERSION: u8 = 1;
+const BLOCK_VERSION: u8 = 2;
+/// It took two bytes to say which string an event has, however few there are.
+const WIDE_INDEXES: u8 = 1;
 const HEADER: usize = 40;
 const CHECKSUM: usize = 4;
 
@@ -50,8 +59,14 @@ pub(crate) fn encode_index(index: &Index) -> Vec<u8> {
     out.extend_from_slice(&(index.collections.len() as u16).to_le_bytes());
 
     out.extend(index.kinds.iter().map(|kind| *kind as u8));
-    for column in [&index.did_indexes, &index.collection_indexes] {
-        out.extend(column.iter().flat_map(|index| index.to_le_bytes()));
+    for (column, table) in [
+        (&index.did_indexes, &index.dids),
+        (&index.collection_indexes, &index.collections),
+    ] {
+        match Width::of(table.len()) {
+            Width::One => out.extend(column.iter().map(|index| *index as u8)),
+            Width::Two => out.extend(column.iter().flat_map(|index| index.to_le_bytes())),
+        }
     }
     for pair in index.times.windows(2) {
         if let [before, after] = pair {
@@ -88,9 +103,11 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
     }
     let mut input = Input(body);
     let [version, encoding] = input.array()?;
-    if version != BLOCK_VERSION {
-        return Err(Damage("the block has a version that is not known"));
-    }
+    let width = match version {
+        BLOCK_VERSION => Width::of,
+        WIDE_INDEXES => |_| Width::Two,
+        _ => return Err(Damage("the block has a version that is not known")),
+    };
     let sources = u16::from_le_bytes(input.array()?) as usize;
     let events = input.u32()? as usize;
     let first_seq = u64::from_le_bytes(input.array()?);
@@ -117,8 +134,8 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
     let kinds = kinds
         .collect::<Option<_>>()
         .ok_or(Damage("an event has a kind not known"))?;
-    let did_indexes = input.indexes(events, dids)?;
-    let collection_indexes = input.indexes(events, collections)?;
+    let did_indexes = input.indexes(events, dids, width(dids))?;
+    let collection_indexes = input.indexes(events, collections, width(collections))?;
     let times = input.times(events, first_time)?;
     let json_ends = input.ends(events)?;
     let frame_ends = match encoding {
@@ -223,6 +240,23 @@ pub(crate) fn decode_piece(bytes: &[u8]) -> Result<(Index, usize), Damage> {
     Ok((index, 4 + length))
 }
 
+/// How many bytes say which string of a table an event has.
+#[derive(Clone, Copy)]
+enum Width {
+    One,
+    Two,
+}
+
+impl Width {
+    const fn of(strings: usize) -> Self {
+        if strings <= 1 << u8::BITS {
+            Self::One
+        } else {
+            Self::Two
+        }
+    }
+}
+
 const BAD_PART: Damage = Damage("an event is an operation that its commit does not have");
 const NO_STRING: Damage = Damage("an event names a string that the block does not have");
 const NOT_UTF8: Damage = Damage("a string is not UTF-8");
@@ -278,9 +312,14 @@ impl<'a> Input<'a> {
         Err(Damage("a number in the index has no end"))
     }
 
-    fn indexes(&mut self, events: usize, table: usize) -> Result<Vec<u16>, Damage> {
-        let (pairs, _) = self.take(events.saturating_mul(2))?.as_chunks::<2>();
-        let indexes: Vec<u16> = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+    fn indexes(&mut self, events: usize, table: usize, width: Width) -> Result<Vec<u16>, Damage> {
+        let indexes: Vec<u16> = match width {
+            Width::One => self.take(events)?.iter().copied().map(u16::from).collect(),
+            Width::Two => {
+                let (pairs, _) = self.take(events.saturating_mul(2))?.as_chunks::<2>();
+                pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect()
+            }
+        };
         if indexes.iter().all(|index| (*index as usize) < table) {
             Ok(indexes)
         } else {
@@ -431,6 +470,13 @@ mod tests {
 
     /// Made with Python's struct, zlib.crc32 and base64 from docs/store-format.md alone.
     const RECORDED: &str = "\
+        0202020003000000e80300000000000000401e18240a06004d00000005000000b331b60802000200\
+        01040300010000010001ac02078201f0a2040200030001000200010204010103ac0201cff48f9c78\
+        6b15e8eb59d7cfe9d6910013006469643a7765623a6578616d706c652e636f6d12006170702e6273\
+        6b792e666565642e706f7374000010007773733a2f2f612e6578616d706c652f0000e1e4ed7c";
+
+    /// The same in version 1 of blocks.
+    const RECORDED_1: &str = "\
         0102020003000000e80300000000000000401e18240a06004d00000005000000b331b60802000200\
         01040300000100000000000100000001ac02078201f0a2040200030001000200010204010103ac02\
         01cff48f9c786b15e8eb59d7cfe9d6910013006469643a7765623a6578616d706c652e636f6d1200\
@@ -438,7 +484,11 @@ mod tests {
         255be9fe";
 
     fn recorded() -> Vec<u8> {
-        let digits = RECORDED
+        bytes(RECORDED)
+    }
+
+    fn bytes(digits: &str) -> Vec<u8> {
+        let digits = digits
             .as_bytes()
             .chunks(2)
             .map(|pair| str::from_utf8(pair).unwrap());
@@ -488,6 +538,7 @@ mod tests {
     #[test]
     fn a_recorded_index_still_opens() {
         assert_eq!(decode_index(&recorded()), Ok(expected()));
+        assert_eq!(decode_index(&bytes(RECORDED_1)), Ok(expected()));
     }
 
     #[test]

@@ -312,7 +312,7 @@ impl State {
         };
         let version = pairs.iter().find(|(key, _)| &key[..] == state::VERSION);
         match version {
-            Some((_, version)) if version[..] != format::VERSION.to_le_bytes() => {
+            Some((_, version)) if !format::is_known(version) => {
                 return Err(other_format(path, version));
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! A ring that an earlier version has written must open, and hold what was put into it.
 //!
-//! `tests/fixtures/v1` was made by the test that is ignored here:
+//! Each folder of `tests/fixtures` was made by the test that is ignored here:
 //!
 //! ```text
 //! cargo test -p jetwash-store --test it -- --ignored make_the_recorded_ring
@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use jetwash_dict::Dictionary;
 use jetwash_store::{Appender, FrameStart, Frames, Location, Options, Store, open};
 
-use crate::support::{Event, START, event, frame, push, read_all, unframe};
+use crate::support::{Event, START, append, event, frame, push, read_all, unframe};
 
 const EVENTS: u64 = 90;
 const RELAY: &str = "wss://relay.example/";
 
-fn recorded() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+fn recorded(format: u32) -> PathBuf {
+    let folder = format!("tests/fixtures/v{format}");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)
 }
 
 fn options() -> Options {
@@ -60,8 +61,38 @@ fn fill(appender: &mut Appender, store: &Store, dictionary: &Dictionary) {
 
 #[test]
 fn a_ring_of_format_1_opens_and_holds_what_was_put_into_it() {
+    opens_and_holds_what_was_put_into_it(1);
+}
+
+#[test]
+fn a_ring_of_format_2_opens_and_holds_what_was_put_into_it() {
+    opens_and_holds_what_was_put_into_it(2);
+}
+
+#[test]
+fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
     let folder = tempfile::tempdir().unwrap();
-    copy(&recorded(), folder.path());
+    copy(&recorded(1), folder.path());
+    let open = || open(Location::Disk(folder.path().to_owned()), options()).unwrap();
+    let (mut appender, store) = open();
+    let mut expected = events();
+    // Enough that there are full blocks of both.
+    expected.extend(append(&mut appender, 100, 5));
+    assert_eq!(read_all(&store, 1), expected);
+    drop((appender, store));
+    let version = {
+        let database = fjall::Database::builder(folder.path()).open().unwrap();
+        let state = database.keyspace("state", Default::default).unwrap();
+        state.get("version").unwrap().unwrap()
+    };
+    // What cannot read the new blocks must refuse the ring.
+    assert_eq!(&*version, 2_u32.to_le_bytes());
+    assert_eq!(read_all(&open().1, 1), expected);
+}
+
+fn opens_and_holds_what_was_put_into_it(format: u32) {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&recorded(format), folder.path());
     let (appender, store) = open(Location::Disk(folder.path().to_owned()), options()).unwrap();
 
     assert_eq!(read_all(&store, 1), events());
@@ -104,7 +135,7 @@ fn make_the_recorded_ring() {
         std::thread::yield_now();
     }
     drop((appender, store));
-    let target = recorded();
+    let target = recorded(2);
     fs::create_dir_all(&target).unwrap();
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0, "it exists");
     copy(folder.path(), &target);

@@ -1,6 +1,6 @@
 use jetwash_store::{Location, Options, Read, StoreError, open};
 
-use crate::support::{Place, START, append, on_both, push_many, read_all, tiny};
+use crate::support::{Place, START, append, event, on_both, push, push_many, read_all, tiny};
 
 on_both!(
     events_come_back_as_they_were_pushed,
@@ -14,6 +14,7 @@ on_both!(
     the_cache_stays_within_its_budget,
     a_block_is_shared_by_its_readers,
     tables_name_each_string_once,
+    a_block_may_have_few_or_many_accounts_and_collections,
     times_are_found_exactly,
     an_empty_commit_changes_nothing,
 );
@@ -200,4 +201,34 @@ fn two_rings_in_memory_know_nothing_of_each_other() {
     append(&mut appender, 5, 5);
     let (_, other) = open(Location::Memory, tiny()).unwrap();
     assert_eq!(other.bounds().events(), 0);
+}
+
+/// Up to 256 of them, one byte says which an event has.
+fn a_block_may_have_few_or_many_accounts_and_collections(place: &Place) {
+    let options = || {
+        tiny()
+            .block_events(600)
+            .bucket_events(1_200)
+            .cache_bytes(1_000_000)
+    };
+    let mut events = Vec::new();
+    let (mut appender, store) = place.open(options());
+    for distinct in [1, 255, 256, 257, 600] {
+        for number in 0..600 {
+            let seq = appender.next_seq();
+            let mut made = event(seq, appender.next_time_us(START));
+            made.did = format!("did:web:{}.example", number % distinct);
+            if !made.collection.is_empty() {
+                made.collection = format!("com.example.c{}", number % distinct);
+            }
+            push(&mut appender, &made, None);
+            events.push(made);
+        }
+        appender.commit().unwrap();
+    }
+    assert_eq!(read_all(&store, 1), events);
+    drop((appender, store));
+    if place.is_disk() {
+        assert_eq!(read_all(&place.open(options()).1, 1), events);
+    }
 }
