@@ -17,7 +17,8 @@ pub enum OpenError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// Another process, or another ring in this one, has the folder open.
+    /// Another process, or another ring in this one, has the folder open, and still had it after a
+    /// second.
     #[error(
         "the store in {} is already open elsewhere: end that process, or use another folder",
         path.display()

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jetwash::{Cursor, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, StartFrom};
+use jetwash::{Cursor, Event, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, StartFrom};
 use jetwash_sim::Network;
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -58,7 +58,7 @@ async fn a_subscription_goes_on_exactly_after_its_cursor_and_from_a_time() {
     let all = take(&jetstream, StartFrom::Oldest, Filter::new(), 300).await;
     let after = StartFrom::Cursor(all[99].cursor());
     let resumed = take(&jetstream, after, Filter::new(), 100).await;
-    let texts = |events: &[jetwash::Event]| -> Vec<String> {
+    let texts = |events: &[Event]| -> Vec<String> {
         events.iter().map(|event| event.json().to_owned()).collect()
     };
     assert_eq!(texts(&resumed), texts(&all[100..200]));
@@ -132,6 +132,26 @@ async fn what_was_pushed_before_the_stop_is_there_after_it_and_subscriptions_end
     let next = take(&jetstream, after, Filter::new(), 1).await;
     assert_eq!(next[0].cursor().get(), seen.len() as u64 + 1);
     assert_eq!(jetstream.snapshot().dropped["seq_not_increasing"], 200);
+}
+
+#[tokio::test]
+async fn events_in_hand_do_not_keep_the_log_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || Jetstream::builder().store(folder.path());
+    let (jetstream, stop, task) = start(builder().simulator(network(), None));
+    take(&jetstream, StartFrom::Oldest, Filter::new(), 3_000).await;
+    drop(stop);
+    task.await.unwrap();
+    let written = lines(jetstream.store());
+    drop(jetstream);
+
+    // Now all of it is read from the disk.
+    let jetstream = builder().build().unwrap();
+    let kept = take(&jetstream, StartFrom::Oldest, Filter::new(), 3_000).await;
+    drop(jetstream);
+    builder().build().unwrap();
+    let kept: Vec<&str> = kept.iter().map(Event::json).collect();
+    assert_eq!(kept, written[..3_000]);
 }
 
 #[tokio::test]

@@ -115,6 +115,13 @@ impl DiskBackend {
     }
 }
 
+/// Whoever keeps a block keeps a bucket, which must not keep the folder locked.
+impl Drop for DiskBackend {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Backend for DiskBackend {
     fn begin(&self) -> Result<(), BackendError> {
         self.with_engine(Engine::begin)
@@ -520,7 +527,7 @@ const WORKERS: usize = 1;
 const LEAST_JOURNAL: u64 = 64 << 20;
 const OPEN_FILES: usize = 128;
 
-const CLOSED: &str = "the store could not be opened again yet after a failed write";
+const CLOSED: &str = "the store is closed, or could not be opened again yet after a failed write";
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -81,7 +81,7 @@ const VERSION: &str = "version";
 const FIRST_JOURNAL: &str = "0.jnl";
 const PROBE: &str = "probe";
 const PROBE_BYTES: usize = 4 << 20;
-const TRIES: usize = 4;
+const TRIES: usize = 20;
 
 fn make(path: &Path) -> io::Result<()> {
     if path.try_exists()? {
@@ -109,7 +109,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     for _ in 0..TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            // It may be about to be closed.
+            // It may be about to be closed: a read may be going on for somebody who has gone.
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(50)),
             Err(TryLockError::Error(source)) => return Err(folder(source)),
         }

@@ -68,12 +68,11 @@ fn frames_and_json_come_back(place: &Place) {
     }
 }
 
-/// The blocks of a ring of frames that come from the disk, with the events in each.
-fn cold_blocks(place: &Place) -> Vec<(Arc<Block>, Vec<Event>)> {
+/// Fills a ring with frames, and gives the blocks that come from the disk with the events in each.
+fn cold_blocks(appender: &mut Appender, store: &Store) -> Vec<(Arc<Block>, Vec<Event>)> {
     let used = dictionary(7);
-    let (mut appender, store) = place.open(tiny().block_events(40));
     appender.set_dictionary(&used).unwrap();
-    let mut events = append_framed(&mut appender, &used, 400).into_iter();
+    let mut events = append_framed(appender, &used, 400).into_iter();
     let (mut blocks, mut position) = (Vec::new(), 1);
     while position < store.bounds().hot_seq {
         let Read::Events(run) = store.read(position).unwrap() else {
@@ -89,7 +88,9 @@ fn cold_blocks(place: &Place) -> Vec<(Arc<Block>, Vec<Event>)> {
 }
 
 fn some_events_come_back_as_json(place: &Place) {
-    for (case, (block, events)) in cold_blocks(place).iter().enumerate() {
+    let (mut appender, store) = place.open(tiny().block_events(40));
+    let blocks = cold_blocks(&mut appender, &store);
+    for (case, (block, events)) in blocks.iter().enumerate() {
         let last = events.len() - 1;
         let none_or_all: Vec<usize> = (0..events.len()).filter(|_| case % 2 == 1).collect();
         let choices = [vec![0], vec![3, 4, last], none_or_all, vec![last], vec![7]];
@@ -108,7 +109,8 @@ fn some_events_come_back_as_json(place: &Place) {
 }
 
 fn few_events_are_unpacked_alone(place: &Place) {
-    let mut blocks = cold_blocks(place).into_iter();
+    let (mut appender, store) = place.open(tiny().block_events(40));
+    let mut blocks = cold_blocks(&mut appender, &store).into_iter();
     let mut block = || blocks.next().unwrap().0;
 
     let (few, many) = (block(), block());

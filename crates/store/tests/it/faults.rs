@@ -17,6 +17,38 @@ fn a_store_that_is_open_is_refused() {
 }
 
 #[test]
+fn a_store_that_is_being_closed_is_waited_for() {
+    let place = Place::disk();
+    let mut opened = place.open(tiny());
+    for _ in 0..10 {
+        append(&mut opened.0, 100, 7);
+        let closing = std::thread::spawn(move || drop(opened));
+        opened = place.open(tiny());
+        closing.join().unwrap();
+    }
+}
+
+#[test]
+fn a_block_in_hand_does_not_keep_the_store_open() {
+    let place = Place::disk();
+    let (mut appender, store) = place.open(tiny());
+    let events = append(&mut appender, 200, 7);
+    let Ok(Read::Events(run)) = store.read(1) else {
+        panic!("nothing to read")
+    };
+    drop((appender, store));
+    let (_appender, store) = place.open(tiny());
+    assert_eq!(read_all(&store, 1), events);
+    // What was not read before cannot be read any more; what it is about was.
+    assert_eq!(run.block().meta(0).unwrap().did, events[0].did);
+    let error = run.block().json().unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Storage { source, .. } if source.to_string().contains("closed")),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let place = Place::disk();
     let file = place.path().join("file");
