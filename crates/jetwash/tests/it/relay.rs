@@ -47,15 +47,16 @@ async fn a_simulated_relay_is_followed_from_its_first_frame() {
         records: 100,
         ..NetworkConfig::default()
     };
-    let network = Network::new(config).unwrap();
+    let network = || Network::new(config.clone()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (_stop, stopped) = oneshot::channel::<()>();
     let rate = RelayConfig {
         rate: Rate::Max,
+        wait_for_reader: true,
         ..RelayConfig::default()
     };
-    let relay = jetwash_sim::serve(listener, network, rate, async { drop(stopped.await) });
+    let relay = jetwash_sim::serve(listener, network(), rate, async { drop(stopped.await) });
     tokio::spawn(relay);
     let jetstream = Jetstream::builder()
         .relay(format!("ws://{address}"))
@@ -64,6 +65,7 @@ async fn a_simulated_relay_is_followed_from_its_first_frame() {
     tokio::spawn(jetstream.clone().run(std::future::pending()));
     let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 300).await;
     assert_eq!(events.len(), 300);
+    assert_eq!(events[0].did(), network().next().unwrap().did.as_ref());
     assert!(
         jetstream.snapshot().dropped.is_empty(),
         "{:?}",

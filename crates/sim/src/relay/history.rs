@@ -96,6 +96,11 @@ impl History {
         reader
     }
 
+    /// Whether a reader has ever come.
+    pub(super) const fn had_readers(&self) -> bool {
+        self.next_reader > 0
+    }
+
     pub(super) fn move_reader(&mut self, reader: u64, seq: u64) {
         self.readers.insert(reader, seq);
     }

@@ -28,11 +28,12 @@ use crate::network::Network;
 /// | `/{did}` | the DID document as it is now, as a PLC directory does |
 /// | `/_health`, `/xrpc/_health` | that it is there, and the last sequence number |
 ///
-/// Frames start with the call, whether somebody reads them or not, and the latest ones are kept. A
-/// cursor gives those with a greater sequence number; 0 gives all that are kept. Where frames
-/// behind the cursor are no longer kept, `#info` `OutdatedCursor` comes first; a cursor beyond the
-/// last frame gets an error frame `FutureCursor`. A reader that falls out of what is kept gets the
-/// error frame `ConsumerTooSlow`. Nothing is queued per reader.
+/// Frames start with the call, whether somebody reads them or not, unless they are to
+/// [wait](RelayConfig::wait_for_reader). The latest ones are kept. A cursor gives those with a
+/// greater sequence number; 0 gives all that are kept. Where frames behind the cursor are no longer
+/// kept, `#info` `OutdatedCursor` comes first; a cursor beyond the last frame gets an error frame
+/// `FutureCursor`. A reader that falls out of what is kept gets the error frame `ConsumerTooSlow`.
+/// Nothing is queued per reader.
 ///
 /// # Errors
 ///
@@ -107,6 +108,9 @@ pub struct RelayConfig {
     pub rate: Rate,
     /// After so many frames no more are made, and what is kept is served on; `None` for no end.
     pub frames: Option<u64>,
+    /// Whether no frame is made before a reader has connected, so that the first misses none even
+    /// without a cursor. Without it, frames are made from the start.
+    pub wait_for_reader: bool,
     /// How many frames are kept at most.
     pub history_frames: usize,
     /// How many bytes of frames are kept at most. The last frame is kept whatever its size.
@@ -120,6 +124,7 @@ impl Default for RelayConfig {
         Self {
             rate: Rate::default(),
             frames: None,
+            wait_for_reader: false,
             history_frames: 100_000,
             history_bytes: 512 * 1024 * 1024,
             send_timeout: Duration::from_secs(10),
@@ -170,7 +175,7 @@ struct Relay {
     history: Mutex<History>,
     /// The sequence number of the last frame, for those that wait for the next.
     head: watch::Sender<u64>,
-    /// Told when a reader has moved on or left.
+    /// Told when a reader has come, moved on or left.
     progress: Notify,
     stopping: watch::Receiver<bool>,
 }

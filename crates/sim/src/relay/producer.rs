@@ -4,10 +4,14 @@ use std::time::Duration;
 use axum::body::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::history::History;
 use super::{Rate, Relay};
 
 /// Makes frames at the rate that is asked for, until there are as many as asked for.
 pub(super) async fn produce(relay: Arc<Relay>) {
+    if relay.config.wait_for_reader {
+        until(&relay, History::had_readers).await;
+    }
     let mut left = relay.config.frames.unwrap_or(u64::MAX);
     let mut pace = Pace::new(relay.config.rate);
     while left > 0 {
@@ -64,7 +68,7 @@ impl Pace {
     async fn next(&mut self, relay: &Relay) -> u64 {
         match self.rate {
             Rate::Max => {
-                wait_for_readers(relay).await;
+                until(relay, |history| !history.is_held_back()).await;
                 u64::MAX
             }
             Rate::PerSecond(rate) => loop {
@@ -90,13 +94,14 @@ impl Pace {
     }
 }
 
-async fn wait_for_readers(relay: &Relay) {
+/// Waits until the readers are as they are to be.
+async fn until(relay: &Relay, are_so: impl Fn(&History) -> bool) {
     loop {
         let progress = relay.progress.notified();
         tokio::pin!(progress);
         // Registered before looking, so that a reader that moves in between is not missed.
         progress.as_mut().enable();
-        if !relay.history().is_held_back() {
+        if are_so(&relay.history()) {
             return;
         }
         progress.await;

@@ -24,6 +24,7 @@ pub(super) async fn read(relay: Arc<Relay>, socket: WebSocket, cursor: Option<u6
         };
         (start, seq, history.add_reader(seq))
     };
+    relay.progress.notify_one();
     let mut reader = Reader {
         relay: &relay,
         sink,

@@ -144,6 +144,21 @@ async fn readers_get_the_frames_of_the_network() {
 }
 
 #[tokio::test]
+async fn a_relay_that_waits_for_its_first_reader_gives_it_all() {
+    for rate in ["max", "200"] {
+        let config_of_relay = RelayConfig {
+            rate: rate.parse().unwrap(),
+            wait_for_reader: true,
+            ..max(100)
+        };
+        let relay = Relay::start(config(31, 20), config_of_relay).await;
+        let mut reader = relay.subscribe("").await;
+        let expected: Vec<_> = truth(100).into_iter().map(|frame| frame.bytes).collect();
+        assert_eq!(reader.take(100).await, expected, "{rate}");
+    }
+}
+
+#[tokio::test]
 async fn a_paced_relay_sends_on_its_own() {
     let rate = "200".parse().unwrap();
     let relay = RelayConfig {

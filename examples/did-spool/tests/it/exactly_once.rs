@@ -204,6 +204,8 @@ fn run(settings: &Settings, truth: &Truth, folder: &Path) -> (Vec<Toggle>, Durat
     let config = RelayConfig {
         rate: Rate::PerSecond(NonZeroU32::new(settings.rate).unwrap()),
         frames: Some(truth.frames),
+        // The program has no cursor when it connects for the first time.
+        wait_for_reader: true,
         history_frames: usize::MAX,
         history_bytes: usize::MAX,
         ..RelayConfig::default()
@@ -225,6 +227,8 @@ fn run(settings: &Settings, truth: &Truth, folder: &Path) -> (Vec<Toggle>, Durat
         Loader(child.unwrap())
     };
     let mut loading = Some(load());
+    // Killed before, it would not know that it had followed the relay at all.
+    wait_for(&program, |status| status["relay"].is_u64());
     let step = Duration::from_secs(settings.seconds()) / (settings.kills + 1);
     for kill in 0..settings.kills {
         thread::sleep(step);
