@@ -5,12 +5,26 @@ use crate::{NOW_US, append, builder, lines, log, names, posts, spool_all, until}
 
 /// The folder as a crash would leave it.
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for name in names(from, "") {
-        // A file may get its final name meanwhile, as it may at a crash.
-        if let Ok(content) = fs::read(from.join(&name)) {
-            fs::write(to.join(&name), content).unwrap();
+    let state = || {
+        (
+            names(from, ""),
+            fs::read(from.join("manifest.ndjson")).unwrap(),
+        )
+    };
+    loop {
+        let before = state();
+        fs::create_dir(to).unwrap();
+        for name in &before.0 {
+            // It may have got its final name meanwhile.
+            if let Ok(content) = fs::read(from.join(name)) {
+                fs::write(to.join(name), content).unwrap();
+            }
         }
+        if state() == before {
+            return;
+        }
+        // No crash would have left some of it as it was before, and some as it was after.
+        fs::remove_dir_all(to).unwrap();
     }
 }
 
