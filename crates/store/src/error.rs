@@ -39,7 +39,7 @@ pub enum OpenError {
         path: PathBuf,
         /// What was found there.
         found: String,
-        /// The format that this version reads and writes.
+        /// The format that this version writes. It reads earlier ones as well.
         supported: u32,
     },
     /// Something that every read depends on is damaged.
