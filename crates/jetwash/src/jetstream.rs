@@ -29,7 +29,7 @@ use crate::pipeline::Pipeline;
 use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
 use crate::subscription::{Cursor, Event, ReadError, Reader, StartFrom, Subscription};
-use crate::upstream::{Arrival, Endpoint, Intake, Relay, Stopped};
+use crate::upstream::{Arrival, Content, Endpoint, Intake, Relay, Stopped};
 
 /// The firehose as events: sources on one side, a log, and subscriptions on the other.
 ///
@@ -571,8 +571,14 @@ impl Writer {
                 self.pipeline.waited(start - last.arrived);
             }
             for arrival in arrived.drain(..) {
-                self.pipeline
-                    .frame(&arrival.source, &arrival.frame, now_us)?;
+                let source = &arrival.source;
+                match arrival.content {
+                    Content::Frame(frame) => self.pipeline.frame(source, &frame, now_us)?,
+                    Content::Connected { cursor } => self.pipeline.connected(source, cursor),
+                    Content::SteppedOver { first, next } => {
+                        self.pipeline.stepped_over(source, first, next);
+                    }
+                }
                 if !touched.contains(&arrival.source) {
                     touched.push(arrival.source);
                 }

@@ -9,7 +9,9 @@ use jetwash_event::{
 };
 use jetwash_frame::{Account, Commit, Frame, FrameError, FrameKind, Identity, Peek, peek};
 use jetwash_mst::{Change, CommitError, Leaf, OpError, OpFault, leaves};
-use jetwash_store::{Appender, CommitPart, EventKind, NewEvent, StoreError, Trimmed};
+use jetwash_store::{
+    Appender, CommitPart, EventKind, GapCause, NewEvent, StoreError, Trimmed, UpstreamGap,
+};
 use thiserror::Error;
 
 use crate::dedup::Recent;
@@ -180,6 +182,18 @@ impl Pipeline {
             self.stats.dropped(fault.reason());
         }
         Ok(())
+    }
+
+    /// Notes that `source` was connected to, and that it was asked for what comes after `cursor`.
+    pub(crate) fn connected(&mut self, source: &str, _cursor: Option<u64>) {
+        self.current = self.source(source);
+    }
+
+    /// Notes that messages of `source` were stepped over, because they could not be received.
+    pub(crate) fn stepped_over(&mut self, source: &str, first: Option<u64>, next: Option<u64>) {
+        let upstream = UpstreamGap::new(source, first, next);
+        self.appender
+            .note_gap(GapCause::UpstreamSteppedOver, None, Some(upstream));
     }
 
     /// Makes everything taken in since the last commit visible and, as far as the log's durability

@@ -14,6 +14,7 @@ use crate::event::{NewEvent, PushError};
 use crate::fill::{BucketFill, Tail};
 use crate::format::{self, Stored};
 use crate::frames::{FramePlan, FrameWriter};
+use crate::gap::{Gap, GapCause, UpstreamGap};
 use crate::options::{Durability, Options, micros};
 use crate::ring::{BucketView, Ring};
 use crate::state;
@@ -62,6 +63,8 @@ pub struct Appender {
     last_time: u64,
     cursors: BTreeMap<String, u64>,
     changed_cursors: BTreeSet<String>,
+    /// Gaps of upstreams, noted since the last commit.
+    noted: Vec<Gap>,
     dictionary: Option<u32>,
     /// Which dictionary was used from which position on.
     uses: Vec<(u64, u32)>,
@@ -202,6 +205,22 @@ impl Appender {
         self.ring.dictionaries.get(self.dictionary?)
     }
 
+    /// Notes that an upstream did not give all that it should have, between the event pushed last
+    /// and the next: part of the next commit, for readers to be told when they come there.
+    ///
+    /// `events` is how many events are missing, if that is known.
+    pub fn note_gap(
+        &mut self,
+        cause: GapCause,
+        events: Option<u64>,
+        upstream: Option<UpstreamGap>,
+    ) {
+        let mut gap = Gap::new(self.next_seq, self.next_seq, cause);
+        gap.events = events;
+        gap.upstream = upstream;
+        self.noted.push(gap);
+    }
+
     /// Makes all that was pushed and set since the last commit durable and visible, all of it or
     /// nothing.
     ///
@@ -243,6 +262,7 @@ impl Appender {
         crash_point!("commit.written");
         self.untrimmed += batch.event_bytes();
         self.changed_cursors.clear();
+        self.noted.clear();
         self.sealed.clear();
         if let (Some(frames), Some(ring), Some(kept)) = (&mut self.frames, &self.ring.frames, kept)
         {
@@ -351,6 +371,7 @@ impl Appender {
             last_time,
             cursors,
             changed_cursors: BTreeSet::new(),
+            noted: Vec::new(),
             dictionary: uses.last().map(|(_, id)| *id),
             uses,
             reserved: Reserved::default(),

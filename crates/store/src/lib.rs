@@ -73,6 +73,7 @@ mod event;
 mod fill;
 mod format;
 mod frames;
+mod gap;
 mod named_cursors;
 mod open;
 mod options;
@@ -90,6 +91,7 @@ pub use dead_letters::{
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
 pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
+pub use gap::{Gap, GapCause, UpstreamGap};
 pub use named_cursors::CursorError;
 pub use open::open;
 pub use options::{Durability, Location, Options, Retention};

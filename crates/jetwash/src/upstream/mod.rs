@@ -13,16 +13,32 @@ use tokio::time::Instant;
 pub use endpoint::{Endpoint, EndpointError};
 pub(crate) use relay::Relay;
 
-/// A frame on its way from a source to the pipeline.
+/// A frame, or news of a connection, on its way from a source to the pipeline.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     /// The name of the source, which is that of its cursor.
     pub(crate) source: Arc<str>,
-    pub(crate) frame: Bytes,
+    pub(crate) content: Content,
     /// When it came, before it waited for room.
     pub(crate) arrived: Instant,
     /// Gives the frame's share of the queue back when the frame has been dealt with.
     _room: OwnedSemaphorePermit,
+}
+
+/// What a source has to say.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Frame(Bytes),
+    /// A connection was made that asked for what comes after `cursor`.
+    Connected {
+        cursor: Option<u64>,
+    },
+    /// Messages were stepped over because they could not be received, from the number `first` up
+    /// to, but not including, `next`, as far as these are known.
+    SteppedOver {
+        first: Option<u64>,
+        next: Option<u64>,
+    },
 }
 
 /// The way into the pipeline, bounded by bytes: a source that is faster than the pipeline waits,
@@ -56,18 +72,25 @@ impl Intake {
 
     /// Waits for room and hands the frame over; `Err` if the pipeline has stopped.
     pub(crate) async fn send(&self, source: &Arc<str>, frame: Bytes) -> Result<(), Stopped> {
+        self.pass_on(source, Content::Frame(frame)).await
+    }
+
+    /// Waits for room and tells what happened to the connection, in order with its frames.
+    pub(crate) async fn pass_on(&self, source: &Arc<str>, content: Content) -> Result<(), Stopped> {
         let arrived = Instant::now();
+        let bytes = match &content {
+            Content::Frame(frame) => frame.len(),
+            Content::Connected { .. } | Content::SteppedOver { .. } => 0,
+        };
         // A frame larger than the whole budget goes alone.
-        let share = u32::try_from(frame.len())
-            .unwrap_or(u32::MAX)
-            .min(self.budget);
+        let share = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.budget);
         let room = Arc::clone(&self.room)
             .acquire_many_owned(share)
             .await
             .map_err(|_| Stopped)?;
         let arrival = Arrival {
             source: Arc::clone(source),
-            frame,
+            content,
             arrived,
             _room: room,
         };

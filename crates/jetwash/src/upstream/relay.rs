@@ -14,7 +14,7 @@ use tokio_tungstenite::{Connector, connect_async_tls_with_config};
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::{Endpoint, Intake, Stopped};
+use super::{Content, Endpoint, Intake, Stopped};
 use crate::stats::Stats;
 
 /// A connection to a relay that is made again whenever it ends.
@@ -77,6 +77,10 @@ impl Relay {
             .await
             .map_err(|_| RelayError::Timeout)??;
         info!(relay = %self.source, ?cursor, "connected");
+        let connected = Content::Connected { cursor };
+        if self.intake.pass_on(&self.source, connected).await.is_err() {
+            return Ok(Stopped);
+        }
         let (mut sink, mut stream) = socket.split();
         let mut ping = interval_at(Instant::now() + PING, PING);
         let mut heard = Instant::now();
