@@ -34,6 +34,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use jetwash::Jetstream;
 use jetwash::event::Did;
+use jetwash_serve::{HttpLimits, serve_http};
 use jetwash_spool::{SpoolState, SpoolStatus};
 use serde::Deserialize;
 use serde_json::json;
@@ -111,7 +112,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn serve(self) -> io::Result<()> {
-        axum::serve(self.listener, self.router).await
+        let limits = HttpLimits::default().max_connections(MOST_CONNECTIONS);
+        serve_http(self.listener, self.router, limits, std::future::pending()).await
     }
 }
 
@@ -304,6 +306,9 @@ const FORMS: [&str; 3] = [
     "multipart/form-data",
     "text/plain",
 ];
+
+/// Callers are few; the log and the spool need files too.
+const MOST_CONNECTIONS: usize = 64;
 
 /// A shorter token could be found by trying.
 const LEAST_TOKEN: usize = 16;

@@ -15,7 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use jetwash::{Endpoint, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR};
+use jetwash_serve::raise_file_limit;
 use jetwash_spool::{Compression, FileSpool};
+use tracing::warn;
 
 use crate::accounts::Accounts;
 use crate::control::Control;
@@ -65,6 +67,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .with_env_filter(levels.unwrap_or_else(|_| "info,fjall=warn,lsm_tree=warn".into()))
         .with_writer(std::io::stderr)
         .init();
+    if let Err(error) = raise_file_limit() {
+        warn!(%error, "the limit of open files stays as it is");
+    }
     std::fs::create_dir_all(&arguments.folder)?;
     let (builder, source) = source(&arguments)?;
 

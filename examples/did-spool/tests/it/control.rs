@@ -3,6 +3,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::{NO_RELAY, Program, call, call_with, command, filler};
 
@@ -246,4 +247,19 @@ fn a_foreign_host_name_is_refused() {
     assert!(["421", "400"].contains(&&*status("")));
     let two = status("Host: localhost\r\nHost: evil.example\r\n");
     assert!(["421", "400"].contains(&&*two));
+}
+
+#[test]
+fn half_a_request_is_not_waited_for_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path(), NO_RELAY);
+    let mut half = TcpStream::connect(program.address).unwrap();
+    half.set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    half.write_all(b"POST /dids HTTP/1.1\r\nHost: localhost\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    // It ends the connection, with or without a word; a minute without that is an error.
+    half.read_to_end(&mut answer).unwrap();
+    assert_eq!(count(&program), 0);
 }
