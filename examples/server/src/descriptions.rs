@@ -106,6 +106,31 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "Subscribers that are connected.",
     ),
     (
+        "jetwash_accept_errors_total",
+        Counter,
+        "Connections that could not be accepted, for want of files or another reason.",
+    ),
+    (
+        "jetwash_clock_jumps_total",
+        Counter,
+        "Jumps of the clock that the log's time did not follow at once.",
+    ),
+    (
+        "jetwash_connections_open",
+        Gauge,
+        "Connections that are open, subscribers or not.",
+    ),
+    (
+        "jetwash_connections_refused_total",
+        Counter,
+        "Connections that were refused, as there were too many in all or of one address.",
+    ),
+    (
+        "jetwash_connections_timed_out_total",
+        Counter,
+        "Connections that were closed as a head, a request or the next request did not come in time.",
+    ),
+    (
         "jetwash_cursors_clamped_total",
         Counter,
         "Subscribers whose cursor was before the oldest event, and who began with that.",
@@ -131,14 +156,39 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "Frames and operations that could not be used, by reason.",
     ),
     (
+        "jetwash_gaps_total",
+        Counter,
+        "Gaps in what upstreams sent, by cause.",
+    ),
+    (
+        "jetwash_ignored_total",
+        Counter,
+        "Frames of kinds that are not known, which is no loss.",
+    ),
+    (
         "jetwash_log_stalled",
         Gauge,
         "1 while the log cannot be written, else 0.",
     ),
     (
+        "jetwash_panics_total",
+        Counter,
+        "Panics that were caught, by where they were.",
+    ),
+    (
         "jetwash_reconnects_total",
         Counter,
         "Connections to relays that ended, by reason.",
+    ),
+    (
+        "jetwash_repeated_total",
+        Counter,
+        "Frames with something in them that was in the log already, which is no loss.",
+    ),
+    (
+        "jetwash_subscriber_memory_bytes",
+        Gauge,
+        "Memory that subscribers take together, in bytes.",
     ),
     (
         "jetwash_subscribers_ended_total",
@@ -148,7 +198,12 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
     (
         "jetwash_subscribers_refused_total",
         Counter,
-        "Subscribers that were refused as there were too many.",
+        "Subscribers that were refused, by reason.",
+    ),
+    (
+        "jetwash_subscribers_slowed_total",
+        Counter,
+        "Times that a subscriber was slowed that sent more than it may.",
     ),
 ];
 

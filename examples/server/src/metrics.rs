@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use jetwash::Jetstream;
+use jetwash_serve::{HttpLimits, serve_http};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::time::interval;
@@ -62,9 +63,8 @@ pub(crate) async fn serve(
         .route("/metrics", get(render))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready));
-    let outcome = axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
-        .await;
+    let limits = HttpLimits::default().max_connections(MOST_CONNECTIONS);
+    let outcome = serve_http(listener, router, limits, stopped).await;
     upkeep.abort();
     outcome
 }
@@ -87,5 +87,7 @@ fn age(time_us: u64) -> Duration {
 
 /// As Prometheus asks for it.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Enough for a few monitors, and no more files than subscribers can spare.
+const MOST_CONNECTIONS: usize = 16;
 const UPKEEP: Duration = Duration::from_secs(5);
 const RECENT: Duration = Duration::from_secs(60);
