@@ -30,7 +30,7 @@ pub fn frames() -> (Vec<Vec<u8>>, &'static str) {
 /// When the simulator's defaults do not work.
 #[must_use]
 pub fn simulated_frames(count: usize) -> Vec<Vec<u8>> {
-    let network = Network::new(NetworkConfig::default());
+    let network = Network::new(NetworkConfig::full_size());
     #[allow(
         clippy::expect_used,
         reason = "a bench without its input has nothing to do"

@@ -10,6 +10,7 @@ use jetwash_event::Filter;
 use jetwash_frame::Peek;
 use jetwash_store::{Location, OpenError, Options, Retention, StoreError};
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use crate::auto_dictionary::AutoDictionary;
 use crate::clock::Clock;
@@ -81,6 +82,7 @@ impl JetstreamBuilder {
         self.sources.push(Source {
             name,
             frames: Box::pin(frames),
+            cursor: None,
         });
         self
     }
@@ -324,6 +326,8 @@ pub(crate) type Gate = Box<dyn Fn(&Peek<'_>) -> bool + Send>;
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) frames: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    /// Where to say how far the log has come, for frames that go on from there.
+    pub(crate) cursor: Option<oneshot::Sender<Option<u64>>>,
 }
 
 /// Everything that kept a [`Jetstream`] from being built.

@@ -365,7 +365,11 @@ impl Jetstream {
             let relay = Relay::new(endpoint, intake, Arc::clone(&shared.stats));
             tasks.spawn(relay.run(move |source| shared.cursor(source)));
         }
-        for source in sources {
+        for mut source in sources {
+            if let Some(cursor) = source.cursor.take() {
+                // Without a stream that waits for it there are no frames either.
+                let _ = cursor.send(self.shared.cursor(&source.name));
+            }
             tasks.spawn(feed(source, self.shared.intake.clone()));
         }
         tasks

@@ -5,16 +5,24 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::stream;
 use jetwash_sim::{ConfigError, Network, NetworkConfig};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-use crate::builder::JetstreamBuilder;
+use crate::builder::{JetstreamBuilder, Source};
 
 impl JetstreamBuilder {
     /// Takes frames from a network in the process, which needs no connection and no set-up.
     ///
     /// `rate` is in frames a second; `None` makes them as fast as they are wanted. The name of the
     /// source is `simulator`.
+    ///
+    /// A network of the default size is there within a second, also in a debug build; that of
+    /// [`NetworkConfig::full_size`], whose frames are as large as real ones, takes half a minute
+    /// there. Memory is bounded: see [`NetworkConfig::kept_records`].
+    ///
+    /// With a log that has events of it, the network goes on: sequence numbers follow on the last
+    /// one in the log, and times and revisions are newer, as
+    /// [`NetworkConfig::continuing_after`] says.
     ///
     /// # Examples
     ///
@@ -33,8 +41,14 @@ impl JetstreamBuilder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn simulator(self, network: NetworkConfig, rate: Option<u32>) -> Self {
-        self.frames(SIMULATOR, simulate(network, rate))
+    pub fn simulator(mut self, network: NetworkConfig, rate: Option<u32>) -> Self {
+        let (cursor, known) = oneshot::channel();
+        self.sources.push(Source {
+            name: SIMULATOR.to_owned(),
+            frames: Box::pin(simulate(network, rate, known)),
+            cursor: Some(cursor),
+        });
+        self
     }
 }
 
@@ -42,15 +56,22 @@ impl JetstreamBuilder {
 pub const SIMULATOR: &str = "simulator";
 
 /// The frames of a simulated network, made on a thread of their own from the first poll on.
-fn simulate(network: NetworkConfig, rate: Option<u32>) -> impl Stream<Item = Bytes> + Send {
+fn simulate(
+    network: NetworkConfig,
+    rate: Option<u32>,
+    cursor: oneshot::Receiver<Option<u64>>,
+) -> impl Stream<Item = Bytes> + Send {
     enum State {
-        Waiting(NetworkConfig),
+        Waiting(NetworkConfig, oneshot::Receiver<Option<u64>>),
         Running(mpsc::Receiver<Bytes>),
     }
-    stream::unfold(State::Waiting(network), move |state| async move {
+    stream::unfold(State::Waiting(network, cursor), move |state| async move {
         let mut frames = match state {
             State::Running(frames) => frames,
-            State::Waiting(network) => start(network, rate)?,
+            State::Waiting(network, cursor) => match cursor.await.ok().flatten() {
+                Some(seq) => start(network.continuing_after(seq), rate)?,
+                None => start(network, rate)?,
+            },
         };
         let frame = frames.recv().await?;
         Some((frame, State::Running(frames)))

@@ -149,7 +149,9 @@ pub(crate) fn client_ip(
             .ok()?;
         value.rsplit(',').next()?.trim().parse().ok()
     });
-    forwarded.flatten().or_else(|| peer.map(|peer| peer.ip()))
+    let ip = forwarded.flatten().or_else(|| peer.map(|peer| peer.ip()));
+    // A socket of both families gives IPv4 addresses as IPv6 ones.
+    ip.map(|ip| ip.to_canonical())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

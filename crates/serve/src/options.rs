@@ -50,6 +50,9 @@ pub struct ServeOptions {
     /// Whether the address that the nearest proxy puts at the end of `X-Forwarded-For` is the
     /// client's. Only for servers that nobody can reach but through such a proxy.
     pub trust_forwarded_for: bool,
+    /// Whether the lines in the log that tell of subscribers leave out their addresses; they have
+    /// them by default.
+    pub hide_addresses: bool,
 }
 
 impl ServeOptions {
@@ -143,6 +146,13 @@ impl ServeOptions {
         self.trust_forwarded_for = trust;
         self
     }
+
+    /// Sets [`ServeOptions::hide_addresses`].
+    #[must_use]
+    pub const fn hide_addresses(mut self, hide: bool) -> Self {
+        self.hide_addresses = hide;
+        self
+    }
 }
 
 impl Default for ServeOptions {
@@ -161,6 +171,7 @@ impl Default for ServeOptions {
             max_events_per_address: None,
             max_connections_per_address: None,
             trust_forwarded_for: false,
+            hide_addresses: false,
         }
     }
 }

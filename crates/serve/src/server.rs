@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Cursor};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,7 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::field::display;
+use tracing::{debug, info, warn};
 
 use crate::connection::Connection;
 use crate::dictionaries::get_zstd_dictionary;
@@ -226,7 +227,11 @@ impl Server {
             .ok_or(Refusal::NoHandshake)?;
         let share = self.enter(&request)?;
         let encoding = self.encoding(&query)?;
-        let subscriber = self.clone().subscriber(upgrade, query, encoding, share);
+        let address = self.address(&request);
+        let address = address.filter(|_| !self.shared.options.hide_addresses);
+        let subscriber = self
+            .clone()
+            .subscriber(upgrade, query, encoding, share, address);
         self.shared.connections.spawn(subscriber);
         Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
     }
@@ -275,11 +280,7 @@ impl Server {
     /// A share for this request in what its address may have.
     fn enter(&self, request: &Request) -> Result<Option<Share>, Refusal> {
         let options = &self.shared.options;
-        let peer = request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|info| info.0);
-        let Some(ip) = client_ip(peer, request.headers(), options) else {
+        let Some(ip) = self.address(request) else {
             return Ok(None);
         };
         match self.shared.addresses.enter(ip, options) {
@@ -292,12 +293,20 @@ impl Server {
         }
     }
 
+    /// The address of a client, as far as it is known.
+    fn address(&self, request: &Request) -> Option<IpAddr> {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|info| info.0);
+        client_ip(peer, request.headers(), &self.shared.options)
+    }
+
     async fn subscriber(
         self,
         upgrade: OnUpgrade,
         query: Query,
         encoding: Subscribed,
         share: Option<Share>,
+        address: Option<IpAddr>,
     ) {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
@@ -311,11 +320,13 @@ impl Server {
             Ok(Parts { io, read_buf, .. }) => {
                 let (read, write) = io.into_inner().into_split();
                 let read = Cursor::new(read_buf).chain(read);
-                self.connected((read, write), query, encoding, share).await;
+                self.connected((read, write), query, encoding, share, address)
+                    .await;
             }
             Err(upgraded) => {
                 let halves = tokio::io::split(TokioIo::new(upgraded));
-                self.connected(halves, query, encoding, share).await;
+                self.connected(halves, query, encoding, share, address)
+                    .await;
             }
         }
     }
@@ -326,6 +337,7 @@ impl Server {
         query: Query,
         Subscribed { encoding, _permit }: Subscribed,
         share: Option<Share>,
+        address: Option<IpAddr>,
     ) {
         let Shared {
             jetstream,
@@ -337,6 +349,8 @@ impl Server {
             ..
         } = &*self.shared;
         metrics.subscribers.increment(1);
+        let address = address.map(display);
+        info!(address, "a subscriber has come");
         let inbound = Inbound::new(
             read,
             jetstream.clone(),
@@ -355,7 +369,9 @@ impl Server {
         metrics.subscribers.decrement(1);
         ::metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason())
             .increment(1);
-        debug!(%end, "a subscriber has gone");
+        // The reason is of a fixed list; what else there is to say may quote the client.
+        info!(address, reason = end.reason(), "a subscriber has gone");
+        debug!(%end, "why it has gone");
     }
 }
 

@@ -52,6 +52,11 @@ impl Account {
             .get_or_init(|| Key::derive(self.curve, seed, self.number))
     }
 
+    /// How many of its records were written since the start.
+    pub(crate) fn written(&self) -> u64 {
+        self.repo.as_ref().map_or(0, Repo::written)
+    }
+
     /// Makes a commit, as [`Repo::write`] does.
     pub(crate) fn write(
         &mut self,

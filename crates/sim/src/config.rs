@@ -20,9 +20,9 @@ use thiserror::Error;
 pub struct NetworkConfig {
     /// How many accounts there are at first. Some more join as time goes on.
     pub accounts: usize,
-    /// How many records a typical account has at first; some have two per cent of that, some two
-    /// and a half times as many. Frames grow with its logarithm: at the default of 38,000 they are
-    /// as large as the real ones, 5.4 kB in the mean.
+    /// How many records a typical account has at first; some have two per cent of that, some half
+    /// as many again. Frames grow with its logarithm: at the default of 500 the network is there at
+    /// once, and at the 38,000 of [`full_size`](Self::full_size) they are as large as the real ones.
     pub records: u64,
     /// The number from which everything else follows.
     pub seed: u64,
@@ -34,6 +34,9 @@ pub struct NetworkConfig {
     /// How many in a million decisions are about something else than writing records: accounts
     /// that join, leave, return or change their handle, and repeats of the current state.
     pub rare_per_million: u32,
+    /// How many of the records written since the start are kept at most. While there are more, those
+    /// who write next delete their oldest ones instead, up to 200 with a commit, as cleaning tools do.
+    pub kept_records: u64,
     /// The address of the PDS that DID documents name.
     pub pds: String,
 }
@@ -50,6 +53,25 @@ impl NetworkConfig {
 
     /// The latest start: the end of the year 2199.
     pub const MAX_START: u64 = 7_258_118_400_000_000;
+
+    /// A network whose frames are as large as the real ones, 5.4 kB in the mean: a typical account has
+    /// 38,000 records. It takes about 250 MB and a few seconds to begin, in a debug build half a
+    /// minute.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_sim::NetworkConfig;
+    ///
+    /// assert_eq!(NetworkConfig::full_size().records, 38_000);
+    /// ```
+    #[must_use]
+    pub fn full_size() -> Self {
+        Self {
+            records: 38_000,
+            ..Self::default()
+        }
+    }
 
     /// The same network from a time on, with sequence numbers that follow from it: what comes of a
     /// later time goes on after what came of an earlier one, as in the real network.
@@ -74,6 +96,43 @@ impl NetworkConfig {
         Self {
             start: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
             first_seq: since.as_secs().saturating_mul(SEQ_PER_SECOND),
+            ..self
+        }
+    }
+
+    /// The same network for a reader that has had everything up to the sequence number `seq`: it
+    /// begins with the next number, and late enough that its revisions are newer than all that came
+    /// with numbers up to `seq`.
+    ///
+    /// Repositories begin anew, as they are before the first frame: what was written to them in
+    /// between is gone, and the first commit of each does not follow on the last one before. A `seq`
+    /// before the network's first changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_sim::{Network, NetworkConfig};
+    ///
+    /// let config = NetworkConfig { accounts: 5, records: 100, ..NetworkConfig::default() };
+    /// let last = Network::new(config.clone())?.nth(41).unwrap();
+    /// let next = Network::new(config.continuing_after(last.seq))?.next().unwrap();
+    /// assert_eq!(next.seq, last.seq + 1);
+    /// assert!(next.time > last.time);
+    /// # Ok::<(), jetwash_sim::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn continuing_after(self, seq: u64) -> Self {
+        let Some(made) = seq
+            .checked_sub(self.first_seq)
+            .map(|behind| behind.saturating_add(1))
+        else {
+            return self;
+        };
+        let passed = made.saturating_mul(LONGEST_STEP_US);
+        Self {
+            // So far ahead that no network can start there, the number alone goes on.
+            start: self.start.saturating_add(passed).min(Self::MAX_START),
+            first_seq: self.first_seq.saturating_add(made),
             ..self
         }
     }
@@ -115,12 +174,13 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             accounts: 1000,
-            records: 38_000,
+            records: 500,
             seed: 42,
             // 2026-01-01T00:00:00Z
             start: 1_767_225_600_000_000,
             first_seq: 1,
             rare_per_million: 2000,
+            kept_records: 100_000,
             pds: "http://127.0.0.1:7777".to_owned(),
         }
     }
@@ -139,6 +199,11 @@ pub struct ConfigError {
     /// The most it may say.
     pub most: u64,
 }
+
+/// The least and the most time between two frames, in microseconds: 343 frames a second in the mean,
+/// and never so close that one commit's record keys reach the last.
+pub(crate) const SHORTEST_STEP_US: u64 = 1_000;
+pub(crate) const LONGEST_STEP_US: u64 = 4_831;
 
 /// More frames than any run makes in a second of its time.
 const SEQ_PER_SECOND: u64 = 10_000;

@@ -24,7 +24,7 @@ struct Args {
     accounts: usize,
 
     /// How many records a typical account has at first.
-    #[arg(long, value_name = "N", default_value_t = NetworkConfig::default().records)]
+    #[arg(long, value_name = "N", default_value_t = NetworkConfig::full_size().records)]
     records: u64,
 
     /// The number from which the network follows.
@@ -42,6 +42,15 @@ struct Args {
     /// How many frames are kept for readers with a cursor.
     #[arg(long, value_name = "N", default_value_t = RelayConfig::default().history_frames)]
     history: usize,
+
+    /// How many bytes of frames are kept for readers with a cursor.
+    #[arg(long, value_name = "N", default_value_t = RelayConfig::default().history_bytes)]
+    history_bytes: usize,
+
+    /// How many of the records written since the start are kept; beyond that, accounts delete their
+    /// oldest ones.
+    #[arg(long, value_name = "N", default_value_t = NetworkConfig::default().kept_records)]
+    kept_records: u64,
 
     /// The time of the first frame: `now`, or microseconds since 1970.
     #[arg(long, value_name = "TIME", value_parser = parse_start)]
@@ -85,6 +94,7 @@ fn network(args: &Args) -> io::Result<Network> {
         start: args.start.unwrap_or(defaults.start),
         first_seq: args.first_seq,
         rare_per_million: args.rare_per_million,
+        kept_records: args.kept_records,
         pds: format!("http://{}", args.listen),
     };
     Network::new(config).map_err(io::Error::other)
@@ -95,6 +105,7 @@ fn run(args: &Args) -> io::Result<()> {
         rate: args.rate,
         frames: args.frames,
         history_frames: args.history,
+        history_bytes: args.history_bytes,
         ..RelayConfig::default()
     };
     let runtime = tokio::runtime::Runtime::new()?;

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::account::Account;
 use crate::clock::{datetime, tid};
-use crate::config::{ConfigError, NetworkConfig};
+use crate::config::{ConfigError, LONGEST_STEP_US, NetworkConfig, SHORTEST_STEP_US};
 use crate::frames::{self, Stamp};
 use crate::population::{POPULATIONS, Population};
 use crate::random::{Purpose, Random};
@@ -22,8 +22,12 @@ use crate::truth::{SimAction, SimCommit, SimEvent, SimFrame, SimOp};
 /// shares are those measured in the real network in July 2026. No clock is read: time passes with
 /// the frames.
 ///
-/// It holds a path, a CID and the bytes of every record written so far: about 100 MB at first, and
-/// one more for every thousand frames.
+/// It holds a path, a CID and the bytes of every record written so far, about 1 KB for a frame, until
+/// there are as many as [`NetworkConfig::kept_records`] allows; from then on accounts delete their
+/// oldest ones. So do not more accounts join than four times those of the start, or 100 if that is
+/// more. What also grows, slowly and to a bound, are trees that share ever less with those of the
+/// start. A network of the [default](NetworkConfig::default) size begins with some 10 MB and stays
+/// below 150 MB; one of [full size](NetworkConfig::full_size) begins with about 250 MB.
 ///
 /// # Examples
 ///
@@ -58,6 +62,8 @@ pub struct Network {
     first_subjects: Arc<Subjects>,
     subjects: Subjects,
     steps: VecDeque<Step>,
+    /// How many records there are that were written since the start.
+    written: u64,
 }
 
 impl Network {
@@ -89,6 +95,7 @@ impl Network {
             first_subjects: Arc::new(subjects.clone()),
             subjects,
             steps: VecDeque::new(),
+            written: 0,
             accounts,
             config,
         };
@@ -200,8 +207,7 @@ impl Network {
 
     /// What happens next, and time with it.
     fn next_step(&mut self) -> Step {
-        // 343 frames a second, and never so close that one commit's record keys reach the last.
-        self.now += self.random.between(1_000, 4_831);
+        self.now += self.random.between(SHORTEST_STEP_US, LONGEST_STEP_US);
         if let Some(step) = self.steps.pop_front() {
             return step;
         }
@@ -213,8 +219,12 @@ impl Network {
         }
         let steps = match number {
             Some(number) => {
+                let before = self.accounts[number].written();
                 let random = &mut self.random;
-                self.traffic.rare(random, &mut self.accounts, number)
+                let steps = self.traffic.rare(random, &mut self.accounts, number);
+                // With an account that is deleted go its records.
+                self.written -= before - self.accounts[number].written();
+                steps
             }
             None => None,
         };
@@ -223,9 +233,12 @@ impl Network {
         self.steps.pop_front().unwrap_or(Step::Identity(0, None))
     }
 
-    /// A new account, in the order of the reference PDS.
+    /// A new account, in the order of the reference PDS; none if there are enough.
     fn join(&mut self) -> Vec<Step> {
         let number = self.accounts.len();
+        if number >= self.config.accounts.saturating_mul(4).max(LEAST_ROOM) {
+            return Vec::new();
+        }
         let account = Account::new(self.config.seed, number as u64, None);
         let handle = account.handle.clone();
         self.by_did.insert(Arc::clone(&account.did), number);
@@ -247,6 +260,8 @@ impl Network {
             .population
             .and_then(|p| self.populations[p].as_ref());
         let repo = account.take_repo();
+        let before = repo.written();
+        let is_full = self.written > self.config.kept_records;
         let scene = Scene {
             repo: &repo,
             population,
@@ -256,6 +271,8 @@ impl Network {
         let random = &mut self.random;
         let writes = if is_first {
             scene.first_writes(random)
+        } else if is_full && before > 0 {
+            repo.oldest_removals(MOST_REMOVALS)
         } else {
             scene.writes(random)
         };
@@ -263,6 +280,7 @@ impl Network {
         let behind = random.weighted(&[(90, 0), (7, 1), (3, 2)]);
         account.repo = Some(repo);
         let committed = account.write(self.config.seed, writes, rev, behind);
+        self.written = self.written - before + account.written();
         for op in &committed.ops {
             if let (Some(cid), Some(rkey)) = (op.cid, op.path.strip_prefix("app.bsky.feed.post/")) {
                 self.subjects
@@ -324,6 +342,12 @@ impl Iterator for Network {
         })
     }
 }
+
+/// How many accounts there may be, however few there were at first.
+const LEAST_ROOM: usize = 100;
+
+/// How many records one commit removes at most: no commit has more than 200 operations.
+const MOST_REMOVALS: usize = 200;
 
 /// Why a repository cannot be had.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

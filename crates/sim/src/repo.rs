@@ -21,6 +21,8 @@ pub(crate) struct Repo {
     /// The signed commit of that revision; `None` until it is first needed.
     commit: Option<SignedCommit>,
     records: HashMap<Box<str>, Arc<[u8]>>,
+    /// Their paths in the order in which they were written first, and those of some that are gone.
+    order: VecDeque<Box<str>>,
     /// Some of the paths written last.
     recent: VecDeque<Box<str>>,
 }
@@ -70,6 +72,7 @@ impl Repo {
             rev: String::new(),
             commit: None,
             records: HashMap::new(),
+            order: VecDeque::new(),
             recent: VecDeque::new(),
         }
     }
@@ -97,6 +100,34 @@ impl Repo {
     pub(crate) fn recent(&self, random: &mut Random) -> Option<String> {
         let path = self.recent.get(random.index(self.recent.len().max(1)))?;
         Some(path.to_string())
+    }
+
+    /// How many records were written since the start, of those that are there. The profile does not
+    /// count: whether it is from before the start is not known here.
+    pub(crate) fn written(&self) -> u64 {
+        (self.records.len() - usize::from(self.records.contains_key(PROFILE))) as u64
+    }
+
+    /// Removals of some of the records that were written since the start, the oldest first: of half
+    /// of them, so that something is left to be seen, and of no more than `most`.
+    pub(crate) fn oldest_removals(&self, most: usize) -> Vec<Write> {
+        let written = usize::try_from(self.written()).unwrap_or(usize::MAX);
+        let count = written.div_ceil(2).min(most);
+        let mut seen = HashSet::with_capacity(count);
+        let mut removals = Vec::with_capacity(count);
+        for path in &self.order {
+            if removals.len() == count {
+                break;
+            }
+            // A path is in the order twice if its record was removed and written again.
+            if self.records.contains_key(path) && seen.insert(path) {
+                removals.push(Write {
+                    path: path.to_string(),
+                    record: None,
+                });
+            }
+        }
+        removals
     }
 
     /// Whether it has never had a commit.
@@ -181,8 +212,12 @@ impl Repo {
             .map(|record| Cid::of(Codec::DagCbor, record));
         let previous = match (&cid, &record) {
             (Some(cid), Some(record)) => {
-                self.records
+                let old = self
+                    .records
                     .insert(path.as_str().into(), Arc::clone(record));
+                if old.is_none() && path != PROFILE {
+                    self.remember(&path);
+                }
                 if self.recent.len() == MOST_RECENT {
                     self.recent.pop_front();
                 }
@@ -201,6 +236,21 @@ impl Repo {
             previous,
             record,
         }
+    }
+
+    /// Notes that a record was written, and forgets those that are gone once they are the most.
+    fn remember(&mut self, path: &str) {
+        if self.order.len() >= 2 * self.records.len() + SPARE {
+            let records = &self.records;
+            let mut seen = HashSet::with_capacity(records.len());
+            let mut kept: VecDeque<Box<str>> = VecDeque::with_capacity(records.len());
+            let there = self.order.drain(..);
+            kept.extend(
+                there.filter(|path| records.contains_key(path) && seen.insert(path.clone())),
+            );
+            self.order = kept;
+        }
+        self.order.push_back(path.into());
     }
 
     /// What a commit's frame carries: all new nodes, the nodes that let its operations be undone,
@@ -241,7 +291,11 @@ impl Repo {
     }
 }
 
+/// The one record that every account keeps.
+const PROFILE: &str = "app.bsky.actor.profile/self";
 const MOST_RECENT: usize = 16;
+/// How many paths of records that are gone may wait to be forgotten.
+const SPARE: usize = 64;
 
 /// Source: the repository specification, version 3.
 fn sign(did: &str, rev: &str, data: &Cid, key: &Key) -> SignedCommit {

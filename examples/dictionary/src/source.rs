@@ -104,7 +104,7 @@ fn lines_in(log: &Store, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Erro
 fn simulate(frames: usize, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Error>> {
     let config = NetworkConfig {
         accounts: 2_000,
-        ..NetworkConfig::default()
+        ..NetworkConfig::full_size()
     };
     let (appender, log) = store::open(Location::Memory, Options::default())?;
     let mut pipeline = Pipeline::new(appender);

@@ -15,7 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use jetwash::{Endpoint, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR};
+use jetwash_serve::raise_file_limit;
 use jetwash_spool::{Compression, FileSpool};
+use tracing::warn;
 
 use crate::accounts::Accounts;
 use crate::control::Control;
@@ -40,7 +42,10 @@ struct Arguments {
     /// Where accounts are added and removed.
     #[arg(long, default_value = "127.0.0.1:7780")]
     listen: SocketAddr,
-    /// What callers have to show; needed if `--listen` is not on loopback.
+    /// A name that callers use for this host, besides `localhost`; may be given more than once.
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+    /// What callers have to show, 16 characters or more; needed if `--listen` is not on loopback.
     #[arg(long, env = "DID_SPOOL_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -62,6 +67,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .with_env_filter(levels.unwrap_or_else(|_| "info,fjall=warn,lsm_tree=warn".into()))
         .with_writer(std::io::stderr)
         .init();
+    if let Err(error) = raise_file_limit() {
+        warn!(%error, "the limit of open files stays as it is");
+    }
     std::fs::create_dir_all(&arguments.folder)?;
     let (builder, source) = source(&arguments)?;
 
@@ -83,7 +91,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .roll_after(Duration::try_from_secs_f64(arguments.roll_after)?)
         .build()?;
     let control = Control::new(accounts, jetstream.clone(), source, spool.status());
-    let server = control.bind(arguments.listen, arguments.token).await?;
+    let server = control
+        .bind(arguments.listen, arguments.token, arguments.hosts)
+        .await?;
 
     // The spool ends with the log, once it has written the rest of it.
     let serving = tokio::spawn(server.serve());

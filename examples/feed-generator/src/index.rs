@@ -35,7 +35,24 @@ impl Index {
         };
         connection.execute_batch(SCHEMA)?;
         let connection = Mutex::new(connection);
-        Ok(Self { connection })
+        let index = Self { connection };
+        index.move_statuses()?;
+        Ok(index)
+    }
+
+    /// A database of before had the account's status on each of its posts.
+    fn move_statuses(&self) -> Result<(), IndexError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let find = "SELECT COUNT(*) FROM pragma_table_info('post') WHERE name = 'is_hidden'";
+        let columns: i64 = transaction.query_row(find, [], |row| row.get(0))?;
+        if columns > 0 {
+            transaction.execute_batch(
+                "INSERT OR IGNORE INTO away SELECT DISTINCT did FROM post WHERE is_hidden;
+                 ALTER TABLE post DROP COLUMN is_hidden;",
+            )?;
+        }
+        Ok(transaction.commit()?)
     }
 
     /// The position up to which everything is in the index; `None` if nothing ever was.
@@ -78,7 +95,7 @@ impl Index {
     pub fn page(&self, limit: usize, before: Option<u64>) -> Result<Page, IndexError> {
         let connection = self.connection();
         let mut query = connection.prepare(
-            "SELECT time_us, uri FROM post WHERE time_us < ?1 AND NOT is_hidden
+            "SELECT time_us, uri FROM post WHERE time_us < ?1 AND did NOT IN (SELECT did FROM away)
              ORDER BY time_us DESC LIMIT ?2",
         )?;
         let bounds = params![signed(before.unwrap_or(u64::MAX)), signed(limit as u64)];
@@ -120,7 +137,7 @@ fn apply(transaction: &Transaction<'_>, event: &Event, rule: &Rule) -> Result<()
         Change::Create(commit) | Change::Update(commit) => {
             // A record that is no post is none of the feed's.
             if commit.record().is_ok_and(|post: Post| rule.matches(&post)) {
-                let sql = "INSERT INTO post VALUES (?1, ?2, ?3, FALSE) ON CONFLICT DO NOTHING";
+                let sql = "INSERT INTO post VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
                 transaction.execute(sql, params![uri, did, signed(event.time_us())])?;
             } else {
                 transaction.execute("DELETE FROM post WHERE uri = ?1", [uri])?;
@@ -129,12 +146,17 @@ fn apply(transaction: &Transaction<'_>, event: &Event, rule: &Rule) -> Result<()
         Change::Delete(_) => {
             transaction.execute("DELETE FROM post WHERE uri = ?1", [uri])?;
         }
-        Change::Account(account) if account.status.as_deref() == Some("deleted") => {
-            transaction.execute("DELETE FROM post WHERE did = ?1", [did])?;
-        }
         Change::Account(account) => {
-            let sql = "UPDATE post SET is_hidden = ?2 WHERE did = ?1";
-            transaction.execute(sql, params![did, !account.active])?;
+            if account.status.as_deref() == Some("deleted") {
+                transaction.execute("DELETE FROM post WHERE did = ?1", [did])?;
+            }
+            // Of the account, not of its posts: some may arrive while it is away.
+            let sql = if account.active {
+                "DELETE FROM away WHERE did = ?1"
+            } else {
+                "INSERT OR IGNORE INTO away VALUES (?1)"
+            };
+            transaction.execute(sql, [did])?;
         }
         // Posts are named by DID, which stays.
         Change::Identity(_) => {}
@@ -153,11 +175,11 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS post (
         uri TEXT PRIMARY KEY,
         did TEXT NOT NULL,
-        time_us INTEGER NOT NULL,
-        is_hidden INTEGER NOT NULL
+        time_us INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS post_by_time ON post (time_us);
     CREATE INDEX IF NOT EXISTS post_by_did ON post (did);
+    CREATE TABLE IF NOT EXISTS away (did TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS cursor (
         id INTEGER PRIMARY KEY CHECK (id = 0),
         position INTEGER NOT NULL

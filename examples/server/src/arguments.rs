@@ -1,10 +1,12 @@
 use std::env;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use jetwash::NetworkConfig;
 use jetwash_serve::ServeOptions;
+
+use crate::listen::ListenAddress;
 
 /// A Jetstream server: the AT Protocol firehose as small JSON events over a websocket.
 ///
@@ -32,30 +34,35 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, requires = "sim")]
     pub(crate) sim_accounts: usize,
 
+    /// Records of a typical account of the network in this process.
+    ///
+    /// At the default frames are as large as the real ones; with 500 it takes less time and memory
+    /// to begin.
+    #[arg(long, value_name = "NUMBER", default_value_t = NetworkConfig::full_size().records, requires = "sim")]
+    pub(crate) sim_records: u64,
+
     /// Take frames from a file: each a little-endian 32-bit length and as many bytes, and the
     /// whole packed with zstd if the name ends in .zst
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
 
-    /// Where subscribers connect
+    /// Where subscribers connect; without a host, as in :6008, over IPv4 and IPv6 on all interfaces
     #[arg(
         long,
         value_name = "ADDRESS",
         env = "JETSTREAM_LISTEN_ADDR",
-        default_value = "127.0.0.1:6008",
-        value_parser = parse_address
+        default_value = "127.0.0.1:6008"
     )]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: ListenAddress,
 
     /// Where /metrics, /healthz and /readyz are served
     #[arg(
         long,
         value_name = "ADDRESS",
         env = "JETSTREAM_METRICS_LISTEN_ADDR",
-        default_value = "127.0.0.1:6009",
-        value_parser = parse_address
+        default_value = "127.0.0.1:6009"
     )]
-    pub(crate) metrics_listen: SocketAddr,
+    pub(crate) metrics_listen: ListenAddress,
 
     /// The folder of the event log.
     ///
@@ -152,7 +159,8 @@ pub(crate) struct Arguments {
         long,
         value_name = "NUMBER",
         env = "JETSTREAM_MAX_SUB_RATE",
-        default_value_t = 0
+        default_value = "0",
+        value_parser = parse_events_per_second
     )]
     max_sub_rate: u32,
 
@@ -164,12 +172,59 @@ pub(crate) struct Arguments {
     #[arg(long)]
     trust_forwarded_for: bool,
 
+    /// Leave the addresses of subscribers out of the log
+    #[arg(long)]
+    hide_addresses: bool,
+
+    /// How often a line in the log says how many events come, how old they are, and how many
+    /// subscribers there are; 0s for never
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1min",
+        value_parser = humantime::parse_duration
+    )]
+    pub(crate) report_every: Duration,
+
     /// How many accounts a filter may name
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     max_dids: usize,
 }
 
 impl Arguments {
+    /// Reads the command line and the environment, and ends the program if they make no sense.
+    ///
+    /// A variable that is empty is as if it were not set, so that a line such as
+    /// `JETSTREAM_EVENT_TTL=` in a container's settings means the default.
+    pub(crate) fn read() -> Self {
+        let command = Self::command().mut_args(|argument| {
+            let variable = argument.get_env().and_then(env::var_os);
+            if variable.is_some_and(|value| value.is_empty()) {
+                argument.env(None::<&str>)
+            } else {
+                argument
+            }
+        });
+        let parsed = Self::from_arg_matches(&command.get_matches());
+        parsed.unwrap_or_else(|error| error.exit())
+    }
+
+    /// The variables of the official Jetstream, of any version, that are set and mean nothing here.
+    pub(crate) fn unused_variables() -> Vec<String> {
+        let command = Self::command();
+        let known: Vec<_> = command
+            .get_arguments()
+            .filter_map(clap::Arg::get_env)
+            .collect();
+        let set = env::vars_os().filter(|(name, value)| {
+            !value.is_empty() && name != RELAY_VARIABLE && !known.contains(&name.as_os_str())
+        });
+        let names = set.filter_map(|(name, _)| name.into_string().ok());
+        let mut unused: Vec<String> = names.filter(|name| is_official(name)).collect();
+        unused.sort_unstable();
+        unused
+    }
+
     /// The relays to connect to; none with `--sim` or `--replay`.
     pub(crate) fn relays(&self) -> Vec<String> {
         if self.sim || self.replay.is_some() {
@@ -178,9 +233,7 @@ impl Arguments {
         if !self.relays.is_empty() {
             return self.relays.clone();
         }
-        let from_environment = env::var("JETSTREAM_WS_URL")
-            .ok()
-            .filter(|url| !url.is_empty());
+        let from_environment = env::var(RELAY_VARIABLE).ok().filter(|url| !url.is_empty());
         vec![from_environment.unwrap_or_else(|| DEFAULT_RELAY.to_owned())]
     }
 
@@ -202,7 +255,8 @@ impl Arguments {
             .max_streams(self.max_streams)
             .write_timeout(self.write_timeout)
             .max_dids(self.max_dids)
-            .trust_forwarded_for(self.trust_forwarded_for);
+            .trust_forwarded_for(self.trust_forwarded_for)
+            .hide_addresses(self.hide_addresses);
         if self.max_sub_rate > 0 {
             options = options.max_events_per_address(self.max_sub_rate);
         }
@@ -241,20 +295,28 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     }
 }
 
-/// An address as Go writes them too: without a host it means all interfaces.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let full = if text.starts_with(':') {
-        format!("0.0.0.0{text}")
-    } else {
-        text.to_owned()
-    };
-    let found = full.to_socket_addrs().map_err(|error| {
-        format!("{error}; it must be an address and a port, such as 127.0.0.1:6008")
-    })?;
-    found
-        .into_iter()
-        .next()
-        .ok_or_else(|| "the host has no address".to_owned())
+/// A rate as the official variable gives it: a number with or without a fraction. One that is not
+/// whole is rounded up, so that no limit becomes none at all.
+fn parse_events_per_second(text: &str) -> Result<u32, String> {
+    let rate: f64 = text.parse().map_err(|_| "it must be a number".to_owned())?;
+    if !(0.0..=f64::from(u32::MAX)).contains(&rate) {
+        return Err(format!("it must be between 0 and {}", u32::MAX));
+    }
+    Ok(rate.ceil() as u32)
+}
+
+/// Whether a variable is one of the official Jetstream's. Some others have names that begin so:
+/// Kubernetes makes them of services, and the official simulator reads some.
+fn is_official(name: &str) -> bool {
+    name.starts_with("JETSTREAM_")
+        && ![
+            "JETSTREAM_APP_",
+            "JETSTREAM_SIM_",
+            "JETSTREAM_SERVICE_",
+            "JETSTREAM_PORT",
+        ]
+        .iter()
+        .any(|other| name.starts_with(other))
 }
 
 fn parse_bytes(text: &str) -> Result<u64, String> {
@@ -281,6 +343,8 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "it must be a whole number with a unit, such as 50GB".to_owned())
 }
 
+/// It may give one relay where the option may give more, so it is read by hand.
+const RELAY_VARIABLE: &str = "JETSTREAM_WS_URL";
 const DEFAULT_RELAY: &str = "wss://relay1.us-east.bsky.network";
 
 #[cfg(test)]
@@ -297,13 +361,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_may_leave_out_the_host_as_go_does() {
-        assert_eq!(parse_address(":6008").unwrap().to_string(), "0.0.0.0:6008");
-        assert_eq!(
-            parse_address("127.0.0.1:1").unwrap().to_string(),
-            "127.0.0.1:1"
-        );
-        assert!(parse_address("127.0.0.1").is_err());
+    fn rates_may_have_a_fraction_as_the_official_variable_does() {
+        assert_eq!(parse_events_per_second("5000.0"), Ok(5000));
+        assert_eq!(parse_events_per_second("0"), Ok(0));
+        assert_eq!(parse_events_per_second("0.5"), Ok(1));
+        for bad in ["-1", "NaN", "inf", "5e9", "many"] {
+            assert!(parse_events_per_second(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! A Jetstream server in one command: arguments, builder, router.
 
 mod arguments;
+mod descriptions;
 mod dictionary;
+mod figures;
+mod listen;
 mod memory;
 mod metrics;
 mod replay;
+mod report;
 
 use std::env;
 use std::error::Error;
@@ -14,32 +18,48 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::SystemTime;
 
-use clap::Parser;
 use jetwash::{AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
 use jetwash_serve::Server;
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::arguments::Arguments;
+use crate::listen::ListenAddress;
 
 fn main() -> ExitCode {
     memory::share();
-    let arguments = Arguments::parse();
-    let levels = env::var("RUST_LOG").ok();
-    let levels = levels.and_then(|levels| levels.parse().ok());
+    let arguments = Arguments::read();
+    let levels = env::var("RUST_LOG").unwrap_or_default();
+    let parsed = levels.parse::<Targets>();
+    let is_told = !levels.trim().is_empty();
     tracing_subscriber::registry()
-        .with(levels.unwrap_or_else(default_levels))
+        .with(match &parsed {
+            Ok(levels) if is_told => levels.clone(),
+            _ => default_levels(),
+        })
         .with(
             tracing_subscriber::fmt::layer()
                 .with_writer(io::stderr)
                 .with_ansi(io::stderr().is_terminal()),
         )
         .init();
+    if let (Err(error), true) = (&parsed, is_told) {
+        warn!(
+            "RUST_LOG says nothing that can be understood, so it is as if it were not set: {error}"
+        );
+    }
+    let unused = Arguments::unused_variables();
+    if !unused.is_empty() {
+        warn!(
+            "these variables of the environment mean nothing here: {}",
+            unused.join(", ")
+        );
+    }
     let served = runtime()
         .map_err(Into::into)
         .and_then(|runtime| runtime.block_on(run(arguments)));
@@ -71,14 +91,24 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    // Before anything else: until then each of these signals ends the process at once.
+    let interrupted = interrupted();
+    let hangups = tokio::spawn(ignore_hangups());
     let metrics = metrics::install()?;
     let jetstream = build(&arguments)?;
     let options = arguments.serve_options();
     let options = options.binary_dictionary(Dictionary::builtin_binary()?);
     let server = Server::new(jetstream.clone(), options);
     let listener = bind("--listen", arguments.listen).await?;
+    let reporting = report::every(
+        arguments.report_every,
+        jetstream.clone(),
+        server.clone(),
+        metrics.clone(),
+    );
+    let reporting = tokio::spawn(reporting);
     let metrics_listener = bind("--metrics-listen", arguments.metrics_listen).await?;
-    announce(&arguments, &jetstream, &listener);
+    announce(&arguments, &jetstream, &listener, &metrics_listener);
 
     let (stop, stopped) = watch::channel(());
     let stopped = || {
@@ -89,10 +119,12 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let serving = tokio::spawn(server.serve(listener, stopped()));
     let measuring = tokio::spawn(metrics);
     // Subscribers are closed first: the log ends when there is nobody left to miss it.
-    let outcome = jetstream.run(interrupted()).await;
+    let outcome = jetstream.run(interrupted).await;
     stop.send_replace(());
     serving.await??;
     measuring.await??;
+    reporting.abort();
+    hangups.abort();
     info!("stopped");
     Ok(outcome?)
 }
@@ -142,6 +174,7 @@ fn add_sources(
     if arguments.sim {
         let config = NetworkConfig {
             accounts: arguments.sim_accounts,
+            records: arguments.sim_records,
             ..NetworkConfig::default()
         };
         // It goes on from one run to the next, as the real network does.
@@ -152,7 +185,12 @@ fn add_sources(
 }
 
 /// Says in plain words where events come from, where they are kept, and where they can be had.
-fn announce(arguments: &Arguments, jetstream: &Jetstream, listener: &TcpListener) {
+fn announce(
+    arguments: &Arguments,
+    jetstream: &Jetstream,
+    listener: &TcpListener,
+    metrics_listener: &TcpListener,
+) {
     let source = match (&arguments.replay, arguments.sim) {
         (Some(path), _) => format!("the file {}", path.display()),
         (None, true) => "a simulated network in this process".to_owned(),
@@ -175,7 +213,13 @@ fn announce(arguments: &Arguments, jetstream: &Jetstream, listener: &TcpListener
         None => String::new(),
     };
     let ttl = humantime::format_duration(arguments.event_ttl);
-    let address = listener.local_addr().unwrap_or(arguments.listen);
+    let address = listener.local_addr().map_or_else(
+        |_| arguments.listen.to_string(),
+        |address| match address.ip().is_unspecified() {
+            true => format!("localhost:{}", address.port()),
+            false => address.to_string(),
+        },
+    );
     let whose = match &arguments.dictionary {
         Some(name) if name.as_os_str() == "v1" => "the official dictionary".to_owned(),
         Some(name) if name.as_os_str() == "auto" => {
@@ -193,29 +237,58 @@ fn announce(arguments: &Arguments, jetstream: &Jetstream, listener: &TcpListener
     info!("events come from {source}");
     info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}, number {id}");
     info!("subscribe at ws://{address}/subscribe");
+    if let Ok(address) = metrics_listener.local_addr() {
+        info!("metrics at http://{address}/metrics");
+    }
 }
 
-async fn bind(option: &str, address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
-    let listener = TcpListener::bind(address).await;
+async fn bind(option: &str, address: ListenAddress) -> Result<TcpListener, Box<dyn Error>> {
+    let listener = address.bind().await;
     Ok(listener.map_err(|error| format!("{option} {address}: {error}"))?)
 }
 
-/// Completes when the process is asked to stop.
-async fn interrupted() {
+/// Lets a SIGHUP, which a terminal that closes sends and some tools mean as "read the settings
+/// again", end nothing, from the call on.
+fn ignore_hangups() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let hangups = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        signal(SignalKind::hangup())
+    };
+    async move {
+        #[cfg(unix)]
+        if let Ok(mut hangups) = hangups {
+            while hangups.recv().await.is_some() {
+                info!("SIGHUP is ignored: settings are read at the start only");
+            }
+        }
+    }
+}
+
+/// Completes when the process is asked to stop. From the call on, not only from when it is awaited,
+/// the signals end nothing by themselves.
+fn interrupted() -> impl Future<Output = ()> {
+    #[cfg(unix)]
+    let signals = {
+        use tokio::signal::unix::{SignalKind, signal};
+        (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        )
+    };
+    async move {
+        #[cfg(unix)]
+        if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
                 _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
             return;
         }
-    }
-    // Without a way to be told, the process runs until it is killed, which loses nothing either.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+        // Without a way to be told, the process runs until it is killed, which loses nothing either.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

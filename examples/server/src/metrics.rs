@@ -5,11 +5,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use jetwash::Jetstream;
+use jetwash_serve::{HttpLimits, serve_http};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::time::interval;
+
+use crate::descriptions;
+use crate::figures::Figures;
 
 /// Makes this process's metrics go to a recorder that can be asked for them.
 ///
@@ -17,9 +22,11 @@ use tokio::time::interval;
 /// below. Quantiles, which the recorder would estimate otherwise, took megabytes.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     let bounds: [_; 25] = array::from_fn(|index| 0.1e-3 * 2_f64.powi(index as i32 - 7));
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets(&bounds)?
-        .install_recorder()
+        .install_recorder()?;
+    descriptions::describe();
+    Ok(handle)
 }
 
 /// Serves `/metrics`, `/healthz` and `/readyz`.
@@ -30,9 +37,13 @@ pub(crate) async fn serve(
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let upkeep = tokio::spawn(keep_up(metrics.clone()));
+    let figures = Figures::new(jetstream.clone());
     let render = move || {
-        let metrics = metrics.clone();
-        async move { metrics.render() }
+        let (metrics, figures) = (metrics.clone(), figures.clone());
+        async move {
+            let text = metrics.render() + &figures.render();
+            ([(CONTENT_TYPE, TEXT_FORMAT)], text)
+        }
     };
     let ready = move || {
         let newest_us = jetstream.bounds().newest_time_us;
@@ -52,9 +63,8 @@ pub(crate) async fn serve(
         .route("/metrics", get(render))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready));
-    let outcome = axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
-        .await;
+    let limits = HttpLimits::default().max_connections(MOST_CONNECTIONS);
+    let outcome = serve_http(listener, router, limits, stopped).await;
     upkeep.abort();
     outcome
 }
@@ -75,5 +85,9 @@ fn age(time_us: u64) -> Duration {
     SystemTime::now().duration_since(came).unwrap_or_default()
 }
 
+/// As Prometheus asks for it.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Enough for a few monitors, and no more files than subscribers can spare.
+const MOST_CONNECTIONS: usize = 16;
 const UPKEEP: Duration = Duration::from_secs(5);
 const RECENT: Duration = Duration::from_secs(60);

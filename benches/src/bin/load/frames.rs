@@ -28,7 +28,7 @@ impl Frames {
     pub(crate) fn prepare(count: usize) -> Result<Self, Box<dyn Error>> {
         let config = NetworkConfig {
             first_seq: FIRST_SEQ,
-            ..NetworkConfig::default()
+            ..NetworkConfig::full_size()
         };
         let mut frames = Vec::with_capacity(count);
         let (mut dids, mut collections) = (BTreeSet::new(), BTreeMap::<String, usize>::new());

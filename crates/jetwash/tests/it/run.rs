@@ -4,7 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jetwash::{Cursor, Event, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, StartFrom};
+use jetwash::{
+    Cursor, Event, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR, StartFrom,
+};
 use jetwash_sim::Network;
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -50,6 +52,39 @@ async fn the_simulator_feeds_subscriptions_from_the_start() {
     assert_eq!(parsed.time_us, event.time_us());
     drop(stop);
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_simulator_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut seen, mut frames) = (0, 0);
+    for _ in 0..3 {
+        let simulated = Jetstream::builder()
+            .store(folder.path())
+            .simulator(network(), Some(20_000));
+        let (jetstream, stop, task) = start(simulated);
+        let after = StartFrom::Cursor(Cursor::new(seen));
+        let events = take(&jetstream, after, Filter::new(), 200).await;
+        seen = events.last().unwrap().cursor().get();
+        drop(stop);
+        task.await.unwrap();
+        let snapshot = jetstream.snapshot();
+        assert!(snapshot.dropped.is_empty(), "{:?}", snapshot.dropped);
+        seen = seen.max(jetstream.bounds().next_seq - 1);
+        let newest = jetstream.source_cursor(SIMULATOR).unwrap();
+        // The frames of this run have the numbers that follow on those of the last.
+        assert_eq!(newest - frames, snapshot.frames);
+        frames = newest;
+    }
+}
+
+#[tokio::test]
+async fn the_simulator_of_default_size_starts_at_once() {
+    let simulated = Jetstream::builder().simulator(NetworkConfig::default(), None);
+    let (jetstream, _stop, _task) = start(simulated);
+    let first = take(&jetstream, StartFrom::Oldest, Filter::new(), 1);
+    let first = tokio::time::timeout(Duration::from_secs(10), first).await;
+    assert_eq!(first.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ impl Default for RelayConfig {
             frames: None,
             wait_for_reader: false,
             history_frames: 100_000,
-            history_bytes: 512 * 1024 * 1024,
+            history_bytes: 64 * 1024 * 1024,
             send_timeout: Duration::from_secs(10),
         }
     }

@@ -147,3 +147,16 @@ fn a_network_of_one_account_goes_on() {
     };
     assert_eq!(Network::new(config).unwrap().take(300).count(), 300);
 }
+
+#[test]
+fn accounts_do_not_join_without_end() {
+    let config = NetworkConfig {
+        rare_per_million: 1_000_000,
+        records: 10,
+        ..config(6, 5)
+    };
+    let mut network = Network::new(config).unwrap();
+    let last = network.by_ref().nth(5000).unwrap();
+    assert_eq!(last.seq, 5001);
+    assert_eq!(network.dids().len(), 100);
+}

@@ -1,6 +1,6 @@
 //! Equal configurations give equal bytes, and others give others.
 
-use jetwash_sim::{Network, NetworkConfig};
+use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use sha2::{Digest, Sha256};
 
 use crate::config;
@@ -67,4 +67,36 @@ fn what_cannot_be_is_refused_by_name() {
         ..config(1, 1)
     };
     assert!(refused(early).starts_with("start: 5 "));
+}
+
+#[test]
+fn a_network_that_continues_has_newer_numbers_times_and_revisions() {
+    let mut newest = String::new();
+    let mut last = (0, String::new());
+    let mut config = config(7, 25);
+    for _ in 0..4 {
+        let mut revs = Vec::new();
+        for frame in Network::new(config.clone()).unwrap().take(300) {
+            assert_eq!(frame.seq, last.0 + 1);
+            assert!(frame.time > last.1);
+            last = (frame.seq, frame.time);
+            if let SimEvent::Commit(commit) = frame.event {
+                assert!(commit.rev > newest, "{} after {newest}", commit.rev);
+                revs.push(commit.rev);
+            }
+        }
+        newest = revs.into_iter().max().unwrap();
+        // From the start, as a program does that is begun anew with the same settings.
+        config = crate::config(7, 25).continuing_after(last.0);
+    }
+}
+
+#[test]
+fn a_reader_that_has_had_nothing_gets_the_network_from_its_start() {
+    let config = NetworkConfig {
+        first_seq: 100,
+        ..config(7, 25)
+    };
+    assert_eq!(config.clone().continuing_after(99), config);
+    assert_eq!(config.clone().continuing_after(100).first_seq, 101);
 }

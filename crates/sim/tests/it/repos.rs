@@ -119,3 +119,61 @@ fn repositories_of_accounts_that_are_away_are_refused() {
     assert_eq!(network.repo_car("did:plc:nobody"), Err(RepoError::NotFound));
     assert_eq!(network.did_document("did:plc:nobody"), None);
 }
+
+/// What was written since the start and is still there, the profiles aside.
+fn written_and_left(network: &mut Network, frames: usize) -> usize {
+    let mut left = std::collections::HashSet::new();
+    let mut most = 0;
+    for _ in 0..frames {
+        let frame = network.next().unwrap();
+        match frame.event {
+            SimEvent::Commit(commit) => {
+                for op in commit.ops {
+                    let key = (frame.did.clone(), op.collection, op.rkey);
+                    if op.cid.is_none() {
+                        left.remove(&key);
+                    } else if key.1 != "app.bsky.actor.profile" {
+                        left.insert(key);
+                    }
+                }
+            }
+            SimEvent::Account {
+                status: Some("deleted"),
+                ..
+            } => left.retain(|(did, ..)| *did != frame.did),
+            _ => {}
+        }
+        most = most.max(left.len());
+    }
+    most
+}
+
+#[test]
+fn written_records_do_not_grow_beyond_their_bound() {
+    let bound = |kept_records| {
+        let config = NetworkConfig {
+            kept_records,
+            ..config(17, 20)
+        };
+        written_and_left(&mut Network::new(config).unwrap(), 6000)
+    };
+    assert!(bound(u64::MAX) > 4000);
+    // One commit writes up to 200 records.
+    let most = bound(500);
+    assert!((501..=500 + 200).contains(&most), "{most}");
+}
+
+#[test]
+fn a_bound_on_records_changes_nothing_before_it_is_reached() {
+    let bounded = NetworkConfig {
+        kept_records: 1000,
+        ..config(17, 20)
+    };
+    let bounded = Network::new(bounded).unwrap();
+    let same = bounded
+        .zip(Network::new(config(17, 20)).unwrap())
+        .take(4000)
+        .take_while(|(one, other)| one == other)
+        .count();
+    assert!((500..3000).contains(&same), "{same}");
+}

@@ -60,7 +60,7 @@ fn records_are_as_large_as_real_ones() {
 fn frames_are_as_large_as_real_ones() {
     let network = Network::new(NetworkConfig {
         accounts: 16,
-        ..NetworkConfig::default()
+        ..NetworkConfig::full_size()
     });
     let sizes: Vec<usize> = network
         .unwrap()

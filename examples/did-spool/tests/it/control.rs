@@ -1,6 +1,9 @@
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::{NO_RELAY, Program, call, call_with, command, filler};
 
@@ -142,14 +145,121 @@ fn a_token_is_needed_where_others_can_call() {
 #[test]
 fn a_token_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let program = Program::start_with(folder.path(), NO_RELAY, &["--token=secret"]);
+    let program = Program::start_with(folder.path(), NO_RELAY, &["--token=0123456789abcdef"]);
     let count = |header| {
         call_with(program.address, "GET", "/dids/count", "", header)
             .unwrap()
             .0
     };
     assert_eq!(count(""), 401);
-    assert_eq!(count("Authorization: Bearer secreT\r\n"), 401);
-    assert_eq!(count("Authorization: Bearer secret2\r\n"), 401);
-    assert_eq!(count("Authorization: Bearer secret\r\n"), 200);
+    assert_eq!(count("Authorization: Bearer 0123456789abcdeF\r\n"), 401);
+    assert_eq!(count("Authorization: Bearer 0123456789abcdef2\r\n"), 401);
+    assert_eq!(count("Authorization: Bearer 0123456789abcdef\r\n"), 200);
+}
+
+#[test]
+fn a_token_that_could_be_found_by_trying_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--listen=127.0.0.1:0", "--token=0123456789abcde"];
+    let error = refusal(folder.path(), &arguments);
+    assert!(error.contains("shorter than 16 characters"), "{error}");
+}
+
+/// The status of a POST that adds an account, with other headers.
+fn post_with(program: &Program, headers: &str) -> u16 {
+    let answer = call_with(
+        program.address,
+        "POST",
+        "/dids",
+        "did:web:a.example",
+        headers,
+    );
+    answer.unwrap().0
+}
+
+fn count(program: &Program) -> serde_json::Value {
+    call(program.address, "GET", "/dids/count", "").unwrap().1["count"].clone()
+}
+
+#[test]
+fn web_pages_of_other_origins_cannot_change_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path(), NO_RELAY);
+    for headers in [
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Origin: http://localhost\r\nOrigin: http://localhost\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+    ] {
+        assert_eq!(post_with(&program, headers), 403, "{headers}");
+    }
+    assert_eq!(count(&program), 0);
+    let own = format!("Origin: http://{}\r\n", program.address);
+    assert_eq!(post_with(&program, &own), 200);
+    assert_eq!(count(&program), 1);
+}
+
+#[test]
+fn posts_as_forms_make_them_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path(), NO_RELAY);
+    for sort in [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain;charset=UTF-8",
+        "Text/Plain",
+    ] {
+        let header = format!("Content-Type: {sort}\r\n");
+        assert_eq!(post_with(&program, &header), 415, "{sort}");
+    }
+    assert_eq!(count(&program), 0);
+    assert_eq!(post_with(&program, "Content-Type: text/uri-list\r\n"), 200);
+}
+
+#[test]
+fn a_foreign_host_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start_with(folder.path(), NO_RELAY, &["--host=spool.example"]);
+    let status = |hosts: &str| {
+        let head = format!("GET /dids/count HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(program.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer[9..12].to_owned()
+    };
+    for own in [
+        "127.0.0.1:7780",
+        "localhost:1",
+        "[::1]:7780",
+        "SPOOL.example",
+    ] {
+        assert_eq!(status(&format!("Host: {own}\r\n")), "200", "{own}");
+    }
+    for foreign in [
+        "evil.example:7780",
+        "localhost.evil.example",
+        "a@127.0.0.1.evil.example",
+    ] {
+        assert_eq!(status(&format!("Host: {foreign}\r\n")), "421", "{foreign}");
+    }
+    assert!(["421", "400"].contains(&&*status("")));
+    let two = status("Host: localhost\r\nHost: evil.example\r\n");
+    assert!(["421", "400"].contains(&&*two));
+}
+
+#[test]
+fn half_a_request_is_not_waited_for_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path(), NO_RELAY);
+    let mut half = TcpStream::connect(program.address).unwrap();
+    half.set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    half.write_all(b"POST /dids HTTP/1.1\r\nHost: localhost\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    // It ends the connection, with or without a word; a minute without that is an error.
+    half.read_to_end(&mut answer).unwrap();
+    assert_eq!(count(&program), 0);
 }

@@ -164,6 +164,46 @@ async fn what_is_deleted_or_taken_down_is_not_shown_even_across_a_restart() {
 }
 
 #[tokio::test]
+async fn posts_that_arrive_while_their_account_is_away_are_shown_when_it_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = ScriptedRelay::start().await.unwrap();
+    let mut network = ManualNetwork::new();
+    let feed = Feed::start(&relay, folder.path()).await;
+    let mut connection = relay.accept_at(None).await.unwrap();
+    // As from a relay that is behind with one host and not with another.
+    let changes = [
+        SimChange::account(did(0), false, Some("suspended")),
+        post(0, "a", "coffee, late"),
+        post(1, "b", "coffee"),
+    ];
+    send(&mut connection, &mut network, &changes).await;
+    feed.until(3).await;
+    assert_eq!(feed.keys().await, "b");
+    let back = [SimChange::account(did(0), true, None)];
+    send(&mut connection, &mut network, &back).await;
+    feed.until(4).await;
+    assert_eq!(feed.keys().await, "b a");
+}
+
+#[test]
+fn a_database_with_the_status_on_each_post_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("feed.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(
+        "CREATE TABLE post (uri TEXT PRIMARY KEY, did TEXT NOT NULL, time_us INTEGER NOT NULL,
+             is_hidden INTEGER NOT NULL) WITHOUT ROWID;
+         INSERT INTO post VALUES ('at://a', 'did:web:a', 1, FALSE), ('at://b', 'did:web:b', 2, TRUE);",
+    )
+    .unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let index = Index::open(Some(&path)).unwrap();
+        assert_eq!(index.page(10, None).unwrap().posts, ["at://a"]);
+    }
+}
+
+#[tokio::test]
 async fn pages_follow_each_other_and_mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut relay = ScriptedRelay::start().await.unwrap();

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use jetwash::dict::{Decoder, Dictionary};
 use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 /// Prints the events of a Jetstream as they come.
 ///
@@ -67,9 +67,8 @@ async fn main() -> ExitCode {
 async fn tail(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let mut decoder = decoder(&arguments)?;
     let url = address(&arguments);
-    let (mut socket, _) = connect_async(&url).await.map_err(|error| {
-        format!("{url}: {error}\nIs a server running? `cargo run --release -p jetwash-server -- --sim` starts one")
-    })?;
+    let connected = connect_async(&url).await;
+    let (mut socket, _) = connected.map_err(|error| refusal(&url, error))?;
     let mut tally = Tally::new();
     let mut show = Show::new(arguments.quiet);
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -109,6 +108,25 @@ async fn tail(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     // The server hears of it, but may be gone already.
     let _ = socket.close(None).await;
     Ok(())
+}
+
+/// What to say of a connection that did not come to be: what the server says, if it says something.
+fn refusal(url: &str, error: tungstenite::Error) -> String {
+    let tungstenite::Error::Http(answer) = error else {
+        return format!(
+            "{url}: {error}\nIs a server running? `cargo run --release -p jetwash-server -- --sim` \
+             starts one"
+        );
+    };
+    let body = answer.body().as_deref().unwrap_or_default();
+    let body = String::from_utf8_lossy(&body[..body.len().min(MAX_REFUSAL_BYTES)]);
+    // Whatever a server sends, it must not move the cursor of a terminal.
+    let body = body.replace(|character: char| character.is_control(), " ");
+    let status = answer.status();
+    match body.trim() {
+        "" => format!("{url}: refused with {status}"),
+        body => format!("{url}: refused with {status}: {body}"),
+    }
 }
 
 /// With the dictionary of the file, or else with the one that the server says it uses.
@@ -263,5 +281,7 @@ impl Show {
     }
 }
 
+/// How much of a refusal is shown.
+const MAX_REFUSAL_BYTES: usize = 1000;
 /// The largest event that is unpacked.
 const MAX_EVENT_BYTES: usize = 8 << 20;

@@ -1,0 +1,278 @@
+//! What each metric says. `docs/metrics.md` has the same list, with labels.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// The sort of a metric, as Prometheus has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Sort {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// Tells the recorder.
+pub(crate) fn describe() {
+    for (name, sort, help) in RECORDED {
+        match sort {
+            Counter => describe_counter!(*name, *help),
+            Gauge => describe_gauge!(*name, *help),
+            Histogram => describe_histogram!(*name, *help),
+        }
+    }
+}
+
+use Sort::{Counter, Gauge, Histogram};
+
+/// Those that the libraries record.
+pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
+    (
+        "consumer_event_processing_duration_seconds",
+        Histogram,
+        "Time from a frame's arrival until its events were in the log, each.",
+    ),
+    (
+        "consumer_events_persisted_total",
+        Counter,
+        "Events written to the log.",
+    ),
+    (
+        "consumer_events_processed_total",
+        Counter,
+        "Frames that came, by kind and source.",
+    ),
+    (
+        "consumer_events_sequenced_total",
+        Counter,
+        "Events that were given a position.",
+    ),
+    (
+        "consumer_last_evt_created_at",
+        Gauge,
+        "When the newest commit was made, by its revision, in nanoseconds since 1970.",
+    ),
+    (
+        "consumer_last_evt_created_evt_processed_gap",
+        Gauge,
+        "Age of the newest commit when it was written to the log, in seconds.",
+    ),
+    (
+        "consumer_last_evt_processed_at",
+        Gauge,
+        "When the newest frame of a source was written to the log, in nanoseconds since 1970.",
+    ),
+    (
+        "consumer_last_seq",
+        Gauge,
+        "Sequence number of the newest frame of a source.",
+    ),
+    (
+        "consumer_ops_processed_total",
+        Counter,
+        "Operations on records, by what they do and the collection, of which all but a few count as other.",
+    ),
+    (
+        "jetstream_bytes_delivered_total",
+        Counter,
+        "Bytes of events written to subscribers.",
+    ),
+    (
+        "jetstream_bytes_emitted_total",
+        Counter,
+        "Bytes of the JSON of all events.",
+    ),
+    (
+        "jetstream_events_delivered_total",
+        Counter,
+        "Events written to subscribers.",
+    ),
+    (
+        "jetstream_events_emitted_total",
+        Counter,
+        "Events that subscribers could have.",
+    ),
+    (
+        "jetstream_subscribers_connected",
+        Gauge,
+        "Subscribers that are connected.",
+    ),
+    (
+        "jetwash_accept_errors_total",
+        Counter,
+        "Connections that could not be accepted, for want of files or another reason.",
+    ),
+    (
+        "jetwash_clock_jumps_total",
+        Counter,
+        "Jumps of the clock that the log's time did not follow at once.",
+    ),
+    (
+        "jetwash_connections_open",
+        Gauge,
+        "Connections that are open, subscribers or not.",
+    ),
+    (
+        "jetwash_connections_refused_total",
+        Counter,
+        "Connections that were refused, as there were too many in all or of one address.",
+    ),
+    (
+        "jetwash_connections_timed_out_total",
+        Counter,
+        "Connections that were closed as a head, a request or the next request did not come in time.",
+    ),
+    (
+        "jetwash_cursors_clamped_total",
+        Counter,
+        "Subscribers whose cursor was before the oldest event, and who began with that.",
+    ),
+    (
+        "jetwash_delivery_delay_seconds",
+        Histogram,
+        "Time from an event's arrival until it was written to subscribers at the end of the log.",
+    ),
+    (
+        "jetwash_dictionaries_trained_total",
+        Counter,
+        "Dictionaries trained by --dictionary auto.",
+    ),
+    (
+        "jetwash_dictionary_ratio",
+        Gauge,
+        "Size of compressed events with the dictionary in use, as a part of their JSON.",
+    ),
+    (
+        "jetwash_dropped_total",
+        Counter,
+        "Frames and operations that could not be used, by reason.",
+    ),
+    (
+        "jetwash_gaps_total",
+        Counter,
+        "Gaps in what upstreams sent, by cause.",
+    ),
+    (
+        "jetwash_ignored_total",
+        Counter,
+        "Frames of kinds that are not known, which is no loss.",
+    ),
+    (
+        "jetwash_log_stalled",
+        Gauge,
+        "1 while the log cannot be written, else 0.",
+    ),
+    (
+        "jetwash_panics_total",
+        Counter,
+        "Panics that were caught, by where they were.",
+    ),
+    (
+        "jetwash_reconnects_total",
+        Counter,
+        "Connections to relays that ended, by reason.",
+    ),
+    (
+        "jetwash_repeated_total",
+        Counter,
+        "Frames with something in them that was in the log already, which is no loss.",
+    ),
+    (
+        "jetwash_subscriber_memory_bytes",
+        Gauge,
+        "Memory that subscribers take together, in bytes.",
+    ),
+    (
+        "jetwash_subscribers_ended_total",
+        Counter,
+        "Subscribers that have gone, by reason.",
+    ),
+    (
+        "jetwash_subscribers_refused_total",
+        Counter,
+        "Subscribers that were refused, by reason.",
+    ),
+    (
+        "jetwash_subscribers_slowed_total",
+        Counter,
+        "Times that a subscriber was slowed that sent more than it may.",
+    ),
+];
+
+/// Those that are looked up when somebody asks.
+pub(crate) const LOOKED_UP: &[(&str, Sort, &str)] = &[
+    (
+        "jetwash_build_info",
+        Gauge,
+        "1; the label says which version runs.",
+    ),
+    (
+        "jetwash_log_bytes",
+        Gauge,
+        "Bytes of all events in the log, compressed.",
+    ),
+    ("jetwash_log_events", Gauge, "Events in the log."),
+    (
+        "jetwash_log_oldest_timestamp_seconds",
+        Gauge,
+        "When the oldest event in the log came, in seconds since 1970.",
+    ),
+    (
+        "process_cpu_seconds_total",
+        Counter,
+        "Time on processors, of user and system, in seconds.",
+    ),
+    ("process_max_fds", Gauge, "Files that may be open at most."),
+    ("process_open_fds", Gauge, "Files that are open."),
+    (
+        "process_resident_memory_bytes",
+        Gauge,
+        "Memory in use, in bytes.",
+    ),
+    (
+        "process_start_time_seconds",
+        Gauge,
+        "When the process began, in seconds since 1970.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_docs_have_the_same_list() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (server, _) = text.split_once("## Of consumers and spools").unwrap();
+        let mut listed = Vec::new();
+        for line in server.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            listed.push((cells[1].trim_matches('`'), cells[2]));
+        }
+        let described = RECORDED.iter().chain(LOOKED_UP);
+        let described: Vec<_> = described
+            .map(|(name, sort, _)| (*name, sort.as_str()))
+            .collect();
+        for metric in &described {
+            assert!(
+                listed.contains(metric),
+                "{metric:?} is not in docs/metrics.md"
+            );
+        }
+        for metric in &listed {
+            assert!(
+                described.contains(metric),
+                "{metric:?} is in docs/metrics.md only"
+            );
+        }
+    }
+}
