@@ -98,5 +98,5 @@ fn a_reader_that_has_had_nothing_gets_the_network_from_its_start() {
         ..config(7, 25)
     };
     assert_eq!(config.clone().continuing_after(99), config);
-    assert_eq!(config.clone().continuing_after(100).first_seq, 101);
+    assert_eq!(config.continuing_after(100).first_seq, 101);
 }
