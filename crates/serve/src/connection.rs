@@ -55,7 +55,13 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         if let Some((code, reason)) = end.close_frame()
             && let Some(mut outbound) = outbound
         {
-            let is_silent = matches!(end, End::PongTimeout | End::WriteTimeout);
+            if matches!(end, End::Memory(_)) {
+                self.inbound.forget();
+                outbound.set_settings(Arc::default());
+            }
+            // Others need the memory that it takes now.
+            let is_burden = matches!(end, End::Memory(_)) && outbound.is_stuck();
+            let is_silent = is_burden || matches!(end, End::PongTimeout | End::WriteTimeout);
             let begun = Instant::now();
             let patience = if is_silent { Duration::ZERO } else { GOODBYE };
             if let Ok(Ok(())) = timeout(patience, outbound.close(code, &reason)).await {

@@ -2,13 +2,13 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    HeaderValue, IF_NONE_MATCH,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
 use axum::response::{IntoResponse, Response};
 use jetwash::Dictionary;
 use serde::Deserialize;
 
+use crate::headers::DICTIONARY_ID;
 use crate::query::Shape;
 use crate::server::Server;
 
@@ -45,14 +45,10 @@ pub(crate) async fn get_zstd_dictionary(
             )),
         },
     };
-    let mut response = match dictionary {
+    match dictionary {
         Ok(dictionary) => answer(&dictionary, parameters.id.is_some(), &headers),
         Err(problem) => problem,
-    };
-    // A page of any origin may read it, as it may read the events.
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,5 +101,3 @@ fn problem(status: StatusCode, error: &str, message: String) -> Response {
     )
         .into_response()
 }
-
-const DICTIONARY_ID: HeaderName = HeaderName::from_static("x-zstd-dictionary-id");

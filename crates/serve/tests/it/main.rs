@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod connections;
 mod cursors;
 mod dictionaries;
 mod ends;
@@ -24,4 +25,5 @@ mod random;
 mod recorded;
 mod rotation;
 mod slow;
+mod strangers;
 mod updates;
