@@ -16,11 +16,11 @@ use std::time::SystemTime;
 
 use clap::Parser;
 use jetwash::{AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
-use jetwash_serve::Server;
+use jetwash_serve::{Server, raise_file_limit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -71,6 +71,9 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    if let Err(error) = raise_file_limit() {
+        warn!(%error, "the limit of open files stays as it is");
+    }
     let metrics = metrics::install()?;
     let jetstream = build(&arguments)?;
     let options = arguments.serve_options();
