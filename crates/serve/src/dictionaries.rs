@@ -1,4 +1,4 @@
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{
@@ -84,7 +84,18 @@ fn answer(dictionary: &Dictionary, is_named: bool, request: &HeaderMap) -> Respo
         CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
-    (headers, Body::from(dictionary.bytes().to_vec())).into_response()
+    // However many take it, or do not, it is in memory once.
+    let body = Bytes::from_owner(Shared(dictionary.clone()));
+    (headers, Body::from(body)).into_response()
+}
+
+/// A dictionary's bytes.
+struct Shared(Dictionary);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
 }
 
 fn not_found(message: String) -> Response {

@@ -12,9 +12,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 
 use crate::end::End;
-use crate::memory::{Account, OverBudget, Purpose};
+use crate::memory::{Account, NOTEWORTHY, OverBudget, Purpose};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
+use crate::query::Query;
 use crate::received::{Allowance, Updates};
 use crate::settings::Settings;
 use crate::update::UpdateError;
@@ -28,7 +29,7 @@ pub(crate) struct Inbound<R> {
     /// How many bytes came before the connection was a websocket, until they have been looked at.
     early: usize,
     options: Arc<ServeOptions>,
-    jetstream: Jetstream,
+    pub(crate) jetstream: Jetstream,
     metrics: Arc<Metrics>,
     account: Arc<Account>,
     /// How much the account has been told of what has come in.
@@ -52,6 +53,8 @@ pub(crate) struct Inbound<R> {
     progress: Option<(Duration, Instant)>,
     /// What is to be sent before the next event.
     pub(crate) wanted: Wanted,
+    /// How much memory the settings take that hold now.
+    filter: usize,
     /// New settings, and the position from which on they hold.
     update: Option<(u64, Arc<Settings>)>,
     /// Whether the subscriber has got all that was announced, so that new settings hold for what
@@ -95,7 +98,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
     pub(crate) fn new(
         socket: R,
         early: &[u8],
-        progress: Option<Duration>,
+        query: &Query,
         common: Common,
         account: Arc<Account>,
         allowance: Allowance,
@@ -130,8 +133,9 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             ping_due,
             pong_due: None,
             write_due: None,
-            progress: progress.map(|every| (every, now + every)),
+            progress: query.progress.map(|every| (every, now + every)),
             wanted: Wanted::default(),
+            filter: query.settings.bytes,
             update: None,
             is_caught_up: false,
             is_works_turn: false,
@@ -232,6 +236,9 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
     /// The new settings, if they hold at a position.
     pub(crate) fn take_update(&mut self, position: u64) -> Option<Arc<Settings>> {
         let (_, settings) = self.update.take_if(|(from, _)| *from <= position)?;
+        self.filter = settings.bytes;
+        // If it was too much before, that is known already.
+        let _ = self.account.set(Purpose::Filter, self.filter);
         Some(settings)
     }
 
@@ -320,7 +327,9 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             }
             Err(error) => return Err(End::Update(error.to_string())),
         };
-        let noted = self.account.set(Purpose::Filter, settings.bytes);
+        // Those that hold now may do so for a while.
+        let bytes = self.filter + settings.bytes;
+        let noted = self.account.set(Purpose::Filter, bytes);
         noted.map_err(End::Memory)?;
         let from = match self.update.take() {
             // They have not come to hold, and now never will.
@@ -383,6 +392,3 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         }
     }
 }
-
-/// What is held of messages is of no account if it is less.
-const NOTEWORTHY: usize = 16 * 1024;

@@ -6,15 +6,15 @@ use metrics::{Gauge, gauge};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-/// The memory that all subscribers take together: for filters, for messages that have not come to
-/// their end, and for output that is not taken.
+/// The memory that all subscribers take together: for filters, for requests and messages that have
+/// not come to their end, and for output that is not taken.
 ///
 /// When it is used up, the costliest subscribers make room: they are closed, and the one that asks
 /// for more is if none costs more than it.
 pub(crate) struct Budget {
     limit: usize,
     state: Mutex<State>,
-    used: Gauge,
+    used: Option<Gauge>,
 }
 
 /// What one subscriber takes. It is given back when this is dropped.
@@ -57,11 +57,20 @@ struct Entry {
 }
 
 impl Budget {
+    /// One for so many bytes, of which only their owner knows.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
             state: Mutex::default(),
-            used: gauge!("jetwash_subscriber_memory_bytes"),
+            used: None,
+        }
+    }
+
+    /// One whose use the metrics tell.
+    pub(crate) fn measured(limit: usize) -> Self {
+        Self {
+            used: Some(gauge!("jetwash_subscriber_memory_bytes")),
+            ..Self::new(limit)
         }
     }
 
@@ -73,6 +82,12 @@ impl Budget {
             budget: Arc::clone(self),
             id: state.last_id,
             ending,
+        }
+    }
+
+    fn measure(&self, used: usize) {
+        if let Some(gauge) = &self.used {
+            gauge.set(used as f64);
         }
     }
 
@@ -107,14 +122,14 @@ impl Account {
         *used = *used - before + bytes;
         if entry.is_going {
             *going = *going - before + bytes;
-            self.budget.used.set(*used as f64);
+            self.budget.measure(*used);
             return Err(OverBudget);
         }
         if entry.sum() == 0 {
             accounts.remove(&self.id);
         }
         let has_to_end = bytes > before && state.make_room(self.budget.limit, self.id);
-        self.budget.used.set(state.used as f64);
+        self.budget.measure(state.used);
         if has_to_end { Err(OverBudget) } else { Ok(()) }
     }
 
@@ -142,7 +157,7 @@ impl Drop for Account {
             if entry.is_going {
                 state.going -= bytes;
             }
-            self.budget.used.set(state.used as f64);
+            self.budget.measure(state.used);
         }
     }
 }
@@ -182,6 +197,8 @@ impl fmt::Debug for Budget {
     }
 }
 
+/// What is held of messages is of no account if it is less.
+pub(crate) const NOTEWORTHY: usize = 16 * 1024;
 const PURPOSES: usize = Purpose::Output as usize + 1;
 
 #[cfg(test)]

@@ -51,8 +51,8 @@ pub struct ServeOptions {
     /// the [largest](Self::max_message_bytes) may come at any time. What comes too early is not read
     /// before its time, and holds up nobody else.
     pub max_received_bytes: u32,
-    /// How much memory all subscribers may take together, in bytes, for filters, for messages that
-    /// have not come to their end, and for events that their sockets do not take: 64 MiB by
+    /// How much memory all subscribers may take together, in bytes, for filters, for messages (and,
+    /// with [`Server::serve`](crate::Server::serve), requests) that have not come to their end, and for events that their sockets do not take: 64 MiB by
     /// default. When it is used up, the costliest are closed with code 1013, or refused.
     pub memory_budget: usize,
     /// The most events a second to all subscribers of one address together; any number by default.

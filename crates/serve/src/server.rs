@@ -31,7 +31,7 @@ use crate::dictionaries::get_zstd_dictionary;
 use crate::encoding::Encoding;
 use crate::guarded::Guarded;
 use crate::headers::{METHODS, public};
-use crate::http::serve_http;
+use crate::http::serve_within;
 use crate::inbound::{Common, Inbound};
 use crate::limits::{Addresses, Share, client_ip};
 use crate::live::Live;
@@ -98,7 +98,7 @@ impl Server {
         let options = Arc::new(options);
         let shared = Shared {
             jetstream,
-            memory: Arc::new(Budget::new(options.memory_budget)),
+            memory: Arc::new(Budget::measured(options.memory_budget)),
             updates: Arc::new(Updates::new(Arc::clone(&options))),
             live: Arc::new(Live::new(options.max_delay, Arc::clone(&metrics))),
             batches: Arc::new(batches),
@@ -118,7 +118,7 @@ impl Server {
     /// The routes: `/subscribe`, and the dictionaries at
     /// `/xrpc/network.bsky.jetstream.getZstdDictionary`.
     ///
-    /// [`serve_http`] serves the application within limits for connections, which `axum::serve`
+    /// [`serve_http`](crate::serve_http) serves the application within limits for connections, which `axum::serve`
     /// does not have. Limits by address need to know the address: with `axum::serve`, the
     /// application has to be served with `into_make_service_with_connect_info::<SocketAddr>()`, or
     /// stand behind a proxy that is trusted to name it.
@@ -144,7 +144,7 @@ impl Server {
     /// Serves the routes on `listener` until `shutdown` completes, and then closes every
     /// subscriber. There is a word of welcome at `/` as well.
     ///
-    /// Connections are limited as [`serve_http`] does it, by [`ServeOptions::http`].
+    /// Connections are limited as [`serve_http`](crate::serve_http) does it, by [`ServeOptions::http`].
     ///
     /// # Errors
     ///
@@ -156,11 +156,13 @@ impl Server {
     ) -> io::Result<()> {
         let router = self.router().route("/", get(welcome));
         let limits = self.shared.options.connection_limits();
+        let server = self.clone();
         let shutdown = async move {
             shutdown.await;
-            self.close(GOODBYE).await;
+            server.close(GOODBYE).await;
         };
-        serve_http(listener, router, limits, shutdown).await
+        let memory = Arc::clone(&self.shared.memory);
+        serve_within(listener, router, limits, memory, shutdown).await
     }
 
     /// Closes every subscriber with code 1001, and waits until all have gone or the time is over.
@@ -363,14 +365,7 @@ impl Server {
             updates: Arc::clone(updates),
         };
         let allowance = Allowance::new(Arc::clone(options), share.clone());
-        let inbound = Inbound::new(
-            read,
-            early,
-            query.progress,
-            common,
-            Arc::clone(&account),
-            allowance,
-        );
+        let inbound = Inbound::new(read, early, &query, common, Arc::clone(&account), allowance);
         let outbound = Outbound::new(write, &query, encoding, share, account);
         let connection = Connection::new(inbound, &query, Arc::clone(metrics));
         let live = match query.format.compression {

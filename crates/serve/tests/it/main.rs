@@ -12,6 +12,7 @@ mod connections;
 mod cursors;
 mod dictionaries;
 mod ends;
+mod files;
 mod frames;
 mod handshake;
 mod held;

@@ -102,6 +102,33 @@ async fn a_hundred_unfinished_messages_take_no_more_than_the_budget() {
 }
 
 #[tokio::test]
+async fn a_hundred_unfinished_requests_take_no_more_than_the_budget() {
+    let options = ServeOptions::default().memory_budget(2 << 20);
+    let world = World::start(options, None).await;
+    let mut honest = world.subscribe("").await;
+    let mut requests = Vec::new();
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(100_000));
+    for _ in 0..100 {
+        let mut stream = soon(TcpStream::connect(world.address)).await.unwrap();
+        // It may be closed before all of it has been sent.
+        let _ = soon(stream.write_all(head.as_bytes())).await;
+        requests.push(stream);
+    }
+    // They would be told to wait for ten seconds otherwise.
+    let mut ended = 0;
+    for mut stream in requests.into_iter().take(70) {
+        let mut nothing = [0; 1];
+        let read = tokio::io::AsyncReadExt::read(&mut stream, &mut nothing);
+        let end = tokio::time::timeout(Duration::from_millis(100), read).await;
+        ended += usize::from(matches!(end, Ok(Ok(0) | Err(_))));
+    }
+    assert!(ended >= 50, "{ended}");
+    world.push(5).await;
+    let log = world.log();
+    assert_eq!(honest.texts(log.len()).await, lines(&log));
+}
+
+#[tokio::test]
 async fn output_that_is_not_taken_counts_as_well() {
     let options = ServeOptions::default().memory_budget(100_000);
     let world = World::start_narrow(options).await;
