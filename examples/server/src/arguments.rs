@@ -170,7 +170,7 @@ pub(crate) struct Arguments {
 
     /// How many subscribers one address may have; 0 for any number.
     ///
-    /// If not given, a quarter of all connections. Of IPv6 addresses those of a /64 count as one.
+    /// If not given, half of all connections. Of IPv6 addresses those of a /64 count as one.
     #[arg(long, value_name = "NUMBER")]
     max_connections_per_address: Option<usize>,
 
@@ -236,7 +236,7 @@ impl Arguments {
         if let Some(connections) = self.max_connections {
             limits = limits.max_connections(connections);
         }
-        let share = (limits.max_connections / 4).max(LEAST_SHARE);
+        let share = (limits.max_connections / 2).max(LEAST_SHARE);
         match self.max_connections_per_address.unwrap_or(share) {
             0 => {}
             connections => options = options.max_connections_per_address(connections),
