@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetwash::store::Run;
-use jetwash::{Jetstream, Reader, Selection, StartFrom};
+use jetwash::{Cursor, Jetstream, Reader, Selection, StartFrom};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::end::End;
@@ -27,6 +28,8 @@ pub(crate) struct Connection<R> {
     metrics: Arc<Metrics>,
     /// Whether to say when playback has met the live end.
     announces_tip: bool,
+    /// Whether the reader's events were let go before all of them had been sent.
+    has_let_go: bool,
 }
 
 impl<R: AsyncRead + Unpin> Connection<R> {
@@ -35,6 +38,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             inbound,
             metrics,
             announces_tip: query.caught_up && query.start != StartFrom::Live,
+            has_let_go: false,
         }
     }
 
@@ -55,7 +59,13 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         if let Some((code, reason)) = end.close_frame()
             && let Some(mut outbound) = outbound
         {
-            let is_silent = matches!(end, End::PongTimeout | End::WriteTimeout);
+            if matches!(end, End::Memory(_)) {
+                self.inbound.forget();
+                outbound.set_settings(Arc::default());
+            }
+            // Others need the memory that it takes now.
+            let is_burden = matches!(end, End::Memory(_)) && outbound.is_stuck();
+            let is_silent = is_burden || matches!(end, End::PongTimeout | End::WriteTimeout);
             let begun = Instant::now();
             let patience = if is_silent { Duration::ZERO } else { GOODBYE };
             if let Ok(Ok(())) = timeout(patience, outbound.close(code, &reason)).await {
@@ -146,6 +156,11 @@ impl<R: AsyncRead + Unpin> Connection<R> {
     ) -> Result<(), End> {
         let mut selection = Selection::default();
         loop {
+            if std::mem::take(&mut self.has_let_go) {
+                let jetstream = self.inbound.jetstream.clone();
+                *reader = reopen(&jetstream, outbound.position()).await?;
+                self.flush(outbound).await?;
+            }
             reader.skip_to(outbound.position());
             self.update(outbound);
             let is_at_tip = reader.is_at_tip();
@@ -217,9 +232,30 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             if !is_there {
                 (selected_by, pages, is_first) = (None, None, false);
             }
-            if outbound.is_full() {
-                self.flush(outbound).await?;
+            if outbound.is_full() && !self.flush_soon(outbound).await? {
+                self.has_let_go = true;
+                return Ok(());
             }
+        }
+    }
+
+    /// Writes what is left to be written, if the socket takes it soon, or else `false`: events must
+    /// not stay in memory because somebody does not want them.
+    async fn flush_soon<W: AsyncWrite + Unpin>(
+        &mut self,
+        outbound: &mut Outbound<W>,
+    ) -> Result<bool, End> {
+        self.metrics.delivered(outbound.finish()?);
+        if outbound.write_now()? {
+            self.flush(outbound).await?;
+            return Ok(true);
+        }
+        let Ok(_hold) = HOLDS.try_acquire() else {
+            return Ok(false);
+        };
+        match timeout(HOLD, self.flush(outbound)).await {
+            Ok(flushed) => flushed.map(|()| true),
+            Err(_) => Ok(false),
         }
     }
 
@@ -297,6 +333,13 @@ impl<R: AsyncRead + Unpin> Connection<R> {
     }
 }
 
+/// A reader that has read nothing yet, for what comes from a position on.
+async fn reopen(jetstream: &Jetstream, position: u64) -> Result<Reader, End> {
+    let before = Cursor::new(position.saturating_sub(1));
+    let reader = jetstream.reader(StartFrom::Cursor(before)).await;
+    reader.map_err(End::Read)
+}
+
 /// The index in the run's block of the event at a position.
 fn index_in(run: &Run, position: u64) -> usize {
     let index = position.saturating_sub(run.block().first_seq());
@@ -308,5 +351,9 @@ fn micros(time: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// How many subscribers may keep events in memory while they wait for their sockets, and how long.
+/// For others they are read again.
+static HOLDS: Semaphore = Semaphore::const_new(64);
+const HOLD: Duration = Duration::from_secs(1);
 /// How long a closing handshake may take. Who has been silent for long gets no time to take it.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -1,14 +1,14 @@
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    HeaderValue, IF_NONE_MATCH,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
 use axum::response::{IntoResponse, Response};
 use jetwash::Dictionary;
 use serde::Deserialize;
 
+use crate::headers::DICTIONARY_ID;
 use crate::query::Shape;
 use crate::server::Server;
 
@@ -45,14 +45,10 @@ pub(crate) async fn get_zstd_dictionary(
             )),
         },
     };
-    let mut response = match dictionary {
+    match dictionary {
         Ok(dictionary) => answer(&dictionary, parameters.id.is_some(), &headers),
         Err(problem) => problem,
-    };
-    // A page of any origin may read it, as it may read the events.
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,7 +84,18 @@ fn answer(dictionary: &Dictionary, is_named: bool, request: &HeaderMap) -> Respo
         CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
-    (headers, Body::from(dictionary.bytes().to_vec())).into_response()
+    // However many take it, or do not, it is in memory once.
+    let body = Bytes::from_owner(Shared(dictionary.clone()));
+    (headers, Body::from(body)).into_response()
+}
+
+/// A dictionary's bytes.
+struct Shared(Dictionary);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
 }
 
 fn not_found(message: String) -> Response {
@@ -105,5 +112,3 @@ fn problem(status: StatusCode, error: &str, message: String) -> Response {
     )
         .into_response()
 }
-
-const DICTIONARY_ID: HeaderName = HeaderName::from_static("x-zstd-dictionary-id");

@@ -4,6 +4,7 @@ use jetwash::ReadError;
 use jetwash::dict::EncodeError;
 use thiserror::Error;
 
+use crate::memory::OverBudget;
 use crate::recoded::RecodeError;
 use crate::websocket::{CloseCode, IncomingError};
 
@@ -18,6 +19,8 @@ pub(crate) enum End {
     Encode(EncodeError),
     #[error("bad bytes from the client: {0}")]
     Incoming(IncomingError),
+    #[error(transparent)]
+    Memory(OverBudget),
     #[error("the socket failed: {0}")]
     Io(io::Error),
     #[error("no pong in time")]
@@ -42,6 +45,7 @@ impl End {
             Self::Incoming(IncomingError::TooBig { .. }) => "message_too_big",
             Self::Incoming(_) => "protocol_error",
             Self::Io(_) => "io_error",
+            Self::Memory(_) => "memory_budget",
             Self::PongTimeout => "pong_timeout",
             Self::Read(ReadError::Lost { .. }) => "too_slow",
             Self::Read(_) => "read_error",
@@ -65,6 +69,7 @@ impl End {
                 };
                 (code, error.to_string())
             }
+            Self::Memory(error) => (CloseCode::TryAgainLater, error.to_string()),
             Self::PongTimeout => (CloseCode::Policy, "no pong in time".to_owned()),
             Self::Read(ReadError::Lost { .. }) => (
                 CloseCode::Policy,

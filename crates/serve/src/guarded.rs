@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::http::HttpLimits;
+use crate::memory::{Account, NOTEWORTHY, Purpose};
 use crate::open::Open;
 
 /// A connection's socket, which tells its [`Clock`] when a request begins.
@@ -17,6 +19,9 @@ pub(crate) struct Guarded {
     stream: TcpStream,
     open: Open,
     clock: Arc<Clock>,
+    account: Account,
+    /// How much has come of a request's head.
+    head: usize,
 }
 
 /// How far a connection is with its request, and since when.
@@ -47,12 +52,34 @@ enum Stage {
 }
 
 impl Guarded {
-    pub(crate) const fn new(stream: TcpStream, open: Open, clock: Arc<Clock>) -> Self {
+    pub(crate) const fn new(
+        stream: TcpStream,
+        open: Open,
+        clock: Arc<Clock>,
+        account: Account,
+    ) -> Self {
         Self {
             stream,
             open,
             clock,
+            account,
+            head: 0,
         }
+    }
+
+    /// Tells the account about a head, if it is more than next to nothing. If it is too much, the
+    /// connection's task learns that by itself.
+    fn account_for_head(&mut self, head: usize) {
+        if head.max(self.head) >= NOTEWORTHY {
+            let noted = if head < NOTEWORTHY { 0 } else { head };
+            let _ = self.account.set(Purpose::Incoming, noted);
+        }
+        self.head = head;
+    }
+
+    /// What tells the connection's task that it has to end.
+    pub(crate) const fn ending(&self) -> &CancellationToken {
+        self.account.ending()
     }
 
     /// The socket itself, and what counts it.
@@ -69,8 +96,11 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.clock.received();
+        let count = buffer.filled().len() - before;
+        if count > 0 {
+            let is_head = self.clock.received();
+            let head = if is_head { self.head + count } else { 0 };
+            self.account_for_head(head);
         }
         read
     }
@@ -164,12 +194,13 @@ impl Clock {
         self.lock().stopped = Some(Instant::now());
     }
 
-    /// Something has come from the client.
-    fn received(&self) {
+    /// Something has come from the client. Says whether it belongs to a head.
+    fn received(&self) -> bool {
         let mut state = self.lock();
         if state.stage == Stage::Idle {
             (state.stage, state.since) = (Stage::Head, Instant::now());
         }
+        state.stage == Stage::Head
     }
 
     /// Nothing is left that the client could take.

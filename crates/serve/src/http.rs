@@ -26,12 +26,14 @@ use tracing::{debug, warn};
 use crate::files::{connections_within, file_limit};
 use crate::guarded::{Clock, Guarded};
 use crate::headers::check_host;
-use crate::open::{Open, OpenConnections, TooMany};
+use crate::memory::Budget;
+use crate::open::{OpenConnections, TooMany};
 
 /// Serves a router over HTTP/1.1 on `listener` until `shutdown` completes, within limits that
 /// `axum::serve` does not have: for time and for the number of connections.
 ///
-/// A connection above the limits is told so with `503`, or with `429` if its address has too many,
+/// Heads of requests that have not come to their end take 16 MB at most; when they take more, the
+/// largest are closed. A connection above the limits is told so with `503`, or with `429` if its address has too many,
 /// and closed; if there are many of those, it is just closed. One that takes too long over a
 /// request is closed without a word. A request must have exactly one `Host` (RFC 9112, section
 /// 3.2), or gets `400`. Handlers can ask for `ConnectInfo<SocketAddr>`. A connection that becomes a
@@ -41,7 +43,7 @@ use crate::open::{Open, OpenConnections, TooMany};
 /// more seconds, and all other connections are closed within one.
 ///
 /// It counts `jetwash_connections_open`, `jetwash_connections_refused_total` with the `reason`
-/// `total` or `address`, `jetwash_connections_timed_out_total` with the `stage` `head`, `request`
+/// `total`, `address` or `memory`, `jetwash_connections_timed_out_total` with the `stage` `head`, `request`
 /// or `idle`, and `jetwash_accept_errors_total`.
 ///
 /// # Errors
@@ -68,6 +70,18 @@ pub async fn serve_http(
     listener: TcpListener,
     router: Router,
     limits: HttpLimits,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let memory = Arc::new(Budget::new(HEADS_BYTES));
+    serve_within(listener, router, limits, memory, shutdown).await
+}
+
+/// The same for a server whose subscribers share the memory for requests.
+pub(crate) async fn serve_within(
+    listener: TcpListener,
+    router: Router,
+    limits: HttpLimits,
+    memory: Arc<Budget>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let open = OpenConnections::new(limits.max_connections, limits.max_connections_per_address);
@@ -102,12 +116,18 @@ pub async fn serve_http(
         };
         match open.open(peer.ip()) {
             Ok(open) => {
+                // Otherwise an event may have to wait until the one before it has been acknowledged.
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!(%error, "events to one subscriber may be delayed");
+                }
+                let account = memory.account(stop.child_token());
                 let (router, limits, stop) = (router.clone(), Arc::clone(&limits), stop.clone());
-                connections.spawn(connection(stream, peer, open, router, limits, stop));
+                let clock = Arc::new(Clock::new(limits));
+                let io = Guarded::new(stream, open, Arc::clone(&clock), account);
+                connections.spawn(connection(io, peer, clock, router, stop));
             }
             Err(why) => {
-                ::metrics::counter!("jetwash_connections_refused_total", "reason" => why.reason())
-                    .increment(1);
+                refused(why.reason());
                 if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                     connections.spawn(async move {
                         // Whether it hears it is its own affair.
@@ -208,18 +228,13 @@ impl Default for HttpLimits {
 
 /// Serves the requests of one connection, until it ends, takes too long or becomes a websocket.
 async fn connection(
-    stream: TcpStream,
+    io: Guarded,
     peer: SocketAddr,
-    open: Open,
+    clock: Arc<Clock>,
     router: Router,
-    limits: Arc<HttpLimits>,
     stop: CancellationToken,
 ) {
-    // Otherwise an event may have to wait until the one before it has been acknowledged.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "events to one subscriber may be delayed");
-    }
-    let clock = Arc::new(Clock::new(limits));
+    let ending = io.ending().clone();
     let service = TowerToHyperService::new(router);
     let service = service_fn(|request: Request<Incoming>| {
         clock.begin();
@@ -236,12 +251,15 @@ async fn connection(
             Ok::<_, Infallible>(response.map(|body| Answer { body, _end: end }))
         }
     });
-    let io = TokioIo::new(Guarded::new(stream, open, Arc::clone(&clock)));
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MOST_HEAD);
-    let mut serving = pin!(builder.serve_connection(io, service).with_upgrades());
+    let mut serving = pin!(
+        builder
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades()
+    );
     let mut timer = pin!(sleep_until(clock.due()));
-    let mut stopping = pin!(stop.cancelled());
+    let mut stopping = pin!(ending.cancelled());
     let mut is_stopping = false;
     poll_fn(|context| {
         loop {
@@ -252,6 +270,10 @@ async fn connection(
                 return Poll::Ready(());
             }
             if !is_stopping && stopping.as_mut().poll(context).is_ready() {
+                if !stop.is_cancelled() {
+                    refused("memory");
+                    return Poll::Ready(());
+                }
                 is_stopping = true;
                 clock.stop();
                 serving.as_mut().graceful_shutdown();
@@ -273,6 +295,11 @@ async fn connection(
         }
     })
     .await;
+}
+
+/// Counts a connection that is closed because there is too much of something.
+fn refused(reason: &'static str) {
+    ::metrics::counter!("jetwash_connections_refused_total", "reason" => reason).increment(1);
 }
 
 /// The body of an answer. When all of it has been taken, the connection waits for a request.
@@ -348,6 +375,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// How much memory there is for heads, if it is not shared with subscribers.
+const HEADS_BYTES: usize = 16 << 20;
 /// A request line may have 64 KB.
 const MOST_HEAD: usize = 128 << 10;
 /// How many connections at once are told that there are too many.

@@ -8,13 +8,17 @@ use std::time::Duration;
 use jetwash::Jetstream;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 
 use crate::end::End;
+use crate::memory::{Account, NOTEWORTHY, OverBudget, Purpose};
+use crate::metrics::Metrics;
 use crate::options::ServeOptions;
+use crate::query::Query;
+use crate::received::{Allowance, Updates};
 use crate::settings::Settings;
-use crate::update::parse_update;
+use crate::update::UpdateError;
 use crate::websocket::{Incoming, Message};
 
 /// One subscriber's way in, and all else that may happen while its task waits for something: a
@@ -22,8 +26,20 @@ use crate::websocket::{Incoming, Message};
 pub(crate) struct Inbound<R> {
     socket: R,
     incoming: Incoming,
+    /// How many bytes came before the connection was a websocket, until they have been looked at.
+    early: usize,
     options: Arc<ServeOptions>,
-    jetstream: Jetstream,
+    pub(crate) jetstream: Jetstream,
+    metrics: Arc<Metrics>,
+    account: Arc<Account>,
+    /// How much the account has been told of what has come in.
+    held: usize,
+    allowance: Allowance,
+    /// Until when nothing more is read, if too much has come.
+    paused: Option<Instant>,
+    updates: Arc<Updates>,
+    /// The message that is being read. Until it has been, nothing that follows it is looked at.
+    reading: Option<Reading>,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     /// One timer for all that may be due, because to set one costs more than to look which it was.
     timer: Pin<Box<Sleep>>,
@@ -37,12 +53,28 @@ pub(crate) struct Inbound<R> {
     progress: Option<(Duration, Instant)>,
     /// What is to be sent before the next event.
     pub(crate) wanted: Wanted,
+    /// How much memory the settings take that hold now.
+    filter: usize,
     /// New settings, and the position from which on they hold.
     update: Option<(u64, Arc<Settings>)>,
     /// Whether the subscriber has got all that was announced, so that new settings hold for what
     /// is committed from now on. Else they hold from the subscriber's position.
     pub(crate) is_caught_up: bool,
     is_works_turn: bool,
+}
+
+/// A message that is being read elsewhere, and its length.
+struct Reading {
+    length: usize,
+    outcome: Pin<Box<dyn Future<Output = Result<Option<Settings>, UpdateError>> + Send>>,
+}
+
+/// What a subscriber's way in shares with others.
+pub(crate) struct Common {
+    pub(crate) jetstream: Jetstream,
+    pub(crate) options: Arc<ServeOptions>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) updates: Arc<Updates>,
 }
 
 /// What a subscriber is to be sent that is no event.
@@ -58,32 +90,52 @@ enum Happening<T> {
     Work(T),
     Closing,
     Received(io::Result<usize>),
+    Read(Result<Option<Settings>, UpdateError>),
     Due,
 }
 
 impl<R: AsyncRead + Unpin> Inbound<R> {
     pub(crate) fn new(
         socket: R,
-        jetstream: Jetstream,
-        progress: Option<Duration>,
-        options: Arc<ServeOptions>,
-        closing: CancellationToken,
+        early: &[u8],
+        query: &Query,
+        common: Common,
+        account: Arc<Account>,
+        allowance: Allowance,
     ) -> Self {
+        let Common {
+            jetstream,
+            options,
+            metrics,
+            updates,
+        } = common;
+        let closing = account.ending().clone();
+        let mut incoming = Incoming::new(options.max_message_bytes);
+        incoming.buffer().extend_from_slice(early);
         let now = Instant::now();
         let ping_due = now + options.ping_interval;
         Self {
             socket,
-            incoming: Incoming::new(options.max_message_bytes),
+            incoming,
+            early: early.len(),
             options,
             jetstream,
+            metrics,
+            account,
+            held: 0,
+            allowance,
+            paused: None,
+            updates,
+            reading: None,
             closing: Box::pin(closing.cancelled_owned()),
             timer: Box::pin(sleep_until(ping_due)),
             armed: Some(ping_due),
             ping_due,
             pong_due: None,
             write_due: None,
-            progress: progress.map(|every| (every, now + every)),
+            progress: query.progress.map(|every| (every, now + every)),
             wanted: Wanted::default(),
+            filter: query.settings.bytes,
             update: None,
             is_caught_up: false,
             is_works_turn: false,
@@ -98,11 +150,17 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         &mut self,
         work: impl Future<Output = T>,
     ) -> Result<Option<T>, End> {
+        let early = std::mem::take(&mut self.early);
+        if early > 0 {
+            self.hear(early)?;
+            return Ok(None);
+        }
         self.arm();
         let mut work = pin!(work);
         // In turn, so that neither holds up the other however much there is of it.
         let is_works_turn = std::mem::take(&mut self.is_works_turn);
-        let mut reading = pin!(self.socket.read_buf(self.incoming.buffer()));
+        let is_open = self.paused.is_none() && self.reading.is_none();
+        let mut receiving = pin!(self.socket.read_buf(self.incoming.buffer()));
         let happening = poll_fn(|context| {
             if is_works_turn && let Poll::Ready(done) = work.as_mut().poll(context) {
                 return Poll::Ready(Happening::Work(done));
@@ -110,8 +168,13 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             if self.closing.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Happening::Closing);
             }
-            if let Poll::Ready(received) = reading.as_mut().poll(context) {
+            if is_open && let Poll::Ready(received) = receiving.as_mut().poll(context) {
                 return Poll::Ready(Happening::Received(received));
+            }
+            if let Some(reading) = &mut self.reading
+                && let Poll::Ready(read) = reading.outcome.as_mut().poll(context)
+            {
+                return Poll::Ready(Happening::Read(read));
             }
             if self.timer.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Happening::Due);
@@ -122,11 +185,17 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         self.is_works_turn = !matches!(happening, Happening::Work(_));
         match happening {
             Happening::Work(done) => return Ok(Some(done)),
-            Happening::Closing => return Err(End::ShuttingDown),
+            Happening::Closing => return Err(self.closed()),
             Happening::Received(Ok(0)) => return Err(End::Disconnected),
-            Happening::Received(Ok(_)) => {
+            Happening::Received(Ok(bytes)) => {
                 self.pong_due = None;
-                self.hear()?;
+                self.hear(bytes)?;
+            }
+            Happening::Read(read) => {
+                self.reading = None;
+                self.change(read)?;
+                // What came with it, and after it.
+                self.hear(0)?;
             }
             Happening::Received(Err(error)) => return Err(End::Io(error)),
             Happening::Due => self.meet()?,
@@ -167,6 +236,9 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
     /// The new settings, if they hold at a position.
     pub(crate) fn take_update(&mut self, position: u64) -> Option<Arc<Settings>> {
         let (_, settings) = self.update.take_if(|(from, _)| *from <= position)?;
+        self.filter = settings.bytes;
+        // If it was too much before, that is known already.
+        let _ = self.account.set(Purpose::Filter, self.filter);
         Some(settings)
     }
 
@@ -186,30 +258,79 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         self.pong_due.get_or_insert(due);
     }
 
+    /// Gives back what was held of messages and settings that nobody will look at now.
+    pub(crate) fn forget(&mut self) {
+        self.incoming.clear();
+        (self.reading, self.update) = (None, None);
+    }
+
     /// Takes whatever still comes, until the subscriber has closed its side too.
     pub(crate) async fn drain(&mut self) -> io::Result<()> {
         while self.socket.read(&mut [0; 1024]).await? > 0 {}
         Ok(())
     }
 
-    /// Acts on the messages that have come in.
-    fn hear(&mut self) -> Result<(), End> {
-        while let Some(message) = self.incoming.next().map_err(End::Incoming)? {
+    /// Acts on the messages that have come in, the last so many bytes just now.
+    fn hear(&mut self, bytes: usize) -> Result<(), End> {
+        let mut messages = 0;
+        while self.reading.is_none()
+            && let Some(message) = self.incoming.next().map_err(End::Incoming)?
+        {
+            messages += 1;
             match message {
                 Message::Close(code) => return Err(End::ClosedByClient(code)),
                 Message::Ping(payload) => self.wanted.pong = Some(payload),
                 Message::Pong | Message::Binary => {}
-                Message::Text(text) => match parse_update(&text, &self.options) {
-                    Ok(Some(settings)) => self.change(settings),
-                    Ok(None) => debug!("a message of an unknown type was ignored"),
-                    Err(error) => return Err(End::Update(error.to_string())),
+                Message::Text(text) => match self.updates.read_now(&text) {
+                    Some(read) => self.change(read)?,
+                    None => {
+                        self.reading = Some(Reading {
+                            length: text.len(),
+                            outcome: Box::pin(Arc::clone(&self.updates).read(text)),
+                        });
+                    }
                 },
             }
+        }
+        self.account_for_messages()?;
+        let now = Instant::now();
+        let wait = self.allowance.take(bytes, messages, now.into_std());
+        if !wait.is_zero() {
+            self.metrics.slowed.increment(1);
+            self.paused = now.checked_add(wait);
         }
         Ok(())
     }
 
-    fn change(&mut self, settings: Settings) {
+    /// Tells the account about what has come in, if it is more than next to nothing.
+    fn account_for_messages(&mut self) -> Result<(), End> {
+        let reading = self.reading.as_ref();
+        let mut held = self.incoming.held() + reading.map_or(0, |reading| reading.length);
+        if held < NOTEWORTHY {
+            held = 0;
+        }
+        if held.abs_diff(self.held) >= NOTEWORTHY {
+            self.held = held;
+            let noted = self.account.set(Purpose::Incoming, held);
+            noted.map_err(End::Memory)?;
+        }
+        Ok(())
+    }
+
+    /// Takes new settings, if a message had any.
+    fn change(&mut self, read: Result<Option<Settings>, UpdateError>) -> Result<(), End> {
+        let settings = match read {
+            Ok(Some(settings)) => settings,
+            Ok(None) => {
+                debug!("a message of an unknown type was ignored");
+                return Ok(());
+            }
+            Err(error) => return Err(End::Update(error.to_string())),
+        };
+        // Those that hold now may do so for a while.
+        let bytes = self.filter + settings.bytes;
+        let noted = self.account.set(Purpose::Filter, bytes);
+        noted.map_err(End::Memory)?;
         let from = match self.update.take() {
             // They have not come to hold, and now never will.
             Some((from, _)) => from,
@@ -217,6 +338,16 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             None => 0,
         };
         self.update = Some((from, Arc::new(settings)));
+        Ok(())
+    }
+
+    /// Why the subscriber's task has been told to end.
+    fn closed(&self) -> End {
+        if self.account.is_over_budget() {
+            End::Memory(OverBudget)
+        } else {
+            End::ShuttingDown
+        }
     }
 
     /// Sees what is due by now.
@@ -224,8 +355,13 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         self.armed = None;
         let now = Instant::now();
         let is_due = |due: &Instant| *due <= now;
+        self.paused.take_if(|until| is_due(until));
         if self.pong_due.as_ref().is_some_and(is_due) {
-            return Err(End::PongTimeout);
+            if self.paused.is_none() && self.reading.is_none() {
+                return Err(End::PongTimeout);
+            }
+            // It may have answered: that has not been read yet.
+            self.pong_due = Some(now + self.options.pong_timeout);
         }
         if self.write_due.as_ref().is_some_and(is_due) {
             return Err(End::WriteTimeout);
@@ -246,7 +382,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
     /// Sets the timer to what is due first, if it would not wake before that anyway.
     fn arm(&mut self) {
         let progress = self.progress.map(|(_, due)| due);
-        let next = [self.pong_due, self.write_due, progress]
+        let next = [self.pong_due, self.write_due, progress, self.paused]
             .into_iter()
             .flatten()
             .fold(self.ping_due, Instant::min);

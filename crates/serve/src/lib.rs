@@ -11,10 +11,12 @@
 //!
 //! # The parts
 //!
-//! - [`Server`] has the routes and the subscribers: `/subscribe`, the dictionaries over HTTP, and a
-//!   word of welcome. It is a handle; its metrics are those of the `metrics` facade.
+//! - [`Server`] has the routes and the subscribers: `/subscribe` and the dictionaries over HTTP. It
+//!   is a handle; its metrics are those of the `metrics` facade.
 //! - [`ServeOptions`] bounds what subscribers may ask for and how long they are waited for: filters,
 //!   connections and events by address, delays, timeouts.
+//! - [`serve_http`] serves any axum router within [`HttpLimits`], and [`raise_file_limit`] makes room
+//!   for connections.
 //!
 //! What goes over the wire is described in `docs/wire.md` of the repository: parameters, refusals,
 //! events as JSON, zstd and binary, the messages that clients send, and why a socket is closed.
@@ -63,11 +65,13 @@ mod http;
 mod inbound;
 mod limits;
 mod live;
+mod memory;
 mod metrics;
 mod open;
 mod options;
 mod outbound;
 mod query;
+mod received;
 mod recoded;
 mod server;
 mod settings;

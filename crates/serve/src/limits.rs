@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::open::network;
 use crate::options::ServeOptions;
 
 /// What the subscribers of each address take together. An address is forgotten with its last
@@ -26,19 +28,26 @@ pub(crate) struct Share {
 #[derive(Debug)]
 struct Address {
     connections: Mutex<usize>,
+    streams: Arc<Semaphore>,
+    /// For events.
     bucket: Mutex<Bucket>,
+    /// For bytes that come from its subscribers.
+    received: Mutex<Bucket>,
 }
 
-/// A token bucket: as many tokens as it refills in a second.
+/// A token bucket.
 #[derive(Debug)]
-struct Bucket {
+pub(crate) struct Bucket {
     tokens: f64,
+    /// How many tokens it holds.
+    most: f64,
     filled: Instant,
 }
 
 impl Addresses {
     /// A share for a connection from `ip`; `None` if there are as many as there may be.
     pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr, options: &ServeOptions) -> Option<Share> {
+        let ip = network(ip);
         let mut by_address = lock(&self.by_address);
         let address = by_address
             .entry(ip)
@@ -61,6 +70,16 @@ impl Addresses {
 }
 
 impl Share {
+    /// A permit for a stream, if the address does not have as many as it may.
+    pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.address.streams).try_acquire_owned().ok()
+    }
+
+    /// Takes tokens for what has come from a subscriber. Gives how long to wait for more.
+    pub(crate) fn receive(&self, cost: f64, rate: f64, now: Instant) -> Duration {
+        lock(&self.address.received).take(cost, rate * ADDRESS_FACTOR, now)
+    }
+
     /// Takes tokens for so many events, if there are enough of them.
     pub(crate) fn take_now(&self, events: usize, now: Instant) -> bool {
         let mut bucket = lock(&self.address.bucket);
@@ -93,20 +112,30 @@ impl Drop for Share {
 
 impl Address {
     fn new(options: &ServeOptions) -> Self {
+        let now = Instant::now();
+        // As many as it refills in a second.
         let tokens = options.max_events_per_address.map_or(0.0, f64::from);
         Self {
             connections: Mutex::new(0),
-            bucket: Mutex::new(Bucket {
-                tokens,
-                filled: Instant::now(),
-            }),
+            streams: Arc::new(Semaphore::new(options.streams_per_address())),
+            bucket: Mutex::new(Bucket::full(tokens, now)),
+            received: Mutex::new(Bucket::full(options.max_message_bytes as f64, now)),
         }
     }
 }
 
 impl Bucket {
+    /// One that holds so many tokens, and has them.
+    pub(crate) const fn full(tokens: f64, now: Instant) -> Self {
+        Self {
+            tokens,
+            most: tokens,
+            filled: now,
+        }
+    }
+
     /// The bucket may go into debt: whoever takes next waits for it to be paid.
-    fn take(&mut self, tokens: f64, rate: f64, now: Instant) -> Duration {
+    pub(crate) fn take(&mut self, tokens: f64, rate: f64, now: Instant) -> Duration {
         self.fill(rate, now);
         self.tokens -= tokens;
         if self.tokens >= 0.0 {
@@ -128,7 +157,7 @@ impl Bucket {
 
     fn fill(&mut self, rate: f64, now: Instant) {
         let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * rate).min(rate);
+        self.tokens = (self.tokens + elapsed * rate).min(self.most);
         self.filled = now;
     }
 }
@@ -159,6 +188,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How much more all subscribers of an address may send than one of them.
+const ADDRESS_FACTOR: f64 = 2.0;
 /// A subscriber takes tokens for the events of such a part of a second at a time.
 const PIECES: u32 = 10;
 
@@ -169,10 +200,7 @@ mod tests {
     #[test]
     fn a_bucket_gives_a_second_at_once_and_then_its_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket {
-            tokens: 100.0,
-            filled: start,
-        };
+        let mut bucket = Bucket::full(100.0, start);
         assert_eq!(bucket.take(100.0, 100.0, start), Duration::ZERO);
         assert_eq!(bucket.take(50.0, 100.0, start), Duration::from_millis(500));
         let later = start + Duration::from_secs(10);

@@ -9,7 +9,7 @@ pub(crate) struct Metrics {
     events_delivered: Counter,
     bytes_delivered: Counter,
     pub(crate) cursors_clamped: Counter,
-    pub(crate) refused: Counter,
+    pub(crate) slowed: Counter,
     pub(crate) delivery_delay: Histogram,
 }
 
@@ -20,7 +20,7 @@ impl Metrics {
             events_delivered: counter!("jetstream_events_delivered_total"),
             bytes_delivered: counter!("jetstream_bytes_delivered_total"),
             cursors_clamped: counter!("jetwash_cursors_clamped_total"),
-            refused: counter!("jetwash_subscribers_refused_total"),
+            slowed: counter!("jetwash_subscribers_slowed_total"),
             delivery_delay: histogram!("jetwash_delivery_delay_seconds"),
         }
     }
@@ -29,4 +29,9 @@ impl Metrics {
         self.events_delivered.increment(delivered.events);
         self.bytes_delivered.increment(delivered.bytes);
     }
+}
+
+/// Counts a subscriber that was not let in.
+pub(crate) fn refused(reason: &'static str) {
+    counter!("jetwash_subscribers_refused_total", "reason" => reason).increment(1);
 }

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use jetwash::Dictionary;
 
+use crate::http::HttpLimits;
+
 /// How subscribers are served.
 ///
 /// # Examples
@@ -26,6 +28,8 @@ pub struct ServeOptions {
     /// The most subscribers for each of whom everything is compressed anew, as one stream: 8 by
     /// default. Such a subscriber costs some 700 KB of memory, and the work of compressing.
     pub max_streams: usize,
+    /// The most of them from one address; half of them by default, but at least one.
+    pub max_streams_per_address: Option<usize>,
     /// What binary events are compressed with; nothing by default. The dictionary of the Jetstream
     /// is made for lines of JSON.
     pub binary_dictionary: Option<Dictionary>,
@@ -42,10 +46,20 @@ pub struct ServeOptions {
     pub max_collections: usize,
     /// The largest message that a subscriber may send, in bytes: 10,000,000 by default.
     pub max_message_bytes: usize,
+    /// How many bytes a second a subscriber may send, in the long run: 512,000 by default, and all
+    /// of one address together twice as many. A message counts as 256 bytes more than it has. One of
+    /// the [largest](Self::max_message_bytes) may come at any time. What comes too early is not read
+    /// before its time, and holds up nobody else.
+    pub max_received_bytes: u32,
+    /// How much memory all subscribers may take together, in bytes, for filters, for messages (and,
+    /// with [`Server::serve`](crate::Server::serve), requests) that have not come to their end, and for events that their sockets do not take: 64 MiB by
+    /// default. When it is used up, the costliest are closed with code 1013, or refused.
+    pub memory_budget: usize,
     /// The most events a second to all subscribers of one address together; any number by default.
     /// A burst may have as many as a second.
     pub max_events_per_address: Option<u32>,
-    /// The most connections from one address; any number by default.
+    /// The most subscribers from one address; any number by default. Of IPv6 addresses those of a
+    /// /64 count as one.
     pub max_connections_per_address: Option<usize>,
     /// Whether the address that the nearest proxy puts at the end of `X-Forwarded-For` is the
     /// client's. Only for servers that nobody can reach but through such a proxy.
@@ -53,6 +67,9 @@ pub struct ServeOptions {
     /// Whether the lines in the log that tell of subscribers leave out their addresses; they have
     /// them by default.
     pub hide_addresses: bool,
+    /// What holds for every connection, whether or not it becomes a subscriber. Only
+    /// [`Server::serve`](crate::Server::serve) keeps to it, because it accepts them.
+    pub http: HttpLimits,
 }
 
 impl ServeOptions {
@@ -74,6 +91,13 @@ impl ServeOptions {
     #[must_use]
     pub const fn max_streams(mut self, count: usize) -> Self {
         self.max_streams = count;
+        self
+    }
+
+    /// Sets [`ServeOptions::max_streams_per_address`].
+    #[must_use]
+    pub const fn max_streams_per_address(mut self, count: usize) -> Self {
+        self.max_streams_per_address = Some(count);
         self
     }
 
@@ -126,6 +150,20 @@ impl ServeOptions {
         self
     }
 
+    /// Sets [`ServeOptions::max_received_bytes`].
+    #[must_use]
+    pub const fn max_received_bytes(mut self, rate: u32) -> Self {
+        self.max_received_bytes = rate;
+        self
+    }
+
+    /// Sets [`ServeOptions::memory_budget`].
+    #[must_use]
+    pub const fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = bytes;
+        self
+    }
+
     /// Sets [`ServeOptions::max_events_per_address`].
     #[must_use]
     pub const fn max_events_per_address(mut self, rate: u32) -> Self {
@@ -153,6 +191,29 @@ impl ServeOptions {
         self.hide_addresses = hide;
         self
     }
+    /// Sets [`ServeOptions::http`].
+    #[must_use]
+    pub const fn http(mut self, limits: HttpLimits) -> Self {
+        self.http = limits;
+        self
+    }
+
+    pub(crate) fn streams_per_address(&self) -> usize {
+        let most = self.max_streams_per_address;
+        most.unwrap_or_else(|| self.max_streams.div_ceil(2))
+    }
+
+    /// The limits for connections, from which those for subscribers leave room for other requests.
+    pub(crate) fn connection_limits(&self) -> HttpLimits {
+        let mut limits = self.http.clone();
+        if self.trust_forwarded_for {
+            limits.max_connections_per_address = None;
+        } else if let Some(most) = self.max_connections_per_address {
+            let most = most.saturating_add((most / 4).max(LEAST_OTHERS));
+            limits.max_connections_per_address.get_or_insert(most);
+        }
+        limits
+    }
 }
 
 impl Default for ServeOptions {
@@ -161,6 +222,7 @@ impl Default for ServeOptions {
             max_delay: Duration::from_millis(5),
             batch_delay: Duration::from_millis(20),
             max_streams: 8,
+            max_streams_per_address: None,
             binary_dictionary: None,
             write_timeout: Duration::from_secs(90),
             ping_interval: Duration::from_secs(30),
@@ -168,10 +230,16 @@ impl Default for ServeOptions {
             max_dids: 10_000,
             max_collections: 100,
             max_message_bytes: 10_000_000,
+            max_received_bytes: 512_000,
+            memory_budget: 64 << 20,
             max_events_per_address: None,
             max_connections_per_address: None,
             trust_forwarded_for: false,
             hide_addresses: false,
+            http: HttpLimits::default(),
         }
     }
 }
+
+/// How many connections an address may have at least that are no subscribers.
+const LEAST_OTHERS: usize = 8;

@@ -16,6 +16,7 @@ use crate::batch::{Batch, Messages};
 use crate::encoding::{Encoding, batch_end};
 use crate::end::End;
 use crate::limits::Share;
+use crate::memory::{Account, Purpose};
 use crate::query::Query;
 use crate::recoded::{BATCH, Events, RecodeError};
 use crate::settings::Settings;
@@ -37,7 +38,10 @@ pub(crate) struct Outbound<W> {
     position: u64,
     /// The time of the last event passed, sent or not: where the subscriber would resume.
     time_us: u64,
-    share: Option<Share>,
+    share: Option<Arc<Share>>,
+    account: Arc<Account>,
+    /// How much the account has been told of what is to be written.
+    held: usize,
     /// How many events the address may have been sent already and was not.
     granted: usize,
 }
@@ -64,7 +68,13 @@ pub(crate) struct Delivered {
 }
 
 impl<W: AsyncWrite + Unpin> Outbound<W> {
-    pub(crate) fn new(socket: W, query: &Query, encoding: Encoding, share: Option<Share>) -> Self {
+    pub(crate) fn new(
+        socket: W,
+        query: &Query,
+        encoding: Encoding,
+        share: Option<Arc<Share>>,
+        account: Arc<Account>,
+    ) -> Self {
         Self {
             socket,
             out: Vec::new(),
@@ -74,8 +84,15 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             position: 0,
             time_us: 0,
             share,
+            account,
+            held: 0,
             granted: 0,
         }
+    }
+
+    /// Whether the last write was of part of a frame, or of nothing while there is something.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.written < self.out.len()
     }
 
     /// Whether nothing is left to be written.
@@ -187,6 +204,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         let written = self.write_to_socket(bytes).unwrap_or_default();
         if written < bytes.len() {
             self.out.extend_from_slice(&bytes[written..]);
+            self.account_for_output();
         }
         (delivered, written == bytes.len() && self.is_flushed())
     }
@@ -332,6 +350,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 
     /// Waits until the socket takes something.
     pub(crate) async fn write_some(&mut self) -> Result<(), End> {
+        self.account_for_output();
         let Self {
             socket,
             out,
@@ -434,10 +453,23 @@ impl<W> Outbound<W> {
         }
     }
 
+    /// Tells the account about what is to be written. If it is too much, the subscriber's task
+    /// learns that by itself.
+    fn account_for_output(&mut self) {
+        let held = self.out.capacity();
+        if self.held != held {
+            self.held = held;
+            let _ = self.account.set(Purpose::Output, held);
+        }
+    }
+
     /// Gives the buffer away for others to use, so that an idle subscriber has none.
     fn return_buffer(&mut self) {
         let mut out = std::mem::take(&mut self.out);
         self.written = 0;
+        if self.held > 0 {
+            self.account_for_output();
+        }
         // One large event must not keep its room for ever.
         if (1..=2 * WRITE_BYTES).contains(&out.capacity()) {
             out.clear();

@@ -1,27 +1,27 @@
 use std::fmt;
 use std::future::Future;
-use std::io::{self, Cursor};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
 use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use axum::serve::ListenerExt;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::{Parts, downcast};
 use jetwash::dict::EncodeError;
 use jetwash::{Dictionary, Jetstream};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncRead;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::field::display;
@@ -30,13 +30,19 @@ use tracing::{debug, info, warn};
 use crate::connection::Connection;
 use crate::dictionaries::get_zstd_dictionary;
 use crate::encoding::Encoding;
-use crate::inbound::Inbound;
+use crate::guarded::Guarded;
+use crate::headers::{METHODS, public};
+use crate::http::serve_within;
+use crate::inbound::{Common, Inbound};
 use crate::limits::{Addresses, Share, client_ip};
 use crate::live::Live;
-use crate::metrics::Metrics;
+use crate::memory::{Account, Budget, Purpose};
+use crate::metrics::{Metrics, refused};
+use crate::open::Open;
 use crate::options::ServeOptions;
 use crate::outbound::Outbound;
 use crate::query::{Compression, Query, Shape};
+use crate::received::{Allowance, Updates};
 use crate::recoded::Recoder;
 use crate::socket::Socket;
 use crate::websocket::accept;
@@ -78,6 +84,8 @@ struct Shared {
     recoder: Arc<Recoder>,
     /// One permit for each subscriber that may have a stream of its own.
     streams: Arc<Semaphore>,
+    memory: Arc<Budget>,
+    updates: Arc<Updates>,
     closing: CancellationToken,
     connections: TaskTracker,
 }
@@ -88,13 +96,16 @@ impl Server {
     pub fn new(jetstream: Jetstream, options: ServeOptions) -> Self {
         let metrics = Arc::new(Metrics::new());
         let batches = Live::gathering(options.batch_delay, Arc::clone(&metrics));
+        let options = Arc::new(options);
         let shared = Shared {
             jetstream,
+            memory: Arc::new(Budget::measured(options.memory_budget)),
+            updates: Arc::new(Updates::new(Arc::clone(&options))),
             live: Arc::new(Live::new(options.max_delay, Arc::clone(&metrics))),
             batches: Arc::new(batches),
             recoder: Arc::new(Recoder::new(RECODED_BYTES)),
             streams: Arc::new(Semaphore::new(options.max_streams)),
-            options: Arc::new(options),
+            options,
             addresses: Arc::default(),
             metrics,
             closing: CancellationToken::new(),
@@ -105,15 +116,16 @@ impl Server {
         }
     }
 
-    /// The routes: `/subscribe`, the dictionaries at
-    /// `/xrpc/network.bsky.jetstream.getZstdDictionary`, and a word of welcome at `/`.
+    /// The routes: `/subscribe`, and the dictionaries at
+    /// `/xrpc/network.bsky.jetstream.getZstdDictionary`.
     ///
-    /// Limits by address need to know the address: the application has to be served with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`, or stand behind a proxy that is
-    /// trusted to name it.
+    /// [`serve_http`](crate::serve_http) serves the application within limits for connections, which `axum::serve`
+    /// does not have. Limits by address need to know the address: with `axum::serve`, the
+    /// application has to be served with `into_make_service_with_connect_info::<SocketAddr>()`, or
+    /// stand behind a proxy that is trusted to name it.
     ///
     /// A subscriber that takes nothing for [`ServeOptions::write_timeout`] has its connection reset
-    /// if it came through a plain [`TcpListener`], as in `axum::serve`. What lies below a connection
+    /// if it came through a plain [`TcpListener`], as in these two. What lies below a connection
     /// of another sort, TLS for one, is not known here: it is closed, and what its socket still
     /// holds is left to the kernel.
     ///
@@ -121,17 +133,19 @@ impl Server {
     /// websockets outlive the requests that they came from.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/", get(welcome))
             .route("/subscribe", any(subscribe))
             .route(
                 "/xrpc/network.bsky.jetstream.getZstdDictionary",
                 get(get_zstd_dictionary),
             )
+            .route_layer(from_fn(public))
             .with_state(self.clone())
     }
 
     /// Serves the routes on `listener` until `shutdown` completes, and then closes every
-    /// subscriber.
+    /// subscriber. There is a word of welcome at `/` as well.
+    ///
+    /// Connections are limited as [`serve_http`](crate::serve_http) does it, by [`ServeOptions::http`].
     ///
     /// # Errors
     ///
@@ -141,29 +155,15 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
+        let router = self.router().route("/", get(welcome));
+        let limits = self.shared.options.connection_limits();
         let server = self.clone();
-        let closed = CancellationToken::new();
-        let all_closed = closed.clone();
         let shutdown = async move {
             shutdown.await;
             server.close(GOODBYE).await;
-            all_closed.cancel();
         };
-        // Otherwise an event may have to wait until the one before it has been acknowledged.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                debug!(%error, "events to one subscriber may be delayed");
-            }
-        });
-        let service = self
-            .router()
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown);
-        tokio::select! {
-            outcome = serving => outcome,
-            // Whoever has sent but half a request is not waited for.
-            () = async { closed.cancelled().await; sleep(LINGER).await } => Ok(()),
-        }
+        let memory = Arc::clone(&self.shared.memory);
+        serve_within(listener, router, limits, memory, shutdown).await
     }
 
     /// Closes every subscriber with code 1001, and waits until all have gone or the time is over.
@@ -226,12 +226,27 @@ impl Server {
             .remove::<OnUpgrade>()
             .ok_or(Refusal::NoHandshake)?;
         let share = self.enter(&request)?;
-        let encoding = self.encoding(&query)?;
+        // One of its own, for which it does not have to wait while others look at theirs.
+        let account = self
+            .shared
+            .memory
+            .account(self.shared.closing.child_token());
+        let noted = account.set(Purpose::Filter, query.settings.bytes);
+        noted.map_err(|error| {
+            refused("memory");
+            Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        })?;
         let address = self.address(&request);
         let address = address.filter(|_| !self.shared.options.hide_addresses);
-        let subscriber = self
-            .clone()
-            .subscriber(upgrade, query, encoding, share, address);
+        let encoding = self.encoding(&query, share.as_deref())?;
+        let admitted = Admitted {
+            query,
+            encoding,
+            share,
+            account: Arc::new(account),
+            address,
+        };
+        let subscriber = self.clone().subscriber(upgrade, admitted);
         self.shared.connections.spawn(subscriber);
         Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
     }
@@ -246,7 +261,7 @@ impl Server {
 
     /// The form that a subscriber asks for. It keeps the dictionary that it begins with, whatever
     /// the server uses later.
-    fn encoding(&self, query: &Query) -> Result<Subscribed, Refusal> {
+    fn encoding(&self, query: &Query, share: Option<&Share>) -> Result<Subscribed, Refusal> {
         let current = self.dictionary(query.format.shape);
         let dictionary = match query.dictionary {
             None => current,
@@ -257,15 +272,23 @@ impl Server {
                 Refusal::Text(StatusCode::BAD_REQUEST, body)
             })?),
         };
-        let permit = if query.format.compression == Compression::Stream {
+        let permits = if query.format.compression == Compression::Stream {
             let permit = Arc::clone(&self.shared.streams).try_acquire_owned();
-            Some(permit.map_err(|_| {
-                self.shared.metrics.refused.increment(1);
+            let permit = permit.map_err(|_| {
+                refused("streams");
                 let body = "too many streaming subscribers".to_owned();
                 Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, body)
-            })?)
+            })?;
+            let own = share.map(|share| {
+                share.stream().ok_or_else(|| {
+                    refused("streams_of_address");
+                    let body = "too many streaming subscribers from this address".to_owned();
+                    Refusal::Text(StatusCode::TOO_MANY_REQUESTS, body)
+                })
+            });
+            (Some(permit), own.transpose()?)
         } else {
-            None
+            (None, None)
         };
         let recoder = Arc::clone(&self.shared.recoder);
         let encoding = Encoding::new(query.format, dictionary, recoder);
@@ -273,20 +296,20 @@ impl Server {
             |error: EncodeError| Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
         Ok(Subscribed {
             encoding: encoding.map_err(failed)?,
-            _permit: permit,
+            _permits: permits,
         })
     }
 
     /// A share for this request in what its address may have.
-    fn enter(&self, request: &Request) -> Result<Option<Share>, Refusal> {
+    fn enter(&self, request: &Request) -> Result<Option<Arc<Share>>, Refusal> {
         let options = &self.shared.options;
         let Some(ip) = self.address(request) else {
             return Ok(None);
         };
         match self.shared.addresses.enter(ip, options) {
-            Some(share) => Ok(Some(share)),
+            Some(share) => Ok(Some(Arc::new(share))),
             None => {
-                self.shared.metrics.refused.increment(1);
+                refused("address");
                 let body = "too many connections from this address".to_owned();
                 Err(Refusal::Text(StatusCode::TOO_MANY_REQUESTS, body))
             }
@@ -300,14 +323,7 @@ impl Server {
         client_ip(peer, request.headers(), &self.shared.options)
     }
 
-    async fn subscriber(
-        self,
-        upgrade: OnUpgrade,
-        query: Query,
-        encoding: Subscribed,
-        share: Option<Share>,
-        address: Option<IpAddr>,
-    ) {
+    async fn subscriber(self, upgrade: OnUpgrade, admitted: Admitted) {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => {
@@ -316,50 +332,51 @@ impl Server {
             }
         };
         // A plain socket can be had without the layers that HTTP has put around it.
-        match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(Parts { io, read_buf, .. }) => {
-                let (read, write) = io.into_inner().into_split();
-                let read = Cursor::new(read_buf).chain(read);
-                self.connected((read, write), query, encoding, share, address)
-                    .await;
-            }
+        let (stream, read_buf, _open) = match plain(upgraded) {
+            Ok(plain) => plain,
             Err(upgraded) => {
                 let halves = tokio::io::split(TokioIo::new(upgraded));
-                self.connected(halves, query, encoding, share, address)
-                    .await;
+                return self.connected(halves, &[], admitted).await;
             }
-        }
+        };
+        self.connected(stream.into_split(), &read_buf, admitted)
+            .await;
     }
 
     async fn connected<R: AsyncRead + Unpin, W: Socket>(
         self,
         (read, write): (R, W),
-        query: Query,
-        Subscribed { encoding, _permit }: Subscribed,
-        share: Option<Share>,
-        address: Option<IpAddr>,
+        early: &[u8],
+        admitted: Admitted,
     ) {
+        let Admitted {
+            query,
+            encoding: Subscribed { encoding, _permits },
+            share,
+            account,
+            address,
+        } = admitted;
         let Shared {
             jetstream,
             options,
             metrics,
             live,
             batches,
-            closing,
+            updates,
             ..
         } = &*self.shared;
         metrics.subscribers.increment(1);
         let address = address.map(display);
         info!(address, "a subscriber has come");
-        let inbound = Inbound::new(
-            read,
-            jetstream.clone(),
-            query.progress,
-            Arc::clone(options),
-            // One of its own, for which it does not have to wait while others look at theirs.
-            closing.child_token(),
-        );
-        let outbound = Outbound::new(write, &query, encoding, share);
+        let common = Common {
+            jetstream: jetstream.clone(),
+            options: Arc::clone(options),
+            metrics: Arc::clone(metrics),
+            updates: Arc::clone(updates),
+        };
+        let allowance = Allowance::new(Arc::clone(options), share.clone());
+        let inbound = Inbound::new(read, early, &query, common, Arc::clone(&account), allowance);
+        let outbound = Outbound::new(write, &query, encoding, share, account);
         let connection = Connection::new(inbound, &query, Arc::clone(metrics));
         let live = match query.format.compression {
             Compression::Batches => batches,
@@ -393,10 +410,33 @@ async fn subscribe(State(server): State<Server>, request: Request) -> Response {
         .unwrap_or_else(IntoResponse::into_response)
 }
 
+/// The socket of a connection, what has been read from it, and what counts it, if it came through
+/// this crate's server or axum's.
+fn plain(upgraded: Upgraded) -> Result<(TcpStream, Bytes, Option<Open>), Upgraded> {
+    match upgraded.downcast::<TokioIo<Guarded>>() {
+        Ok(parts) => {
+            let (stream, open) = parts.io.into_inner().into_parts();
+            Ok((stream, parts.read_buf, Some(open)))
+        }
+        Err(upgraded) => downcast::<TokioIo<TcpStream>>(upgraded)
+            .map(|Parts { io, read_buf, .. }| (io.into_inner(), read_buf, None)),
+    }
+}
+
 /// In what form a subscriber gets events, with its permit if that is limited.
 struct Subscribed {
     encoding: Encoding,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permits: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
+}
+
+/// A subscriber that has been let in.
+struct Admitted {
+    query: Query,
+    encoding: Subscribed,
+    share: Option<Arc<Share>>,
+    account: Arc<Account>,
+    /// `None` if it is not known, or not to be told.
+    address: Option<IpAddr>,
 }
 
 /// Why a request does not become a subscriber.
@@ -416,7 +456,7 @@ impl IntoResponse for Refusal {
                 let json = HeaderValue::from_static("application/json");
                 let headers = [
                     (CONTENT_TYPE, json),
-                    (ALLOW, HeaderValue::from_static("GET")),
+                    (ALLOW, HeaderValue::from_static(METHODS)),
                 ];
                 let body = r#"{"message":"Method Not Allowed"}"#;
                 return (StatusCode::METHOD_NOT_ALLOWED, headers, body).into_response();
@@ -441,5 +481,3 @@ impl IntoResponse for Refusal {
 /// How many bytes of events are kept in forms that the log does not have.
 const RECODED_BYTES: usize = 2 << 20;
 const GOODBYE: Duration = Duration::from_secs(5);
-/// How long requests that have not become subscribers may take after the last of those has gone.
-const LINGER: Duration = Duration::from_secs(1);

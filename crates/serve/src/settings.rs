@@ -9,6 +9,8 @@ pub(crate) struct Settings {
     pub(crate) filter: Filter,
     /// Messages above so many bytes are left out; 0 for any size.
     pub(crate) max_message_size: u32,
+    /// How much memory the filter takes, roughly.
+    pub(crate) bytes: usize,
 }
 
 impl Settings {
@@ -34,12 +36,21 @@ impl Settings {
         // Negative means no limit, and so does what is left of a multiple of 2^32: clients of
         // Jetstream may rely on both.
         let max_message_size = max_message_size.max(0) as u32;
+        let dids = filter.named_dids().map(|did| did.as_str().len() + ENTRY);
+        let bytes = dids.sum::<usize>() + filter.collection_count() * COLLECTION;
         Ok(Self {
             filter,
             max_message_size,
+            bytes,
         })
     }
 }
+
+/// What an entry of a filter takes besides its text: its place in the table, and what memory is
+/// divided into.
+const ENTRY: usize = 56;
+/// What a collection takes at most.
+const COLLECTION: usize = 317 + ENTRY;
 
 /// Why a filter is refused, in the words that Jetstream uses.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

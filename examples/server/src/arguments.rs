@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use jetwash::NetworkConfig;
-use jetwash_serve::ServeOptions;
+use jetwash_serve::{HttpLimits, ServeOptions};
 
 use crate::listen::ListenAddress;
 
@@ -145,6 +145,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 8)]
     max_streams: usize,
 
+    /// How many of those one address may have; half of them if not given
+    #[arg(long, value_name = "NUMBER")]
+    max_streams_per_address: Option<usize>,
+
     /// A subscriber whose socket takes no byte for so long is closed
     #[arg(
         long,
@@ -164,9 +168,31 @@ pub(crate) struct Arguments {
     )]
     max_sub_rate: u32,
 
-    /// How many subscribers one address may have; 0 for any number
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    max_connections_per_address: usize,
+    /// How many connections there may be, subscribers or not.
+    ///
+    /// If not given, as many as there may be open files, less a quarter (192 at least, 1,024 at
+    /// most) for the log, the relays and the metrics. The limit of open files is raised to what the
+    /// system allows.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_positive)]
+    max_connections: Option<usize>,
+
+    /// How many subscribers one address may have; 0 for any number.
+    ///
+    /// If not given, half of all connections. Of IPv6 addresses those of a /64 count as one.
+    #[arg(long, value_name = "NUMBER")]
+    max_connections_per_address: Option<usize>,
+
+    /// How much memory subscribers may take together, for filters, for what they have begun to send,
+    /// and for events that their sockets do not take.
+    ///
+    /// When it is used up, the costliest are closed or refused.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = parse_bytes
+    )]
+    subscriber_memory: u64,
 
     /// Take the last address in X-Forwarded-For for the subscriber's: only behind a proxy
     #[arg(long)]
@@ -260,10 +286,20 @@ impl Arguments {
         if self.max_sub_rate > 0 {
             options = options.max_events_per_address(self.max_sub_rate);
         }
-        if self.max_connections_per_address > 0 {
-            options = options.max_connections_per_address(self.max_connections_per_address);
+        let mut limits = HttpLimits::default();
+        if let Some(connections) = self.max_connections {
+            limits = limits.max_connections(connections);
         }
-        options
+        let share = (limits.max_connections / 2).max(LEAST_SHARE);
+        match self.max_connections_per_address.unwrap_or(share) {
+            0 => {}
+            connections => options = options.max_connections_per_address(connections),
+        }
+        if let Some(streams) = self.max_streams_per_address {
+            options = options.max_streams_per_address(streams);
+        }
+        let memory = usize::try_from(self.subscriber_memory).unwrap_or(usize::MAX);
+        options.memory_budget(memory).http(limits)
     }
 
     fn data_folder(&self) -> PathBuf {
@@ -319,6 +355,13 @@ fn is_official(name: &str) -> bool {
         .any(|other| name.starts_with(other))
 }
 
+fn parse_positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("it must be a number from 1 up".to_owned()),
+    }
+}
+
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text
         .find(|character: char| !character.is_ascii_digit())
@@ -345,6 +388,8 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 
 /// It may give one relay where the option may give more, so it is read by hand.
 const RELAY_VARIABLE: &str = "JETSTREAM_WS_URL";
+/// How many subscribers an address may have at least, if that is not given.
+const LEAST_SHARE: usize = 64;
 const DEFAULT_RELAY: &str = "wss://relay1.us-east.bsky.network";
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use jetwash::{AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
-use jetwash_serve::Server;
+use jetwash_serve::{Server, raise_file_limit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
@@ -94,6 +94,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     // Before anything else: until then each of these signals ends the process at once.
     let interrupted = interrupted();
     let hangups = tokio::spawn(ignore_hangups());
+    if let Err(error) = raise_file_limit() {
+        warn!(%error, "the limit of open files stays as it is");
+    }
     let metrics = metrics::install()?;
     let jetstream = build(&arguments)?;
     let options = arguments.serve_options();

@@ -83,6 +83,8 @@ impl Server {
             }
         };
         if program.is_some() {
+            // All subscribers come from one address.
+            command.args(["--max-connections-per-address", "0"]);
             command.args(["--metrics-listen", "127.0.0.1:0"]);
         }
         let mut child = command

@@ -3,7 +3,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderName, HeaderValue};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use sha1::{Digest, Sha1};
 
 /// The headers of the answer that turns a request into a websocket.
@@ -47,10 +48,16 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
-/// Sixteen bytes in base64.
+/// Sixteen bytes in base64. Of its last character only two bits count; whatever the others are, the
+/// key is one: section 4.1 of the standard itself prints `AQIDBAUGBwgJCgsMDQ4PEC==`.
 fn is_key(key: &[u8]) -> bool {
-    STANDARD.decode(key).is_ok_and(|key| key.len() == 16)
+    LENIENT.decode(key).is_ok_and(|key| key.len() == 16)
 }
+
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    PAD.with_decode_allow_trailing_bits(true),
+);
 
 /// RFC 6455, section 1.3.
 const PROTOCOL_ID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -76,6 +83,22 @@ mod tests {
         ]);
         let [_, _, (_, answer)] = accept(&headers).unwrap();
         assert_eq!(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn keys_with_stray_bits_are_keys() {
+        // The one that the standard prints in section 4.1, and the same sixteen bytes without.
+        for key in ["AQIDBAUGBwgJCgsMDQ4PEC==", "AQIDBAUGBwgJCgsMDQ4PEA=="] {
+            assert!(is_key(key.as_bytes()), "{key}");
+        }
+        for key in [
+            "",
+            "AQIDBAUGBwgJCgsMDQ4PEC",
+            "AQIDBAUGBwgJCgsMDQ4PEC=",
+            "AQIDBAUGBwgJCgsMDQ4PECA=",
+        ] {
+            assert!(!is_key(key.as_bytes()), "{key}");
+        }
     }
 
     #[test]

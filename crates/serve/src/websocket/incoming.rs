@@ -34,6 +34,17 @@ impl Incoming {
         &mut self.buffer
     }
 
+    /// How much memory is taken by what has not come to its end.
+    pub(crate) fn held(&self) -> usize {
+        let message = self.message.as_ref();
+        self.buffer.capacity() + message.map_or(0, |(_, message)| message.capacity())
+    }
+
+    /// Forgets what has come so far.
+    pub(crate) fn clear(&mut self) {
+        (self.buffer, self.message) = (BytesMut::new(), None);
+    }
+
     /// The next whole message, or `None` until more bytes have come.
     pub(crate) fn next(&mut self) -> Result<Option<Message>, IncomingError> {
         while let Some(frame) = self.frame()? {
@@ -96,14 +107,16 @@ impl Incoming {
         let Some(payload) = rest.get(..length) else {
             return Ok(None);
         };
-        let payload = payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask);
+        let mut payload = payload.to_vec();
+        for word in payload.chunks_mut(mask.len()) {
+            word.iter_mut()
+                .zip(mask)
+                .for_each(|(byte, mask)| *byte ^= mask);
+        }
         let frame = Frame {
             is_final,
             opcode,
-            payload: payload.collect(),
+            payload,
         };
         let end = self.buffer.len() - (rest.len() - length);
         self.buffer.advance(end);

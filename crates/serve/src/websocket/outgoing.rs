@@ -27,6 +27,8 @@ pub(crate) enum CloseCode {
     TooBig = 1009,
     /// The server failed.
     Internal = 1011,
+    /// The server has too much to do.
+    TryAgainLater = 1013,
 }
 
 /// Appends one unfragmented frame. A server's frames are not masked.

@@ -8,9 +8,11 @@
 )]
 
 mod client;
+mod connections;
 mod cursors;
 mod dictionaries;
 mod ends;
+mod files;
 mod frames;
 mod handshake;
 mod held;
@@ -24,4 +26,5 @@ mod random;
 mod recorded;
 mod rotation;
 mod slow;
+mod strangers;
 mod updates;

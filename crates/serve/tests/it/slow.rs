@@ -44,3 +44,22 @@ async fn a_subscriber_that_stops_reading_disturbs_nobody_and_loses_nothing() {
         );
     }
 }
+
+/// Their sockets take nothing, so what was read for them is let go, and has to be read again.
+#[tokio::test]
+async fn many_readers_that_take_nothing_for_a_while_then_get_all_of_it() {
+    let world = World::start_narrow(ServeOptions::default()).await;
+    world.push(600).await;
+    let expected = lines(&world.log());
+    let mut readers = Vec::new();
+    for _ in 0..80 {
+        readers.push(Raw::subscribe(world.address, "cursor=0").await);
+    }
+    // Whoever comes last waits for the others.
+    for reader in readers.iter_mut().rev() {
+        for line in &expected {
+            let (first, payload) = reader.frame().await.unwrap();
+            assert_eq!((first, &payload[..]), (0x81, line.as_bytes()));
+        }
+    }
+}
