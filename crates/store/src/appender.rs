@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jetwash_dict::{Dictionary, Encoder};
 use tokio::sync::watch;
@@ -16,7 +17,8 @@ use crate::format::{self, Stored};
 use crate::frames::{FramePlan, FrameWriter};
 use crate::gap::{Gap, GapCause, UpstreamGap};
 use crate::options::{Durability, Options, micros};
-use crate::ring::{BucketView, Ring};
+use crate::retained::RetentionClock;
+use crate::ring::{BucketView, Ring, View};
 use crate::state;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
@@ -73,6 +75,7 @@ pub struct Appender {
     frames: Option<FrameWriter>,
     /// The bytes committed since the last trim.
     untrimmed: u64,
+    retention_clock: RetentionClock,
 }
 
 impl Appender {
@@ -286,14 +289,31 @@ impl Appender {
     /// Drops the oldest buckets: those that are older or more than the
     /// [retention](crate::Retention) says. Meant to be called every minute or so.
     ///
+    /// `now_us` is not believed beyond what the machine's monotonic clock explains since the last
+    /// trim, or, in the first, since the newest event that the ring was opened with: a clock that is
+    /// far ahead takes one bucket a minute. So a clock that is wrong for a while empties no ring, and
+    /// one that was not open for days forgets over some minutes what is too old.
+    ///
     /// # Errors
     ///
     /// When it cannot be written. Some buckets may be gone from view all the same.
     pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
+        let elapsed = self.retention_clock.elapsed();
+        self.trim_after(now_us, elapsed)
+    }
+
+    /// As [`Appender::trim`], for those who know how much time has passed since the last trim:
+    /// `Duration::MAX` has `now_us` believed, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Appender::trim`].
+    pub fn trim_after(&mut self, now_us: u64, elapsed: Duration) -> Result<Trimmed, StoreError> {
         self.untrimmed = 0;
         self.trim_frames()?;
         let overhead = self.backend().overhead_bytes();
-        let (buckets, everything, trimmed) = self.choose_trim(now_us, overhead);
+        let cutoff = self.cutoff(now_us, elapsed);
+        let (buckets, everything, trimmed) = self.choose_trim(cutoff, overhead);
         if buckets == 0 && !everything {
             return Ok(trimmed);
         }
@@ -357,6 +377,8 @@ impl Appender {
         let view = ring.view();
         let (next_seq, last_time) = (view.next_seq, view.last_time);
         let tail = Tail::of(&view, slots);
+        let newest = view.oldest_time().map(|_| last_time);
+        let retention_clock = RetentionClock::new(newest);
         drop(view);
         Self {
             ring,
@@ -377,6 +399,7 @@ impl Appender {
             reserved: Reserved::default(),
             frames,
             untrimmed: 0,
+            retention_clock,
         }
     }
 
@@ -606,20 +629,26 @@ impl Appender {
         self.ring.view().buckets.back().map(BucketView::first_time)
     }
 
+    /// The time before which events are too old.
+    fn cutoff(&mut self, now_us: u64, elapsed: Duration) -> u64 {
+        let Some(age) = self.options.retention.max_age else {
+            return 0;
+        };
+        let ring = Arc::clone(&self.ring);
+        self.retention_clock
+            .cutoff(now_us, elapsed, micros(age), |time| {
+                ends(&ring.view()).find(|end| *end > time)
+            })
+    }
+
     /// How many buckets to drop, and whether that is all there is, tail included.
-    fn choose_trim(&self, now_us: u64, overhead: u64) -> (usize, bool, Trimmed) {
+    fn choose_trim(&self, cutoff: u64, overhead: u64) -> (usize, bool, Trimmed) {
         let view = self.ring.view();
-        let age = self.options.retention.max_age.map_or(u64::MAX, micros);
-        let cutoff = now_us.saturating_sub(age);
         let max_bytes = self.options.retention.max_bytes.unwrap_or(u64::MAX);
         let budget = max_bytes - overhead.min(max_bytes / 2);
         let mut bytes = view.bytes();
 
-        let first_times = view.buckets.iter().map(BucketView::first_time);
-        let tail_time = view.tail().next().map(|piece| piece.index().first_time());
-        // A bucket's events are older than the first that follows it.
-        let ends = first_times.chain(tail_time).skip(1);
-        let mut ends = ends.chain([view.last_time.saturating_add(1)]);
+        let mut ends = ends(&view);
         let mut trimmed = Trimmed::default();
         let mut count = 0;
         for bucket in &view.buckets {
@@ -716,6 +745,15 @@ impl fmt::Debug for Appender {
             .field("dictionary", &self.dictionary)
             .finish_non_exhaustive()
     }
+}
+
+/// The times at which the buckets are over, and that of the tail.
+fn ends(view: &View) -> impl Iterator<Item = u64> {
+    let first_times = view.buckets.iter().map(BucketView::first_time);
+    let tail_time = view.tail().next().map(|piece| piece.index().first_time());
+    // A bucket's events are older than the first that follows it.
+    let ends = first_times.chain(tail_time).skip(1);
+    ends.chain([view.last_time.saturating_add(1)])
 }
 
 /// What a trim dropped.

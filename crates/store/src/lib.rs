@@ -80,6 +80,7 @@ mod named_cursors;
 mod open;
 mod options;
 mod remaining;
+mod retained;
 mod ring;
 mod state;
 mod store;
