@@ -65,6 +65,9 @@ pub struct Appender {
     last_time: u64,
     cursors: BTreeMap<String, u64>,
     changed_cursors: BTreeSet<String>,
+    /// The cursors as of the last commit, and its position.
+    committed_cursors: BTreeMap<String, u64>,
+    committed_seq: u64,
     /// Gaps of upstreams, noted since the last commit.
     noted: Vec<Gap>,
     dictionary: Option<u32>,
@@ -264,7 +267,7 @@ impl Appender {
         self.write(&batch, "commit events")?;
         crash_point!("commit.written");
         self.untrimmed += batch.event_bytes();
-        self.changed_cursors.clear();
+        self.note_committed();
         self.noted.clear();
         self.sealed.clear();
         if let (Some(frames), Some(ring), Some(kept)) = (&mut self.frames, &self.ring.frames, kept)
@@ -371,6 +374,7 @@ impl Appender {
             tip,
             slots,
             cursors,
+            changed_cursors,
             uses,
             frames,
         } = parts;
@@ -391,8 +395,10 @@ impl Appender {
             tail,
             next_seq,
             last_time,
+            committed_cursors: cursors.clone(),
+            committed_seq: next_seq,
             cursors,
-            changed_cursors: BTreeSet::new(),
+            changed_cursors,
             noted: Vec::new(),
             dictionary: uses.last().map(|(_, id)| *id),
             uses,
@@ -565,7 +571,8 @@ impl Appender {
                 None => return Ok(()),
             },
         };
-        let stored = format::encode_block(&block, &mut self.packer)?;
+        let mut stored = format::encode_block(&block, &mut self.packer)?;
+        stored.cursors = self.cursors_at(block.next_seq());
         let filled = match bucket.take() {
             Some(mut filled) if !filled.is_full(&self.options, stored.key.first_time) => {
                 filled.add(&block, &stored);
@@ -580,6 +587,32 @@ impl Appender {
             block,
         });
         Ok(())
+    }
+
+    fn note_committed(&mut self) {
+        for name in std::mem::take(&mut self.changed_cursors) {
+            let value = self.cursors.get(&name).copied().unwrap_or_default();
+            match self.committed_cursors.get_mut(&name) {
+                Some(known) => *known = value,
+                None => drop(self.committed_cursors.insert(name, value)),
+            }
+        }
+        self.committed_seq = self.next_seq;
+    }
+
+    /// The cursors that are true as soon as all events before a position are stored: they are kept
+    /// with the block that ends there. The state may be lost and blocks not, or the other way round,
+    /// and then these say what the upstreams are to be asked for.
+    fn cursors_at(&self, next_seq: u64) -> Option<bytes::Bytes> {
+        let (seq, cursors) = if next_seq == self.next_seq {
+            (next_seq, &self.cursors)
+        } else if next_seq >= self.committed_seq {
+            (self.committed_seq, &self.committed_cursors)
+        } else {
+            return None;
+        };
+        let is_some = !cursors.is_empty() && cursors.len() <= MAX_CURSORS;
+        is_some.then(|| state::encode_cursors(seq, cursors))
     }
 
     fn begin_bucket(&self, block: &Block, stored: &Stored) -> Result<BucketFill, StoreError> {
@@ -777,6 +810,8 @@ pub(crate) struct AppenderParts {
     pub(crate) tip: watch::Sender<u64>,
     pub(crate) slots: u32,
     pub(crate) cursors: BTreeMap<String, u64>,
+    /// Those that are not stored with these values.
+    pub(crate) changed_cursors: BTreeSet<String>,
     pub(crate) uses: Vec<(u64, u32)>,
     pub(crate) frames: Option<FrameWriter>,
 }
@@ -785,6 +820,8 @@ pub(crate) struct AppenderParts {
 /// block of them stays within 32 bits.
 const MAX_EVENT: usize = 16 << 20;
 const MAX_NAME: usize = u16::MAX as usize;
+/// With more of them they are not kept with each block.
+const MAX_CURSORS: usize = 64;
 
 /// How much is reserved at a time: so much that the mark is seldom moved, and so little that the
 /// gap after a power failure is small. The time passes before a machine is up again.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -141,8 +141,15 @@ fn recover(
         }
     }
 
+    let mut cursors = state.cursors;
+    let changed_cursors = mend_cursors(&mut cursors, &view, end.is_ok(), state.next_seq);
     if let Some(reserved) = reserved {
-        skip_reserved(&mut view, &*backend, reserved).map_err(storage)?;
+        let mut batch = Batch::default();
+        for name in &changed_cursors {
+            let value = cursors.get(name).copied().unwrap_or_default();
+            batch.set(state::cursor_key(name), state::encode_numbers(&[value]));
+        }
+        skip_reserved(&mut view, &*backend, reserved, batch).map_err(storage)?;
     }
     view.gaps = gaps_since(&view);
 
@@ -163,7 +170,8 @@ fn recover(
         options,
         tip: sender,
         slots,
-        cursors: state.cursors,
+        cursors,
+        changed_cursors,
         uses: state.uses,
         frames: frame_writer,
     });
@@ -222,12 +230,71 @@ fn open_frames(
     Ok(opened)
 }
 
+/// Has the cursors fit the events that are there: they are kept with the blocks as well as in the
+/// state, and damage to the journal may take what one of the two had and the other has. Tells which
+/// are changed.
+///
+/// If blocks are newer than the state, the upstreams need not send again what is in them; if events
+/// are missing after the last block, they must.
+fn mend_cursors(
+    cursors: &mut BTreeMap<String, u64>,
+    view: &View,
+    is_end_known: bool,
+    stored_seq: u64,
+) -> BTreeSet<String> {
+    let mut changed = BTreeSet::new();
+    let Some((kept_seq, kept)) = kept_cursors(view) else {
+        return changed;
+    };
+    let is_whole = is_end_known && !lacks_events(view, stored_seq);
+    if is_whole && kept_seq <= stored_seq {
+        return changed;
+    }
+    for (name, value) in kept {
+        if cursors.get(&name) != Some(&value) {
+            cursors.insert(name.clone(), value);
+            changed.insert(name);
+        }
+    }
+    changed
+}
+
+/// Whether events are missing after the last block, up to the position that was stored.
+fn lacks_events(view: &View, stored_seq: u64) -> bool {
+    let mut at = view.buckets.back().map_or(0, |bucket| bucket.next_seq);
+    for piece in view.tail() {
+        if piece.first_seq() > view.after_gap(at) {
+            return true;
+        }
+        at = piece.next_seq();
+    }
+    stored_seq > view.after_gap(at)
+}
+
+/// The cursors that were kept with the last block that has any, and the position they belong to.
+fn kept_cursors(view: &View) -> Option<(u64, BTreeMap<String, u64>)> {
+    let mut at = u64::MAX;
+    for _ in 0..BLOCKS_ASKED {
+        let place = view.cold_block(at)?;
+        let kept = place.bucket.cursors(&place.key).ok().flatten();
+        if let Some(kept) = kept.and_then(|bytes| state::decode_cursors(&bytes)) {
+            return Some(kept);
+        }
+        at = place.key.first_seq.checked_sub(1)?;
+    }
+    None
+}
+
+/// A block has no cursors if it was written by an earlier version, or in one commit with others.
+const BLOCKS_ASKED: usize = 64;
+
 /// Goes on after all that readers may have seen, and remembers the gap. The store may have
 /// forgotten what was committed last: the power failed, or it was damaged.
 fn skip_reserved(
     view: &mut View,
     backend: &dyn Backend,
     reserved: Reserved,
+    mut batch: Batch,
 ) -> Result<(), BackendError> {
     let Reserved { seq, time_us } = reserved;
     if seq <= view.next_seq && time_us <= view.last_time {
@@ -241,7 +308,6 @@ fn skip_reserved(
         view.next_seq = seq;
     }
     view.last_time = view.last_time.max(time_us);
-    let mut batch = Batch::default();
     let position = state::encode_numbers(&[view.next_seq, view.last_time]);
     batch.set(state::POSITION.to_vec(), position);
     batch.set(state::GAPS.to_vec(), state::encode_gaps(&gaps_since(view)));

@@ -180,6 +180,10 @@ impl Backend for DiskBackend {
                 write.insert(&keyspace, index, block.index.clone());
                 let payload = encode_key(&block.key, PAYLOAD);
                 write.insert(&keyspace, payload, block.payload.clone());
+                if let Some(cursors) = &block.cursors {
+                    let key = encode_key(&block.key, CURSORS);
+                    write.insert(&keyspace, key, cursors.clone());
+                }
             }
             for row in &batch.frames {
                 let name = BucketName::Frames(row.bucket);
@@ -493,6 +497,10 @@ impl Bucket for DiskBucket {
         self.get(key, PAYLOAD)
     }
 
+    fn cursors(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError> {
+        self.get(key, CURSORS)
+    }
+
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {
         let keyspace = self.keyspace.read().unwrap_or_else(PoisonError::into_inner);
         let keyspace = keyspace
@@ -518,6 +526,7 @@ const BUCKET: &str = "bucket-";
 const FRAMES: &str = "frames-";
 const INDEX: u8 = 0;
 const PAYLOAD: u8 = 1;
+const CURSORS: u8 = 2;
 const KEY: usize = 21;
 const FRAME_KEY: usize = 12;
 

@@ -141,6 +141,10 @@ impl Bucket for MemoryBucket {
             .map(|(.., payload)| payload.clone()))
     }
 
+    fn cursors(&self, _key: &BlockKey) -> Result<Option<Bytes>, BucketError> {
+        Ok(None)
+    }
+
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {
         let frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);
         let (mut rows, mut taken) = (Vec::new(), 0);

@@ -94,6 +94,9 @@ pub(crate) trait Bucket: Send + Sync {
     /// The payload of a block.
     fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
 
+    /// The cursors that were kept with a block.
+    fn cursors(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
+
     /// The frames of a log from a sequence number on, in order: as many as fit into so many bytes,
     /// but at least one if there is any.
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError>;

@@ -159,7 +159,7 @@ pub(crate) fn copy_of(format: u32) -> tempfile::TempDir {
 
 /// Copies a folder. Files are cut at the last byte that is not zero, and filled up again, as the
 /// engine makes its journals with 64 MiB.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());

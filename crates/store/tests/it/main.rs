@@ -17,6 +17,8 @@ mod fixture;
 #[cfg(target_os = "linux")]
 mod full;
 mod identity;
+#[cfg(unix)]
+mod journal;
 mod kept_frames;
 mod model;
 mod named_cursors;
