@@ -49,22 +49,52 @@ use crate::store::Store;
 pub fn open(location: Location, options: Options) -> Result<(Appender, Store), OpenError> {
     options.check()?;
     match location {
-        Location::Memory => recover(MemoryBackend::open(), PathBuf::new(), options),
-        Location::Disk(path) => recover(DiskBackend::open(&path, &options)?, path, options),
+        Location::Memory => {
+            let opened = MemoryBackend::open();
+            recover(opened, PathBuf::new(), options, How::AsItIs)
+        }
+        Location::Disk(path) => open_disk(path, options, How::AsItIs),
     }
+}
+
+/// What a ring is taken for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    /// What its files say.
+    AsItIs,
+    /// One that has lost commits: it goes on behind all positions that may have been given out.
+    BehindTheMark,
+    /// The same, but it is not known which positions those are.
+    AsAnotherLog,
+}
+
+pub(crate) fn open_disk(
+    path: PathBuf,
+    options: Options,
+    how: How,
+) -> Result<(Appender, Store), OpenError> {
+    let opened = DiskBackend::open(&path, &options)?;
+    recover(opened, path, options, how)
 }
 
 fn recover(
     opened: Opened,
     path: PathBuf,
     options: Options,
+    how: How,
 ) -> Result<(Appender, Store), OpenError> {
     let Opened {
         backend,
         state,
         buckets,
         reserved,
+        mark,
     } = opened;
+    let (is_known, reserved) = match how {
+        How::AsItIs => (true, reserved),
+        How::BehindTheMark => (true, Some(mark)),
+        How::AsAnotherLog => (false, Some(mark)),
+    };
     let state = State::read(state, &path)?;
     let storage = |source: BackendError| OpenError::Storage {
         path: path.clone(),
@@ -72,7 +102,7 @@ fn recover(
     };
     backend.begin().map_err(storage)?;
     crash_point!("open.versioned");
-    let id = match state.id {
+    let id = match state.id.filter(|_| is_known) {
         Some(id) => id,
         None => begin_log(&*backend).map_err(storage)?,
     };
@@ -152,6 +182,7 @@ fn recover(
         skip_reserved(&mut view, &*backend, reserved, batch).map_err(storage)?;
     }
     view.gaps = gaps_since(&view);
+    backend.take_stock().map_err(storage)?;
 
     let (sender, tip) = watch::channel(view.next_seq);
     let ring = Arc::new(Ring {

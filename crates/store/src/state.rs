@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 pub(crate) const VERSION: &[u8] = b"version";
+/// The keyspace of all this.
+pub(crate) const KEYSPACE: &str = "state";
 /// Which log this is.
 pub(crate) const LOG: &[u8] = b"log";
 /// The next position and the time of the newest event.

@@ -22,6 +22,7 @@ impl MemoryBackend {
             state: Vec::new(),
             buckets: Vec::new(),
             reserved: None,
+            mark: Reserved::default(),
         }
     }
 }
@@ -76,6 +77,10 @@ impl Backend for MemoryBackend {
     }
 
     fn sync(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn take_stock(&self) -> Result<(), BackendError> {
         Ok(())
     }
 

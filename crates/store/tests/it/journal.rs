@@ -4,17 +4,18 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use jetwash_dict::Dictionary;
 use jetwash_store::{Appender, Options, Store};
 
 use crate::fixture::copy;
-use crate::support::{Place, event, folder, push};
+use crate::support::{Place, event, folder, frame, push};
 
-const RELAY: &str = "wss://relay.example/";
-const EVENTS: u64 = 6_000;
-const PER_COMMIT: u64 = 7;
-const PER_BLOCK: u64 = 64;
+pub(crate) const RELAY: &str = "wss://relay.example/";
+pub(crate) const EVENTS: u64 = 6_000;
+pub(crate) const PER_COMMIT: u64 = 7;
+pub(crate) const PER_BLOCK: u64 = 64;
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options::default()
         .block_events(PER_BLOCK as usize)
         .bucket_events(1_500)
@@ -22,7 +23,7 @@ fn options() -> Options {
 }
 
 /// Writes events of which the relay's numbers are the positions, 1,000 ahead.
-fn write(appender: &mut Appender) {
+pub(crate) fn write(appender: &mut Appender, dictionary: Option<&Dictionary>) {
     while appender.next_seq() <= EVENTS {
         for _ in 0..PER_COMMIT {
             let seq = appender.next_seq();
@@ -32,7 +33,8 @@ fn write(appender: &mut Appender) {
             made.json = noise
                 .flat_map(|part| format!("{part:x}").into_bytes())
                 .collect();
-            push(appender, &made, None);
+            let packed = dictionary.map(|dictionary| frame(dictionary, &made.json));
+            push(appender, &made, packed.as_deref());
         }
         appender.set_cursor(RELAY, 1_000 + appender.next_seq() - 1);
         appender.commit().unwrap();
@@ -43,7 +45,7 @@ fn write(appender: &mut Appender) {
 fn killed() -> Place {
     let place = Place::disk();
     let (mut appender, store) = place.open(options());
-    write(&mut appender);
+    write(&mut appender, None);
     let left = Place::disk();
     copy_while_open(place.path(), left.path());
     drop((appender, store));
@@ -62,7 +64,7 @@ fn copy_while_open(from: &Path, to: &Path) {
     }
 }
 
-fn journals(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn journals(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -74,7 +76,7 @@ fn journals(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The positions of the events that can be read.
-fn positions(store: &Store) -> Vec<u64> {
+pub(crate) fn positions(store: &Store) -> Vec<u64> {
     use jetwash_store::{Read, StoreError};
     let (mut at, mut found) = (1, Vec::new());
     loop {

@@ -13,6 +13,8 @@ mod dead_letters;
 mod dictionaries;
 mod edges;
 mod faults;
+#[cfg(unix)]
+mod files;
 mod fixture;
 #[cfg(target_os = "linux")]
 mod full;
