@@ -45,7 +45,7 @@ pub(crate) struct DiskBackend {
 impl DiskBackend {
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
         let engine_cache_bytes = options.engine_cache_bytes();
-        let (engine, keyspaces, damaged, manifest) = Engine::open(path, engine_cache_bytes)?;
+        let (engine, keyspaces, cut, manifest) = Engine::open(path, engine_cache_bytes)?;
         crash_point!("open.engine");
         let (mark, mut reserved) = Mark::open(path).map_err(|source| OpenError::Folder {
             path: path.to_owned(),
@@ -63,13 +63,15 @@ impl DiskBackend {
             .filter(|(key, _)| !state::is_tail(key))
             .map(|(key, value)| (key.to_vec(), value.clone()))
             .collect();
-        // The journal that held the rest may have been emptied.
+        let next_seq = manifest::next_seq(&state);
         let known = manifest.as_ref().map_or(0, Manifest::next_seq);
-        let marked = Reserved {
-            seq: mark.stored().seq.max(known),
-            ..mark.stored()
-        };
-        if damaged || known > manifest::next_seq(&state) {
+        let mut marked = mark.stored();
+        if marked.seq < next_seq.max(known) {
+            // The mark is not kept where every commit is synced. No event takes less than a byte.
+            marked.seq = next_seq.max(known) + cut;
+        }
+        // If the state is older than the manifest, the journal that held the rest was emptied.
+        if cut > 0 || known > next_seq {
             reserved = Some(marked);
         }
         let buckets: HashMap<_, _> = keyspaces
@@ -364,10 +366,10 @@ struct Engine {
 }
 
 impl Engine {
-    /// Opens the database: it, its buckets, whether commits may have been lost to damage, and what
-    /// there should be.
+    /// Opens the database: it, its buckets, how many bytes of commits may have been lost to damage,
+    /// and what there should be.
     fn open(path: &Path, cache_bytes: u64) -> Result<EngineParts, OpenError> {
-        let (damaged, manifest) = folder::prepare(path)?;
+        let (cut, manifest) = folder::prepare(path)?;
         let error = |error| open_error(path, error);
         let database = Database::builder(path)
             .cache_size(cache_bytes)
@@ -405,7 +407,7 @@ impl Engine {
             state_buffer: Buffer::default(),
             letters_buffer: Buffer::default(),
         };
-        Ok((engine, buckets, damaged, manifest))
+        Ok((engine, buckets, cut, manifest))
     }
 
     /// Writes the format's version, again and again.
@@ -444,7 +446,7 @@ const USED_UP: usize = 64;
 /// A bucket with no more tables than these is left as it is.
 const FEW_TABLES: usize = 4;
 
-type EngineParts = (Engine, Keyspaces, bool, Option<Manifest>);
+type EngineParts = (Engine, Keyspaces, u64, Option<Manifest>);
 
 /// Keyspaces of buckets with their names.
 type Keyspaces = Vec<(BucketName, Keyspace)>;

@@ -11,10 +11,10 @@ use super::{files, journal, manifest::Manifest};
 use crate::error::OpenError;
 
 /// Makes a folder ready to be opened: makes it, finishes what a crash cut short, and cuts damage
-/// off the journals. Tells whether that may have lost commits, and what was noted of the ring.
+/// off the journals. Tells how many bytes of commits that may have lost, and what was noted of the ring.
 ///
 /// Nothing is changed if a file is missing or damaged that the engine cannot do without.
-pub(super) fn prepare(path: &Path) -> Result<(bool, Option<Manifest>), OpenError> {
+pub(super) fn prepare(path: &Path) -> Result<(u64, Option<Manifest>), OpenError> {
     let folder = |source| OpenError::Folder {
         path: path.to_owned(),
         source,
@@ -39,8 +39,8 @@ pub(super) fn prepare(path: &Path) -> Result<(bool, Option<Manifest>), OpenError
         });
     }
     clear_unfinished(path).map_err(folder)?;
-    let is_cut = journal::cut_damage(path).map_err(folder)?;
-    Ok((is_cut, manifest))
+    let cut = journal::cut_damage(path).map_err(folder)?;
+    Ok((cut, manifest))
 }
 
 /// Makes the names in a folder survive a power failure.

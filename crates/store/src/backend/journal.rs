@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Cuts off what follows the last whole batch of a journal. Tells whether anything may have been
-/// cut off that was whole once: what a killed process was about to write does not count.
-pub(super) fn cut_damage(folder: &Path) -> io::Result<bool> {
-    let mut damaged = false;
+/// Cuts off what follows the last whole batch of a journal. Gives how many bytes may have been whole
+/// once: what a killed process was about to write does not count.
+pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
+    let mut cut = 0;
     for path in journals(folder)? {
         let file = File::options().read(true).write(true).open(&path)?;
         let mut scan = Scan::new(file)?;
@@ -28,15 +28,17 @@ pub(super) fn cut_damage(folder: &Path) -> io::Result<bool> {
         if end == scan.length || next_byte(&mut file, end)? == NEVER_WRITTEN {
             continue;
         }
-        damaged |= has_end(&mut file, end)?;
+        if has_end(&mut file, end)? {
+            cut += scan.length - end;
+        }
         file.set_len(end)?;
         file.sync_all()?;
     }
-    Ok(damaged)
+    Ok(cut)
 }
 
 /// Gives all that the journals hold, in the order in which it was written: keyspaces, keys, and values
-/// unless the key was removed. Damage has been cut off.
+/// unless the key was removed. Nothing behind damage is read.
 pub(super) fn read_items(
     folder: &Path,
     mut take: impl FnMut(u64, &[u8], Option<Bytes>) -> fjall::Result<()>,

@@ -47,7 +47,6 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
     let _lock = folder::lock(path)?;
     let manifest = Manifest::read(path).map_err(error)?;
     let faults = files::check(path, manifest.as_ref()).map_err(error)?;
-    journal::cut_damage(path).map_err(error)?;
     let known = manifest.as_ref().map_or(0, Manifest::next_seq);
     let reserved = mark::stored(path).map_err(error)?;
     let mut repaired = RepairedFiles {
@@ -55,7 +54,10 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
         damaged: named(&faults, false),
         set_aside: None,
         oldest_seq: manifest.as_ref().map_or(1, oldest_seq),
-        is_mark_known: faults.is_empty() || reserved.is_some_and(|mark| mark.seq >= known),
+        is_mark_known: !faults
+            .iter()
+            .any(|fault| is_of_state(fault, manifest.as_ref()))
+            || reserved.is_some_and(|mark| mark.seq >= known),
     };
     if faults.is_empty() {
         return Ok(repaired);
@@ -87,6 +89,16 @@ fn make_journal(path: &Path, number: u64) -> io::Result<()> {
 
 fn has_ring(path: &Path) -> io::Result<bool> {
     Ok(path.join(manifest::NAME).try_exists()? || path.join(mark::NAME).try_exists()?)
+}
+
+/// Whether the position may have been in a file, or in one that says how far it may be.
+fn is_of_state(fault: &Fault, manifest: Option<&Manifest>) -> bool {
+    match fault.keyspace {
+        Some(id) => manifest
+            .and_then(|manifest| manifest.keyspaces.get(&id))
+            .is_some_and(|name| name == state::KEYSPACE),
+        None => fault.file != Path::new(VERSION),
+    }
 }
 
 fn named(faults: &[Fault], is_missing: bool) -> Vec<PathBuf> {

@@ -5,10 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use jetwash_dict::Dictionary;
-use jetwash_store::{Appender, Options, Store};
+use jetwash_store::{Appender, Durability, Options, Store};
 
 use crate::fixture::copy;
-use crate::support::{Place, event, folder, frame, push};
+use crate::support::{Place, append, event, folder, frame, push};
 
 pub(crate) const RELAY: &str = "wss://relay.example/";
 pub(crate) const EVENTS: u64 = 6_000;
@@ -133,4 +133,24 @@ fn damage_to_the_journal_has_the_relay_asked_for_what_is_missing_and_little_else
         assert!(appender.cursor(RELAY).unwrap() - 1_000 <= cursor);
     }
     assert!(has_lost > 5, "the damage took nothing");
+}
+
+/// No mark is kept then, as a power failure takes nothing.
+#[test]
+fn damage_to_the_journal_gives_out_no_position_twice_if_every_commit_is_synced() {
+    let place = Place::disk();
+    let options = || options().durability(Durability::SyncedBatch);
+    let (mut appender, store) = place.open(options());
+    append(&mut appender, 400, 7);
+    drop((appender, store));
+    let journal = journals(place.path()).pop().unwrap();
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(journal)
+        .unwrap();
+    file.write_all_at(&[0xff; 8], 20_000).unwrap();
+    let (appender, store) = place.open(options());
+    assert!(positions(&store).len() < 400, "the damage took nothing");
+    assert!(appender.next_seq() > 400, "{}", appender.next_seq());
 }
