@@ -70,6 +70,11 @@ fn a_ring_of_format_2_opens_and_holds_what_was_put_into_it() {
 }
 
 #[test]
+fn a_ring_of_format_3_opens_and_holds_what_was_put_into_it() {
+    opens_and_holds_what_was_put_into_it(3);
+}
+
+#[test]
 fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
     let folder = tempfile::tempdir().unwrap();
     copy(&recorded(1), folder.path());
