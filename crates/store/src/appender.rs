@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jetwash_dict::{Dictionary, Encoder};
 use tokio::sync::watch;
@@ -16,7 +17,8 @@ use crate::format::{self, Stored};
 use crate::frames::{FramePlan, FrameWriter};
 use crate::gap::{Gap, GapCause, UpstreamGap};
 use crate::options::{Durability, Options, micros};
-use crate::ring::{BucketView, Ring};
+use crate::retained::RetentionClock;
+use crate::ring::{BucketView, Ring, View};
 use crate::state;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
@@ -63,6 +65,9 @@ pub struct Appender {
     last_time: u64,
     cursors: BTreeMap<String, u64>,
     changed_cursors: BTreeSet<String>,
+    /// The cursors as of the last commit, and its position.
+    committed_cursors: BTreeMap<String, u64>,
+    committed_seq: u64,
     /// Gaps of upstreams, noted since the last commit.
     noted: Vec<Gap>,
     dictionary: Option<u32>,
@@ -73,6 +78,7 @@ pub struct Appender {
     frames: Option<FrameWriter>,
     /// The bytes committed since the last trim.
     untrimmed: u64,
+    retention_clock: RetentionClock,
 }
 
 impl Appender {
@@ -261,7 +267,7 @@ impl Appender {
         self.write(&batch, "commit events")?;
         crash_point!("commit.written");
         self.untrimmed += batch.event_bytes();
-        self.changed_cursors.clear();
+        self.note_committed();
         self.noted.clear();
         self.sealed.clear();
         if let (Some(frames), Some(ring), Some(kept)) = (&mut self.frames, &self.ring.frames, kept)
@@ -286,14 +292,31 @@ impl Appender {
     /// Drops the oldest buckets: those that are older or more than the
     /// [retention](crate::Retention) says. Meant to be called every minute or so.
     ///
+    /// `now_us` is not believed beyond what the machine's monotonic clock explains since the last
+    /// trim, or, in the first, since the newest event that the ring was opened with: a clock that is
+    /// far ahead takes one bucket a minute. So a clock that is wrong for a while empties no ring, and
+    /// one that was not open for days forgets over some minutes what is too old.
+    ///
     /// # Errors
     ///
     /// When it cannot be written. Some buckets may be gone from view all the same.
     pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
+        let elapsed = self.retention_clock.elapsed();
+        self.trim_after(now_us, elapsed)
+    }
+
+    /// As [`Appender::trim`], for those who know how much time has passed since the last trim:
+    /// `Duration::MAX` has `now_us` believed, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Appender::trim`].
+    pub fn trim_after(&mut self, now_us: u64, elapsed: Duration) -> Result<Trimmed, StoreError> {
         self.untrimmed = 0;
         self.trim_frames()?;
         let overhead = self.backend().overhead_bytes();
-        let (buckets, everything, trimmed) = self.choose_trim(now_us, overhead);
+        let cutoff = self.cutoff(now_us, elapsed);
+        let (buckets, everything, trimmed) = self.choose_trim(cutoff, overhead);
         if buckets == 0 && !everything {
             return Ok(trimmed);
         }
@@ -351,12 +374,15 @@ impl Appender {
             tip,
             slots,
             cursors,
+            changed_cursors,
             uses,
             frames,
         } = parts;
         let view = ring.view();
         let (next_seq, last_time) = (view.next_seq, view.last_time);
         let tail = Tail::of(&view, slots);
+        let newest = view.oldest_time().map(|_| last_time);
+        let retention_clock = RetentionClock::new(newest);
         drop(view);
         Self {
             ring,
@@ -369,14 +395,17 @@ impl Appender {
             tail,
             next_seq,
             last_time,
+            committed_cursors: cursors.clone(),
+            committed_seq: next_seq,
             cursors,
-            changed_cursors: BTreeSet::new(),
+            changed_cursors,
             noted: Vec::new(),
             dictionary: uses.last().map(|(_, id)| *id),
             uses,
             reserved: Reserved::default(),
             frames,
             untrimmed: 0,
+            retention_clock,
         }
     }
 
@@ -542,7 +571,8 @@ impl Appender {
                 None => return Ok(()),
             },
         };
-        let stored = format::encode_block(&block, &mut self.packer)?;
+        let mut stored = format::encode_block(&block, &mut self.packer)?;
+        stored.cursors = self.cursors_at(block.next_seq());
         let filled = match bucket.take() {
             Some(mut filled) if !filled.is_full(&self.options, stored.key.first_time) => {
                 filled.add(&block, &stored);
@@ -557,6 +587,32 @@ impl Appender {
             block,
         });
         Ok(())
+    }
+
+    fn note_committed(&mut self) {
+        for name in std::mem::take(&mut self.changed_cursors) {
+            let value = self.cursors.get(&name).copied().unwrap_or_default();
+            match self.committed_cursors.get_mut(&name) {
+                Some(known) => *known = value,
+                None => drop(self.committed_cursors.insert(name, value)),
+            }
+        }
+        self.committed_seq = self.next_seq;
+    }
+
+    /// The cursors that are true as soon as all events before a position are stored: they are kept
+    /// with the block that ends there. The state may be lost and blocks not, or the other way round,
+    /// and then these say what the upstreams are to be asked for.
+    fn cursors_at(&self, next_seq: u64) -> Option<bytes::Bytes> {
+        let (seq, cursors) = if next_seq == self.next_seq {
+            (next_seq, &self.cursors)
+        } else if next_seq >= self.committed_seq {
+            (self.committed_seq, &self.committed_cursors)
+        } else {
+            return None;
+        };
+        let is_some = !cursors.is_empty() && cursors.len() <= MAX_CURSORS;
+        is_some.then(|| state::encode_cursors(seq, cursors))
     }
 
     fn begin_bucket(&self, block: &Block, stored: &Stored) -> Result<BucketFill, StoreError> {
@@ -606,20 +662,26 @@ impl Appender {
         self.ring.view().buckets.back().map(BucketView::first_time)
     }
 
+    /// The time before which events are too old.
+    fn cutoff(&mut self, now_us: u64, elapsed: Duration) -> u64 {
+        let Some(age) = self.options.retention.max_age else {
+            return 0;
+        };
+        let ring = Arc::clone(&self.ring);
+        self.retention_clock
+            .cutoff(now_us, elapsed, micros(age), |time| {
+                ends(&ring.view()).find(|end| *end > time)
+            })
+    }
+
     /// How many buckets to drop, and whether that is all there is, tail included.
-    fn choose_trim(&self, now_us: u64, overhead: u64) -> (usize, bool, Trimmed) {
+    fn choose_trim(&self, cutoff: u64, overhead: u64) -> (usize, bool, Trimmed) {
         let view = self.ring.view();
-        let age = self.options.retention.max_age.map_or(u64::MAX, micros);
-        let cutoff = now_us.saturating_sub(age);
         let max_bytes = self.options.retention.max_bytes.unwrap_or(u64::MAX);
         let budget = max_bytes - overhead.min(max_bytes / 2);
         let mut bytes = view.bytes();
 
-        let first_times = view.buckets.iter().map(BucketView::first_time);
-        let tail_time = view.tail().next().map(|piece| piece.index().first_time());
-        // A bucket's events are older than the first that follows it.
-        let ends = first_times.chain(tail_time).skip(1);
-        let mut ends = ends.chain([view.last_time.saturating_add(1)]);
+        let mut ends = ends(&view);
         let mut trimmed = Trimmed::default();
         let mut count = 0;
         for bucket in &view.buckets {
@@ -718,6 +780,15 @@ impl fmt::Debug for Appender {
     }
 }
 
+/// The times at which the buckets are over, and that of the tail.
+fn ends(view: &View) -> impl Iterator<Item = u64> {
+    let first_times = view.buckets.iter().map(BucketView::first_time);
+    let tail_time = view.tail().next().map(|piece| piece.index().first_time());
+    // A bucket's events are older than the first that follows it.
+    let ends = first_times.chain(tail_time).skip(1);
+    ends.chain([view.last_time.saturating_add(1)])
+}
+
 /// What a trim dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -739,6 +810,8 @@ pub(crate) struct AppenderParts {
     pub(crate) tip: watch::Sender<u64>,
     pub(crate) slots: u32,
     pub(crate) cursors: BTreeMap<String, u64>,
+    /// Those that are not stored with these values.
+    pub(crate) changed_cursors: BTreeSet<String>,
     pub(crate) uses: Vec<(u64, u32)>,
     pub(crate) frames: Option<FrameWriter>,
 }
@@ -747,6 +820,8 @@ pub(crate) struct AppenderParts {
 /// block of them stays within 32 bits.
 const MAX_EVENT: usize = 16 << 20;
 const MAX_NAME: usize = u16::MAX as usize;
+/// With more of them they are not kept with each block.
+const MAX_CURSORS: usize = 64;
 
 /// How much is reserved at a time: so much that the mark is seldom moved, and so little that the
 /// gap after a power failure is small. The time passes before a machine is up again.

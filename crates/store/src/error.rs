@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -42,6 +43,31 @@ pub enum OpenError {
         /// The format that this version writes. It reads earlier ones as well.
         supported: u32,
     },
+    /// Files of the store are gone. Nothing has been changed.
+    #[error(
+        "the store in {} lacks {}: put back what is gone, or have it repaired (`repair`, or \
+         `jetwash-server --repair`), which keeps what can be read and tells what is lost",
+        path.display(), Files(files)
+    )]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+        /// The files, as named in the folder. There may be others beside a list of files that is
+        /// gone.
+        files: Vec<PathBuf>,
+    },
+    /// Files of the storage engine are not as they were written. Nothing has been changed.
+    #[error(
+        "the store in {} has damage in {}: put back a copy, or have it repaired (`repair`, or \
+         `jetwash-server --repair`), which keeps what can be read and tells what is lost",
+        path.display(), Files(files)
+    )]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// The files, as named in the folder.
+        files: Vec<PathBuf>,
+    },
     /// Something that every read depends on is damaged.
     #[error(
         "the store in {} is damaged: {what}; move the folder away and begin anew, from a relay \
@@ -73,6 +99,24 @@ pub enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+/// A few names, and how many more there are.
+pub(crate) struct Files<'a>(pub(crate) &'a [PathBuf]);
+
+impl fmt::Display for Files<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, file) in self.0.iter().take(NAMED).enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(formatter, "{comma}{}", file.display())?;
+        }
+        match self.0.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(formatter, " and {more} more files"),
+        }
+    }
+}
+
+const NAMED: usize = 8;
 
 /// Why a ring could not be read or written.
 #[derive(Debug, Error)]

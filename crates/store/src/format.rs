@@ -12,7 +12,7 @@ use crate::event::{CommitPart, EventKind};
 use crate::table::StringTable;
 
 /// The version of everything that is stored. Raised by any change that the one before cannot read.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Whether a store of that version can be read, and written to from now on.
 pub(crate) fn is_known(version: &[u8]) -> bool {
@@ -187,6 +187,9 @@ pub(crate) struct Stored {
     pub(crate) key: BlockKey,
     pub(crate) index: bytes::Bytes,
     pub(crate) payload: bytes::Bytes,
+    /// How far the upstreams had been read when the block had no event that was read later: see
+    /// [`state::encode_cursors`](crate::state::encode_cursors).
+    pub(crate) cursors: Option<bytes::Bytes>,
 }
 
 /// The stored form of a full block, whose payload is in memory. JSON is compressed here.
@@ -215,6 +218,7 @@ pub(crate) fn encode_block(block: &Block, packer: &mut Encoder) -> Result<Stored
         },
         index: encoded.into(),
         payload,
+        cursors: None,
     })
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -19,6 +19,7 @@ use crate::durable::Durable;
 use crate::error::{BackendError, OpenError};
 use crate::format;
 use crate::frames::{FrameRing, FrameWriter, StoredFrames};
+use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 use crate::options::{Location, Options};
 use crate::ring::{Ring, View};
@@ -48,22 +49,52 @@ use crate::store::Store;
 pub fn open(location: Location, options: Options) -> Result<(Appender, Store), OpenError> {
     options.check()?;
     match location {
-        Location::Memory => recover(MemoryBackend::open(), PathBuf::new(), options),
-        Location::Disk(path) => recover(DiskBackend::open(&path, &options)?, path, options),
+        Location::Memory => {
+            let opened = MemoryBackend::open();
+            recover(opened, PathBuf::new(), options, How::AsItIs)
+        }
+        Location::Disk(path) => open_disk(path, options, How::AsItIs),
     }
+}
+
+/// What a ring is taken for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    /// What its files say.
+    AsItIs,
+    /// One that has lost commits: it goes on behind all positions that may have been given out.
+    BehindTheMark,
+    /// The same, but it is not known which positions those are.
+    AsAnotherLog,
+}
+
+pub(crate) fn open_disk(
+    path: PathBuf,
+    options: Options,
+    how: How,
+) -> Result<(Appender, Store), OpenError> {
+    let opened = DiskBackend::open(&path, &options)?;
+    recover(opened, path, options, how)
 }
 
 fn recover(
     opened: Opened,
     path: PathBuf,
     options: Options,
+    how: How,
 ) -> Result<(Appender, Store), OpenError> {
     let Opened {
         backend,
         state,
         buckets,
         reserved,
+        mark,
     } = opened;
+    let (is_known, reserved) = match how {
+        How::AsItIs => (true, reserved),
+        How::BehindTheMark => (true, Some(mark)),
+        How::AsAnotherLog => (false, Some(mark)),
+    };
     let state = State::read(state, &path)?;
     let storage = |source: BackendError| OpenError::Storage {
         path: path.clone(),
@@ -71,6 +102,10 @@ fn recover(
     };
     backend.begin().map_err(storage)?;
     crash_point!("open.versioned");
+    let id = match state.id.filter(|_| is_known) {
+        Some(id) => id,
+        None => begin_log(&*backend).map_err(storage)?,
+    };
     let (buckets, frame_buckets) = by_content(buckets);
     let kept = open_frames(state.frames, frame_buckets, &*backend, &options).map_err(storage)?;
     let (frame_writer, frames) = kept.unzip();
@@ -136,13 +171,22 @@ fn recover(
         }
     }
 
+    let mut cursors = state.cursors;
+    let changed_cursors = mend_cursors(&mut cursors, &view, end.is_ok(), state.next_seq);
     if let Some(reserved) = reserved {
-        skip_reserved(&mut view, &*backend, reserved).map_err(storage)?;
+        let mut batch = Batch::default();
+        for name in &changed_cursors {
+            let value = cursors.get(name).copied().unwrap_or_default();
+            batch.set(state::cursor_key(name), state::encode_numbers(&[value]));
+        }
+        skip_reserved(&mut view, &*backend, reserved, batch).map_err(storage)?;
     }
     view.gaps = gaps_since(&view);
+    backend.take_stock().map_err(storage)?;
 
     let (sender, tip) = watch::channel(view.next_seq);
     let ring = Arc::new(Ring {
+        id,
         view: RwLock::new(view),
         cache: Arc::new(Cache::new(options.cache_bytes)),
         dictionaries,
@@ -157,11 +201,22 @@ fn recover(
         options,
         tip: sender,
         slots,
-        cursors: state.cursors,
+        cursors,
+        changed_cursors,
         uses: state.uses,
         frames: frame_writer,
     });
     Ok((appender, Store::new(ring)))
+}
+
+/// Gives a log its identity. It is safe before anybody can have seen it.
+fn begin_log(backend: &dyn Backend) -> Result<LogId, BackendError> {
+    let id = LogId::random();
+    let mut batch = Batch::default();
+    batch.set(state::LOG.to_vec(), state::encode_numbers(&[id.get()]));
+    backend.write(&batch)?;
+    backend.sync()?;
+    Ok(id)
 }
 
 /// Buckets with the number that each is known by.
@@ -206,12 +261,71 @@ fn open_frames(
     Ok(opened)
 }
 
+/// Has the cursors fit the events that are there: they are kept with the blocks as well as in the
+/// state, and damage to the journal may take what one of the two had and the other has. Tells which
+/// are changed.
+///
+/// If blocks are newer than the state, the upstreams need not send again what is in them; if events
+/// are missing after the last block, they must.
+fn mend_cursors(
+    cursors: &mut BTreeMap<String, u64>,
+    view: &View,
+    is_end_known: bool,
+    stored_seq: u64,
+) -> BTreeSet<String> {
+    let mut changed = BTreeSet::new();
+    let Some((kept_seq, kept)) = kept_cursors(view) else {
+        return changed;
+    };
+    let is_whole = is_end_known && !lacks_events(view, stored_seq);
+    if is_whole && kept_seq <= stored_seq {
+        return changed;
+    }
+    for (name, value) in kept {
+        if cursors.get(&name) != Some(&value) {
+            cursors.insert(name.clone(), value);
+            changed.insert(name);
+        }
+    }
+    changed
+}
+
+/// Whether events are missing after the last block, up to the position that was stored.
+fn lacks_events(view: &View, stored_seq: u64) -> bool {
+    let mut at = view.buckets.back().map_or(0, |bucket| bucket.next_seq);
+    for piece in view.tail() {
+        if piece.first_seq() > view.after_gap(at) {
+            return true;
+        }
+        at = piece.next_seq();
+    }
+    stored_seq > view.after_gap(at)
+}
+
+/// The cursors that were kept with the last block that has any, and the position they belong to.
+fn kept_cursors(view: &View) -> Option<(u64, BTreeMap<String, u64>)> {
+    let mut at = u64::MAX;
+    for _ in 0..BLOCKS_ASKED {
+        let place = view.cold_block(at)?;
+        let kept = place.bucket.cursors(&place.key).ok().flatten();
+        if let Some(kept) = kept.and_then(|bytes| state::decode_cursors(&bytes)) {
+            return Some(kept);
+        }
+        at = place.key.first_seq.checked_sub(1)?;
+    }
+    None
+}
+
+/// A block has no cursors if it was written by an earlier version, or in one commit with others.
+const BLOCKS_ASKED: usize = 64;
+
 /// Goes on after all that readers may have seen, and remembers the gap. The store may have
 /// forgotten what was committed last: the power failed, or it was damaged.
 fn skip_reserved(
     view: &mut View,
     backend: &dyn Backend,
     reserved: Reserved,
+    mut batch: Batch,
 ) -> Result<(), BackendError> {
     let Reserved { seq, time_us } = reserved;
     if seq <= view.next_seq && time_us <= view.last_time {
@@ -225,7 +339,6 @@ fn skip_reserved(
         view.next_seq = seq;
     }
     view.last_time = view.last_time.max(time_us);
-    let mut batch = Batch::default();
     let position = state::encode_numbers(&[view.next_seq, view.last_time]);
     batch.set(state::POSITION.to_vec(), position);
     batch.set(state::GAPS.to_vec(), state::encode_gaps(&gaps_since(view)));
@@ -284,6 +397,7 @@ fn end_of_buckets(view: &mut View) -> Result<u64, u64> {
 
 /// What is stored beside the blocks.
 struct State {
+    id: Option<LogId>,
     next_seq: u64,
     last_time: u64,
     floor: u64,
@@ -299,6 +413,7 @@ struct State {
 impl State {
     fn read(pairs: Vec<(Bytes, Bytes)>, path: &Path) -> Result<Self, OpenError> {
         let mut state = Self {
+            id: None,
             next_seq: 1,
             last_time: 0,
             floor: 0,
@@ -344,6 +459,9 @@ impl State {
             self.tail.push(value);
         } else if key == state::POSITION {
             [self.next_seq, self.last_time] = state::decode_numbers(&value)?;
+        } else if key == state::LOG {
+            let [id] = state::decode_numbers(&value)?;
+            self.id = Some(LogId::from_number(id));
         } else if key == state::FLOOR {
             [self.floor] = state::decode_numbers(&value)?;
         } else if key == state::GAPS {

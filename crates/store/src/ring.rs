@@ -12,10 +12,12 @@ use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::frames::FrameRing;
+use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 
 /// The shared part of a ring.
 pub(crate) struct Ring {
+    pub(crate) id: LogId,
     pub(crate) view: RwLock<View>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) dictionaries: Arc<Dictionaries>,

@@ -1,8 +1,14 @@
 //! The keys of what a ring keeps beside its blocks: see `docs/store-format.md`.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 pub(crate) const VERSION: &[u8] = b"version";
+/// The keyspace of all this.
+pub(crate) const KEYSPACE: &str = "state";
+/// Which log this is.
+pub(crate) const LOG: &[u8] = b"log";
 /// The next position and the time of the newest event.
 pub(crate) const POSITION: &[u8] = b"position";
 /// The position before which everything is dropped, or about to be.
@@ -122,4 +128,33 @@ pub(crate) fn decode_uses(bytes: &[u8]) -> Option<Vec<(u64, u32)>> {
     } else {
         None
     }
+}
+
+/// Cursors as they are kept with a block: the position that they belong to, and for each its value,
+/// the length of its name, and the name.
+pub(crate) fn encode_cursors(next_seq: u64, cursors: &BTreeMap<String, u64>) -> Bytes {
+    let mut bytes = next_seq.to_le_bytes().to_vec();
+    for (name, value) in cursors {
+        let Ok(length) = u16::try_from(name.len()) else {
+            continue;
+        };
+        bytes.extend_from_slice(&value.to_le_bytes());
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+    }
+    bytes.into()
+}
+
+pub(crate) fn decode_cursors(bytes: &[u8]) -> Option<(u64, BTreeMap<String, u64>)> {
+    let (next_seq, mut rest) = bytes.split_first_chunk()?;
+    let mut cursors = BTreeMap::new();
+    while !rest.is_empty() {
+        let (value, after) = rest.split_first_chunk()?;
+        let (length, after) = after.split_first_chunk()?;
+        let (name, after) = after.split_at_checked(u16::from_le_bytes(*length).into())?;
+        let name = std::str::from_utf8(name).ok()?;
+        cursors.insert(name.to_owned(), u64::from_le_bytes(*value));
+        rest = after;
+    }
+    Some((u64::from_le_bytes(*next_seq), cursors))
 }

@@ -11,6 +11,7 @@ use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::error::StoreError;
 use crate::format;
+use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 use crate::ring::{ColdPlace, Ring, View};
 
@@ -65,6 +66,12 @@ pub struct Store {
 impl Store {
     pub(crate) const fn new(ring: Arc<Ring>) -> Self {
         Self { ring }
+    }
+
+    /// Which log this is: what a cursor that is kept elsewhere is to be kept with. Costs nothing.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.ring.id
     }
 
     /// What the ring holds now.

@@ -71,6 +71,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FOLDER", env = "JETSTREAM_DATA_DIR")]
     data_dir: Option<PathBuf>,
 
+    /// Repair the event log before it is opened: keep what can be read, put damaged files aside in
+    /// its folder, and say what is lost. A log that is sound is left as it is, and read as a whole.
+    #[arg(long)]
+    pub(crate) repair: bool,
+
     /// How long events are kept, such as 24h or 7days
     #[arg(
         long,

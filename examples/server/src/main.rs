@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::SystemTime;
 
-use jetwash::{AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig};
+use jetwash::{
+    AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig, store,
+};
 use jetwash_serve::{Server, raise_file_limit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
@@ -138,6 +140,9 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
         .memory_budget(usize::try_from(arguments.memory_budget).unwrap_or(usize::MAX))
         .intake_bytes(INTAKE_BYTES);
     if let Some(folder) = arguments.folder() {
+        if arguments.repair {
+            repair(&folder)?;
+        }
         builder = builder.store(folder);
     }
     if let Some(bytes) = arguments.max_bytes {
@@ -157,6 +162,19 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
     }
     builder = builder.dictionary(dictionary);
     Ok(add_sources(builder, arguments)?.build()?)
+}
+
+/// Makes the log one that can be opened, and says what was found.
+fn repair(folder: &Path) -> Result<(), Box<dyn Error>> {
+    if !folder.try_exists()? {
+        info!("repair: there is no log in {} yet", folder.display());
+        return Ok(());
+    }
+    let report = store::repair(folder)?;
+    for line in report.to_string().lines() {
+        info!("repair: {line}");
+    }
+    Ok(())
 }
 
 fn add_sources(

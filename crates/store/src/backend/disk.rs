@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Pers
 
 use super::buffer::{Buffer, ENGINE_LIMIT, ENTRY_BYTES};
 use super::folder::{self, KEYSPACES};
+use super::manifest::{self, Manifest, newest_journal};
 use super::mark::{Mark, Reserved};
 use super::{Backend, Batch, Bucket, BucketError, BucketName, Opened};
 use crate::block::BlockKey;
@@ -29,6 +30,10 @@ pub(crate) struct DiskBackend {
     memtable_bytes: u64,
     engine_cache_bytes: u64,
     mark: Mutex<Mark>,
+    /// The state as it is in the engine, without the tail: for the manifest.
+    state: Mutex<BTreeMap<Vec<u8>, Bytes>>,
+    /// As it is on the disk.
+    manifest: Mutex<Option<Manifest>>,
     /// `None` from when it is closed to be opened anew until that succeeds.
     engine: Mutex<Option<Engine>>,
     buckets: Mutex<HashMap<BucketName, Arc<DiskBucket>>>,
@@ -40,22 +45,35 @@ pub(crate) struct DiskBackend {
 impl DiskBackend {
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
         let engine_cache_bytes = options.engine_cache_bytes();
-        let (engine, keyspaces, damaged) = Engine::open(path, engine_cache_bytes)?;
+        let (engine, keyspaces, cut, manifest) = Engine::open(path, engine_cache_bytes)?;
         crash_point!("open.engine");
         let (mark, mut reserved) = Mark::open(path).map_err(|source| OpenError::Folder {
             path: path.to_owned(),
             source,
         })?;
-        if damaged {
-            reserved = Some(mark.stored());
-        }
         let pairs = engine.state.iter().map(|guard| {
             let (key, value) = guard.into_inner()?;
             Ok((Bytes::from(key), Bytes::from(value)))
         });
-        let pairs = pairs
+        let pairs: Vec<(Bytes, Bytes)> = pairs
             .collect::<Result<_, fjall::Error>>()
             .map_err(|error| open_error(path, error))?;
+        let state: BTreeMap<Vec<u8>, Bytes> = pairs
+            .iter()
+            .filter(|(key, _)| !state::is_tail(key))
+            .map(|(key, value)| (key.to_vec(), value.clone()))
+            .collect();
+        let next_seq = manifest::next_seq(&state);
+        let known = manifest.as_ref().map_or(0, Manifest::next_seq);
+        let mut marked = mark.stored();
+        if marked.seq < next_seq.max(known) {
+            // The mark is not kept where every commit is synced. No event takes less than a byte.
+            marked.seq = next_seq.max(known) + cut;
+        }
+        // If the state is older than the manifest, the journal that held the rest was emptied.
+        if cut > 0 || known > next_seq {
+            reserved = Some(marked);
+        }
         let buckets: HashMap<_, _> = keyspaces
             .into_iter()
             .map(|(name, keyspace)| (name, DiskBucket::new(keyspace)))
@@ -71,6 +89,8 @@ impl DiskBackend {
             memtable_bytes: options.memtable_bytes,
             engine_cache_bytes,
             mark: Mutex::new(mark),
+            state: Mutex::new(state),
+            manifest: Mutex::new(manifest),
             engine: Mutex::new(Some(engine)),
             buckets: Mutex::new(buckets),
             dropped: Mutex::default(),
@@ -80,6 +100,7 @@ impl DiskBackend {
             state: pairs,
             buckets: opened,
             reserved,
+            mark: marked,
         })
     }
 
@@ -101,6 +122,59 @@ impl DiskBackend {
             }
             _ => error,
         }
+    }
+
+    /// Notes what there is now. What the engine holds has been synced.
+    fn write_manifest(&self) -> Result<(), BackendError> {
+        let keyspaces = self.with_engine(|engine| {
+            let mut keyspaces = BTreeMap::new();
+            let buckets = lock(&self.buckets);
+            for name in engine.database.list_keyspace_names() {
+                let bucket = bucket_name(&name);
+                if bucket.is_some_and(|name| !buckets.contains_key(&name)) {
+                    continue;
+                }
+                let keyspace = engine
+                    .database
+                    .keyspace(&name, || keyspace_options(&name))?;
+                let id = keyspace
+                    .path()
+                    .file_name()
+                    .and_then(|id| id.to_str()?.parse().ok());
+                keyspaces.insert(id.ok_or("a keyspace has no number")?, name.to_string());
+            }
+            Ok(keyspaces)
+        })?;
+        let new = Manifest {
+            journal: newest_journal(&self.path)?.unwrap_or(0),
+            keyspaces,
+            state: lock(&self.state).clone(),
+        };
+        let mut known = lock(&self.manifest);
+        if known.as_ref() != Some(&new) {
+            new.write(&self.path)?;
+            *known = Some(new);
+        }
+        Ok(())
+    }
+
+    /// Notes what has been written to the state. Tells whether it needs a copy beside the engine's at
+    /// once, as blocks cannot be read without it.
+    fn note_state(&self, batch: &Batch) -> bool {
+        let mut state = lock(&self.state);
+        let mut is_vital = false;
+        for (key, value) in &batch.state {
+            if state::is_tail(key) {
+                continue;
+            }
+            is_vital |= value.is_some() && state::dictionary_id(key).is_some();
+            match (state.get_mut(key), value) {
+                (Some(known), Some(value)) => *known = value.clone(),
+                (None, Some(value)) => drop(state.insert(key.clone(), value.clone())),
+                (_, None) => drop(state.remove(key)),
+            }
+        }
+        is_vital
     }
 
     /// Closes the database, waiting for those who are reading.
@@ -137,6 +211,8 @@ impl Backend for DiskBackend {
         folder::sync(&self.path.join(KEYSPACES))?;
         let bucket = DiskBucket::new(keyspace);
         lock(&self.buckets).insert(name, Arc::clone(&bucket));
+        // Before anything is in it. A crash in between leaves an empty bucket that nobody misses.
+        self.write_manifest()?;
         Ok(bucket)
     }
 
@@ -147,6 +223,8 @@ impl Backend for DiskBackend {
         let keyspace = bucket.keyspace().ok_or(CLOSED)?;
         // See `Engine::begin`.
         self.sync()?;
+        // Before it goes, or a crash in between would have it missed.
+        self.write_manifest()?;
         self.with_engine(|engine| Ok(engine.database.delete_keyspace(keyspace)?))?;
         let mut dropped = lock(&self.dropped);
         dropped.push(bucket);
@@ -155,6 +233,7 @@ impl Backend for DiskBackend {
     }
 
     fn write(&self, batch: &Batch) -> Result<(), BackendError> {
+        let mut is_vital = false;
         self.with_engine(|engine| {
             let mut write = engine.database.batch();
             let mut touched = Touched::default();
@@ -180,6 +259,10 @@ impl Backend for DiskBackend {
                 write.insert(&keyspace, index, block.index.clone());
                 let payload = encode_key(&block.key, PAYLOAD);
                 write.insert(&keyspace, payload, block.payload.clone());
+                if let Some(cursors) = &block.cursors {
+                    let key = encode_key(&block.key, CURSORS);
+                    write.insert(&keyspace, key, cursors.clone());
+                }
             }
             for row in &batch.frames {
                 let name = BucketName::Frames(row.bucket);
@@ -189,13 +272,23 @@ impl Backend for DiskBackend {
                 write.insert(&keyspace, frame_key(row.log, row.seq), row.bytes.clone());
             }
             write.commit()?;
+            is_vital = self.note_state(batch);
             engine.write_out(batch, self.memtable_bytes)?;
             touched.write_out(&buckets, self.memtable_bytes)
-        })
+        })?;
+        if is_vital {
+            self.take_stock()?;
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), BackendError> {
         self.with_engine(|engine| Ok(engine.database.persist(PersistMode::SyncData)?))
+    }
+
+    fn take_stock(&self) -> Result<(), BackendError> {
+        self.sync()?;
+        self.write_manifest()
     }
 
     fn reserve(&self, reserved: Reserved) -> Result<(), BackendError> {
@@ -203,7 +296,7 @@ impl Backend for DiskBackend {
     }
 
     fn release(&self, used: Reserved) -> Result<(), BackendError> {
-        self.sync()?;
+        self.take_stock()?;
         Ok(lock(&self.mark).release(used)?)
     }
 
@@ -212,7 +305,7 @@ impl Backend for DiskBackend {
         folder::probe(&self.path)?;
         self.close();
         crash_point!("reopen.closed");
-        let (engine, keyspaces, _) = Engine::open(&self.path, self.engine_cache_bytes)?;
+        let (engine, keyspaces, ..) = Engine::open(&self.path, self.engine_cache_bytes)?;
         engine.begin()?;
         let buckets = lock(&self.buckets);
         for (name, keyspace) in keyspaces {
@@ -273,9 +366,10 @@ struct Engine {
 }
 
 impl Engine {
-    /// Opens the database: it, its buckets, and whether commits may have been lost to damage.
-    fn open(path: &Path, cache_bytes: u64) -> Result<(Self, Keyspaces, bool), OpenError> {
-        let damaged = folder::prepare(path)?;
+    /// Opens the database: it, its buckets, how many bytes of commits may have been lost to damage,
+    /// and what there should be.
+    fn open(path: &Path, cache_bytes: u64) -> Result<EngineParts, OpenError> {
+        let (cut, manifest) = folder::prepare(path)?;
         let error = |error| open_error(path, error);
         let database = Database::builder(path)
             .cache_size(cache_bytes)
@@ -295,9 +389,8 @@ impl Engine {
                 supported: format::VERSION,
             });
         }
-        let create = || KeyspaceCreateOptions::default().max_memtable_size(ENGINE_LIMIT);
-        let state = database.keyspace(STATE, create).map_err(error)?;
-        let letters = database.keyspace(LETTERS, create).map_err(error)?;
+        let state = database.keyspace(STATE, state_options).map_err(error)?;
+        let letters = database.keyspace(LETTERS, state_options).map_err(error)?;
         let keyspaces = folder::sync(&path.join(KEYSPACES));
         keyspaces.map_err(|source| error(source.into()))?;
         let mut buckets = Vec::new();
@@ -314,7 +407,7 @@ impl Engine {
             state_buffer: Buffer::default(),
             letters_buffer: Buffer::default(),
         };
-        Ok((engine, buckets, damaged))
+        Ok((engine, buckets, cut, manifest))
     }
 
     /// Writes the format's version, again and again.
@@ -352,6 +445,8 @@ impl Engine {
 const USED_UP: usize = 64;
 /// A bucket with no more tables than these is left as it is.
 const FEW_TABLES: usize = 4;
+
+type EngineParts = (Engine, Keyspaces, u64, Option<Manifest>);
 
 /// Keyspaces of buckets with their names.
 type Keyspaces = Vec<(BucketName, Keyspace)>;
@@ -493,6 +588,10 @@ impl Bucket for DiskBucket {
         self.get(key, PAYLOAD)
     }
 
+    fn cursors(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError> {
+        self.get(key, CURSORS)
+    }
+
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {
         let keyspace = self.keyspace.read().unwrap_or_else(PoisonError::into_inner);
         let keyspace = keyspace
@@ -512,12 +611,13 @@ impl Bucket for DiskBucket {
     }
 }
 
-const STATE: &str = "state";
+const STATE: &str = state::KEYSPACE;
 const LETTERS: &str = "letters";
 const BUCKET: &str = "bucket-";
 const FRAMES: &str = "frames-";
 const INDEX: u8 = 0;
 const PAYLOAD: u8 = 1;
+const CURSORS: u8 = 2;
 const KEY: usize = 21;
 const FRAME_KEY: usize = 12;
 
@@ -542,6 +642,18 @@ fn bucket_options() -> KeyspaceCreateOptions {
         .with_kv_separation(Some(KvSeparationOptions::default().separation_threshold(1)))
 }
 
+fn state_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().max_memtable_size(ENGINE_LIMIT)
+}
+
+/// With which a keyspace of that name is made.
+pub(super) fn keyspace_options(name: &str) -> KeyspaceCreateOptions {
+    match bucket_name(name) {
+        Some(_) => bucket_options(),
+        None => state_options(),
+    }
+}
+
 fn keyspace_name(name: BucketName) -> String {
     match name {
         BucketName::Events(first_seq) => format!("{BUCKET}{first_seq:020}"),
@@ -549,7 +661,7 @@ fn keyspace_name(name: BucketName) -> String {
     }
 }
 
-fn bucket_name(keyspace: &str) -> Option<BucketName> {
+pub(super) fn bucket_name(keyspace: &str) -> Option<BucketName> {
     let number = |text: &str| text.parse().ok();
     match keyspace.strip_prefix(BUCKET) {
         Some(text) => number(text).map(BucketName::Events),
@@ -588,7 +700,7 @@ fn decode_key(bytes: &[u8]) -> Option<(BlockKey, u8)> {
     }
 }
 
-fn open_error(path: &Path, error: fjall::Error) -> OpenError {
+pub(super) fn open_error(path: &Path, error: fjall::Error) -> OpenError {
     let path = path.to_owned();
     match error {
         fjall::Error::Locked => OpenError::InUse { path },

@@ -7,20 +7,40 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::journal;
+use super::{files, journal, manifest::Manifest};
 use crate::error::OpenError;
 
 /// Makes a folder ready to be opened: makes it, finishes what a crash cut short, and cuts damage
-/// off the journals. Tells whether that may have lost commits.
-pub(super) fn prepare(path: &Path) -> Result<bool, OpenError> {
+/// off the journals. Tells how many bytes of commits that may have lost, and what was noted of the ring.
+///
+/// Nothing is changed if a file is missing or damaged that the engine cannot do without.
+pub(super) fn prepare(path: &Path) -> Result<(u64, Option<Manifest>), OpenError> {
     let folder = |source| OpenError::Folder {
         path: path.to_owned(),
         source,
     };
     make(path).map_err(folder)?;
     let _lock = lock(path)?;
+    let manifest = Manifest::read(path).map_err(folder)?;
+    let faults = files::check(path, manifest.as_ref()).map_err(folder)?;
+    let (missing, damaged): (Vec<_>, Vec<_>) =
+        faults.into_iter().partition(|fault| fault.is_missing);
+    let named = |faults: Vec<files::Fault>| faults.into_iter().map(|fault| fault.file).collect();
+    if !missing.is_empty() {
+        return Err(OpenError::Missing {
+            path: path.to_owned(),
+            files: named(missing),
+        });
+    }
+    if !damaged.is_empty() {
+        return Err(OpenError::Damaged {
+            path: path.to_owned(),
+            files: named(damaged),
+        });
+    }
     clear_unfinished(path).map_err(folder)?;
-    journal::cut_damage(path).map_err(folder)
+    let cut = journal::cut_damage(path).map_err(folder)?;
+    Ok((cut, manifest))
 }
 
 /// Makes the names in a folder survive a power failure.
@@ -95,7 +115,7 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// The engine's own lock, which it takes itself once this is dropped.
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let folder = |source| OpenError::Folder {
         path: path.to_owned(),
         source,

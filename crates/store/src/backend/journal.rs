@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Cuts off what follows the last whole batch of a journal. Tells whether anything may have been
-/// cut off that was whole once: what a killed process was about to write does not count.
-pub(super) fn cut_damage(folder: &Path) -> io::Result<bool> {
-    let mut damaged = false;
+/// Cuts off what follows the last whole batch of a journal. Gives how many bytes may have been whole
+/// once: what a killed process was about to write does not count.
+pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
+    let mut cut = 0;
     for path in journals(folder)? {
         let file = File::options().read(true).write(true).open(&path)?;
         let mut scan = Scan::new(file)?;
@@ -27,18 +28,48 @@ pub(super) fn cut_damage(folder: &Path) -> io::Result<bool> {
         if end == scan.length || next_byte(&mut file, end)? == NEVER_WRITTEN {
             continue;
         }
-        damaged |= has_end(&mut file, end)?;
+        if has_end(&mut file, end)? {
+            cut += scan.length - end;
+        }
         file.set_len(end)?;
         file.sync_all()?;
     }
-    Ok(damaged)
+    Ok(cut)
 }
+
+/// Gives all that the journals hold, in the order in which it was written: keyspaces, keys, and values
+/// unless the key was removed. Nothing behind damage is read.
+pub(super) fn read_items(
+    folder: &Path,
+    mut take: impl FnMut(u64, &[u8], Option<Bytes>) -> fjall::Result<()>,
+) -> fjall::Result<()> {
+    for path in journals(folder)? {
+        let mut scan = Scan::new(File::open(path)?)?;
+        scan.items = Some(Vec::new());
+        loop {
+            match scan.batch() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error.into()),
+            }
+            for (keyspace, key, value) in scan.items.iter_mut().flat_map(|items| items.drain(..)) {
+                take(keyspace, &key, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+type Item = (u64, Bytes, Option<Bytes>);
 
 /// Reads one batch after the other.
 struct Scan {
     input: BufReader<File>,
     position: u64,
     length: u64,
+    /// What the batch holds, if it is wanted.
+    items: Option<Vec<Item>>,
 }
 
 impl Scan {
@@ -47,6 +78,7 @@ impl Scan {
             length: file.metadata()?.len(),
             input: BufReader::with_capacity(1 << 16, file),
             position: 0,
+            items: None,
         })
     }
 
@@ -79,18 +111,33 @@ impl Scan {
             }
             _ => return Ok(false),
         }
-        let [_value_type, compression] = self.hashed(hasher)?;
-        let _keyspace: [u8; 8] = self.hashed(hasher)?;
+        let [value_type, compression] = self.hashed(hasher)?;
+        let keyspace = u64::from_le_bytes(self.hashed(hasher)?);
         let key = u16::from_le_bytes(self.hashed(hasher)?);
         let unpacked = u32::from_le_bytes(self.hashed(hasher)?);
         let value = u32::from_le_bytes(self.hashed(hasher)?);
         let length = u64::from(key) + u64::from(value);
         let left = self.length - self.position;
         let is_plausible = compression == 0 && unpacked == value && length <= left;
-        if is_plausible {
+        if is_plausible && self.items.is_some() {
+            let key = self.bytes(key.into(), hasher)?;
+            let value = self.bytes(value as usize, hasher)?;
+            let value = (value_type == VALUE).then_some(value);
+            self.items
+                .get_or_insert_default()
+                .push((keyspace, key, value));
+        } else if is_plausible {
             self.skip(length, hasher)?;
         }
         Ok(is_plausible)
+    }
+
+    fn bytes(&mut self, length: usize, hasher: &mut Xxh3) -> io::Result<Bytes> {
+        let mut bytes = vec![0; length];
+        self.input.read_exact(&mut bytes)?;
+        hasher.update(&bytes);
+        self.position += length as u64;
+        Ok(bytes.into())
     }
 
     fn hashed<const N: usize>(&mut self, hasher: &mut Xxh3) -> io::Result<[u8; N]> {
@@ -125,6 +172,8 @@ const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
+/// The type of an item that is not a removal.
+const VALUE: u8 = 0;
 const TRAILER: [u8; 4] = *b"FJL\x03";
 
 /// The journals, oldest first.
@@ -140,7 +189,8 @@ fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
             journals.push(path);
         }
     }
-    journals.sort();
+    // The name is a number.
+    journals.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     Ok(journals)
 }
 

@@ -83,7 +83,20 @@ impl Mark {
     }
 }
 
-const NAME: &str = "reserved";
+/// What the mark of a store says; `None` if there is none that can be read.
+pub(super) fn stored(folder: &Path) -> io::Result<Option<Reserved>> {
+    match fs::read(folder.join(NAME)) {
+        Ok(bytes) => {
+            let slots = bytes.chunks(SLOT).filter_map(decode);
+            let newest = slots.max_by_key(|(generation, ..)| *generation);
+            Ok(newest.map(|(_, stored, _)| stored))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) const NAME: &str = "reserved";
 /// Each in a page of its own: a write that the power failure cuts short spoils no other.
 const SLOT: usize = 4096;
 const BOOT: usize = 36;

@@ -22,6 +22,7 @@ impl MemoryBackend {
             state: Vec::new(),
             buckets: Vec::new(),
             reserved: None,
+            mark: Reserved::default(),
         }
     }
 }
@@ -76,6 +77,10 @@ impl Backend for MemoryBackend {
     }
 
     fn sync(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn take_stock(&self) -> Result<(), BackendError> {
         Ok(())
     }
 
@@ -139,6 +144,10 @@ impl Bucket for MemoryBucket {
         Ok(blocks
             .get(&key.first_seq)
             .map(|(.., payload)| payload.clone()))
+    }
+
+    fn cursors(&self, _key: &BlockKey) -> Result<Option<Bytes>, BucketError> {
+        Ok(None)
     }
 
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {

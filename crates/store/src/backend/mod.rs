@@ -10,14 +10,18 @@ use crate::format::Stored;
 
 mod buffer;
 mod disk;
+mod files;
 mod folder;
 mod journal;
+mod manifest;
 mod mark;
 mod memory;
+mod repair;
 
 pub(crate) use disk::DiskBackend;
 pub(crate) use mark::Reserved;
 pub(crate) use memory::MemoryBackend;
+pub(crate) use repair::{RepairedFiles, repair_files};
 
 /// What the appender writes to. Calls block.
 pub(crate) trait Backend: Send + Sync {
@@ -35,6 +39,9 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Makes all that was written survive a power failure.
     fn sync(&self) -> Result<(), BackendError>;
+
+    /// Notes what there is now, so that it is missed if it is not there any more; syncs before.
+    fn take_stock(&self) -> Result<(), BackendError>;
 
     /// Notes, so that it survives a power failure, how far positions and times may be given out.
     fn reserve(&self, reserved: Reserved) -> Result<(), BackendError>;
@@ -94,6 +101,9 @@ pub(crate) trait Bucket: Send + Sync {
     /// The payload of a block.
     fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
 
+    /// The cursors that were kept with a block.
+    fn cursors(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
+
     /// The frames of a log from a sequence number on, in order: as many as fit into so many bytes,
     /// but at least one if there is any.
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError>;
@@ -118,6 +128,8 @@ pub(crate) struct Opened {
     /// What readers may have seen although it is not here: set if the machine has been restarted,
     /// or damage was cut off.
     pub(crate) reserved: Option<Reserved>,
+    /// As of the last mark, whether or not it has to be looked at.
+    pub(crate) mark: Reserved,
 }
 
 /// Changes that are made together.

@@ -70,6 +70,11 @@ fn a_ring_of_format_2_opens_and_holds_what_was_put_into_it() {
 }
 
 #[test]
+fn a_ring_of_format_3_opens_and_holds_what_was_put_into_it() {
+    opens_and_holds_what_was_put_into_it(3);
+}
+
+#[test]
 fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
     let folder = tempfile::tempdir().unwrap();
     copy(&recorded(1), folder.path());
@@ -86,7 +91,7 @@ fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
         state.get("version").unwrap().unwrap()
     };
     // What cannot read the new blocks must refuse the ring.
-    assert_eq!(&*version, 2_u32.to_le_bytes());
+    assert_eq!(&*version, 3_u32.to_le_bytes());
     assert_eq!(read_all(&open().1, 1), expected);
 }
 
@@ -135,7 +140,7 @@ fn make_the_recorded_ring() {
         std::thread::yield_now();
     }
     drop((appender, store));
-    let target = recorded(2);
+    let target = recorded(3);
     fs::create_dir_all(&target).unwrap();
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0, "it exists");
     copy(folder.path(), &target);
@@ -150,9 +155,16 @@ fn count(folder: &Path, name: &str) -> usize {
     folders.map(Iterator::count).sum()
 }
 
+/// A copy of a recorded ring, to be opened.
+pub(crate) fn copy_of(format: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&recorded(format), folder.path());
+    folder
+}
+
 /// Copies a folder. Files are cut at the last byte that is not zero, and filled up again, as the
 /// engine makes its journals with 64 MiB.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());

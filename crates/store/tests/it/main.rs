@@ -13,9 +13,14 @@ mod dead_letters;
 mod dictionaries;
 mod edges;
 mod faults;
+#[cfg(unix)]
+mod files;
 mod fixture;
 #[cfg(target_os = "linux")]
 mod full;
+mod identity;
+#[cfg(unix)]
+mod journal;
 mod kept_frames;
 mod model;
 mod named_cursors;

@@ -232,7 +232,7 @@ impl World {
             Step::NoFrames => model.frames = false,
             Step::Trim { later_us } => {
                 let now_us = model.now_us + u64::from(*later_us);
-                let trimmed = appender.trim(now_us).unwrap();
+                let trimmed = appender.trim_after(now_us, Duration::MAX).unwrap();
                 assert_eq!(trimmed.oldest_seq - model.oldest, trimmed.events);
                 check_trim(model, options, store, now_us, trimmed.oldest_seq);
                 model.oldest = trimmed.oldest_seq;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jetwash_store::PushError;
 
 use crate::support::{Place, START, append, event, on_both, push, push_many, read_all, tiny};
@@ -146,7 +148,9 @@ fn positions_go_on_after_an_emptied_ring_is_reopened() {
     let place = Place::disk();
     let (mut appender, store) = place.open(tiny());
     let last = append(&mut appender, 100, 9).pop().unwrap();
-    let trimmed = appender.trim(last.time_us + 48 * 3_600_000_000).unwrap();
+    let trimmed = appender
+        .trim_after(last.time_us + 48 * 3_600_000_000, Duration::MAX)
+        .unwrap();
     assert_eq!((trimmed.events, trimmed.oldest_seq), (100, 101));
     assert_eq!(store.bounds().events(), 0);
     assert_eq!(store.bounds().oldest_time_us, None);

@@ -20,6 +20,8 @@ on_both!(
     an_old_ring_is_emptied,
     events_not_committed_survive_a_trim,
     a_quiet_ring_still_forgets,
+    a_clock_that_jumps_ahead_takes_nothing_at_once,
+    a_clock_that_stays_ahead_takes_a_bucket_a_minute,
 );
 
 fn keep(max_age: Option<Duration>, max_bytes: Option<u64>) -> Options {
@@ -170,7 +172,7 @@ fn a_quiet_ring_still_forgets(place: &Place) {
         push(&mut appender, &event(minute + 1, time_us), None);
         appender.commit().unwrap();
         if minute % 60 == 59 {
-            appender.trim(time_us).unwrap();
+            appender.trim_after(time_us, hour).unwrap();
             let kept = store.bounds().events();
             assert!(
                 kept <= 26 * 60 && kept >= (minute + 1).min(24 * 60),
@@ -178,6 +180,79 @@ fn a_quiet_ring_still_forgets(place: &Place) {
             );
         }
     }
+}
+
+/// Ten years.
+const AHEAD_US: u64 = 10 * 365 * 24 * 3_600_000_000;
+
+/// A day of events, one a minute, in a ring that keeps a day.
+fn a_day(place: &Place) -> (jetwash_store::Appender, jetwash_store::Store, u64) {
+    let (mut appender, store) = place.open(Options::default());
+    let mut time_us = START;
+    for minute in 0..24 * 60 {
+        time_us = START + minute * 60_000_000;
+        append_at(&mut appender, time_us);
+    }
+    appender.trim(time_us).unwrap();
+    (appender, store, time_us)
+}
+
+fn a_clock_that_jumps_ahead_takes_nothing_at_once(place: &Place) {
+    let (mut appender, store, now_us) = a_day(place);
+    let before = store.bounds();
+    for second in 1..=6 {
+        let now_us = now_us + second * 1_000_000 + AHEAD_US;
+        appender.trim_after(now_us, Duration::from_secs(1)).unwrap();
+    }
+    assert_eq!(store.bounds(), before);
+    // It is right again, and time goes on as if nothing had been.
+    let hour = Duration::from_secs(3_600);
+    let trimmed = appender
+        .trim_after(now_us + 2 * 3_600_000_000, 2 * hour)
+        .unwrap();
+    assert!(trimmed.events > 0 && trimmed.events <= 120, "{trimmed:?}");
+    // The clock of the process itself is asked otherwise.
+    appender.trim(now_us + AHEAD_US).unwrap();
+    assert!(store.bounds().events() > 22 * 60);
+}
+
+fn a_clock_that_stays_ahead_takes_a_bucket_a_minute(place: &Place) {
+    let (mut appender, store, now_us) = a_day(place);
+    let minute = Duration::from_secs(60);
+    let mut minutes = 0;
+    while store.bounds().events() > 0 {
+        assert!(minutes < 100, "old events stay for ever");
+        let trimmed = appender.trim_after(now_us + AHEAD_US, minute).unwrap();
+        assert!(trimmed.buckets <= 1, "{trimmed:?}");
+        minutes += 1;
+    }
+    assert!(minutes > 20, "{minutes}");
+}
+
+/// It may be right: the process was not there for so long. Or it is wrong from the start.
+#[test]
+fn a_clock_that_is_ahead_at_the_opening_takes_a_bucket_a_minute() {
+    let place = Place::disk();
+    let (appender, store, now_us) = a_day(&place);
+    drop((appender, store));
+    let (mut appender, store) = place.open(Options::default());
+    let before = store.bounds();
+    let now_us = now_us + AHEAD_US;
+    append_at(&mut appender, now_us);
+    appender.trim(now_us).unwrap();
+    assert_eq!(store.bounds().oldest_seq, before.oldest_seq);
+    let minute = Duration::from_secs(60);
+    let buckets: Vec<usize> = (0..30)
+        .map(|_| appender.trim_after(now_us, minute).unwrap().buckets)
+        .collect();
+    assert!(buckets.iter().all(|count| *count <= 1), "{buckets:?}");
+    assert!(store.bounds().events() < 120, "{buckets:?}");
+}
+
+fn append_at(appender: &mut jetwash_store::Appender, time_us: u64) {
+    let made = event(appender.next_seq(), time_us);
+    push(appender, &made, None);
+    appender.commit().unwrap();
 }
 
 #[test]

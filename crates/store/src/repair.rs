@@ -1,0 +1,174 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::backend::{self, RepairedFiles};
+use crate::error::{Files, OpenError, StoreError};
+use crate::identity::LogId;
+use crate::open;
+use crate::options::Options;
+use crate::store::{Read, Store};
+
+/// Makes a ring that cannot be opened into one that can: keeps what can be read, and tells what is
+/// lost.
+///
+/// Files that are damaged are put aside in the ring's folder, under `damaged-1` and so on, and never
+/// removed. What is in them is read as far as it is whole, so it needs room for a copy of it. Every
+/// event that is left is read once. Positions without an event become gaps that readers are told of,
+/// and no position is given out twice. Upstreams are asked again for what followed the last events
+/// that are left, if they still have it.
+///
+/// A ring that nothing is wrong with is left as it is, and read. If it is cut short, it can be called
+/// again; what was in files that had just been put aside may have to be moved back before.
+///
+/// # Errors
+///
+/// When the folder holds no ring or is open elsewhere, the disk fails, or the ring's manifest is gone
+/// as well as something else.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{Location, Options, open, repair};
+///
+/// let folder = tempfile::tempdir()?;
+/// drop(open(Location::Disk(folder.path().to_owned()), Options::default())?);
+/// let report = repair(folder.path())?;
+/// assert!(report.is_sound());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn repair(path: &Path) -> Result<RepairReport, OpenError> {
+    let repaired = backend::repair_files(path)?;
+    // Frames that are kept stay, however many.
+    let options = Options::default().keep_frames(u64::MAX);
+    let is_sound = repaired.missing.is_empty() && repaired.damaged.is_empty();
+    let how = if is_sound {
+        open::How::AsItIs
+    } else if repaired.is_mark_known {
+        open::How::BehindTheMark
+    } else {
+        open::How::AsAnotherLog
+    };
+    let (appender, store) = open::open_disk(path.to_owned(), options, how)?;
+    let (events, lost) =
+        look_through(&store, repaired.oldest_seq).map_err(|error| OpenError::Storage {
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
+    let next_seq = store.bounds().next_seq;
+    let log_id = store.log_id();
+    drop((appender, store));
+    let RepairedFiles {
+        missing,
+        damaged,
+        set_aside,
+        ..
+    } = repaired;
+    Ok(RepairReport {
+        missing,
+        damaged,
+        set_aside,
+        events,
+        lost,
+        next_seq,
+        log_id,
+        is_new_log: matches!(how, open::How::AsAnotherLog),
+    })
+}
+
+/// Counts the events that can be read, and finds the positions that have none.
+fn look_through(store: &Store, oldest_seq: u64) -> Result<(u64, Vec<(u64, u64)>), StoreError> {
+    let (mut at, mut events) = (oldest_seq, 0);
+    let mut lost: Vec<(u64, u64)> = Vec::new();
+    let mut lose = |from: u64, to: u64| match lost.last_mut() {
+        Some((_, next)) if *next == from => *next = to,
+        _ if from < to => lost.push((from, to)),
+        _ => {}
+    };
+    loop {
+        let found = store.read(at).and_then(|read| {
+            if let Read::Events(run) = &read
+                && run.block().frames()?.is_none()
+            {
+                run.block().json()?;
+            }
+            Ok(read)
+        });
+        match found {
+            Ok(Read::Events(run)) => {
+                events += run.next_seq() - at;
+                at = run.next_seq();
+            }
+            Ok(Read::AtTip) | Err(StoreError::AheadOfTip { .. }) => return Ok((events, lost)),
+            Ok(Read::Lost { oldest: next }) | Err(StoreError::Corrupt { next_seq: next, .. })
+                if next > at =>
+            {
+                lose(at, next);
+                at = next;
+            }
+            Ok(Read::Lost { .. }) => return Ok((events, lost)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What a [repair] found and did. As text it is for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RepairReport {
+    /// Files that are gone, as named in the ring's folder.
+    pub missing: Vec<PathBuf>,
+    /// Files that are not as they were written. What could be read of them is in the ring.
+    pub damaged: Vec<PathBuf>,
+    /// The folder that the damaged files are in now.
+    pub set_aside: Option<PathBuf>,
+    /// How many events are in the ring.
+    pub events: u64,
+    /// Positions without an event: the first of each gap, and the one after its last. Those at the end
+    /// may never have been given out, and are skipped so that none is given out twice.
+    pub lost: Vec<(u64, u64)>,
+    /// The position that the next event will get.
+    pub next_seq: u64,
+    /// Which log this is now.
+    pub log_id: LogId,
+    /// Whether the log has got another identity, as it is not known how far positions have been given
+    /// out: cursors of the old log say nothing in this one.
+    pub is_new_log: bool,
+}
+
+impl RepairReport {
+    /// Whether nothing was wrong with the ring's files, and every block can be read.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.missing.is_empty() && self.damaged.is_empty() && self.lost.is_empty()
+    }
+}
+
+impl fmt::Display for RepairReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_sound() {
+            return write!(
+                formatter,
+                "nothing is missing or damaged: {} events",
+                self.events
+            );
+        }
+        if !self.missing.is_empty() {
+            writeln!(formatter, "missing: {}", Files(&self.missing))?;
+        }
+        if !self.damaged.is_empty() {
+            writeln!(formatter, "damaged: {}", Files(&self.damaged))?;
+        }
+        if let Some(folder) = &self.set_aside {
+            writeln!(formatter, "put aside in: {}", folder.display())?;
+        }
+        writeln!(formatter, "kept: {} events", self.events)?;
+        for (first, next) in &self.lost {
+            let last = next.saturating_sub(1);
+            writeln!(formatter, "no events at positions {first} to {last}")?;
+        }
+        if self.is_new_log {
+            writeln!(formatter, "this is another log now: {}", self.log_id)?;
+        }
+        write!(formatter, "the next event gets position {}", self.next_seq)
+    }
+}
