@@ -73,8 +73,8 @@ impl<'a> Commit<'a> {
                 "since" => since = Some(nullable(reader, Reader::text)?),
                 "blocks" => blocks = Some(reader.bytes()?),
                 "commit" => commit = Some(reader.link()?),
-                "rebase" => rebase = reader.boolean()?,
-                "tooBig" => too_big = reader.boolean()?,
+                "rebase" => rebase = flag(reader)?,
+                "tooBig" => too_big = flag(reader)?,
                 "prevData" => prev_data = nullable(reader, Reader::link)?,
                 _ => reader.skip()?,
             }
@@ -318,6 +318,11 @@ fn nullable<'a, T>(
     } else {
         read(reader).map(Some)
     }
+}
+
+/// A flag that need not be there, and so may be `null` as well.
+fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
+    Ok(nullable(reader, Reader::boolean)?.unwrap_or_default())
 }
 
 fn within(

@@ -51,12 +51,15 @@ fn each_missing_required_field_is_named() {
 #[test]
 fn a_commit_without_the_deprecated_flags_is_taken_and_they_are_false() {
     for flag in ["rebase", "tooBig"] {
-        let frame = commit_frame(|commit| commit.leave_out = Some(flag));
-        let Frame::Commit(commit) = Frame::decode(&frame).unwrap() else {
-            panic!()
-        };
-        assert!(!commit.rebase && !commit.too_big);
-        assert_eq!(peek(&frame).unwrap().seq, Some(7));
+        let without = commit_frame(|commit| commit.leave_out = Some(flag));
+        let null = commit_frame(|commit| commit.null = Some(flag));
+        for frame in [without, null] {
+            let Frame::Commit(commit) = Frame::decode(&frame).unwrap() else {
+                panic!()
+            };
+            assert!(!commit.rebase && !commit.too_big);
+            assert_eq!(peek(&frame).unwrap().seq, Some(7));
+        }
     }
 }
 
