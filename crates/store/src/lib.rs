@@ -73,6 +73,8 @@ mod event;
 mod fill;
 mod format;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gap;
 mod named_cursors;
 mod open;
