@@ -56,6 +56,8 @@ mod connection;
 mod dictionaries;
 mod encoding;
 mod end;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbound;
 mod limits;
 mod live;
