@@ -9,7 +9,9 @@
 #[allow(dead_code, reason = "its tables are for the tests it is shared with")]
 mod oracle;
 mod seeds;
+mod strangers;
 mod targets;
 
 pub use seeds::write_seeds;
+pub use strangers::{client_frames, did_file, identifiers, options_update, query, store_block};
 pub use targets::{batch, binary, car, dict, event, frame, record_json, tree_node};

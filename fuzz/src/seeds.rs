@@ -20,14 +20,23 @@ pub fn write_seeds(target: &str) {
         return;
     };
     let mut seeds = match target {
-        "frame" => frames(),
-        "car" => cars(),
-        "tree_node" => nodes(),
-        "record_json" => records(),
-        "event" => events(),
+        "frame" => [frames(), deep_frames()].concat(),
+        "car" => [cars(), deep_cars()].concat(),
+        "tree_node" => [nodes(), deep_cbor(b"\xa2\x61e")].concat(),
+        "record_json" => [records(), deep_cbor(b"\xa1\x61x")].concat(),
+        "event" => [events(), deep_lines(), deep_json("")].concat(),
         "batch" => batches(&events()),
-        "binary" => binary(&events()),
+        "binary" => {
+            let deep = deep_cbor(b"\xa1\x66commit\xa1\x63rec");
+            [binary(&events()), deep_lines(), deep].concat()
+        }
+        "client_frames" => client_frames(),
         "dict" => packed(&events()),
+        "did_file" => did_files(),
+        "identifiers" => identifiers(),
+        "options_update" => [updates(), deep_json("")].concat(),
+        "query" => queries(),
+        "store_block" => stored_blocks(&events()),
         _ => Vec::new(),
     };
     if let Some(corpus) = corpus("recorded seeds") {
@@ -107,7 +116,13 @@ fn cars() -> Vec<Vec<u8>> {
     let cid = Cid::of(Codec::DagCbor, &record);
     let key = &b"app.bsky.feed.like/3mptbyplj5d2a"[..];
     let node = write_node(None, [(key, cid, None)]);
-    let blocks = [node, record];
+    let mut object = Writer::new();
+    object.map(6).text("did").text("did:web:a.example");
+    object.text("rev").text("3mptbypluud2a");
+    object.text("sig").bytes(&[7; 64]);
+    object.text("data").link(&Cid::of(Codec::DagCbor, &node));
+    object.text("prev").null().text("version").unsigned(3);
+    let blocks = [object.into_bytes(), node, record];
     let root = Cid::of(Codec::DagCbor, &blocks[0]);
     let mut header = Writer::new();
     header.map(2).text("roots").array(1).link(&root);
@@ -228,7 +243,10 @@ fn batches(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
 fn binary(lines: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut encoder = jetwash_event::BinaryEncoder::new();
     let mut seeds = lines.to_vec();
-    for line in lines.iter().filter_map(|line| std::str::from_utf8(line).ok()) {
+    for line in lines
+        .iter()
+        .filter_map(|line| std::str::from_utf8(line).ok())
+    {
         let mut event = Vec::new();
         // Among the seeds of events there are identifiers, which are none.
         if encoder.encode(line, &mut event).is_ok() {
@@ -257,6 +275,225 @@ fn packed(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
     frames
 }
 
+/// Every way to put an item of DAG-CBOR into another, far beyond the bound, after what comes first.
+fn deep_cbor(before: &[u8]) -> Vec<Vec<u8>> {
+    let ways: [&[u8]; 7] = [
+        b"\x81",
+        b"\xa1\x61a",
+        b"\xd8\x2a",
+        b"\xc1",
+        b"\x81\xa1\x61a",
+        b"\x81\xd8\x2a",
+        b"\xa1\x61a\x81\xd8\x2a",
+    ];
+    let lengths = [128, 129, 60_000].into_iter();
+    let seeds = lengths.flat_map(|length| {
+        ways.map(|way| {
+            let levels = way.repeat(if length < 1_000 {
+                length
+            } else {
+                length / way.len()
+            });
+            [before, &levels[..], b"\x00"].concat()
+        })
+    });
+    seeds.collect()
+}
+
+fn deep_frames() -> Vec<Vec<u8>> {
+    let header = b"\xa2\x61t\x67#commit\x62op\x01";
+    let mut seeds = deep_cbor(b"\xa3\x61t\x67#commit\x61x");
+    for field in ["x", "ops", "repo", "commit"] {
+        let key = [&[0xa1, 0x60 + field.len() as u8], field.as_bytes()].concat();
+        seeds.extend(deep_cbor(&[header, &key[..]].concat()));
+    }
+    // The keys of the header in the other order.
+    for frame in frames() {
+        if let Some(rest) = frame.strip_prefix(header) {
+            seeds.push([b"\xa2\x62op\x01\x61t\x67#commit", rest].concat());
+        }
+    }
+    seeds
+}
+
+fn deep_cars() -> Vec<Vec<u8>> {
+    let headers = [&b"\xa1\x65roots\x81"[..], b"\xa1\x61x"].map(deep_cbor);
+    let car = |header: &Vec<u8>| [varint(header.len()), header.clone()].concat();
+    headers.concat().iter().map(car).collect()
+}
+
+/// As [`deep_cbor`], in JSON.
+fn deep_json(before: &str) -> Vec<Vec<u8>> {
+    let ways = [
+        ("[", "]"),
+        (r#"{"a":"#, "}"),
+        (r#"{"$link":"#, "}"),
+        (r#"{"$bytes":"#, "}"),
+        (r#"[{"a":"#, "}]"),
+    ];
+    let lengths = [64, 129, 60_000].into_iter();
+    let seeds = lengths.flat_map(|length| {
+        ways.map(|(open, close)| {
+            let long = length / (open.len() + close.len());
+            let levels = if length < 1_000 { length } else { long };
+            format!("{before}{}1{}", open.repeat(levels), close.repeat(levels)).into_bytes()
+        })
+    });
+    seeds.collect()
+}
+
+fn deep_lines() -> Vec<Vec<u8>> {
+    let before = r#"{"did":"did:web:a.example","time_us":7,"kind":"commit","commit":{"rev":"3l3qo2vutsw2b","operation":"create","collection":"com.example.note","rkey":"1","cid":"bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a","record":"#;
+    let mut lines = deep_json(before);
+    lines.iter_mut().for_each(|line| line.extend(b"}}"));
+    lines
+}
+
+fn client_frames() -> Vec<Vec<u8>> {
+    let frame = |first: u8, payload: &[u8]| {
+        let mut bytes = vec![first];
+        match payload.len() {
+            short @ ..126 => bytes.push(0x80 | short as u8),
+            long => bytes.extend([0xfe, (long >> 8) as u8, long as u8]),
+        }
+        bytes.extend([1, 2, 3, 4]);
+        let masked = payload.iter().zip([1, 2, 3, 4].into_iter().cycle());
+        bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
+        bytes
+    };
+    let update = updates().remove(0);
+    let messages = [
+        frame(0x81, &update),
+        frame(0x82, b"\x00"),
+        frame(0x89, b"ping"),
+        frame(0x8a, b""),
+        frame(0x88, &1001_u16.to_be_bytes()),
+        frame(0x81, &vec![b' '; 16_000]),
+        frame(0x81, &vec![b' '; 17_000]),
+        [frame(0x01, b"a"), frame(0x89, b""), frame(0x80, b"b")].concat(),
+        [&[0x81, 0xff][..], &u64::MAX.to_be_bytes()].concat(),
+    ];
+    let pieces = [1, 3, 255].into_iter();
+    let one = |piece: u8| {
+        messages
+            .iter()
+            .map(move |bytes| [&[piece], &bytes[..]].concat())
+    };
+    let mut seeds: Vec<_> = pieces.flat_map(one).collect();
+    seeds.push([&[2], &messages[..4].concat()[..]].concat());
+    seeds
+}
+
+fn did_files() -> Vec<Vec<u8>> {
+    let plain =
+        b"# Danes\ndid:plc:ewvi7nxzyoun6zhxrhs64oiz\r\n\n did:web:a.example # Anne\n".to_vec();
+    let packed = zstd::encode_all(&plain[..], 1).expect("a seed can be compressed");
+    // The same as a gzip file of one stored block.
+    let mut gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01".to_vec();
+    gzip.extend((plain.len() as u16).to_le_bytes());
+    gzip.extend((!(plain.len() as u16)).to_le_bytes());
+    gzip.extend(&plain);
+    let wrong = [b"did:web:a.example\nalice\n".to_vec(), vec![b'a'; 5000]];
+    [
+        vec![plain, packed, gzip, b"\xef\xbb\xbfdid:web:a.b".to_vec()],
+        wrong.to_vec(),
+    ]
+    .concat()
+}
+
+fn identifiers() -> Vec<Vec<u8>> {
+    let texts = [
+        "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
+        "did:web:example.com%3A8080",
+        "alice.bsky.social",
+        "xn--ls8h.test",
+        "app.bsky.feed.post",
+        "3jzfcijpj2z2a",
+        "~1.2-3_a:b",
+        "at://did:web:a.example/app.bsky.feed.like/3l3qo2vuowo2b",
+        "at://alice.bsky.social",
+        "2026-07-04T14:38:07.517+01:00",
+        "1985-04-12T23:20:50.123Z",
+    ];
+    let mut seeds: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    seeds.push(format!("{}.com", "a.".repeat(120)).into_bytes());
+    seeds.push(format!("did:a:{}", "b".repeat(2041)).into_bytes());
+    seeds
+}
+
+fn queries() -> Vec<Vec<u8>> {
+    let texts = [
+        "",
+        "wantedCollections=app.bsky.feed.post&wantedCollections=app.bsky.graph.*",
+        "wantedDids=did:plc:ewvi7nxzyoun6zhxrhs64oiz&cursor=1725519626134432",
+        "compress=true&requireHello=true&maxMessageSizeBytes=1000",
+        "compress=batch&format=binary&zstdDictionary=7&progress=5&caughtUp=true",
+        "format=v0&cursor=-1&a%20b=%zz;&+&=",
+    ];
+    let mut seeds: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    seeds.push("wantedCollections=a.b.c&".repeat(2_000).into_bytes());
+    seeds
+}
+
+fn updates() -> Vec<Vec<u8>> {
+    let texts = [
+        r#"{"type":"options_update","payload":{"wantedCollections":["app.bsky.feed.post","app.bsky.graph.*"],"wantedDids":["did:plc:ewvi7nxzyoun6zhxrhs64oiz"],"maxMessageSizeBytes":1000}}"#,
+        r#"{"TYPE":"options_update","Payload":{"WANTEDDIDS":null,"wantedDids":[null]}}"#,
+        r#"{"type":"novelty"}"#,
+        "null",
+    ];
+    let mut seeds: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let dids = vec![r#""did:web:a.example""#; 3_000].join(",");
+    let many = format!(r#"{{"type":"options_update","payload":{{"wantedDids":[{dids}]}}}}"#);
+    seeds.push(many.into_bytes());
+    seeds
+}
+
+/// Blocks as the ring has them, without dictionary and with it.
+fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, fuzzing, open};
+
+    let mut seeds = Vec::new();
+    for is_packed in [false, true] {
+        let (mut appender, store) =
+            open(Location::Memory, Options::default()).expect("memory can be had");
+        if is_packed {
+            let set = appender.set_dictionary(dictionary());
+            set.expect("a dictionary can be kept");
+        }
+        let mut encoder = dictionary().encoder();
+        for (number, event) in (0..).zip(events) {
+            let mut frame = Vec::new();
+            encoder
+                .encode(event, &mut frame)
+                .expect("a seed can be compressed");
+            let event = NewEvent {
+                kind: [EventKind::Create, EventKind::Identity][number as usize % 2],
+                did: ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:a.example"][number as usize % 2],
+                collection: ["app.bsky.feed.like", ""][number as usize % 2],
+                commit: CommitPart::WHOLE,
+                source: "wss://relay.example",
+                time_us: 1_700_000_000_000_000 + number,
+                json: event,
+                frame: is_packed.then_some(&frame[..]),
+            };
+            appender.push(&event).expect("a seed is an event");
+        }
+        appender.commit().expect("memory can be written");
+        let Ok(Read::Events(run)) = store.read(1) else {
+            continue;
+        };
+        let seed = fuzzing::write_block(run.block()).expect("a seed can be written");
+        let block = fuzzing::read_block(&seed, Some(dictionary())).expect("a seed can be read");
+        assert_eq!(
+            block.json().expect("a seed has events").bytes(),
+            run.block().json().expect("memory can be read").bytes()
+        );
+        seeds.push(seed);
+    }
+    seeds
+}
+
 fn recorded(target: &str, corpus: &Corpus) -> Vec<Vec<u8>> {
     let mut frames = corpus.frames("firehose-2026-07-04/frames.bin.zst");
     frames.truncate(40);
@@ -280,13 +517,14 @@ fn recorded(target: &str, corpus: &Corpus) -> Vec<Vec<u8>> {
         "car" => slices.map(<[u8]>::to_vec).collect(),
         "tree_node" => blocks.filter(is_node).map(<[u8]>::to_vec).collect(),
         "record_json" => blocks.filter(is_record).map(<[u8]>::to_vec).collect(),
-        "batch" | "binary" | "event" | "dict" => {
+        "batch" | "binary" | "event" | "dict" | "store_block" => {
             let lines = corpus.lines("events/golden_v1.jsonl");
             let lines: Vec<Vec<u8>> = lines.into_iter().map(String::into_bytes).collect();
             match target {
                 "batch" => batches(&lines),
                 "binary" => binary(&lines),
                 "dict" => packed(&lines),
+                "store_block" => stored_blocks(&lines),
                 _ => lines,
             }
         }

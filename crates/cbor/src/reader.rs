@@ -18,7 +18,7 @@ pub enum Item<'a> {
     Bytes(&'a [u8]),
     /// A finite 64-bit float.
     Float(f64),
-    /// A link: tag 42 around a CID.
+    /// A link: tag 42 directly around a byte string that holds a CID.
     Link(Link<'a>),
     /// A map of that many pairs of key and value.
     Map(usize),
@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over one whole item by its lengths alone: what is inside is not checked, so this is
-    /// for bytes that are thrown away or checked later.
+    /// for bytes that are thrown away or checked later. Nesting costs no stack, so it has no bound.
     ///
     /// # Errors
     ///
@@ -259,9 +259,10 @@ impl<'a> Reader<'a> {
             let argument = self.argument(initial & 0x1f, start)?;
             match initial >> 5 {
                 2 | 3 => drop(self.take(argument, start)?),
-                4 => items += self.length(argument, 1, start)? as u64,
-                5 => items += 2 * self.length(argument, 2, start)? as u64,
-                6 => items += 1,
+                // Each head takes a byte, so what is announced beyond the bytes ends in an error.
+                4 => items = items.saturating_add(self.length(argument, 1, start)? as u64),
+                5 => items = items.saturating_add(2 * self.length(argument, 2, start)? as u64),
+                6 => items = items.saturating_add(1),
                 _ => {}
             }
         }
@@ -424,9 +425,18 @@ impl<'a> Reader<'a> {
             offset: start,
             kind,
         };
-        let Item::Bytes(bytes) = self.item()? else {
+        // The head is read here and not as an item: tags in tags would nest as deep as they are many.
+        let inner = self.position;
+        let initial = *self.bytes.get(inner).ok_or(Error {
+            offset: inner,
+            kind: ErrorKind::End,
+        })?;
+        if initial >> 5 != BYTE_STRING {
             return Err(fail(ErrorKind::Link));
-        };
+        }
+        self.position = inner + 1;
+        let length = self.argument(initial & 0x1f, inner)?;
+        let bytes = self.take(length, inner)?;
         let (0, cid) = bytes.split_first().ok_or_else(|| fail(ErrorKind::Link))? else {
             return Err(fail(ErrorKind::Link));
         };
@@ -484,6 +494,8 @@ impl<'a> MapReader<'a> {
         Ok(Some(key))
     }
 }
+
+const BYTE_STRING: u8 = 2;
 
 const fn wrong_type(offset: usize, expected: &'static str) -> Error {
     Error {

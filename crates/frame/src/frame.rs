@@ -1,4 +1,5 @@
-use jetwash_cbor::Reader;
+use jetwash_cbor::{ErrorKind, Item, MapReader, Reader};
+use smallvec::SmallVec;
 
 use crate::error::{FrameError, Part};
 use crate::message::{Account, Commit, Identity, Info, Sync};
@@ -44,6 +45,8 @@ pub enum Frame<'a> {
 impl<'a> Frame<'a> {
     /// Decodes both items of a frame and makes sure that nothing follows them.
     ///
+    /// The header's keys may come in any order, and a commit may lack `rebase` and `tooBig`, which
+    /// then are `false`: some hosts send such frames, and there is only one way to read them.
     /// Fields that the lexicon does not name are passed over. Identifiers and times are text here;
     /// their syntax is for the caller to check.
     ///
@@ -155,13 +158,17 @@ impl<'a> Header<'a> {
     #[cold]
     fn read_fields(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
         let (mut op, mut name) = (None, None);
-        read_map(reader, Part::Header, |key, reader| {
+        let field = |key, reader: &mut Reader<'a>| {
             match key {
                 "t" => name = Some(reader.text()?),
                 "op" => op = Some(reader.integer()?),
                 _ => reader.skip()?,
             }
             Ok(())
+        };
+        read_map_in_any_order(reader, field).map_err(|source| FrameError::Cbor {
+            part: Part::Header,
+            source,
         })?;
         let op = required(op, Part::Header, "op")?;
         if op == OP_MESSAGE {
@@ -197,6 +204,43 @@ pub(crate) fn read_map<'a>(
     Ok(())
 }
 
+/// Reads a map as [`read_map`] does, but takes its keys in any order: some hosts write the header of
+/// a frame as it comes to them. No key may occur twice, so what is meant stays clear.
+fn read_map_in_any_order<'a>(
+    reader: &mut Reader<'a>,
+    mut field: impl FnMut(&'a str, &mut Reader<'a>) -> Result<(), jetwash_cbor::Error>,
+) -> Result<(), jetwash_cbor::Error> {
+    let start = reader.position();
+    let Item::Map(pairs) = reader.item()? else {
+        let kind = ErrorKind::Type("a map");
+        return Err(jetwash_cbor::Error {
+            offset: start,
+            kind,
+        });
+    };
+    if pairs > UNORDERED_KEYS {
+        let mut map = MapReader::new(pairs);
+        while let Some(key) = map.next_key(reader)? {
+            field(key, reader)?;
+        }
+        return Ok(());
+    }
+    let mut seen = SmallVec::<[&str; 4]>::new();
+    for _ in 0..pairs {
+        let offset = reader.position();
+        let fail = |kind| jetwash_cbor::Error { offset, kind };
+        let Item::Text(key) = reader.item()? else {
+            return Err(fail(ErrorKind::KeyType));
+        };
+        if seen.contains(&key) {
+            return Err(fail(ErrorKind::DuplicateKey));
+        }
+        seen.push(key);
+        field(key, reader)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn required<T>(
     value: Option<T>,
     part: Part,
@@ -204,6 +248,9 @@ pub(crate) fn required<T>(
 ) -> Result<T, FrameError> {
     value.ok_or(FrameError::Missing { part, field })
 }
+
+/// Each key is compared with all before it, so maps of more keys than this have to be in order.
+const UNORDERED_KEYS: usize = 32;
 
 const OP_MESSAGE: i64 = 1;
 const OP_ERROR: i64 = -1;

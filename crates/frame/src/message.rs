@@ -16,9 +16,10 @@ pub const MAX_OPS: usize = 200;
 pub struct Commit<'a> {
     /// The relay's sequence number.
     pub seq: u64,
-    /// Deprecated. Producers send `false`.
+    /// Deprecated. Producers send `false`, or nothing, which means the same.
     pub rebase: bool,
-    /// Deprecated. When `true`, blocks and operations are incomplete.
+    /// Deprecated. Producers send `false`, or nothing, which means the same. Once, `true` said that
+    /// blocks and operations are incomplete; now that is to be seen from them alone.
     pub too_big: bool,
     /// The DID of the account.
     pub repo: &'a str,
@@ -47,7 +48,7 @@ impl<'a> Commit<'a> {
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
         let (mut seq, mut repo, mut commit, mut rev) = (None, None, None, None);
         let (mut since, mut blocks, mut time) = (None, None, None);
-        let (mut rebase, mut too_big, mut prev_data) = (None, None, None);
+        let (mut rebase, mut too_big, mut prev_data) = (false, false, None);
         let mut ops: Option<SmallVec<[RepoOp<'a>; 1]>> = None;
         let mut ops_count = 0;
         read_map(reader, Part::Payload, |key, reader| {
@@ -72,8 +73,8 @@ impl<'a> Commit<'a> {
                 "since" => since = Some(nullable(reader, Reader::text)?),
                 "blocks" => blocks = Some(reader.bytes()?),
                 "commit" => commit = Some(reader.link()?),
-                "rebase" => rebase = Some(reader.boolean()?),
-                "tooBig" => too_big = Some(reader.boolean()?),
+                "rebase" => rebase = flag(reader)?,
+                "tooBig" => too_big = flag(reader)?,
                 "prevData" => prev_data = nullable(reader, Reader::link)?,
                 _ => reader.skip()?,
             }
@@ -84,8 +85,8 @@ impl<'a> Commit<'a> {
         within("blocks", "bytes", blocks.len(), MAX_BLOCKS_BYTES)?;
         Ok(Self {
             seq: required(seq, Part::Payload, "seq")?,
-            rebase: required(rebase, Part::Payload, "rebase")?,
-            too_big: required(too_big, Part::Payload, "tooBig")?,
+            rebase,
+            too_big,
             repo: required(repo, Part::Payload, "repo")?,
             commit: required(commit, Part::Payload, "commit")?,
             rev: required(rev, Part::Payload, "rev")?,
@@ -317,6 +318,11 @@ fn nullable<'a, T>(
     } else {
         read(reader).map(Some)
     }
+}
+
+/// A flag that need not be there, and so may be `null` as well.
+fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
+    Ok(nullable(reader, Reader::boolean)?.unwrap_or_default())
 }
 
 fn within(

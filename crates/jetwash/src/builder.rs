@@ -8,6 +8,7 @@ use futures_core::Stream;
 use jetwash_dict::Dictionary;
 use jetwash_event::Filter;
 use jetwash_frame::Peek;
+use jetwash_mst::BlockCheck;
 use jetwash_store::{Location, OpenError, Options, Retention, StoreError};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -51,6 +52,7 @@ pub struct JetstreamBuilder {
     pub(crate) auto_dictionary: Option<AutoDictionary>,
     pub(crate) filter: Filter,
     pub(crate) gate: Option<Gate>,
+    pub(crate) block_check: BlockCheck,
     pub(crate) record_cache: Option<usize>,
     pub(crate) commit_delay: Option<Duration>,
     pub(crate) intake_bytes: Option<usize>,
@@ -181,6 +183,14 @@ impl JetstreamBuilder {
     /// ```
     pub fn ingest_if(mut self, is_wanted: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
         self.gate = Some(Box::new(is_wanted));
+        self
+    }
+
+    /// Says which blocks of a commit have to match their CIDs; all of them if not said. To check
+    /// only the records and the commit itself makes the way in half as long, and is for relays that
+    /// are trusted to have checked.
+    pub const fn check_blocks(mut self, check: BlockCheck) -> Self {
+        self.block_check = check;
         self
     }
 

@@ -403,6 +403,7 @@ impl Jetstream {
         let records = builder.record_cache.map(RecordCache::new).map(Arc::new);
         let mut pipeline = Pipeline::new(appender)
             .filter(builder.filter)
+            .check_blocks(builder.block_check)
             .record_cache(records.clone())
             .stats(Arc::clone(&stats));
         if let Some(gate) = builder.gate {

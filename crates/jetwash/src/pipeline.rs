@@ -7,8 +7,10 @@ use jetwash_event::{
     Datetime, Did, Draft, DraftBody, Encoder, Filter, IdentifierError, Kind, Operation,
     RecordError, Tid,
 };
-use jetwash_frame::{Account, Commit, Frame, FrameError, FrameKind, Identity, Peek, peek};
-use jetwash_mst::{Change, CommitError, Leaf, OpError, OpFault, leaves};
+use jetwash_frame::{Account, Commit, Frame, FrameError, FrameKind, Identity, Peek, Sync, peek};
+use jetwash_mst::{
+    BlockCheck, Change, CommitError, Leaf, OpError, OpFault, leaves_of, sync_object,
+};
 use jetwash_store::{
     Appender, CommitPart, EventKind, GapCause, NewEvent, StoreError, Trimmed, UpstreamGap,
 };
@@ -53,6 +55,7 @@ pub struct Pipeline {
     appender: Appender,
     filter: Filter,
     gate: Option<Gate>,
+    block_check: BlockCheck,
     encoder: Encoder,
     compressor: Option<jetwash_dict::Encoder>,
     recent: Option<Recent>,
@@ -76,6 +79,7 @@ impl Pipeline {
             appender,
             filter: Filter::default(),
             gate: None,
+            block_check: BlockCheck::default(),
             encoder: Encoder::new(),
             compressor: None,
             recent: None,
@@ -105,6 +109,13 @@ impl Pipeline {
     #[must_use]
     pub fn accept_if(mut self, is_wanted: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
         self.gate = Some(Gate(Box::new(is_wanted)));
+        self
+    }
+
+    /// Says which blocks of a commit have to match their CIDs; all of them if not said.
+    #[must_use]
+    pub const fn check_blocks(mut self, check: BlockCheck) -> Self {
+        self.block_check = check;
         self
     }
 
@@ -339,8 +350,12 @@ impl Pipeline {
             Ok(Frame::Commit(commit)) => self.commit_frame(&commit, now_us),
             Ok(Frame::Identity(identity)) => self.identity_frame(&identity, now_us),
             Ok(Frame::Account(account)) => self.account_frame(&account, now_us),
-            Ok(Frame::Unknown(_)) => Err(Fault::UnknownType.into()),
-            Ok(Frame::Error(_) | Frame::Info(_) | Frame::Sync(_)) => Ok(()),
+            Ok(Frame::Sync(sync)) => Self::sync_frame(&sync),
+            Ok(Frame::Unknown(_)) => {
+                self.stats.ignored();
+                Ok(())
+            }
+            Ok(Frame::Error(_) | Frame::Info(_)) => Ok(()),
             Err(error) => Err(Fault::Frame(error).into()),
         };
         match outcome {
@@ -354,14 +369,17 @@ impl Pipeline {
         Did::check(commit.repo).map_err(Fault::Did)?;
         Tid::check(commit.rev).map_err(Fault::Rev)?;
         Datetime::check_rfc3339(commit.time).map_err(Fault::Time)?;
-        if commit.too_big {
+        if commit.rebase {
+            return Err(Fault::Rebase.into());
+        }
+        if commit.too_big && commit.ops().is_empty() {
             return Err(Fault::TooBig.into());
         }
         self.tally.commit(commit.rev);
         if self.repeats(&["c", commit.repo, commit.rev]) {
             return Err(Fault::Repeated.into());
         }
-        let leaves = leaves(commit).map_err(Fault::Commit)?;
+        let leaves = leaves_of(commit, self.block_check).map_err(Fault::Commit)?;
         let len = leaves.len() as u32;
         for (index, leaf) in (0..).zip(leaves) {
             let outcome = match leaf {
@@ -406,6 +424,15 @@ impl Pipeline {
             },
         };
         self.append(kind, leaf.collection, part, &draft, now_us)
+    }
+
+    /// Nothing comes of a `#sync`, but what is wrong with one is counted.
+    fn sync_frame(sync: &Sync<'_>) -> Result<(), Stop> {
+        Did::check(sync.did).map_err(Fault::Did)?;
+        Tid::check(sync.rev).map_err(Fault::Rev)?;
+        Datetime::check_rfc3339(sync.time).map_err(Fault::Time)?;
+        sync_object(sync).map_err(Fault::Commit)?;
+        Ok(())
     }
 
     fn identity_frame(&mut self, identity: &Identity<'_>, now_us: u64) -> Result<(), Stop> {
@@ -583,18 +610,20 @@ enum Fault {
     Op(OpFault),
     #[error(transparent)]
     Record(RecordError),
+    #[error(
+        "`rebase` is set: the history before the commit was rewritten, which is no longer done"
+    )]
+    Rebase,
     #[error("another source has sent it before")]
     Repeated,
     #[error("revision: {0}")]
     Rev(IdentifierError),
     #[error("time: {0}")]
     Time(IdentifierError),
-    #[error("`tooBig` is set, so the commit is incomplete")]
+    #[error("`tooBig` is set and there are no operations, so they were left out")]
     TooBig,
     #[error("the event is longer than the log takes")]
     TooLong,
-    #[error("a frame of an unknown type")]
-    UnknownType,
 }
 
 impl Fault {
@@ -607,12 +636,12 @@ impl Fault {
             Self::Frame(error) => error.reason(),
             Self::Op(fault) => fault.reason(),
             Self::Record(error) => error.reason(),
+            Self::Rebase => "rebase",
             Self::Repeated => "repeated",
             Self::Rev(_) => "rev_invalid",
             Self::Time(_) => "time_invalid",
             Self::TooBig => "too_big",
             Self::TooLong => "event_too_long",
-            Self::UnknownType => "type_unknown",
         }
     }
 }

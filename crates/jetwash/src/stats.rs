@@ -13,6 +13,7 @@ pub(crate) struct Stats {
     json_bytes: AtomicU64,
     compressed_bytes: AtomicU64,
     rejected: AtomicU64,
+    ignored: AtomicU64,
     /// How long the last frame waited for the pipeline, in microseconds.
     wait_us: AtomicU64,
     /// How old the last commit was when the pipeline had it, in microseconds.
@@ -36,6 +37,12 @@ impl Stats {
 
     pub(crate) fn rejected(&self) {
         add(&self.rejected, 1);
+    }
+
+    /// Counts a frame of a type that is not known, or no longer in use.
+    pub(crate) fn ignored(&self) {
+        ::metrics::counter!("jetwash_ignored_total").increment(1);
+        add(&self.ignored, 1);
     }
 
     /// Counts a frame, operation or record that was lost. `reason` is one of a fixed few, never
@@ -86,6 +93,7 @@ impl Stats {
             json_bytes: read(&self.json_bytes),
             compressed_bytes: read(&self.compressed_bytes),
             rejected: read(&self.rejected),
+            ignored: read(&self.ignored),
             dropped: copy(&self.dropped),
             reconnects: copy(&self.reconnects),
             stalled: self
@@ -113,6 +121,9 @@ pub struct Snapshot {
     pub compressed_bytes: u64,
     /// Frames and operations that the ingest filter turned away.
     pub rejected: u64,
+    /// Frames of types that are not known, or no longer in use: the protocol says to pass them over,
+    /// so nothing is lost with them.
+    pub ignored: u64,
     /// What was lost, counted by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Connections to relays that ended, counted by reason.

@@ -1,22 +1,24 @@
 use jetwash_cbor::{Cid, Codec, Link};
 use jetwash_event::{IdentifierError, Nsid, RecordKey};
-use jetwash_frame::{Action, Block, Car, CarError, Commit, RepoOp};
+use jetwash_frame::{Action, Block, Car, CarError, Commit, RepoOp, Sync};
 use smallvec::SmallVec;
 use thiserror::Error;
 
+use crate::commit_object::{CommitObject, CommitObjectError};
+
 /// What a commit did to each record: one leaf an operation, in the order of the frame.
 ///
-/// The whole CAR slice is walked once, so that a damaged one is noticed wherever the damage is, but
-/// only the blocks that operations name are hashed: hashing all of them would cost more than
-/// everything else that is done to a frame. The tree is not looked at.
+/// The commit as a whole is checked as far as that needs no key, no history and no proof: its blocks
+/// are walked once, its own block is hashed, decoded and compared with the frame. Of the other
+/// blocks only those that operations name are hashed; [`leaves_of`] can hash all. The tree is not
+/// looked at.
 ///
 /// What is wrong with one operation costs that operation alone; the iterator gives an error in its
 /// place and goes on.
 ///
 /// # Errors
 ///
-/// When the commit as a whole cannot be used: its blocks are no CAR file, or its own block is not
-/// the first root or not there.
+/// When the commit as a whole cannot be used: see [`CommitError`].
 ///
 /// # Examples
 ///
@@ -32,33 +34,81 @@ use thiserror::Error;
 /// # assert!(paths(&[]).is_empty());
 /// ```
 pub fn leaves<'a>(commit: &'a Commit<'_>) -> Result<Leaves<'a>, CommitError> {
+    leaves_of(commit, BlockCheck::Named)
+}
+
+/// [`leaves`], with a say in which blocks are hashed.
+///
+/// # Errors
+///
+/// As [`leaves`], and when a block that has to match its CID does not.
+pub fn leaves_of<'a>(commit: &'a Commit<'_>, check: BlockCheck) -> Result<Leaves<'a>, CommitError> {
     let car = Car::parse(commit.blocks)?;
     if car.root() != commit.commit {
         return Err(CommitError::Root);
     }
     let ops = commit.ops();
     let mut wanted = Wanted::new(ops);
-    let mut has_commit = false;
+    let mut own = None;
     for block in car.blocks() {
         let block = block?;
-        has_commit |= block.cid == commit.commit;
-        wanted.offer(ops, block);
+        let is_own = own.is_none() && block.cid == commit.commit;
+        if is_own {
+            own = Some(block);
+        }
+        // A record that is not what it should be costs its operation, any other block the commit.
+        let is_record = wanted.offer(ops, block);
+        if check == BlockCheck::All && !is_own && !is_record {
+            verify_unless_foreign(&block)?;
+        }
     }
-    if !has_commit {
-        return Err(CommitError::CommitBlock);
-    }
+    check_own(own, commit.repo, commit.rev)?;
     Ok(Leaves {
         ops,
         found: wanted.found,
+        repeated: repeated_paths(ops),
         next: 0,
     })
+}
+
+/// The commit object that a `#sync` carries, checked as that of a commit is.
+///
+/// # Errors
+///
+/// When the frame cannot be used: see [`CommitError`].
+pub fn sync_object<'a>(sync: &Sync<'a>) -> Result<CommitObject<'a>, CommitError> {
+    let car = Car::parse(sync.blocks)?;
+    let mut own = None;
+    for block in car.blocks() {
+        let block = block?;
+        if own.is_none() && block.cid == car.root() {
+            own = Some(block);
+        }
+    }
+    check_own(own, sync.did, sync.rev)
+}
+
+/// Which blocks of a commit must match their CIDs.
+///
+/// A mean commit has ten blocks of 500 bytes. To hash them takes as long as everything else that is
+/// done to it, which at the rate of the whole network is a few milliseconds a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BlockCheck {
+    /// All of them, those of the tree too. One that does not match costs the commit.
+    #[default]
+    All,
+    /// The commit's own, and the records that operations name: what nothing can do without. For
+    /// those who read a relay that checks, or the tree themselves.
+    Named,
 }
 
 /// The leaves of a commit; [`leaves`] makes it.
 #[derive(Clone, Debug)]
 pub struct Leaves<'a> {
     ops: &'a [RepoOp<'a>],
-    found: SmallVec<[Option<Block<'a>>; 4]>,
+    found: SmallVec<[Option<Found<'a>>; 4]>,
+    /// The operations whose paths occur more than once, by their indexes, in order.
+    repeated: Vec<usize>,
     next: usize,
 }
 
@@ -68,8 +118,13 @@ impl<'a> Iterator for Leaves<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let op = self.ops.get(self.next)?;
         let block = self.found[self.next];
+        let leaf = if self.repeated.binary_search(&self.next).is_ok() {
+            Err(OpFault::PathRepeated)
+        } else {
+            Leaf::new(op, block)
+        };
         self.next += 1;
-        Some(Leaf::new(op, block).map_err(|reason| OpError {
+        Some(leaf.map_err(|reason| OpError {
             path: op.path,
             reason,
         }))
@@ -115,13 +170,19 @@ pub struct RecordBlock<'a> {
 }
 
 impl<'a> Leaf<'a> {
-    fn new(op: &RepoOp<'a>, block: Option<Block<'a>>) -> Result<Self, OpFault> {
+    fn new(op: &RepoOp<'a>, block: Option<Found<'a>>) -> Result<Self, OpFault> {
         let (collection, rkey) = op.path.split_once('/').ok_or(OpFault::Path)?;
         Nsid::check(collection).map_err(OpFault::Collection)?;
         RecordKey::check(rkey).map_err(OpFault::RecordKey)?;
         let change = match op.action {
+            Action::Create if op.prev.is_some() => return Err(OpFault::PrevOfCreated),
             Action::Create => Change::Create(RecordBlock::new(op.cid, block)?),
+            // Hosts older than Sync 1.1 send no `prev`.
+            Action::Update if op.prev.is_some() && op.prev == op.cid => {
+                return Err(OpFault::PrevIsCid);
+            }
             Action::Update => Change::Update(RecordBlock::new(op.cid, block)?),
+            Action::Delete if op.cid.is_some() => return Err(OpFault::CidOfDeleted),
             Action::Delete => Change::Delete,
             Action::Other(_) => return Err(OpFault::Action),
         };
@@ -134,14 +195,14 @@ impl<'a> Leaf<'a> {
 }
 
 impl<'a> RecordBlock<'a> {
-    fn new(cid: Option<Link<'_>>, block: Option<Block<'a>>) -> Result<Self, OpFault> {
+    fn new(cid: Option<Link<'_>>, found: Option<Found<'a>>) -> Result<Self, OpFault> {
         let link = cid.ok_or(OpFault::NoCid)?;
         let cid = Cid::try_from(link).map_err(|_| OpFault::CidKind)?;
         if cid.codec() != Codec::DagCbor {
             return Err(OpFault::CidKind);
         }
-        let data = block.ok_or(OpFault::BlockMissing)?.data;
-        if cid.matches(data) {
+        let Found { data, is_good } = found.ok_or(OpFault::BlockMissing)?;
+        if is_good {
             Ok(Self { cid, data })
         } else {
             Err(OpFault::Hash)
@@ -159,6 +220,15 @@ pub enum CommitError {
     /// The commit's own block is not among the blocks.
     #[error("blocks: the commit object is missing")]
     CommitBlock,
+    /// The commit object is that of another account.
+    #[error("the commit object is of another account than the frame says")]
+    Did,
+    /// The commit object cannot be used.
+    #[error("commit object: {0}")]
+    Object(#[from] CommitObjectError),
+    /// The commit object is of another revision.
+    #[error("the commit object is of another revision than the frame says")]
+    Rev,
     /// The first root is not the commit that the frame names.
     #[error("blocks: the first root is not the frame's `commit`")]
     Root,
@@ -169,8 +239,13 @@ impl CommitError {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::Car(CarError::Hash { .. }) => "car_hash_mismatch",
             Self::Car(_) => "car_invalid",
             Self::CommitBlock => "car_without_commit",
+            Self::Did => "commit_did_mismatch",
+            Self::Object(CommitObjectError::Version(_)) => "commit_version",
+            Self::Object(_) => "commit_malformed",
+            Self::Rev => "commit_rev_mismatch",
             Self::Root => "car_root_mismatch",
         }
     }
@@ -199,6 +274,9 @@ pub enum OpFault {
     /// The record's CID is not DAG-CBOR under SHA-256, so nothing can be checked against it.
     #[error("the record's CID is of a kind that no record has")]
     CidKind,
+    /// A delete with a CID.
+    #[error("a CID for a record that should be gone")]
+    CidOfDeleted,
     /// The collection is no NSID.
     #[error("collection: {0}")]
     Collection(IdentifierError),
@@ -211,6 +289,15 @@ pub enum OpFault {
     /// The path has no slash.
     #[error("the path is not `collection/rkey`")]
     Path,
+    /// Another operation of the commit has the same path, so neither says what became of it.
+    #[error("the commit has another operation on this path")]
+    PathRepeated,
+    /// An update to what the record was before.
+    #[error("an update that changes nothing")]
+    PrevIsCid,
+    /// A create with a `prev`.
+    #[error("a record before one that should be new")]
+    PrevOfCreated,
     /// The record key is not valid.
     #[error("record key: {0}")]
     RecordKey(IdentifierError),
@@ -223,18 +310,36 @@ impl OpFault {
         match self {
             Self::Action => "op_action_unknown",
             Self::BlockMissing => "op_block_missing",
-            Self::CidKind | Self::NoCid => "op_cid_invalid",
+            Self::CidKind | Self::CidOfDeleted | Self::NoCid => "op_cid_invalid",
             Self::Collection(_) => "op_collection_invalid",
             Self::Hash => "op_hash_mismatch",
             Self::Path => "op_path_invalid",
+            Self::PathRepeated => "op_path_repeated",
+            Self::PrevIsCid | Self::PrevOfCreated => "op_prev_invalid",
             Self::RecordKey(_) => "op_rkey_invalid",
+        }
+    }
+}
+
+/// A record's block, hashed once however many operations name it.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    data: &'a [u8],
+    is_good: bool,
+}
+
+impl<'a> Found<'a> {
+    fn new(block: Block<'a>) -> Self {
+        Self {
+            data: block.data,
+            is_good: block.verify().is_ok(),
         }
     }
 }
 
 /// The blocks that operations ask for, as they are found.
 struct Wanted<'a> {
-    found: SmallVec<[Option<Block<'a>>; 4]>,
+    found: SmallVec<[Option<Found<'a>>; 4]>,
     /// For commits of many operations: their indexes by CID. Empty where a plain scan is faster.
     by_cid: Vec<usize>,
 }
@@ -255,15 +360,17 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn offer(&mut self, ops: &[RepoOp<'_>], block: Block<'a>) {
+    /// Keeps the block if it is the first of a CID that operations ask for, and says whether it is.
+    fn offer(&mut self, ops: &[RepoOp<'_>], block: Block<'a>) -> bool {
         let cid = block.cid.as_bytes();
+        let mut taken = None;
         if self.by_cid.is_empty() {
             for (op, found) in ops.iter().zip(&mut self.found) {
                 if found.is_none() && op.cid == Some(block.cid) {
-                    *found = Some(block);
+                    *found = Some(*taken.get_or_insert_with(|| Found::new(block)));
                 }
             }
-            return;
+            return taken.is_some();
         }
         let start = self
             .by_cid
@@ -272,11 +379,64 @@ impl<'a> Wanted<'a> {
             if cid_bytes(&ops[index]) != Some(cid) {
                 break;
             }
-            self.found[index].get_or_insert(block);
+            let found = &mut self.found[index];
+            if found.is_none() {
+                *found = Some(*taken.get_or_insert_with(|| Found::new(block)));
+            }
         }
+        taken.is_some()
     }
 }
 
 fn cid_bytes<'a>(op: &RepoOp<'a>) -> Option<&'a [u8]> {
     op.cid.map(|cid| cid.as_bytes())
+}
+
+/// The indexes of the operations whose paths occur more than once, in order.
+fn repeated_paths(ops: &[RepoOp<'_>]) -> Vec<usize> {
+    let mut repeated = Vec::new();
+    if ops.len() <= SCAN_OPS {
+        let is_repeated = |&index: &usize| {
+            let mut others = ops.iter().enumerate();
+            others.any(|(other, op)| other != index && op.path == ops[index].path)
+        };
+        repeated.extend((0..ops.len()).filter(is_repeated));
+        return repeated;
+    }
+    let mut by_path: Vec<usize> = (0..ops.len()).collect();
+    by_path.sort_unstable_by_key(|&index| ops[index].path);
+    for pair in by_path.windows(2) {
+        if ops[pair[0]].path == ops[pair[1]].path {
+            repeated.extend_from_slice(pair);
+        }
+    }
+    repeated.sort_unstable();
+    repeated
+}
+
+/// Makes sure that a block is what its CID says. A CID of a kind that cannot be checked names
+/// neither a node nor a record nor a commit, so its block means nothing here.
+fn verify_unless_foreign(block: &Block<'_>) -> Result<(), CarError> {
+    match block.verify() {
+        Ok(_) | Err(CarError::Cid { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Hashes and decodes the block of the commit object, and compares it with what the frame says.
+fn check_own<'a>(
+    block: Option<Block<'a>>,
+    did: &str,
+    rev: &str,
+) -> Result<CommitObject<'a>, CommitError> {
+    let block = block.ok_or(CommitError::CommitBlock)?;
+    block.verify()?;
+    let object = CommitObject::decode(block.data)?;
+    if object.did != did {
+        return Err(CommitError::Did);
+    }
+    if object.rev != rev {
+        return Err(CommitError::Rev);
+    }
+    Ok(object)
 }

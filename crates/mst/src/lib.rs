@@ -5,7 +5,7 @@
 //! search tree whose shape depends on the keys alone. Four things can be had here:
 //!
 //! - [`leaves`] gives the records that a commit's operations name, each found in the commit's slice
-//!   and hashed, and nothing else of it.
+//!   and hashed, after a look at the commit itself.
 //! - [`Node`] reads and writes one tree node, and refuses any that a correct writer cannot make.
 //! - [`Walk`] goes through a tree in key order over the blocks of a CAR file, whole or partial.
 //! - [`Tree`] is a tree in memory that can be changed, and that knows which nodes a change made
@@ -40,6 +40,7 @@
 //! ```
 
 mod blocks;
+mod commit_object;
 mod height;
 mod leaves;
 mod node;
@@ -47,8 +48,12 @@ mod tree;
 mod walk;
 
 pub use blocks::{BlockIndex, BlockSource};
+pub use commit_object::{CommitObject, CommitObjectError};
 pub use height::key_height;
-pub use leaves::{Change, CommitError, Leaf, Leaves, OpError, OpFault, RecordBlock, leaves};
+pub use leaves::{
+    BlockCheck, Change, CommitError, Leaf, Leaves, OpError, OpFault, RecordBlock, leaves,
+    leaves_of, sync_object,
+};
 pub use node::{
     MAX_HEIGHT, MAX_KEY_BYTES, MAX_NODE_ENTRIES, Node, NodeEntry, NodeError, write_node,
 };

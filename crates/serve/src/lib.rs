@@ -59,6 +59,8 @@ mod dictionaries;
 mod encoding;
 mod end;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guarded;
 mod headers;
 mod http;

@@ -74,6 +74,8 @@ mod event;
 mod fill;
 mod format;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gap;
 mod identity;
 mod named_cursors;

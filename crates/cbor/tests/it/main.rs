@@ -7,6 +7,7 @@
 )]
 
 mod cid;
+mod depth;
 mod oracle;
 mod reader;
 mod vectors;

@@ -8,6 +8,7 @@
 
 mod binary;
 mod content;
+mod depth;
 mod did_set;
 mod encoder;
 mod escape;

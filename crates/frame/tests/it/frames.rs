@@ -32,7 +32,7 @@ fn fields_that_the_lexicon_does_not_name_are_passed_over() {
 #[test]
 fn each_missing_required_field_is_named() {
     let required = [
-        "ops", "rev", "seq", "repo", "time", "since", "blocks", "commit", "rebase",
+        "ops", "rev", "seq", "repo", "time", "since", "blocks", "commit",
     ];
     for field in required {
         let frame = commit_frame(|commit| commit.leave_out = Some(field));
@@ -46,6 +46,75 @@ fn each_missing_required_field_is_named() {
         );
         assert_eq!(error.to_string(), format!("payload: `{field}` is missing"));
     }
+}
+
+#[test]
+fn a_commit_without_the_deprecated_flags_is_taken_and_they_are_false() {
+    for flag in ["rebase", "tooBig"] {
+        let without = commit_frame(|commit| commit.leave_out = Some(flag));
+        let null = commit_frame(|commit| commit.null = Some(flag));
+        for frame in [without, null] {
+            let Frame::Commit(commit) = Frame::decode(&frame).unwrap() else {
+                panic!()
+            };
+            assert!(!commit.rebase && !commit.too_big);
+            assert_eq!(peek(&frame).unwrap().seq, Some(7));
+        }
+    }
+}
+
+#[test]
+fn the_keys_of_a_header_come_in_any_order() {
+    let canonical = commit_frame(|_| {});
+    let payload = canonical
+        .strip_prefix(b"\xa2\x61t\x67#commit\x62op\x01")
+        .unwrap();
+    let headers: [&[u8]; 3] = [
+        b"\xa2\x62op\x01\x61t\x67#commit",
+        b"\xa3\x61x\xf6\x62op\x01\x61t\x67#commit",
+        b"\xa3\x62op\x01\x61x\xf6\x61t\x67#commit",
+    ];
+    for header in headers {
+        let frame = [header, payload].concat();
+        let Frame::Commit(commit) = Frame::decode(&frame).unwrap() else {
+            panic!()
+        };
+        assert_eq!((commit.seq, commit.ops().len()), (7, 1));
+        let peeked = peek(&frame).unwrap();
+        assert_eq!(peeked.kind, FrameKind::Commit);
+        assert_eq!(
+            (peeked.seq, peeked.did),
+            (Some(7), Some("did:web:a.example"))
+        );
+        assert!(peeked.paths().eq(["com.example.note/1"]));
+    }
+    let error = b"\xa2\x62op\x20\x61t\x63abc\xa1\x65error\x61x";
+    assert!(matches!(Frame::decode(error), Ok(Frame::Error(_))));
+}
+
+#[test]
+fn a_header_that_can_be_read_in_two_ways_is_refused() {
+    let payload = b"\xa1\x64name\x61x";
+    let fault = |header: &[u8]| match Frame::decode(&[header, payload].concat()) {
+        Err(FrameError::Cbor {
+            part: Part::Header,
+            source,
+        }) => source.kind,
+        other => panic!("{other:?}"),
+    };
+    let twice = b"\xa3\x62op\x01\x61t\x65#info\x62op\x20";
+    assert_eq!(fault(twice), ErrorKind::DuplicateKey);
+    assert_eq!(fault(b"\xa2\x41t\x65#info\x62op\x01"), ErrorKind::KeyType);
+    // So many keys that it would take long to compare each with all have to be in order.
+    let many = |keys: &mut dyn Iterator<Item = u32>| {
+        let mut header = b"\xb8\x66\x61t\x65#info\x62op\x01".to_vec();
+        for key in keys {
+            header.extend(format!("\x64{key:04}\0").bytes());
+        }
+        header
+    };
+    assert_eq!(fault(&many(&mut (0..100).rev())), ErrorKind::KeyOrder);
+    assert!(Frame::decode(&[&many(&mut (0..100))[..], payload].concat()).is_ok());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use jetwash_cbor::{Cid, Codec, Reader};
 use jetwash_frame::{Car, Frame, peek};
 use proptest::prelude::*;
 
-use crate::commit_frame;
+use crate::{commit_frame, varint};
 
 fn read_all(bytes: &[u8]) {
     let _ = peek(bytes);
@@ -139,11 +139,80 @@ fn an_operation_that_cannot_be_read_has_an_empty_path() {
     assert_eq!(peeked.paths().collect::<Vec<_>>(), ["a/b", ""]);
 }
 
+/// Every way to put an item into another: the bytes that come before it.
+const WAYS: [&[&[u8]]; 6] = [
+    &[b"\x81"],
+    &[b"\xa1\x61a"],
+    &[b"\xd8\x2a"],
+    &[b"\xc1"],
+    &[b"\x81", b"\xd8\x2a"],
+    &[b"\xa1\x61a", b"\x81", b"\xd8\x2a"],
+];
+
+fn nested(way: &[&[u8]], levels: usize) -> Vec<u8> {
+    let levels = (0..levels).flat_map(|level| way[level % way.len()]);
+    levels.copied().chain([0]).collect()
+}
+
+/// Runs on a thread with the stack that small systems give: 512 KB.
+fn on_small_stack(check: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(512 << 10);
+    thread.spawn(check).unwrap().join().unwrap();
+}
+
 #[test]
-fn deep_nesting_is_refused_and_costs_no_stack() {
-    let mut frame = b"\xa2\x61t\x67#commit\x62op\x01\xa1\x61x".to_vec();
-    frame.extend(std::iter::repeat_n(0x81, 1_000_000));
-    frame.push(0);
-    assert!(Frame::decode(&frame).is_err());
-    assert!(peek(&frame).is_ok());
+fn deep_nesting_anywhere_in_a_frame_is_refused_on_a_small_stack() {
+    on_small_stack(|| {
+        for way in WAYS {
+            for deep in [129, 20_000, 500_000].map(|levels| nested(way, levels)) {
+                let header = [b"\xa3\x61t\x67#commit\x61x", &deep[..]].concat();
+                assert!(Frame::decode(&header).is_err() && peek(&header).is_err());
+                for kind in ["commit", "sync", "identity", "account", "info", "novelty"] {
+                    for key in [
+                        "x", "ops", "seq", "did", "repo", "commit", "prevData", "name",
+                    ] {
+                        let mut frame = b"\xa2\x61t".to_vec();
+                        frame.push(0x61 + kind.len() as u8);
+                        frame.extend(format!("#{kind}\x62op\x01").bytes());
+                        frame.extend([0xa1, 0x60 + key.len() as u8]);
+                        frame.extend(key.bytes());
+                        frame.extend(&deep);
+                        assert!(Frame::decode(&frame).is_err(), "{kind} {key}");
+                        if let Ok(peeked) = peek(&frame) {
+                            peeked.paths().for_each(drop);
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn deep_nesting_in_an_operation_ends_its_paths_on_a_small_stack() {
+    on_small_stack(|| {
+        for way in WAYS {
+            let mut frame = b"\xa2\x61t\x67#commit\x62op\x01\xa3\x63ops\x81\xa1\x64path".to_vec();
+            frame.extend(nested(way, 20_000));
+            frame.extend(b"\x63seq\x07\x64repo\x71did:web:a.example");
+            let peeked = peek(&frame).unwrap();
+            assert_eq!(peeked.paths().collect::<Vec<_>>(), [""]);
+        }
+    });
+}
+
+#[test]
+fn deep_nesting_in_the_header_of_a_car_is_refused_on_a_small_stack() {
+    on_small_stack(|| {
+        for way in WAYS {
+            for key in ["x", "roots", "version"] {
+                let mut header = vec![0xa1, 0x60 + key.len() as u8];
+                header.extend(key.bytes());
+                header.extend(nested(way, 100_000));
+                let mut car = varint(header.len());
+                car.extend(header);
+                assert!(Car::parse(&car).is_err());
+            }
+        }
+    });
 }

@@ -54,6 +54,7 @@ fn commit_frame(change: impl FnOnce(&mut CommitFrame)) -> Vec<u8> {
         commit: cid,
         extra: None,
         leave_out: None,
+        null: None,
     };
     change(&mut frame);
     frame.encode()
@@ -67,6 +68,7 @@ struct CommitFrame {
     commit: Cid,
     extra: Option<&'static str>,
     leave_out: Option<&'static str>,
+    null: Option<&'static str>,
 }
 
 impl CommitFrame {
@@ -91,6 +93,11 @@ impl CommitFrame {
             fields.push((name, encoded(Writer::null)));
         }
         fields.retain(|(name, _)| Some(*name) != self.leave_out);
+        for (name, value) in &mut fields {
+            if Some(*name) == self.null {
+                *value = encoded(Writer::null);
+            }
+        }
         fields.sort_by_key(|(name, _)| (name.len(), *name));
         let mut frame = Writer::new();
         frame

@@ -14,6 +14,7 @@ mod dictionaries;
 mod did_file;
 mod did_sets;
 mod drops;
+mod edge_frames;
 mod events;
 #[cfg(target_os = "linux")]
 mod full;

@@ -10,9 +10,11 @@
 mod heights;
 mod leaves;
 mod nodes;
+mod parts;
 mod proofs;
 mod random;
 mod repos;
+mod structure;
 mod suite;
 mod trees;
 mod vectors;

@@ -1,0 +1,115 @@
+use jetwash_cbor::{Cid, CidError, Codec, Reader};
+use thiserror::Error;
+
+/// The commit object of a repository, version 3: what its owner signs.
+///
+/// Who signed it is not checked here, and neither is the syntax of the identifiers.
+///
+/// Source: the repository specification, "Commit objects".
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec, Writer};
+/// use jetwash_mst::CommitObject;
+///
+/// let root = Cid::of(Codec::DagCbor, &[0xa0]);
+/// let mut writer = Writer::new();
+/// writer.map(6).text("did").text("did:web:a.example").text("rev").text("3l3qo2vutsw2b");
+/// writer.text("sig").bytes(&[7; 64]).text("data").link(&root);
+/// writer.text("prev").null().text("version").unsigned(3);
+///
+/// let block = writer.into_bytes();
+/// let object = CommitObject::decode(&block)?;
+/// assert_eq!((object.did, object.data, object.prev), ("did:web:a.example", root, None));
+/// # Ok::<(), jetwash_mst::CommitObjectError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitObject<'a> {
+    /// The DID of the account.
+    pub did: &'a str,
+    /// The revision, a TID.
+    pub rev: &'a str,
+    /// The root of the tree.
+    pub data: Cid,
+    /// The commit before, where there is one to be known; in practice always `None`.
+    pub prev: Option<Cid>,
+    /// The signature over the object without it, 64 bytes if it is a valid one.
+    pub sig: &'a [u8],
+}
+
+impl<'a> CommitObject<'a> {
+    /// Reads a commit object from its block. Fields that the specification does not name are passed
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// When the block is no strict DAG-CBOR map, is of another version, or lacks a field: `prev` too
+    /// has to be there, if only as `null`.
+    pub fn decode(block: &'a [u8]) -> Result<Self, CommitObjectError> {
+        let mut reader = Reader::new(block);
+        let (mut did, mut rev, mut sig) = (None, None, None);
+        let (mut data, mut prev, mut version) = (None, None, None);
+        let mut map = reader.map()?;
+        while let Some(key) = map.next_key(&mut reader)? {
+            match key {
+                "did" => did = Some(reader.text()?),
+                "rev" => rev = Some(reader.text()?),
+                "sig" => sig = Some(reader.bytes()?),
+                "data" => data = Some(read_cid(&mut reader, "data")?),
+                "prev" if reader.null() => prev = Some(None),
+                "prev" => prev = Some(Some(read_cid(&mut reader, "prev")?)),
+                "version" => version = Some(reader.unsigned()?),
+                _ => reader.skip()?,
+            }
+        }
+        reader.finish()?;
+        // Other versions have other fields, so this comes first.
+        match version {
+            Some(VERSION) => {}
+            Some(other) => return Err(CommitObjectError::Version(other)),
+            None => return Err(CommitObjectError::Missing("version")),
+        }
+        Ok(Self {
+            did: did.ok_or(CommitObjectError::Missing("did"))?,
+            rev: rev.ok_or(CommitObjectError::Missing("rev"))?,
+            data: data.ok_or(CommitObjectError::Missing("data"))?,
+            prev: prev.ok_or(CommitObjectError::Missing("prev"))?,
+            sig: sig.ok_or(CommitObjectError::Missing("sig"))?,
+        })
+    }
+}
+
+/// Why a block is no commit object that can be used.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitObjectError {
+    /// Not the strict DAG-CBOR that a commit object is made of.
+    #[error(transparent)]
+    Cbor(#[from] jetwash_cbor::Error),
+    /// A link of a kind that no repository makes.
+    #[error("`{field}`: {source}")]
+    Link {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        source: CidError,
+    },
+    /// A field is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// Another version than 3.
+    #[error("version {0}, where 3 is the one supported")]
+    Version(u64),
+}
+
+fn read_cid(reader: &mut Reader<'_>, field: &'static str) -> Result<Cid, CommitObjectError> {
+    let fail = |source| CommitObjectError::Link { field, source };
+    let cid = Cid::try_from(reader.link()?).map_err(fail)?;
+    match cid.codec() {
+        Codec::DagCbor => Ok(cid),
+        Codec::Raw => Err(fail(CidError::Profile)),
+    }
+}
+
+const VERSION: u64 = 3;

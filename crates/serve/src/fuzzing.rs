@@ -1,0 +1,61 @@
+//! The parsers of what strangers send, for the fuzz targets alone: no part of the API.
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::HeaderMap;
+
+use crate::options::ServeOptions;
+use crate::query::Query;
+use crate::settings::Settings;
+use crate::update::parse_update;
+use crate::websocket::Incoming;
+
+/// How many collections and DIDs a query string asks for.
+///
+/// # Errors
+///
+/// With the body of the answer, when it is refused.
+pub fn query(text: &str) -> Result<(usize, usize), String> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let query = Query::parse(text, &HeaderMap::new(), &ServeOptions::default(), now);
+    let query = query.map_err(|error| error.to_string())?;
+    Ok(counts(&query.settings))
+}
+
+/// How many collections and DIDs a message sets; `None` if it is not `options_update`.
+///
+/// # Errors
+///
+/// With the reason that the connection is closed with, when it is refused.
+pub fn options_update(text: &str) -> Result<Option<(usize, usize)>, String> {
+    let settings = parse_update(text, &ServeOptions::default());
+    let settings = settings.map_err(|error| error.to_string())?;
+    Ok(settings.as_ref().map(counts))
+}
+
+/// The messages that a client's bytes make when they arrive in pieces of this many bytes, and then
+/// the error, if there is one.
+#[must_use]
+pub fn client_frames(bytes: &[u8], piece: usize, max_message: usize) -> Vec<String> {
+    let mut incoming = Incoming::new(max_message);
+    let mut found = Vec::new();
+    for piece in bytes.chunks(piece.max(1)) {
+        incoming.buffer().extend_from_slice(piece);
+        loop {
+            match incoming.next() {
+                Ok(Some(message)) => found.push(format!("{message:?}")),
+                Ok(None) => break,
+                Err(error) => {
+                    found.push(error.to_string());
+                    return found;
+                }
+            }
+        }
+    }
+    found
+}
+
+fn counts(settings: &Settings) -> (usize, usize) {
+    let filter = &settings.filter;
+    (filter.collection_count(), filter.did_count())
+}

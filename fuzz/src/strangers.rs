@@ -1,0 +1,218 @@
+//! Targets for what clients, operators and a damaged disk hand over.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{LazyLock, OnceLock};
+
+use jetwash::{DidFile, DidSet};
+use jetwash_event::{AtUri, Datetime, Did, Handle, Nsid, PlcDid, RecordKey, Tid};
+use jetwash_serve::fuzzing;
+use jetwash_store::fuzzing as stored;
+use regex::Regex;
+
+use crate::targets::dictionary;
+
+/// The query string of a subscriber.
+///
+/// What is taken keeps to the limits, and a parameter that nobody knows changes nothing.
+pub fn query(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let result = fuzzing::query(text);
+    match &result {
+        Ok((collections, dids)) => assert!(*collections <= 100 && *dids <= 10_000),
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+    assert_eq!(fuzzing::query(&format!("{text}&novelty=1")), result);
+}
+
+/// A text message of a subscriber.
+///
+/// What is taken is JSON and keeps to the limits; spaces around it change nothing.
+pub fn options_update(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let result = fuzzing::options_update(text);
+    match &result {
+        Ok(None) => {}
+        Ok(Some((collections, dids))) => assert!(*collections <= 100 && *dids <= 10_000),
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+    let padded = fuzzing::options_update(&format!("{text} \n"));
+    assert_eq!(padded.is_ok(), result.is_ok());
+    if result.is_ok() {
+        assert_eq!(padded, result);
+        assert!(serde_json::from_str::<serde_json::Value>(text).is_ok());
+    }
+}
+
+/// A client's bytes after the handshake. The first byte says in pieces of what length they come,
+/// which must not matter.
+pub fn client_frames(data: &[u8]) {
+    const LIMIT: usize = 1 << 14;
+    let Some((piece, bytes)) = data.split_first() else {
+        return;
+    };
+    let whole = fuzzing::client_frames(bytes, bytes.len(), LIMIT);
+    assert_eq!(fuzzing::client_frames(bytes, (*piece).into(), LIMIT), whole);
+}
+
+/// A file of DIDs, plain or compressed. A plain one is taken if each line is fit, and gives the DIDs
+/// that a simpler reader finds.
+pub fn did_file(data: &[u8]) {
+    // A few bytes of zstd can stand for a gigabyte of blank lines: harmless, but slow.
+    if data.starts_with(b"\x28\xb5\x2f\xfd") && data.len() > 4096 {
+        return;
+    }
+    static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
+        let name = format!("jetwash-fuzz-{}.txt", std::process::id());
+        // In memory where that can be had.
+        let memory = PathBuf::from("/dev/shm");
+        let folder = if memory.is_dir() {
+            memory
+        } else {
+            std::env::temp_dir()
+        };
+        folder.join(name)
+    });
+    fs::write(&*PATH, data).expect("the temporary folder can be written to");
+    let set = DidSet::new();
+    let loaded = DidFile::new(&*PATH, set.clone()).load();
+    let found: BTreeSet<String> = set.iter().map(|did| did.as_str().to_owned()).collect();
+    match &loaded {
+        Ok(change) => assert_eq!(found.len(), change.count()),
+        Err(error) => assert!(found.is_empty() && !error.to_string().is_empty()),
+    }
+    assert!(found.iter().all(|did| Did::check(did).is_ok()));
+    let is_packed = [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd"];
+    if !is_packed.iter().any(|magic| data.starts_with(magic)) {
+        assert_eq!(loaded.is_ok().then_some(found), plain_dids(data));
+    }
+}
+
+fn plain_dids(data: &[u8]) -> Option<BTreeSet<String>> {
+    let mut dids = BTreeSet::new();
+    for line in data.split_inclusive(|byte| *byte == b'\n') {
+        if line.len() > 4096 {
+            return None;
+        }
+        let line = std::str::from_utf8(line).ok()?;
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        let did = line.split('#').next().unwrap_or_default().trim();
+        if !did.is_empty() {
+            Did::check(did).ok()?;
+            dids.insert(did.to_owned());
+        }
+    }
+    Some(dids)
+}
+
+/// Identifiers against the regular expressions of their specifications.
+pub fn identifiers(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let patterns = Patterns::get();
+    let is = |pattern: &Regex, length: usize| text.len() <= length && pattern.is_match(text);
+    assert_eq!(Did::check(text).is_ok(), is(&patterns.did, 2048));
+    assert_eq!(Handle::check(text).is_ok(), is(&patterns.handle, 253));
+    let is_nsid = is(&patterns.nsid, 317);
+    assert_eq!(Nsid::check(text).is_ok(), is_nsid);
+    let is_dots = text == "." || text == "..";
+    let is_key = is(&patterns.record_key, 512) && !is_dots;
+    assert_eq!(RecordKey::check(text).is_ok(), is_key);
+    assert_eq!(Tid::check(text).is_ok(), is(&patterns.tid, 13));
+    assert_eq!(PlcDid::parse(text).is_some(), is(&patterns.plc_did, 32));
+
+    if let Ok(tid) = text.parse::<Tid>() {
+        assert_eq!(tid.to_string(), text);
+        assert!(tid.microseconds() < 1 << 53 && tid.clock() < 1 << 10);
+    }
+    if let Some(did) = PlcDid::parse(text) {
+        assert_eq!(did.to_string(), text);
+        assert_eq!(PlcDid::from_bytes(&did.to_bytes()), did);
+    }
+    if let Ok(nsid) = text.parse::<Nsid>() {
+        assert_eq!(format!("{}.{}", nsid.authority(), nsid.name()), text);
+    }
+    if let Ok(uri) = text.parse::<AtUri>() {
+        let parts = [Some(uri.authority()), uri.collection(), uri.record_key()];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        assert_eq!(format!("at://{}", parts.join("/")), text);
+        assert!(Did::check(parts[0]).is_ok() || Handle::check(parts[0]).is_ok());
+    }
+    if Datetime::check(text).is_ok() {
+        assert!(Datetime::check_rfc3339(text).is_ok());
+    }
+}
+
+/// As the specifications print them.
+struct Patterns {
+    did: Regex,
+    handle: Regex,
+    nsid: Regex,
+    plc_did: Regex,
+    record_key: Regex,
+    tid: Regex,
+}
+
+impl Patterns {
+    fn get() -> &'static Self {
+        static PATTERNS: OnceLock<Patterns> = OnceLock::new();
+        PATTERNS.get_or_init(|| {
+            let regex = |pattern: &str| Regex::new(&format!(r"\A(?:{pattern})\z")).expect("valid");
+            let segment = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
+            let first = "[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
+            Self {
+                did: regex("did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"),
+                handle: regex(&format!(r"(?:{segment}\.)+{first}")),
+                nsid: regex(&format!(
+                    r"{first}(?:\.{segment})+\.[a-zA-Z][a-zA-Z0-9]{{0,62}}"
+                )),
+                plc_did: regex("did:plc:[a-z2-7]{24}"),
+                record_key: regex("[a-zA-Z0-9_~.:-]{1,512}"),
+                tid: regex("[234567abcdefghij][234567abcdefghijklmnopqrstuvwxyz]{12}"),
+            }
+        })
+    }
+}
+
+/// A stored block whose checksums fit, so that only the reader's own care is left.
+pub fn store_block(data: &[u8]) {
+    const MOST: usize = 16 << 20;
+    let _ = stored::read_block(data, None);
+    let mut bytes = data.to_vec();
+    stored::seal(&mut bytes);
+    let Some(block) = stored::read_block(&bytes, Some(dictionary())) else {
+        return;
+    };
+    let count = block.len();
+    assert!(count > 0 && block.next_seq() - block.first_seq() == count as u64);
+    assert_eq!((block.times().len(), block.kinds().len()), (count, count));
+    let mut length = 0_usize;
+    for index in 0..count {
+        if let Some(meta) = block.meta(index) {
+            length = length.saturating_add(meta.json_len);
+            assert_eq!(meta.seq, block.first_seq() + index as u64);
+        }
+        let _ = block.index_at_time(block.times()[index]);
+    }
+    assert!(block.meta(count).is_none());
+    if length > MOST {
+        return;
+    }
+    if let Ok(page) = block.json_of(&[0]) {
+        let _ = page.get(0);
+    }
+    if let Ok(Some(page)) = block.frames() {
+        (0..=count).for_each(|index| drop(page.slice(index)));
+    }
+    if let Ok(page) = block.json() {
+        for index in 0..=count {
+            assert_eq!(page.get(index), page.slice(index).as_deref());
+        }
+    }
+}
