@@ -196,6 +196,16 @@ impl Pipeline {
             .note_gap(GapCause::UpstreamSteppedOver, None, Some(upstream));
     }
 
+    /// Notes that `source` said that `cursor` is ahead of all that it has: it counts anew, and what
+    /// it sends next is taken whatever its number.
+    pub(crate) fn cursor_refused(&mut self, source: &str, cursor: u64) {
+        let index = self.source(source);
+        self.sources[index].position = None;
+        let upstream = UpstreamGap::new(source, Some(cursor.saturating_add(1)), None);
+        self.appender
+            .note_gap(GapCause::UpstreamRenumbered, None, Some(upstream));
+    }
+
     /// Makes everything taken in since the last commit visible and, as far as the log's durability
     /// promises, permanent: the events and the cursors of their sources, all of it or nothing.
     ///
