@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 pub use endpoint::{Endpoint, EndpointError};
+pub(crate) use error::short;
 pub(crate) use options::Prepared;
 pub use options::{RelayOptionError, RelayOptions};
 pub(crate) use relay::Relay;
