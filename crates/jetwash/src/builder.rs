@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::auto_dictionary::AutoDictionary;
 use crate::clock::Clock;
 use crate::jetstream::Jetstream;
-use crate::upstream::{Endpoint, EndpointError};
+use crate::upstream::{Endpoint, EndpointError, Prepared, RelayOptionError, RelayOptions};
 
 /// Puts a [`Jetstream`] together.
 ///
@@ -41,6 +41,7 @@ use crate::upstream::{Endpoint, EndpointError};
 pub struct JetstreamBuilder {
     relays: Vec<String>,
     cursors: Vec<(String, u64)>,
+    relay_options: RelayOptions,
     pub(crate) sources: Vec<Source>,
     folder: Option<PathBuf>,
     retain_for: Option<Duration>,
@@ -70,6 +71,12 @@ impl JetstreamBuilder {
     /// Starts a relay from this sequence number instead of where the last run ended.
     pub fn relay_cursor(mut self, address: impl Into<String>, cursor: u64) -> Self {
         self.cursors.push((address.into(), cursor));
+        self
+    }
+
+    /// How relays are connected to: headers, certificates, proxies and time limits.
+    pub fn relay_options(mut self, options: RelayOptions) -> Self {
+        self.relay_options = options;
         self
     }
 
@@ -235,6 +242,7 @@ impl JetstreamBuilder {
         let cursors = self.parse_cursors(&relays, &mut mistakes);
         self.check_bounds(&mut mistakes);
         self.check_names(&relays, &mut mistakes);
+        let relay_options = self.prepare_relays(&relays, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(BuildError { mistakes });
         }
@@ -251,8 +259,10 @@ impl JetstreamBuilder {
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
             mistakes: vec![Mistake::Store(error)],
         })?;
-        Jetstream::assemble(self, relays, cursors, log).map_err(|error| BuildError {
-            mistakes: vec![Mistake::Dictionary(error)],
+        Jetstream::assemble(self, (relays, relay_options), cursors, log).map_err(|error| {
+            BuildError {
+                mistakes: vec![Mistake::Dictionary(error)],
+            }
         })
     }
 
@@ -284,6 +294,20 @@ impl JetstreamBuilder {
             }
         }
         cursors
+    }
+
+    /// Without relays, nobody minds a proxy in the environment that cannot be used.
+    fn prepare_relays(&self, relays: &[Endpoint], mistakes: &mut Vec<Mistake>) -> Option<Prepared> {
+        match self.relay_options.clone().prepare() {
+            Ok(prepared) => Some(prepared),
+            Err(wrong) => {
+                let is_ours = |error: &RelayOptionError| {
+                    !relays.is_empty() || !matches!(error, RelayOptionError::Proxy { .. })
+                };
+                mistakes.extend(wrong.into_iter().filter(is_ours).map(Mistake::RelayOption));
+                None
+            }
+        }
     }
 
     fn check_bounds(&self, mistakes: &mut Vec<Mistake>) {
@@ -403,6 +427,9 @@ pub enum Mistake {
     /// An address that is none.
     #[error(transparent)]
     Relay(EndpointError),
+    /// A setting of how relays are connected to.
+    #[error(transparent)]
+    RelayOption(RelayOptionError),
     /// The log cannot work in so little memory, or would never use so much.
     #[error("memory of {bytes} bytes: it must be between 2 MiB (2097152) and 16 GiB (17179869184)")]
     MemoryBudget {

@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 use tracing::{error, info};
 
 use crate::auto_dictionary::AutoDictionary;
@@ -29,7 +29,9 @@ use crate::pipeline::Pipeline;
 use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
 use crate::subscription::{Cursor, Event, ReadError, Reader, StartFrom, Subscription};
-use crate::upstream::{Arrival, Content, Endpoint, Intake, Relay, Stopped};
+use crate::upstream::{
+    Arrival, Content, Endpoint, Intake, NotReady, Prepared, Relay, Stopped, Upstream, Watch,
+};
 
 /// The firehose as events: sources on one side, a log, and subscriptions on the other.
 ///
@@ -52,6 +54,7 @@ struct Shared {
     positions: mpsc::Sender<oneshot::Sender<u64>>,
     records: Option<Arc<RecordCache>>,
     consumers: Registry,
+    upstreams: Vec<Arc<Watch>>,
     parts: Mutex<Option<Parts>>,
 }
 
@@ -61,12 +64,15 @@ struct Parts {
     arrivals: mpsc::Receiver<Arrival>,
     rotations: mpsc::Receiver<Rotation>,
     positions: mpsc::Receiver<oneshot::Sender<u64>>,
-    relays: Vec<Endpoint>,
+    relays: Relays,
     sources: Vec<Source>,
     commit_delay: Duration,
     clock: Clock,
     auto: Option<(AutoDictionary, bool)>,
 }
+
+/// The relays, and how they are connected to; `None` if nobody will be.
+type Relays = (Vec<Endpoint>, Option<Prepared>);
 
 /// A dictionary to be used from now on, and who waits to hear from which position on that is.
 struct Rotation {
@@ -129,7 +135,7 @@ impl Jetstream {
             positions,
             dictionary: Arc::clone(&self.shared.dictionary),
             commit_delay,
-            clock,
+            clock: clock.clone(),
             cursors,
             stats: Arc::clone(&self.shared.stats),
             stopped: Some(stop.subscribe()),
@@ -147,7 +153,7 @@ impl Jetstream {
         // Of a runtime that goes down, tasks are dropped before its timers end.
         let mut guard = JoinSet::new();
         guard.spawn(with_runtime.hold());
-        let mut tasks = self.start_sources(relays, sources);
+        let mut tasks = self.start_sources(relays, sources, &clock);
         let (reading, mut read) = mpsc::channel::<Infallible>(1);
         if let Some((auto, is_trained)) = auto {
             tasks.spawn(auto.attend(self.clone(), is_trained, reading.clone()));
@@ -365,12 +371,77 @@ impl Jetstream {
         self.shared.stats.snapshot()
     }
 
-    fn start_sources(&self, relays: Vec<Endpoint>, sources: Vec<Source>) -> JoinSet<()> {
+    /// The relays, and how the connection to each is; sources of the caller's own are not among
+    /// them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::{Jetstream, UpstreamState};
+    ///
+    /// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+    /// for upstream in jetstream.upstreams() {
+    ///     println!("{}: {}", upstream.name, upstream.state.name());
+    ///     assert_eq!(upstream.state, UpstreamState::Connecting { attempt: 0 });
+    /// }
+    /// # Ok::<(), jetwash::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<Upstream> {
+        let (now, stalled) = (Instant::now(), self.shared.stats.stalled());
+        let watches = self.shared.upstreams.iter();
+        watches
+            .map(|watch| watch.view(now, stalled.as_deref()))
+            .collect()
+    }
+
+    /// Whether this does its work: the log can be written, and one relay at least is connected and
+    /// heard. A quiet host is heard by its pongs. Where there is no relay, only sources of the
+    /// caller's own, the log alone counts.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not ready.
+    pub fn readiness(&self) -> Result<(), NotReady> {
+        let shared = &self.shared;
+        if shared.parts().is_some() || shared.intake.is_closed() {
+            return Err(NotReady::NotRunning);
+        }
+        if let Some(reason) = shared.stats.stalled() {
+            return Err(NotReady::LogStalled(reason));
+        }
+        if shared.upstreams.is_empty() || shared.upstreams.iter().any(|watch| watch.is_connected())
+        {
+            return Ok(());
+        }
+        let ends = self.upstreams().into_iter().map(|upstream| {
+            let end = upstream
+                .last_end
+                .as_deref()
+                .unwrap_or("the first attempt is under way");
+            format!("{}: {end}", upstream.name)
+        });
+        Err(NotReady::NoUpstream(ends.collect::<Vec<_>>().join("; ")))
+    }
+
+    fn start_sources(
+        &self,
+        (relays, options): Relays,
+        sources: Vec<Source>,
+        clock: &Clock,
+    ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        for endpoint in relays {
-            let (shared, intake) = (Arc::clone(&self.shared), self.shared.intake.clone());
-            let relay = Relay::new(endpoint, intake, Arc::clone(&shared.stats));
-            tasks.spawn(relay.run(move |source| shared.cursor(source)));
+        let options = options.map(Arc::new).filter(|_| !relays.is_empty());
+        if let Some(options) = options {
+            for (endpoint, watch) in relays.into_iter().zip(&self.shared.upstreams) {
+                let (shared, intake) = (Arc::clone(&self.shared), self.shared.intake.clone());
+                let stats = Arc::clone(&shared.stats);
+                let (watch, options) = (Arc::clone(watch), Arc::clone(&options));
+                let relay = Relay::new(endpoint, intake, stats, watch, clock.clone(), options);
+                tasks.spawn(relay.run(move |source| shared.cursor(source)));
+            }
+            crate::upstream::describe();
+            tasks.spawn(publish(Arc::clone(&self.shared)));
         }
         for mut source in sources {
             if let Some(cursor) = source.cursor.take() {
@@ -390,7 +461,7 @@ impl Jetstream {
 
     pub(crate) fn assemble(
         builder: JetstreamBuilder,
-        relays: Vec<Endpoint>,
+        relays: Relays,
         cursors: Vec<(String, u64)>,
         (appender, store): (Appender, Store),
     ) -> Result<Self, StoreError> {
@@ -412,13 +483,16 @@ impl Jetstream {
         if let Some(dictionary) = &dictionary {
             pipeline = pipeline.dictionary(dictionary)?;
         }
-        if relays.len() + builder.sources.len() > 1 {
+        let endpoints = &relays.0;
+        if endpoints.len() + builder.sources.len() > 1 {
             pipeline = pipeline.deduplicate();
         }
         for (name, cursor) in cursors {
             pipeline.set_cursor(&name, cursor);
         }
-        let names = relays.iter().map(Endpoint::to_string);
+        let watch = |endpoint: &Endpoint| Arc::new(Watch::new(endpoint.to_string().into()));
+        let upstreams = endpoints.iter().map(watch).collect();
+        let names = endpoints.iter().map(Endpoint::to_string);
         let names = names.chain(builder.sources.iter().map(|source| source.name.clone()));
         let known = names.filter_map(|name| Some((name.as_str().into(), pipeline.cursor(&name)?)));
         let cursors = Arc::new(Mutex::new(known.collect()));
@@ -448,6 +522,7 @@ impl Jetstream {
             positions,
             records,
             consumers: Registry::default(),
+            upstreams,
             parts,
         };
         Ok(Self {
@@ -473,7 +548,7 @@ impl Shared {
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts")
-            .field("relays", &self.relays)
+            .field("relays", &self.relays.0)
             .finish_non_exhaustive()
     }
 }
@@ -589,6 +664,9 @@ impl Writer {
                     Content::Connected { cursor } => self.pipeline.connected(source, cursor),
                     Content::SteppedOver { first, next } => {
                         self.pipeline.stepped_over(source, first, next);
+                    }
+                    Content::CursorRefused { cursor } => {
+                        self.pipeline.cursor_refused(source, cursor);
                     }
                 }
                 if !touched.contains(&arrival.source) {
@@ -751,6 +829,18 @@ async fn due(time: Instant, stopped: Option<watch::Receiver<bool>>) {
     .await;
 }
 
+/// Keeps the metrics of the relays up to date, whatever their tasks wait for.
+async fn publish(shared: Arc<Shared>) {
+    let mut tick = interval(PUBLISH);
+    loop {
+        tick.tick().await;
+        let stalled = shared.stats.stalled();
+        for watch in &shared.upstreams {
+            watch.publish(stalled.as_deref());
+        }
+    }
+}
+
 async fn feed(mut source: Source, intake: Intake) {
     let name: Arc<str> = source.name.into();
     while let Some(frame) = source.frames.next().await {
@@ -763,6 +853,7 @@ async fn feed(mut source: Source, intake: Intake) {
 
 const INTAKE_BYTES: usize = 8 << 20;
 const COMMIT_DELAY: Duration = Duration::from_millis(2);
+const PUBLISH: Duration = Duration::from_secs(5);
 const BATCH_FRAMES: usize = 256;
 const TRIM: Duration = Duration::from_secs(1);
 /// Between attempts to write to a disk that failed.

@@ -157,6 +157,7 @@ mod did_file;
 mod frames;
 mod jetstream;
 mod metrics;
+mod noise;
 mod pipeline;
 mod poll;
 mod record;
@@ -196,6 +197,7 @@ pub use jetwash_store::{FrameStart, KeptFrame, LogId};
 pub use pipeline::Pipeline;
 pub use poll::Polled;
 pub use record::{Change, EventId};
+pub use rustls;
 pub use selection::Selection;
 #[cfg(feature = "simulator")]
 pub use simulator::SIMULATOR;
@@ -204,4 +206,7 @@ pub use subscription::{
     Cursor, Event, Phase, ReadError, Reader, StartFrom, Subscription, frames_of, json_of,
     some_json_of,
 };
-pub use upstream::{Endpoint, EndpointError, Stopped};
+pub use upstream::{
+    Endpoint, EndpointError, NotReady, RelayOptionError, RelayOptions, Stopped, Upstream,
+    UpstreamState,
+};

@@ -15,11 +15,14 @@ use jetwash_store::{
     Appender, CommitPart, EventKind, GapCause, NewEvent, StoreError, Trimmed, UpstreamGap,
 };
 use thiserror::Error;
+use tracing::warn;
 
 use crate::dedup::Recent;
 use crate::metrics::{SourceTally, Tally};
+use crate::noise::Noise;
 use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
+use crate::upstream::short;
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
 ///
@@ -66,6 +69,7 @@ pub struct Pipeline {
     tally: Tally,
     now_us: u64,
     stats: Arc<Stats>,
+    noise: Noise,
     line: Vec<u8>,
     compressed: Vec<u8>,
     pending: usize,
@@ -89,6 +93,7 @@ impl Pipeline {
             tally: Tally::default(),
             now_us: 0,
             stats: Arc::default(),
+            noise: Noise::default(),
             line: Vec::new(),
             compressed: Vec::new(),
             pending: 0,
@@ -170,13 +175,15 @@ impl Pipeline {
         let peeked = match peek(frame) {
             Ok(peeked) => peeked,
             Err(error) => {
-                self.stats.dropped(error.reason());
+                self.current = self.source(source);
+                self.lose(error.reason(), &error, (None, None));
                 return Ok(());
             }
         };
         self.current = self.source(source);
         if !self.sources[self.current].advance(&peeked) {
-            self.stats.dropped("seq_not_increasing");
+            let detail = "a frame of this number or a later one came before";
+            self.lose("seq_not_increasing", &detail, (peeked.seq, peeked.did));
             return Ok(());
         }
         if self.appender.keeps_frames()
@@ -190,9 +197,37 @@ impl Pipeline {
             return Ok(());
         }
         if let Err(fault) = self.decode(frame, now_us)? {
-            self.stats.dropped(fault.reason());
+            self.lose(fault.reason(), &fault, (peeked.seq, peeked.did));
         }
         Ok(())
+    }
+
+    /// Counts what was lost with a frame of the current source, and tells the first of each kind.
+    #[cold]
+    fn lose(
+        &mut self,
+        reason: &'static str,
+        detail: &dyn fmt::Display,
+        (seq, did): (Option<u64>, Option<&str>),
+    ) {
+        self.stats.dropped(reason);
+        let source = &self.sources[self.current].name;
+        // What another relay has sent before is not lost.
+        if reason == "repeated" {
+            return;
+        }
+        let now = Duration::from_micros(self.now_us);
+        if let Some(held) = self.noise.admit(source, reason, now) {
+            let did = did.map(short);
+            warn!(
+                %source,
+                reason,
+                seq,
+                did,
+                not_told = held,
+                "a frame was dropped, or a part of it: {detail}",
+            );
+        }
     }
 
     /// Notes that `source` was connected to, and that it was asked for what comes after `cursor`.
@@ -205,6 +240,16 @@ impl Pipeline {
         let upstream = UpstreamGap::new(source, first, next);
         self.appender
             .note_gap(GapCause::UpstreamSteppedOver, None, Some(upstream));
+    }
+
+    /// Notes that `source` said that `cursor` is ahead of all that it has: it counts anew, and what
+    /// it sends next is taken whatever its number.
+    pub(crate) fn cursor_refused(&mut self, source: &str, cursor: u64) {
+        let index = self.source(source);
+        self.sources[index].position = None;
+        let upstream = UpstreamGap::new(source, Some(cursor.saturating_add(1)), None);
+        self.appender
+            .note_gap(GapCause::UpstreamRenumbered, None, Some(upstream));
     }
 
     /// Makes everything taken in since the last commit visible and, as far as the log's durability
@@ -393,7 +438,10 @@ impl Pipeline {
                 Err(OpError { reason, .. }) => Err(Fault::Op(reason).into()),
             };
             match outcome {
-                Err(Stop::Fault(fault)) => self.stats.dropped(fault.reason()),
+                Err(Stop::Fault(fault)) => {
+                    let place = (Some(commit.seq), Some(commit.repo));
+                    self.lose(fault.reason(), &fault, place);
+                }
                 outcome => outcome?,
             }
         }

@@ -64,6 +64,12 @@ impl Stats {
         *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
+    /// Why the log cannot be written at the moment, if it cannot.
+    pub(crate) fn stalled(&self) -> Option<String> {
+        let stalled = self.stalled.lock();
+        stalled.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn waited(&self, wait: Duration) {
         let wait = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
         self.wait_us.store(wait, Ordering::Relaxed);
@@ -96,11 +102,7 @@ impl Stats {
             ignored: read(&self.ignored),
             dropped: copy(&self.dropped),
             reconnects: copy(&self.reconnects),
-            stalled: self
-                .stalled
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            stalled: self.stalled(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use thiserror::Error;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -131,6 +131,36 @@ impl ScriptedRelay {
             return Err(ScriptError::OtherCursor { asked, expected });
         }
         Ok(connection)
+    }
+
+    /// Waits for the next client and answers its request with this text instead of opening a
+    /// websocket: a redirect, or a refusal. Gives the head of the request.
+    ///
+    /// # Errors
+    ///
+    /// When the client sends no request, or goes.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(relay: &mut jetwash_sim::ScriptedRelay) -> Result<(), jetwash_sim::ScriptError> {
+    /// let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
+    /// let request = relay.answer(answer).await?;
+    /// assert!(request.starts_with("GET /xrpc/com.atproto.sync.subscribeRepos"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn answer(&mut self, answer: &str) -> Result<String, ScriptError> {
+        let (mut stream, _) = self.listener.accept().await?;
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            if request.len() > MAX_REQUEST || stream.read_buf(&mut request).await? == 0 {
+                return Err(ScriptError::Gone);
+            }
+        }
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        Ok(String::from_utf8_lossy(&request).into_owned())
     }
 
     /// Waits for the next client and breaks off before the handshake.
@@ -289,4 +319,5 @@ impl From<WebSocketError> for ScriptError {
     }
 }
 
+const MAX_REQUEST: usize = 64 << 10;
 const SUBSCRIBE_REPOS: &str = "/xrpc/com.atproto.sync.subscribeRepos";

@@ -1,7 +1,7 @@
 use std::array;
 use std::future::Future;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -46,16 +46,11 @@ pub(crate) async fn serve(
         }
     };
     let ready = move || {
-        let newest_us = jetstream.bounds().newest_time_us;
-        let is_ready = newest_us.is_some_and(|newest_us| age(newest_us) < RECENT);
+        let readiness = jetstream.readiness();
         async move {
-            if is_ready {
-                (StatusCode::OK, "ready: events flow\n")
-            } else {
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "not ready: no event within the last minute\n",
-                )
+            match readiness {
+                Ok(()) => (StatusCode::OK, "ready: events flow\n".to_owned()),
+                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             }
         }
     };
@@ -79,15 +74,8 @@ async fn keep_up(metrics: PrometheusHandle) {
     }
 }
 
-/// How long ago an event came.
-fn age(time_us: u64) -> Duration {
-    let came = UNIX_EPOCH + Duration::from_micros(time_us);
-    SystemTime::now().duration_since(came).unwrap_or_default()
-}
-
 /// As Prometheus asks for it.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Enough for a few monitors, and no more files than subscribers can spare.
 const MOST_CONNECTIONS: usize = 16;
 const UPKEEP: Duration = Duration::from_secs(5);
-const RECENT: Duration = Duration::from_secs(60);

@@ -26,20 +26,29 @@ use url::Url;
 pub struct Endpoint(Url);
 
 impl Endpoint {
-    /// The address to connect to, with the cursor if there is one.
-    pub(crate) fn with_cursor(&self, cursor: Option<u64>) -> String {
-        let mut url = self.0.clone();
-        if let Some(cursor) = cursor {
-            url.query_pairs_mut()
-                .append_pair("cursor", &cursor.to_string());
-        }
-        url.into()
+    /// The address to connect to, without a cursor.
+    pub(super) const fn url(&self) -> &Url {
+        &self.0
     }
+}
 
-    /// Whether the connection is to be encrypted.
-    pub(crate) fn is_tls(&self) -> bool {
-        self.0.scheme() == "wss"
+/// An address with this cursor, or none, whatever it had before.
+pub(super) fn with_cursor(mut url: Url, cursor: Option<u64>) -> Url {
+    if url.query_pairs().any(|(key, _)| key == "cursor") {
+        let others = url.query_pairs().filter(|(key, _)| key != "cursor");
+        let others: Vec<(String, String)> = others
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        url.set_query(None);
+        if !others.is_empty() {
+            url.query_pairs_mut().extend_pairs(others);
+        }
     }
+    if let Some(cursor) = cursor {
+        url.query_pairs_mut()
+            .append_pair("cursor", &cursor.to_string());
+    }
+    url
 }
 
 impl fmt::Display for Endpoint {

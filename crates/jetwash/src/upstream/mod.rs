@@ -1,8 +1,18 @@
 //! Where frames come from: relays, and streams that the caller brings.
 
+mod address;
 mod backoff;
+mod dial;
 mod endpoint;
+mod error;
+mod http;
+mod options;
+mod proxy;
+mod pulse;
 mod relay;
+mod socket;
+mod state;
+mod steps;
 
 use std::sync::Arc;
 
@@ -11,7 +21,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 pub use endpoint::{Endpoint, EndpointError};
+pub(crate) use error::short;
+pub(crate) use options::Prepared;
+pub use options::{RelayOptionError, RelayOptions};
 pub(crate) use relay::Relay;
+pub use state::{NotReady, Upstream, UpstreamState};
+pub(crate) use state::{Watch, describe};
 
 /// A frame, or news of a connection, on its way from a source to the pipeline.
 #[derive(Debug)]
@@ -38,6 +53,10 @@ pub(crate) enum Content {
     SteppedOver {
         first: Option<u64>,
         next: Option<u64>,
+    },
+    /// The relay said that `cursor` is ahead of all that it has, so it counts anew.
+    CursorRefused {
+        cursor: u64,
     },
 }
 
@@ -70,6 +89,11 @@ impl Intake {
         (frames as u64, bytes as u64)
     }
 
+    /// Whether the pipeline has stopped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Waits for room and hands the frame over; `Err` if the pipeline has stopped.
     pub(crate) async fn send(&self, source: &Arc<str>, frame: Bytes) -> Result<(), Stopped> {
         self.pass_on(source, Content::Frame(frame)).await
@@ -80,7 +104,9 @@ impl Intake {
         let arrived = Instant::now();
         let bytes = match &content {
             Content::Frame(frame) => frame.len(),
-            Content::Connected { .. } | Content::SteppedOver { .. } => 0,
+            Content::Connected { .. }
+            | Content::SteppedOver { .. }
+            | Content::CursorRefused { .. } => 0,
         };
         // A frame larger than the whole budget goes alone.
         let share = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.budget);

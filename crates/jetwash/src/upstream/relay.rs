@@ -1,20 +1,23 @@
-use std::io;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use jetwash_frame::{Frame, FrameKind, MAX_FRAME_BYTES, peek};
-use rustls::{ClientConfig, RootCertStore};
-use thiserror::Error;
+use jetwash_event::Tid;
+use jetwash_frame::{Frame, FrameKind, peek};
 use tokio::time::{Instant, interval_at, sleep, timeout};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
-use tokio_tungstenite::{Connector, connect_async_tls_with_config};
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::{Content, Endpoint, Intake, Stopped};
+use super::dial::Dialer;
+use super::error::{RelayError, check_error_frame};
+use super::pulse::Pulse;
+use super::socket::{Incoming, Skipped, Socket};
+use super::state::Watch;
+use super::steps::Steps;
+use super::{Content, Endpoint, Intake, Prepared, Stopped};
+use crate::clock::Clock;
+use crate::noise::Noise;
 use crate::stats::Stats;
 
 /// A connection to a relay that is made again whenever it ends.
@@ -23,219 +26,341 @@ pub(crate) struct Relay {
     source: Arc<str>,
     intake: Intake,
     stats: Arc<Stats>,
-    tls: Option<Arc<ClientConfig>>,
+    watch: Arc<Watch>,
+    clock: Clock,
+    options: Arc<Prepared>,
+    dialer: Dialer,
+    steps: Steps,
+    pulse: Pulse,
+    noise: Noise,
+    begun: Instant,
+    /// Messages that were skipped since the last frame.
+    skipped: Option<SkippedAt>,
+    /// The cursor that the relay said is ahead of it: it is not asked for again.
+    refused: Option<u64>,
+    connections: u64,
+    /// How many new frames the connection has brought.
+    events: u64,
+    /// When the lag was last looked at.
+    looked: Option<Instant>,
+    is_live: bool,
+}
+
+/// Where messages were skipped.
+#[derive(Clone, Copy)]
+struct SkippedAt {
+    /// The number of the frame before them.
+    after: Option<u64>,
+    connection: u64,
+}
+
+/// The end of a connection, or of all.
+enum End {
+    Stopped,
+    Relay(RelayError),
+}
+
+impl From<Stopped> for End {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<RelayError> for End {
+    fn from(error: RelayError) -> Self {
+        Self::Relay(error)
+    }
 }
 
 impl Relay {
-    pub(crate) fn new(endpoint: Endpoint, intake: Intake, stats: Arc<Stats>) -> Self {
-        let source = endpoint.to_string().into();
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        intake: Intake,
+        stats: Arc<Stats>,
+        watch: Arc<Watch>,
+        clock: Clock,
+        options: Arc<Prepared>,
+    ) -> Self {
+        let now = Instant::now();
         Self {
+            source: endpoint.to_string().into(),
             endpoint,
-            source,
             intake,
             stats,
-            tls: None,
+            watch,
+            clock,
+            dialer: Dialer::new(Arc::clone(&options)),
+            options,
+            steps: Steps::default(),
+            pulse: Pulse::new(now),
+            noise: Noise::default(),
+            begun: now,
+            skipped: None,
+            refused: None,
+            connections: 0,
+            events: 0,
+            looked: None,
+            is_live: true,
         }
     }
 
     /// Feeds the pipeline until it stops. Every other end of a connection leads to the next one,
     /// from the cursor that `cursor` gives by then.
     pub(crate) async fn run(mut self, cursor: impl Fn(&str) -> Option<u64>) {
-        let mut backoff = Backoff::new(seed(&self.source));
+        let mut backoff = Backoff::new(RandomState::new().hash_one(&self.source));
         loop {
-            let from = cursor(&self.source);
-            let start = Instant::now();
-            match self.connection(from).await {
-                Ok(Stopped) => return,
-                Err(error) => {
-                    self.stats.reconnect(error.reason());
-                    if start.elapsed() >= HEALTHY {
-                        backoff.reset();
-                    }
-                    let wait = backoff.next();
-                    warn!(
-                        relay = %self.source,
-                        "connection ended: {}; the next attempt follows in {:.1} s",
-                        error.chain(),
-                        wait.as_secs_f32(),
-                    );
-                    sleep(wait).await;
-                }
+            let stored = cursor(&self.source);
+            let from = stored.filter(|_| stored != self.refused);
+            let asked = self.steps.ask(from);
+            self.events = 0;
+            let error = match self.connection(asked).await {
+                Ok(never) => match never {},
+                Err(End::Stopped) => return,
+                Err(End::Relay(error)) => error,
+            };
+            self.stats.reconnect(error.reason());
+            if matches!(error, RelayError::FutureCursor { .. })
+                && self.refuse(stored, asked).await.is_err()
+            {
+                return;
             }
+            let has_advanced = self.steps.has_advanced();
+            self.steps.ended(error.patience());
+            let wait = if has_advanced {
+                backoff.after_progress(self.events)
+            } else {
+                backoff.next()
+            };
+            let wait = wait.max(error.retry_after().unwrap_or_default());
+            self.tell_end(&error, wait, backoff.attempts());
+            sleep(wait).await;
         }
     }
 
-    async fn connection(&mut self, cursor: Option<u64>) -> Result<Stopped, RelayError> {
-        let url = self.endpoint.with_cursor(cursor);
-        let connector = self.connector()?;
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(MAX_FRAME_BYTES))
-            .max_frame_size(Some(MAX_FRAME_BYTES))
-            .read_buffer_size(READ_BYTES);
-        let connect = connect_async_tls_with_config(url, Some(limits), true, Some(connector));
-        let (socket, _) = timeout(CONNECT, connect)
-            .await
-            .map_err(|_| RelayError::Timeout)??;
-        info!(relay = %self.source, ?cursor, "connected");
-        let connected = Content::Connected { cursor };
-        if self.intake.pass_on(&self.source, connected).await.is_err() {
-            return Ok(Stopped);
+    /// The relay is behind the cursor: it counts anew, or too much was stepped over. What it has
+    /// now is taken as it comes.
+    async fn refuse(&mut self, stored: Option<u64>, asked: Option<u64>) -> Result<(), Stopped> {
+        let (Some(stored), Some(_)) = (stored, asked) else {
+            return Ok(());
+        };
+        self.refused = Some(stored);
+        let content = match self.steps.refused() {
+            Some(first) => Content::SteppedOver {
+                first: Some(first),
+                next: None,
+            },
+            None => Content::CursorRefused { cursor: stored },
+        };
+        self.intake.pass_on(&self.source, content).await
+    }
+
+    fn tell_end(&mut self, error: &RelayError, wait: Duration, attempts: u32) {
+        let chain = error.chain();
+        let stuck = self
+            .steps
+            .stuck()
+            .map(|at| format!("connections end again and again after number {at}: {chain}"));
+        let now = Instant::now() - self.begun;
+        if let Some(held) = self.noise.admit(&self.source, error.reason(), now) {
+            warn!(
+                relay = %self.source,
+                after = self.steps.stuck(),
+                not_told = held,
+                "connection ended: {chain}; the next attempt follows in {:.1} s",
+                wait.as_secs_f32(),
+            );
         }
-        let (mut sink, mut stream) = socket.split();
+        self.watch.ended(chain, attempts, stuck);
+        self.publish();
+    }
+
+    async fn connection(&mut self, cursor: Option<u64>) -> Result<std::convert::Infallible, End> {
+        let mut socket = self.dialer.dial(self.endpoint.url(), cursor).await?;
+        self.connections += 1;
+        let now = Instant::now();
+        if let Some(held) = self
+            .noise
+            .admit(&self.source, "connected", now - self.begun)
+        {
+            info!(relay = %self.source, ?cursor, not_told = held, "connected");
+        }
+        self.watch.connected(now);
+        self.pulse.connected(now);
+        self.publish();
+        let connected = Content::Connected { cursor };
+        self.intake.pass_on(&self.source, connected).await?;
+        let end = self.follow(&mut socket).await;
+        if matches!(end, Err(End::Stopped)) {
+            // The relay is told, but the stop does not hang on its answer.
+            let _ = timeout(CLOSE, socket.close()).await;
+        }
+        end
+    }
+
+    async fn follow(&mut self, socket: &mut Socket) -> Result<std::convert::Infallible, End> {
         let mut ping = interval_at(Instant::now() + PING, PING);
-        let mut heard = Instant::now();
+        let every = (self.options.silence / 4).clamp(LEAST_CHECK, LONGEST_CHECK);
+        let mut check = interval_at(Instant::now() + every, every);
+        let (mut heard, mut received) = (Instant::now(), 0);
         loop {
             tokio::select! {
                 biased;
-                message = stream.next() => {
+                incoming = socket.next() => {
                     heard = Instant::now();
-                    match message {
-                        None => return Err(RelayError::Closed),
-                        Some(Ok(Message::Binary(frame))) => {
-                            check_error_frame(&frame)?;
-                            if self.intake.send(&self.source, frame).await.is_err() {
-                                // The relay is told, but the stop does not hang on its answer.
-                                let _ = timeout(CLOSE, sink.close()).await;
-                                return Ok(Stopped);
+                    match incoming? {
+                        Incoming::Binary(frame) => {
+                            self.take(frame, heard).await?;
+                            // While the pipeline had no room, nothing was listened to.
+                            let now = Instant::now();
+                            if now - heard > LEAST_BLOCKED {
+                                heard = now;
+                                self.pulse.blocked(now);
                             }
                         }
-                        Some(Ok(Message::Text(_))) => return Err(RelayError::Text),
-                        Some(Ok(_)) => {}
-                        Some(Err(error)) => return Err(error.into()),
+                        Incoming::Sign => self.watch.message(heard),
+                        Incoming::Skipped(why, bytes) => self.skip(why, bytes),
                     }
                 }
-                _ = ping.tick() => {
-                    if heard.elapsed() > SILENCE {
-                        return Err(RelayError::Silent);
+                now = ping.tick() => {
+                    // A long message may be on its way.
+                    if socket.received() > received {
+                        received = socket.received();
+                        heard = now;
                     }
-                    sink.send(Message::Ping(Bytes::new())).await?;
+                    if now - heard > SILENCE {
+                        return Err(RelayError::Silent(SILENCE).into());
+                    }
+                    socket.ping();
                 }
+                now = check.tick() => self.check(now)?,
             }
         }
     }
 
-    /// TLS with the platform's roots, set up when a relay first needs it.
-    fn connector(&mut self) -> Result<Connector, RelayError> {
-        if !self.endpoint.is_tls() {
-            return Ok(Connector::Plain);
+    async fn take(&mut self, frame: Bytes, now: Instant) -> Result<(), End> {
+        let peeked = peek(&frame).ok();
+        let seq = match peeked {
+            Some(peeked) if peeked.kind == FrameKind::Error => {
+                check_error_frame(&frame)?;
+                None
+            }
+            Some(peeked) => {
+                self.look(&frame, peeked.kind, now);
+                peeked.seq
+            }
+            None => None,
+        };
+        if let Some(seq) = seq {
+            self.tell_steps(seq).await?;
+            self.watch.event(now);
+            self.pulse.frame(now, self.is_live);
+        } else {
+            self.watch.message(now);
         }
-        if let Some(tls) = &self.tls {
-            return Ok(Connector::Rustls(Arc::clone(tls)));
+        Ok(self.intake.send(&self.source, frame).await?)
+    }
+
+    /// Tells the pipeline what is missing before the frame of this number.
+    async fn tell_steps(&mut self, seq: u64) -> Result<(), Stopped> {
+        let stepped = self.steps.came(seq);
+        if self.steps.has_advanced() {
+            self.events += 1;
+            if self.events == 1 {
+                self.watch.is_past();
+            }
         }
-        let found = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        let (usable, _) = roots.add_parsable_certificates(found.certs);
-        if usable == 0 {
-            return Err(RelayError::Roots);
+        let is_new = |at: &SkippedAt| at.after.is_none_or(|after| seq > after);
+        let skipped = self.skipped.take_if(|at| is_new(at));
+        let after = match (stepped, skipped) {
+            (Some(first), _) => first.checked_sub(1),
+            // The numbers say that the message had none.
+            (None, Some(at)) if at.after == seq.checked_sub(1) => return Ok(()),
+            (None, Some(at)) => at.after,
+            (None, None) => return Ok(()),
+        };
+        let first = after.map(|after| after.saturating_add(1));
+        let next = Some(seq);
+        let now = Instant::now() - self.begun;
+        if let Some(held) = self.noise.admit(&self.source, "stepped_over", now) {
+            warn!(relay = %self.source, first, next, not_told = held, "messages were stepped over that cannot be received");
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| RelayError::Tls(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tls = Arc::new(config);
-        self.tls = Some(Arc::clone(&tls));
-        Ok(Connector::Rustls(tls))
+        let content = Content::SteppedOver { first, next };
+        self.intake.pass_on(&self.source, content).await
+    }
+
+    fn skip(&mut self, why: Skipped, bytes: u64) {
+        let after = self.steps.reached();
+        self.watch.message(Instant::now());
+        let connection = self.connections;
+        let known = self.skipped.replace(SkippedAt { after, connection });
+        // What comes again with each connection, because nothing follows it, is lost only once.
+        if known.is_some_and(|at| at.after == after && at.connection != connection) {
+            return;
+        }
+        self.stats.dropped(why.reason());
+        let now = Instant::now() - self.begun;
+        if let Some(held) = self.noise.admit(&self.source, why.reason(), now) {
+            warn!(
+                relay = %self.source,
+                after,
+                bytes,
+                not_told = held,
+                "a message was skipped: {}",
+                why.reason(),
+            );
+        }
+    }
+
+    /// Now and then, how old commits are when they come.
+    fn look(&mut self, frame: &[u8], kind: FrameKind, now: Instant) {
+        if kind != FrameKind::Commit || self.looked.is_some_and(|last| now - last < LOOK) {
+            return;
+        }
+        self.looked = Some(now);
+        let Ok(Frame::Commit(commit)) = Frame::decode(frame) else {
+            return;
+        };
+        if let Ok(rev) = commit.rev.parse::<Tid>() {
+            let age = self.clock.now_us().saturating_sub(rev.microseconds());
+            self.watch.lag(Duration::from_micros(age));
+            let lag = self.watch.median_lag();
+            self.is_live = lag.is_none_or(|lag| lag < LIVE);
+        }
+    }
+
+    fn check(&mut self, now: Instant) -> Result<(), RelayError> {
+        let silence = self.pulse.silence(now, self.options.silence);
+        self.watch.pulse(silence.is_some(), self.pulse.rate());
+        if let Some(silence) = silence {
+            let since = now - self.begun;
+            if let Some(held) = self.noise.admit(&self.source, "silent", since) {
+                warn!(
+                    relay = %self.source,
+                    not_told = held,
+                    "it answers pings, but no event came for {:.1} s, where {:.2} a second are usual",
+                    silence.as_secs_f32(),
+                    self.pulse.rate().unwrap_or_default(),
+                );
+            }
+        }
+        let limit = self.options.reconnect_after;
+        if self.pulse.is_dead(now, limit) {
+            return Err(RelayError::NoEvents(limit));
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        self.watch.publish(self.stats.stalled().as_deref());
     }
 }
 
-/// Why a connection to a relay ended.
-#[derive(Debug, Error)]
-enum RelayError {
-    #[error("the relay closed it")]
-    Closed,
-    #[error("connecting failed")]
-    Connect(#[source] io::Error),
-    #[error("the relay sent the error {name}{message}")]
-    Frame { name: String, message: String },
-    #[error("no usable root certificates on this machine")]
-    Roots,
-    #[error("not even a pong came within {} s", SILENCE.as_secs())]
-    Silent,
-    #[error("a text message, where only binary ones are legal")]
-    Text,
-    #[error("connecting took longer than {} s", CONNECT.as_secs())]
-    Timeout,
-    #[error("TLS could not be set up: {0}")]
-    Tls(String),
-    #[error("the websocket failed")]
-    WebSocket(#[source] WebSocketError),
-}
-
-impl RelayError {
-    /// A short name for a counter's label.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Connect(_) => "connect_failed",
-            Self::Frame { .. } => "error_frame",
-            Self::Roots | Self::Tls(_) => "tls",
-            Self::Silent => "silent",
-            Self::Text => "text_message",
-            Self::Timeout => "connect_timeout",
-            Self::WebSocket(_) => "websocket",
-        }
-    }
-
-    /// The error with everything that caused it, in one line.
-    fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text
-    }
-}
-
-impl From<WebSocketError> for RelayError {
-    fn from(error: WebSocketError) -> Self {
-        match error {
-            WebSocketError::ConnectionClosed => Self::Closed,
-            WebSocketError::Io(error) => Self::Connect(error),
-            other => Self::WebSocket(other),
-        }
-    }
-}
-
-/// An error frame ends the stream, whatever the relay does to the socket.
-fn check_error_frame(frame: &[u8]) -> Result<(), RelayError> {
-    if !matches!(peek(frame), Ok(peeked) if peeked.kind == FrameKind::Error) {
-        return Ok(());
-    }
-    match Frame::decode(frame) {
-        Ok(Frame::Error(error)) => {
-            let message = error.message.map(|text| format!(": {}", short(text)));
-            Err(RelayError::Frame {
-                name: short(error.error),
-                message: message.unwrap_or_default(),
-            })
-        }
-        // A malformed error frame is counted by the pipeline like any malformed frame.
-        _ => Ok(()),
-    }
-}
-
-/// At most 200 characters of a text from outside, for a log line.
-fn short(text: &str) -> String {
-    text.chars()
-        .filter(|character| !character.is_control())
-        .take(200)
-        .collect()
-}
-
-fn seed(source: &str) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(source)
-}
-
-/// How much is read at once. A frame keeps what it was read with in memory until it is done with.
-const READ_BYTES: usize = 32 << 10;
-const CONNECT: Duration = Duration::from_secs(30);
 const CLOSE: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(75);
-/// A connection that lasted so long did its work.
-const HEALTHY: Duration = Duration::from_secs(10);
+const LEAST_BLOCKED: Duration = Duration::from_secs(1);
+const LEAST_CHECK: Duration = Duration::from_millis(10);
+const LONGEST_CHECK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
+/// Commits that are younger than that when they come are not from a relay's replay.
+const LIVE: Duration = Duration::from_secs(60);

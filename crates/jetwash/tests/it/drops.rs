@@ -1,6 +1,13 @@
 //! What is wrong with a frame costs that frame, or one operation, and is counted.
 
+use std::fmt::{Debug, Write};
+use std::sync::{Arc, Mutex};
+
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use crate::{NOW_US, lines, pipeline};
 
@@ -163,4 +170,73 @@ fn unwanted_kinds_never_enter_the_log() {
             .iter()
             .all(|line| line.contains(r#""kind":"identity""#))
     );
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Logged {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, "{}={value:?} ", field.name()).unwrap();
+    }
+}
+
+#[test]
+fn the_first_fault_of_each_kind_and_source_is_told_with_its_place() {
+    let frames = commits(2);
+    let seq = jetwash::frame::peek(&frames[0]).unwrap().seq.unwrap();
+    let (mut pipeline, _log) = pipeline();
+    let logged = Logged::default();
+    tracing::subscriber::with_default(logged.clone(), || {
+        for source in ["a", "b"] {
+            for cut in 1..20 {
+                let broken = &frames[0][..frames[0].len() - cut];
+                pipeline.set_cursor(source, seq - 1);
+                pipeline.frame(source, broken, NOW_US).unwrap();
+            }
+        }
+        // And again, once some time has passed.
+        pipeline.set_cursor("a", seq - 1);
+        let broken = &frames[0][..frames[0].len() - 1];
+        pipeline.frame("a", broken, NOW_US + 60_000_000).unwrap();
+    });
+    let lines = logged.0.lock().unwrap().clone();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for part in [
+        "source=a",
+        "frame_malformed",
+        &format!("seq={seq}"),
+        "did:plc:",
+    ] {
+        assert!(lines[0].contains(part), "{part} is not in {}", lines[0]);
+    }
+    assert!(lines[1].contains("source=b"), "{}", lines[1]);
+    assert!(lines[2].contains("not_told=18"), "{}", lines[2]);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use futures_util::StreamExt;
-use jetwash::{Filter, Jetstream, RunError, StartFrom};
+use jetwash::{Filter, Jetstream, NotReady, RunError, StartFrom};
 use jetwash_sim::{Network, NetworkConfig, SimFrame};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -71,6 +71,8 @@ async fn fill_and_free(folder: PathBuf) {
     until(|| jetstream.snapshot().stalled.is_some()).await;
     let reason = jetstream.snapshot().stalled.unwrap();
     assert!(reason.contains("No space left"), "{reason}");
+    let stalled = NotReady::LogStalled(reason);
+    assert_eq!(jetstream.readiness(), Err(stalled));
     // Readers go on with what there is.
     let stored = lines(jetstream.store());
     assert!(
@@ -83,6 +85,7 @@ async fn fill_and_free(folder: PathBuf) {
     drop(ballast);
     until(|| jetstream.source_cursor("sim") == Some(frames[1_999].seq)).await;
     assert_eq!(jetstream.snapshot().stalled, None);
+    assert_eq!(jetstream.readiness(), Ok(()));
 
     // Once more, and this time the process is ended before there is space.
     let ballast = Ballast::fill(&folder);

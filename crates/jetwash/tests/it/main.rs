@@ -26,6 +26,7 @@ mod relay;
 mod run;
 mod simulated;
 mod testing;
+mod upstream;
 
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash::{Event, Filter, Jetstream, Pipeline, StartFrom};

@@ -1,0 +1,199 @@
+//! Which addresses a host has, in which order they are tried, and which are not for strangers.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// Whether an address is this machine's or of a network that is not the public internet: no
+/// stranger may send a client there.
+pub(super) fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_private_v4(address),
+        IpAddr::V6(address) => is_private_v6(address),
+    }
+}
+
+fn is_private_v4(address: Ipv4Addr) -> bool {
+    let [first, second, third, _] = address.octets();
+    address.is_loopback()
+        || address.is_private()
+        || address.is_link_local()
+        || address.is_multicast()
+        || first == 0
+        || first >= 240
+        || (first, second & 0xc0) == (100, 64)
+        || (first, second & 0xfe) == (198, 18)
+        || (first, second, third) == (192, 0, 0)
+}
+
+fn is_private_v6(address: Ipv6Addr) -> bool {
+    let [first, second, .., seventh, eighth] = address.segments();
+    let embedded = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        is_private_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    if let Some(mapped) = address.to_ipv4_mapped() {
+        return is_private_v4(mapped);
+    }
+    match first {
+        // NAT64 and 6to4 carry an IPv4 address that the packet ends up at.
+        0x64 if second == 0xff9b => embedded(seventh, eighth),
+        0x2002 => embedded(second, address.segments()[2]),
+        // Loopback, unspecified and what is reserved beside them.
+        0 => true,
+        _ => first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80 || first & 0xff00 == 0xff00,
+    }
+}
+
+/// Sorts addresses so that the families take turns, beginning with that of the first (RFC 8305,
+/// section 4).
+pub(super) fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut seen = Vec::new();
+    for address in addresses.into_iter().take(MAX_ADDRESSES) {
+        if !seen.contains(&address) {
+            seen.push(address);
+        }
+    }
+    let starts_with_v6 = seen.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = seen
+        .into_iter()
+        .partition(|address| address.is_ipv6() == starts_with_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut sorted = Vec::new();
+    loop {
+        let pair = (first.next(), second.next());
+        if pair == (None, None) {
+            return sorted;
+        }
+        sorted.extend(pair.0);
+        sorted.extend(pair.1);
+    }
+}
+
+/// Connects to the first address that answers. Each has `limit`, and the next is tried as well
+/// after a head start, or at once when one fails (RFC 8305, section 5).
+pub(super) async fn race(
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut waiting = addresses.iter().copied();
+    let mut attempts = FuturesUnordered::new();
+    let mut failure = io::Error::other("the host has no address");
+    loop {
+        match waiting.next() {
+            Some(address) => attempts.push(connect(address, limit)),
+            None if attempts.is_empty() => return Err(failure),
+            None => {}
+        }
+        let has_more = waiting.len() > 0;
+        tokio::select! {
+            Some(outcome) = attempts.next() => match outcome {
+                Ok(connected) => return Ok(connected),
+                Err(error) => failure = error,
+            },
+            () = sleep(HEAD_START), if has_more => {}
+        }
+    }
+}
+
+async fn connect(address: SocketAddr, limit: Duration) -> io::Result<(TcpStream, SocketAddr)> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+    let stream = timeout(limit, TcpStream::connect(address))
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut.into())
+        .and_then(|outcome| outcome)
+        .map_err(named)?;
+    stream.set_nodelay(true).map_err(named)?;
+    Ok((stream, address))
+}
+
+/// A host with more addresses than that is not tried at all of them.
+const MAX_ADDRESSES: usize = 16;
+const HEAD_START: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_known_in_all_their_disguises() {
+        for text in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::127.0.0.1",
+            "2002:7f00:1::",
+        ] {
+            assert!(is_private(text.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "2606:4700::1111",
+            "64:ff9b::1.1.1.1",
+        ] {
+            assert!(!is_private(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_families_take_turns() {
+        let addresses = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "[::1]:1"];
+        let sorted = interleave(addresses.map(|text| text.parse().unwrap()));
+        let sorted: Vec<_> = sorted.iter().map(ToString::to_string).collect();
+        assert_eq!(sorted, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_gives_way_to_the_next_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [gone.local_addr().unwrap(), listener.local_addr().unwrap()];
+        drop(gone);
+        let (_, address) = race(&addresses, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(address, addresses[1]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_gives_way_after_a_head_start() {
+        // A listener whose queue is full: the kernel answers no further attempt.
+        let full = tokio::net::TcpSocket::new_v4().unwrap();
+        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = full.listen(1).unwrap();
+        let mut held = Vec::new();
+        while let Ok(Ok(stream)) = timeout(
+            Duration::from_millis(300),
+            TcpStream::connect(full.local_addr().unwrap()),
+        )
+        .await
+        {
+            held.push(stream);
+            assert!(held.len() < 100, "the queue does not fill");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [full.local_addr().unwrap(), listener.local_addr().unwrap()];
+        let begun = Instant::now();
+        let (_, address) = race(&addresses, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(address, addresses[1]);
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+}
