@@ -72,6 +72,9 @@ impl JetstreamBuilder {
 
     /// Takes frames from a stream that the caller brings. The name is that of its cursor, which
     /// [`Jetstream::source_cursor`] tells.
+    ///
+    /// If the stream panics, it ends; the other sources go on. [`Jetstream::snapshot`] counts that at
+    /// once, and [`Jetstream::run`] tells it at its end.
     pub fn frames(
         mut self,
         name: impl Into<String>,
@@ -161,7 +164,8 @@ impl JetstreamBuilder {
 
     /// Also keeps out every frame for which `is_wanted` says `false`. It is asked about each
     /// commit, identity and account that the ingest filter lets pass, before anything is decoded,
-    /// on the one thread that all frames go through: it should take nanoseconds.
+    /// on the one thread that all frames go through: it should take nanoseconds. A frame at which it
+    /// panics is dropped, as `gate_panicked`.
     ///
     /// # Examples
     ///

@@ -1,9 +1,12 @@
 //! Subscriptions by what is in the records.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, future};
 use jetwash_event::{ContentFilter, Facts};
 
-use crate::subscription::{Event, Subscription};
+use crate::panic::catch;
+use crate::subscription::{Event, ReadError, Subscription};
 
 impl Event {
     /// What filters by content ask about the record: found once, by the first subscription that
@@ -41,13 +44,24 @@ impl Subscription {
     }
 
     /// Gives only the events for which `is_wanted` says so. Errors are given in any case.
+    ///
+    /// If `is_wanted` panics, [`ReadError::Panicked`] comes in place of the event.
     #[must_use]
     pub fn filter_with(self, mut is_wanted: impl FnMut(&Event) -> bool + Send + 'static) -> Self {
-        let events = self
-            .events
-            .filter(move |event| future::ready(event.as_ref().map_or(true, &mut is_wanted)));
+        let stats = Arc::clone(&self.stats);
+        let events = self.events.filter_map(move |event| {
+            let judged = event.and_then(|event| match catch(|| is_wanted(&event)) {
+                Ok(is_wanted) => Ok(is_wanted.then_some(event)),
+                Err(panic) => {
+                    stats.panicked("filter", &panic);
+                    Err(ReadError::Panicked(panic.to_string()))
+                }
+            });
+            future::ready(judged.transpose())
+        });
         Self {
             events: Box::pin(events),
+            stats: self.stats,
         }
     }
 }

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::dedup::Recent;
 use crate::metrics::{SourceTally, Tally};
+use crate::panic::{Panic, catch};
 use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
 
@@ -174,9 +175,17 @@ impl Pipeline {
             let name = &self.sources[self.current].name;
             self.appender.keep_frame(name, seq, frame);
         }
-        if !self.wants(&peeked) {
-            self.stats.rejected();
-            return Ok(());
+        match self.wants(&peeked) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.stats.rejected();
+                return Ok(());
+            }
+            Err(panic) => {
+                self.stats.panicked("ingest_if", &panic);
+                self.stats.dropped("gate_panicked");
+                return Ok(());
+            }
         }
         if let Err(fault) = self.decode(frame, now_us)? {
             self.stats.dropped(fault.reason());
@@ -305,19 +314,23 @@ impl Pipeline {
         })
     }
 
-    fn wants(&self, peeked: &Peek<'_>) -> bool {
+    /// Whether anything of a frame is wanted. An error is a panic of the caller's closure.
+    fn wants(&self, peeked: &Peek<'_>) -> Result<bool, Panic> {
         // Nothing comes of the other kinds, but they are decoded so that what is malformed is
         // counted as that.
         let kind = match peeked.kind {
             FrameKind::Commit => Kind::Commit,
             FrameKind::Identity => Kind::Identity,
             FrameKind::Account => Kind::Account,
-            _ => return true,
+            _ => return Ok(true),
         };
-        self.filter.matches_kind(kind)
+        let is_wanted = self.filter.matches_kind(kind)
             && peeked.did.is_none_or(|did| self.filter.matches_did(did))
-            && self.wants_collections(peeked)
-            && self.gate.as_ref().is_none_or(|gate| gate.0(peeked))
+            && self.wants_collections(peeked);
+        match &self.gate {
+            Some(gate) if is_wanted => catch(|| gate.0(peeked)),
+            _ => Ok(is_wanted),
+        }
     }
 
     /// Whether the filter matches the collection of any operation. A commit without operations, or

@@ -24,6 +24,7 @@ mod recorded;
 mod relay;
 mod run;
 mod simulated;
+mod supervision;
 mod testing;
 
 use jetwash::store::{self, Location, Options, Read, Store};
