@@ -93,6 +93,8 @@ pub struct Event {
     time_us: u64,
     kind: EventKind,
     phase: Phase,
+    /// Whether it is an update that a filter by content does not match.
+    pub(crate) no_longer: bool,
 }
 
 impl Event {
@@ -199,6 +201,7 @@ impl Event {
             block: Arc::clone(block),
             page: page.clone(),
             index,
+            no_longer: false,
         })
     }
 

@@ -104,7 +104,9 @@ impl Consumer {
     }
 
     /// Gives of the events with a record only those whose content `filter` matches. Deletions, and
-    /// what is told of identities and accounts, have no content to be judged by: they all come.
+    /// what is told of identities and accounts, have no content to be judged by: they all come. So
+    /// does an update that does not match, as one that [no longer matches](Event::no_longer_matches):
+    /// a [`TypedHandler`](crate::TypedHandler) is asked to delete it.
     ///
     /// [`ConsumerHandle::set_content`] changes it while the consumer runs.
     pub fn content(mut self, filter: ContentFilter) -> Self {

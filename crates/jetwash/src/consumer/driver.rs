@@ -164,10 +164,10 @@ impl<H: Handler> Driver<H> {
             if !self.wants_more() {
                 return;
             }
-            let Some(event) = self.walk.next_at_hand() else {
+            let Some(mut event) = self.walk.next_at_hand() else {
                 return;
             };
-            let panicked = match self.wants(&event) {
+            let panicked = match self.wants(&mut event) {
                 Ok(true) => None,
                 Ok(false) => continue,
                 Err(panic) => Some(panic),
@@ -185,10 +185,8 @@ impl<H: Handler> Driver<H> {
 
     /// Whether an event that the filter matches is wanted for what is in it too. An error is a panic
     /// of the caller's closure.
-    fn wants(&self, event: &Event) -> Result<bool, Panic> {
-        let content = &self.settings.content;
-        let passes = |facts| content.iter().all(|filter| filter.matches(facts));
-        if !content.is_empty() && !event.facts().is_none_or(passes) {
+    fn wants(&self, event: &mut Event) -> Result<bool, Panic> {
+        if !event.is_given_by(&self.settings.content) {
             return Ok(false);
         }
         if self.wanted.is_empty() {
@@ -458,9 +456,11 @@ impl<H: Handler> Driver<H> {
                 let _ = reply.send(since);
             }
             Command::Replay(letter, reply) => {
-                let Some(event) = event_of(&letter) else {
+                let Some(mut event) = event_of(&letter) else {
                     return;
                 };
+                // It is wanted as it is; this only notes if it no longer matches.
+                event.is_given_by(&self.settings.content);
                 let did = event.did().to_owned();
                 // Letters are in blocks of their own, whose numbers no block of the log has.
                 let block = (u64::MAX - event.cursor().get(), event.memory().1);
