@@ -686,7 +686,8 @@ impl Writer {
         loop {
             let deadline = commit.unwrap_or(trim);
             let wake = runtime.block_on(self.receive(&mut arrived, deadline));
-            let (now_us, start, pending) =
+            let mut early = 0;
+            let (now_us, start, mut pending) =
                 (self.clock.now_us(), Instant::now(), self.pipeline.pending());
             if let Some(last) = arrived.last() {
                 self.pipeline.waited(start - last.arrived);
@@ -703,9 +704,14 @@ impl Writer {
                 if !touched.contains(&arrival.source) {
                     touched.push(arrival.source);
                 }
+                if self.pipeline.is_heavy() {
+                    early += self.pipeline.pending() - pending;
+                    pending = 0;
+                    self.commit(&mut touched, runtime)?;
+                }
             }
             let now = Instant::now();
-            let events = self.pipeline.pending() - pending;
+            let events = early + self.pipeline.pending() - pending;
             if events > 0 {
                 let each = (now - start).as_secs_f64() / events as f64;
                 histogram!("consumer_event_processing_duration_seconds").record(each);

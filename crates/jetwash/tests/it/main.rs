@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod amplification;
 mod build;
 mod consumer;
 mod content;
