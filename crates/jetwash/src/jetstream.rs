@@ -19,13 +19,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::auto_dictionary::AutoDictionary;
 use crate::builder::{JetstreamBuilder, Source};
 use crate::clock::Clock;
 use crate::consumer::Registry;
 use crate::frames::{FrameSubscription, FramesError};
+use crate::log_time::{ClockNews, LogTime};
 use crate::panic::{Panic, catch};
 use crate::pipeline::Pipeline;
 use crate::record_cache::RecordCache;
@@ -132,6 +133,8 @@ impl Jetstream {
             dictionary: Arc::clone(&self.shared.dictionary),
             commit_delay,
             clock,
+            time: LogTime::new(self.bounds().newest_time_us),
+            told: None,
             cursors,
             stats: Arc::clone(&self.shared.stats),
             stopped: Some(stop.subscribe()),
@@ -645,6 +648,9 @@ struct Writer {
     dictionary: Arc<watch::Sender<Option<Dictionary>>>,
     commit_delay: Duration,
     clock: Clock,
+    time: LogTime,
+    /// When something was last told of the clock.
+    told: Option<std::time::Instant>,
     cursors: Arc<Cursors>,
     stats: Arc<Stats>,
     /// Becomes true when no more is to be taken in; `None` from then on.
@@ -683,12 +689,13 @@ impl Writer {
         let mut touched = Vec::new();
         let mut trim = Instant::now() + TRIM;
         let mut commit: Option<Instant> = None;
+        self.now_us();
         loop {
             let deadline = commit.unwrap_or(trim);
             let wake = runtime.block_on(self.receive(&mut arrived, deadline));
             let mut early = 0;
             let (now_us, start, mut pending) =
-                (self.clock.now_us(), Instant::now(), self.pipeline.pending());
+                (self.now_us(), Instant::now(), self.pipeline.pending());
             if let Some(last) = arrived.last() {
                 self.pipeline.waited(start - last.arrived);
             }
@@ -737,6 +744,50 @@ impl Writer {
                 }
                 trim = now + TRIM;
             }
+        }
+    }
+
+    /// The log's time.
+    fn now_us(&mut self) -> u64 {
+        let (wall_us, elapsed) = self.clock.read_us();
+        let Some(elapsed) = elapsed else {
+            return wall_us;
+        };
+        let (now_us, news) = self.time.now(wall_us, elapsed);
+        if let Some(news) = news {
+            self.tell(news);
+        }
+        now_us
+    }
+
+    /// Tells of the clock; of one that jumps about not each time.
+    fn tell(&mut self, news: ClockNews) {
+        if news != ClockNews::CameBack {
+            self.stats.clock_jump();
+        }
+        let now = std::time::Instant::now();
+        let is_told = |told: std::time::Instant| now.duration_since(told) < BETWEEN_NEWS;
+        if self.told.is_some_and(is_told) {
+            return;
+        }
+        self.told = Some(now);
+        match news {
+            ClockNews::LogAhead(by) => {
+                warn!(
+                    ?by,
+                    "the log's newest event is in the future; its time goes on from there"
+                );
+            }
+            ClockNews::Refused(jump) => {
+                warn!(?jump, "the clock jumped; the log's time does not follow");
+            }
+            ClockNews::Believed(jump) => {
+                warn!(
+                    ?jump,
+                    "the clock stays where it jumped to; the log's time follows"
+                );
+            }
+            ClockNews::CameBack => info!("the clock shows the right time again"),
         }
     }
 
@@ -884,3 +935,5 @@ const TRIM: Duration = Duration::from_secs(1);
 /// Between attempts to write to a disk that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Between what is told of a clock that jumps about.
+const BETWEEN_NEWS: Duration = Duration::from_secs(10);

@@ -156,6 +156,7 @@ mod dedup;
 mod did_file;
 mod frames;
 mod jetstream;
+mod log_time;
 mod metrics;
 mod panic;
 mod pipeline;

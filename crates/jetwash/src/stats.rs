@@ -25,6 +25,7 @@ pub(crate) struct Stats {
     reconnects: Mutex<BTreeMap<&'static str, u64>>,
     stalled: Mutex<Option<String>>,
     panics: Mutex<BTreeMap<&'static str, u64>>,
+    clock_jumps: AtomicU64,
 }
 
 impl Stats {
@@ -63,6 +64,12 @@ impl Stats {
         if times.is_power_of_two() {
             error!(task = place, times, %panic, "a panic was caught; the rest goes on");
         }
+    }
+
+    /// Counts a jump of the clock.
+    pub(crate) fn clock_jump(&self) {
+        ::metrics::counter!("jetwash_clock_jumps_total").increment(1);
+        add(&self.clock_jumps, 1);
     }
 
     /// Notes why the log cannot be written, or that it can again.
@@ -109,6 +116,7 @@ impl Stats {
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
             panics: copy(&self.panics),
+            clock_jumps: read(&self.clock_jumps),
         }
     }
 }
@@ -142,6 +150,9 @@ pub struct Snapshot {
     /// `trainer` and `writer`, tasks of this crate; and what
     /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could go on did.
     pub panics: BTreeMap<&'static str, u64>,
+    /// Jumps of the clock that the log's time did not follow, or not at once: see
+    /// [`Clock`](crate::Clock).
+    pub clock_jumps: u64,
 }
 
 /// Adds to a counter that nobody but the pipeline writes: that takes no locked instruction, of which

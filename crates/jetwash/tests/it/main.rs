@@ -27,6 +27,7 @@ mod run;
 mod simulated;
 mod supervision;
 mod testing;
+mod time;
 
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash::{Event, Filter, Jetstream, Pipeline, StartFrom};
