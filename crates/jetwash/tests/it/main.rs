@@ -20,6 +20,7 @@ mod events;
 mod full;
 mod kept_frames;
 mod kill;
+mod memory;
 mod record_cache;
 mod recorded;
 mod relay;
