@@ -68,6 +68,7 @@ mod server;
 mod settings;
 mod shard;
 mod socket;
+mod supervise;
 mod update;
 mod websocket;
 

@@ -38,6 +38,7 @@ use crate::outbound::Outbound;
 use crate::query::{Compression, Query, Shape};
 use crate::recoded::Recoder;
 use crate::socket::Socket;
+use crate::supervise::watched;
 use crate::websocket::accept;
 
 /// A [`Jetstream`] as others may subscribe to it.
@@ -227,7 +228,10 @@ impl Server {
         let share = self.enter(&request)?;
         let encoding = self.encoding(&query)?;
         let subscriber = self.clone().subscriber(upgrade, query, encoding, share);
-        self.shared.connections.spawn(subscriber);
+        let jetstream = self.shared.jetstream.clone();
+        self.shared.connections.spawn(async move {
+            watched(&jetstream, "subscriber", subscriber).await;
+        });
         Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
     }
 
