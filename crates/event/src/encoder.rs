@@ -1,8 +1,10 @@
+use std::ops::Range;
+
 use jetwash_cbor::Cid;
 
 use crate::escape::write_string;
 use crate::kind::{Kind, Operation};
-use crate::record::{RecordError, RecordWriter};
+use crate::record::{RecordError, RecordErrorKind, RecordWriter};
 
 /// Writes events as the JSON lines of Jetstream version 1, byte for byte as production does.
 ///
@@ -60,12 +62,75 @@ impl Encoder {
         time_us: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), RecordError> {
+        self.encode_within(draft, time_us, usize::MAX, out)
+            .map(drop)
+    }
+
+    /// As [`encode`](Self::encode), with a bound on the line: a record of escapes has six times the
+    /// bytes in JSON that it has in DAG-CBOR, and one block may be the record of many operations.
+    ///
+    /// Gives where in `out` the record is, so that [`encode_again`](Self::encode_again) can make
+    /// another event of it; an empty range where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the record is not one that an event can carry, or the line would have more than
+    /// `max_bytes`, which is found out before it has been written to the end: then the kind is
+    /// [`RecordErrorKind::OutputLength`]. `out` is left as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{Draft, DraftBody, Encoder, RecordErrorKind};
+    ///
+    /// let draft = Draft {
+    ///     did: "did:web:a.example",
+    ///     body: DraftBody::Identity { handle: None, seq: 7, time: "2026-07-04T14:38:07Z" },
+    /// };
+    /// let (mut encoder, mut line) = (Encoder::new(), Vec::new());
+    /// let error = encoder.encode_within(&draft, 1, 100, &mut line).unwrap_err();
+    /// assert_eq!(error.kind, RecordErrorKind::OutputLength);
+    /// assert!(line.is_empty());
+    /// assert!(encoder.encode_within(&draft, 1, 1000, &mut line).is_ok());
+    /// ```
+    #[inline]
+    pub fn encode_within(
+        &mut self,
+        draft: &Draft<'_>,
+        time_us: u64,
+        max_bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Range<usize>, RecordError> {
         let start = out.len();
-        let result = self.encode_line(draft, time_us, out);
-        if result.is_err() {
-            out.truncate(start);
+        let limit = start.saturating_add(max_bytes);
+        let write = |record: &[u8], out: &mut Vec<u8>| self.record.write(record, limit, out);
+        within(limit, start, encode_line(draft, time_us, write, out), out)
+    }
+
+    /// As [`encode_within`](Self::encode_within), for a record that has been encoded before:
+    /// `record_json` is taken for the JSON of the draft's record, which is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the line would have more than `max_bytes`; `out` is left as it was.
+    pub fn encode_again(
+        &mut self,
+        draft: &Draft<'_>,
+        time_us: u64,
+        record_json: &[u8],
+        max_bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Range<usize>, RecordError> {
+        if record_json.len() > max_bytes {
+            return Err(OUTPUT_LENGTH);
         }
-        result
+        let start = out.len();
+        let limit = start.saturating_add(max_bytes);
+        let write = |_: &[u8], out: &mut Vec<u8>| {
+            out.extend_from_slice(record_json);
+            Ok(())
+        };
+        within(limit, start, encode_line(draft, time_us, write, out), out)
     }
 
     /// Appends a record, given as DAG-CBOR, as JSON.
@@ -91,86 +156,11 @@ impl Encoder {
     /// ```
     pub fn record_to_json(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
         let start = out.len();
-        let result = self.record.write(record, out);
+        let result = self.record.write(record, usize::MAX, out);
         if result.is_err() {
             out.truncate(start);
         }
         result
-    }
-
-    fn encode_line(
-        &mut self,
-        draft: &Draft<'_>,
-        time_us: u64,
-        out: &mut Vec<u8>,
-    ) -> Result<(), RecordError> {
-        out.extend_from_slice(br#"{"did":"#);
-        write_string(draft.did, out);
-        out.extend_from_slice(br#","time_us":"#);
-        write_integer(time_us, out);
-        match draft.body {
-            DraftBody::Commit {
-                rev,
-                operation,
-                collection,
-                rkey,
-                record,
-            } => {
-                out.extend_from_slice(br#","kind":"commit","commit":{"#);
-                if !rev.is_empty() {
-                    out.extend_from_slice(br#""rev":"#);
-                    write_string(rev, out);
-                    out.push(b',');
-                }
-                out.extend_from_slice(match operation {
-                    Operation::Create => br#""operation":"create""#,
-                    Operation::Update => br#""operation":"update""#,
-                    Operation::Delete => br#""operation":"delete""#,
-                });
-                write_unless_empty(br#","collection":"#, collection, out);
-                write_unless_empty(br#","rkey":"#, rkey, out);
-                if let Some((record, cid)) = record {
-                    out.extend_from_slice(br#","record":"#);
-                    self.record.write(record, out)?;
-                    out.extend_from_slice(br#","cid":""#);
-                    cid.as_link().write_text(out);
-                    out.push(b'"');
-                }
-            }
-            DraftBody::Identity { handle, seq, time } => {
-                out.extend_from_slice(br#","kind":"identity","identity":{"did":"#);
-                write_string(draft.did, out);
-                if let Some(handle) = handle {
-                    out.extend_from_slice(br#","handle":"#);
-                    write_string(handle, out);
-                }
-                out.extend_from_slice(br#","seq":"#);
-                write_integer(seq, out);
-                out.extend_from_slice(br#","time":"#);
-                write_string(time, out);
-            }
-            DraftBody::Account {
-                active,
-                seq,
-                status,
-                time,
-            } => {
-                out.extend_from_slice(br#","kind":"account","account":{"active":"#);
-                out.extend_from_slice(if active { b"true" } else { b"false" });
-                out.extend_from_slice(br#","did":"#);
-                write_string(draft.did, out);
-                out.extend_from_slice(br#","seq":"#);
-                write_integer(seq, out);
-                if let Some(status) = status {
-                    out.extend_from_slice(br#","status":"#);
-                    write_string(status, out);
-                }
-                out.extend_from_slice(br#","time":"#);
-                write_string(time, out);
-            }
-        }
-        out.extend_from_slice(b"}}");
-        Ok(())
     }
 }
 
@@ -243,6 +233,109 @@ pub enum DraftBody<'a> {
         time: &'a str,
     },
 }
+
+/// Appends a line, whose record `write_record` writes, and gives where the record is in it.
+#[inline]
+fn encode_line(
+    draft: &Draft<'_>,
+    time_us: u64,
+    write_record: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), RecordError>,
+    out: &mut Vec<u8>,
+) -> Result<Range<usize>, RecordError> {
+    let mut place = 0..0;
+    out.extend_from_slice(br#"{"did":"#);
+    write_string(draft.did, out);
+    out.extend_from_slice(br#","time_us":"#);
+    write_integer(time_us, out);
+    match draft.body {
+        DraftBody::Commit {
+            rev,
+            operation,
+            collection,
+            rkey,
+            record,
+        } => {
+            out.extend_from_slice(br#","kind":"commit","commit":{"#);
+            if !rev.is_empty() {
+                out.extend_from_slice(br#""rev":"#);
+                write_string(rev, out);
+                out.push(b',');
+            }
+            out.extend_from_slice(match operation {
+                Operation::Create => br#""operation":"create""#,
+                Operation::Update => br#""operation":"update""#,
+                Operation::Delete => br#""operation":"delete""#,
+            });
+            write_unless_empty(br#","collection":"#, collection, out);
+            write_unless_empty(br#","rkey":"#, rkey, out);
+            if let Some((record, cid)) = record {
+                out.extend_from_slice(br#","record":"#);
+                let start = out.len();
+                write_record(record, out)?;
+                place = start..out.len();
+                out.extend_from_slice(br#","cid":""#);
+                cid.as_link().write_text(out);
+                out.push(b'"');
+            }
+        }
+        DraftBody::Identity { handle, seq, time } => {
+            out.extend_from_slice(br#","kind":"identity","identity":{"did":"#);
+            write_string(draft.did, out);
+            if let Some(handle) = handle {
+                out.extend_from_slice(br#","handle":"#);
+                write_string(handle, out);
+            }
+            out.extend_from_slice(br#","seq":"#);
+            write_integer(seq, out);
+            out.extend_from_slice(br#","time":"#);
+            write_string(time, out);
+        }
+        DraftBody::Account {
+            active,
+            seq,
+            status,
+            time,
+        } => {
+            out.extend_from_slice(br#","kind":"account","account":{"active":"#);
+            out.extend_from_slice(if active { b"true" } else { b"false" });
+            out.extend_from_slice(br#","did":"#);
+            write_string(draft.did, out);
+            out.extend_from_slice(br#","seq":"#);
+            write_integer(seq, out);
+            if let Some(status) = status {
+                out.extend_from_slice(br#","status":"#);
+                write_string(status, out);
+            }
+            out.extend_from_slice(br#","time":"#);
+            write_string(time, out);
+        }
+    }
+    out.extend_from_slice(b"}}");
+    Ok(place)
+}
+
+/// Takes back what was written if it is not good, or too long.
+#[inline]
+fn within(
+    limit: usize,
+    start: usize,
+    result: Result<Range<usize>, RecordError>,
+    out: &mut Vec<u8>,
+) -> Result<Range<usize>, RecordError> {
+    let result = match result {
+        Ok(_) if out.len() > limit => Err(OUTPUT_LENGTH),
+        result => result,
+    };
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+const OUTPUT_LENGTH: RecordError = RecordError {
+    offset: 0,
+    kind: RecordErrorKind::OutputLength,
+};
 
 fn write_integer(value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());

@@ -47,6 +47,7 @@ impl RecordError {
             RecordErrorKind::IntegerRange => "record_integer",
             RecordErrorKind::Link => "record_link",
             RecordErrorKind::NotAMap => "record_not_a_map",
+            RecordErrorKind::OutputLength => "output_too_long",
             RecordErrorKind::Type => "record_type",
         }
     }
@@ -96,6 +97,9 @@ pub enum RecordErrorKind {
     /// The record is something else than a plain map.
     #[error("the record is not a map")]
     NotAMap,
+    /// Its JSON is longer than the caller allows.
+    #[error("the record's JSON is longer than is allowed here")]
+    OutputLength,
     /// A `$type` that is no string, or an empty one.
     #[error("`$type` is not a string, or empty")]
     Type,
@@ -127,9 +131,15 @@ pub(crate) struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// Appends `record` as JSON. After an error, `out` ends in a part of it.
+    /// Appends `record` as JSON, up to about `limit` bytes of `out` in all. After an error, `out`
+    /// ends in a part of it.
     #[inline]
-    pub(crate) fn write(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
+    pub(crate) fn write(
+        &mut self,
+        record: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RecordError> {
         if record.len() > MAX_LENGTH {
             return Err(RecordErrorKind::Length.at(MAX_LENGTH));
         }
@@ -140,6 +150,7 @@ impl RecordWriter {
             entries: &mut self.entries,
             scratch: &mut self.scratch,
             moved: 0,
+            limit,
             out,
         };
         if pass.value(0)? != Shape::Map {
@@ -184,6 +195,9 @@ struct Pass<'r, 'w> {
     entries: &'w mut Vec<Entry>,
     scratch: &'w mut Vec<u8>,
     moved: usize,
+    /// The length of `out` at which it is given up. It is looked at between values, each of which
+    /// is at most some six times as long as in the record.
+    limit: usize,
     out: &'w mut Vec<u8>,
 }
 
@@ -233,6 +247,14 @@ impl Pass<'_, '_> {
         }
     }
 
+    #[inline]
+    fn check_length(&self, source: usize) -> Result<(), RecordError> {
+        if self.out.len() > self.limit {
+            return Err(RecordErrorKind::OutputLength.at(source));
+        }
+        Ok(())
+    }
+
     fn integer(&mut self, value: i64) -> Shape {
         self.out
             .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
@@ -248,6 +270,7 @@ impl Pass<'_, '_> {
         self.out.push(b'[');
         for _ in 0..length {
             self.value(depth + 1)?;
+            self.check_length(start)?;
             self.out.push(b',');
         }
         self.close(length == 0, b']');
@@ -281,6 +304,7 @@ impl Pass<'_, '_> {
                 }
                 _ => self.value(depth + 1)?,
             };
+            self.check_length(source)?;
             self.out.push(b',');
             self.entries.push(Entry {
                 prefix: key_prefix(&self.out[start..]),

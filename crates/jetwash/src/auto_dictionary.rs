@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
 use jetwash_dict::{Dictionary, Evaluation, TrainError, Trained, Trainer};
@@ -293,14 +294,20 @@ async fn on_thread<T: Send + 'static>(
             // Linux counts this by thread; elsewhere the whole process would step back.
             #[cfg(target_os = "linux")]
             let _ = rustix::process::nice(19);
-            let outcome = work(&|| !answer.is_closed());
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(&|| !answer.is_closed())));
             let _ = answer.send(outcome);
         });
     if let Err(error) = spawned {
         warn!(%error, "the trainer's thread could not be started");
         return None;
     }
-    answered.await.ok()
+    // A panic becomes that of the task that waits, whose end is looked at.
+    Some(
+        answered
+            .await
+            .ok()?
+            .unwrap_or_else(|panic| resume_unwind(panic)),
+    )
 }
 
 /// So many of the newest events show how small events get.

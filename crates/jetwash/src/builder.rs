@@ -82,6 +82,9 @@ impl JetstreamBuilder {
 
     /// Takes frames from a stream that the caller brings. The name is that of its cursor, which
     /// [`Jetstream::source_cursor`] tells.
+    ///
+    /// If the stream panics, it ends; the other sources go on. [`Jetstream::snapshot`] counts that at
+    /// once, and [`Jetstream::run`] tells it at its end.
     pub fn frames(
         mut self,
         name: impl Into<String>,
@@ -97,7 +100,9 @@ impl JetstreamBuilder {
     }
 
     /// Keeps the log in a folder, which is made if it is not there. Without one the log is in
-    /// memory, and gone with the process.
+    /// memory, and gone with the process: it keeps 128 MiB of events if neither
+    /// [`retain_bytes`](Self::retain_bytes) nor [`memory_budget`](Self::memory_budget) says
+    /// otherwise, which is about a quarter of an hour of the whole network.
     pub fn store(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
@@ -109,7 +114,8 @@ impl JetstreamBuilder {
         self
     }
 
-    /// How many bytes of events are kept at most; any number if not said.
+    /// How many bytes of events are kept at most; if not said, any number in a
+    /// [folder](Self::store), and 128 MiB in memory.
     pub const fn retain_bytes(mut self, bytes: u64) -> Self {
         self.retain_bytes = Some(bytes);
         self
@@ -130,6 +136,10 @@ impl JetstreamBuilder {
     /// How much memory the log may take, whatever the rate and however many read: the newest events,
     /// what is read from disk and unpacked, and the write buffers follow from it. 32 MiB if not
     /// said, of which it needs about a third unless more comes in than the disk takes.
+    ///
+    /// A log in memory needs no write buffers. Of a budget that is given, it has what those would
+    /// take, three quarters, for its events, unless [`retain_bytes`](Self::retain_bytes) says how
+    /// many it keeps.
     ///
     /// Frames that wait for the pipeline are counted apart, see
     /// [`intake_bytes`](Self::intake_bytes).
@@ -172,7 +182,8 @@ impl JetstreamBuilder {
 
     /// Also keeps out every frame for which `is_wanted` says `false`. It is asked about each
     /// commit, identity and account that the ingest filter lets pass, before anything is decoded,
-    /// on the one thread that all frames go through: it should take nanoseconds.
+    /// on the one thread that all frames go through: it should take nanoseconds. A frame at which it
+    /// panics is dropped, as `gate_panicked`.
     ///
     /// # Examples
     ///
@@ -248,7 +259,7 @@ impl JetstreamBuilder {
         }
         let retention = Retention {
             max_age: Some(self.retain_for.unwrap_or(DAY)),
-            max_bytes: self.retain_bytes,
+            max_bytes: self.retain_bytes.or_else(|| self.memory_bound()),
         };
         let mut options = self.options.clone().retention(retention);
         if let Some(bytes) = self.memory_budget {
@@ -264,6 +275,15 @@ impl JetstreamBuilder {
                 mistakes: vec![Mistake::Dictionary(error)],
             }
         })
+    }
+
+    /// How much a log in memory keeps if nobody says: nothing may grow without bound.
+    fn memory_bound(&self) -> Option<u64> {
+        if self.folder.is_some() {
+            return None;
+        }
+        let events = self.memory_budget.map(|bytes| bytes / 4 * 3);
+        Some(events.map_or(IN_MEMORY, |bytes| bytes as u64))
     }
 
     fn parse_relays(&self, mistakes: &mut Vec<Mistake>) -> Vec<Endpoint> {
@@ -449,6 +469,7 @@ pub enum Mistake {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const LEAST_BYTES: u64 = 1 << 20;
+const IN_MEMORY: u64 = 128 << 20;
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const MEMORY: std::ops::RangeInclusive<usize> = 2 << 20..=16 << 30;
 const INTAKE: std::ops::RangeInclusive<usize> = 1 << 16..=1 << 30;

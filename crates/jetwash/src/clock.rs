@@ -1,6 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -9,23 +8,69 @@ use tokio::time::Instant;
 ///
 /// The system's clock unless [`JetstreamBuilder::clock`](crate::JetstreamBuilder::clock) says
 /// otherwise, which is for tests. Whatever the clock says, the times of events only grow.
+///
+/// # A clock that jumps
+///
+/// The system's clock can be set to anything, and one that stands in the year 2036 for six seconds
+/// must not stamp events for ten years, nor have the log forget all that it holds. So what it shows
+/// is compared with a monotonic clock:
+///
+/// - A jump of more than a second, ahead or back, is not followed: the log's time goes on at the
+///   pace of the monotonic clock.
+/// - A clock that stays where it jumped to is believed after a hundredth of the jump, but not before
+///   a minute nor after ten: a machine that was asleep for eight hours, after five minutes.
+/// - A clock that begins before 2025 is believed as soon as it shows a later time.
+/// - A log whose newest event is in the future, from a run before, goes on from there, at half the
+///   pace until the clock has caught up; at the whole pace if that is more than a day.
+///
+/// Each jump is told: in the program's log, by the counter `jetwash_clock_jumps_total`, and in
+/// [`Snapshot::clock_jumps`](crate::Snapshot::clock_jumps).
 #[derive(Clone)]
 pub struct Clock {
-    read: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    read: Arc<dyn Fn() -> Reading + Send + Sync>,
 }
 
+/// What it shows, and how much time has passed since some moment; without that, what it shows is to
+/// be believed.
+type Reading = (SystemTime, Option<Duration>);
+
 impl Clock {
-    /// A clock that is read by calling `read`, from any thread.
+    /// A clock that is read by calling `read`, from any thread. It is believed, however it jumps,
+    /// unless [`monotonic`](Self::monotonic) says how to check it.
     pub fn new(read: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self {
-            read: Arc::new(read),
+            read: Arc::new(move || (read(), None)),
+        }
+    }
+
+    /// Checks what it shows against a monotonic clock: `elapsed` gives the time that has passed
+    /// since some moment, which has to be the same for all calls.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Instant, SystemTime};
+    /// use jetwash::Clock;
+    ///
+    /// // The system's clock, as `Clock::system` makes it.
+    /// let begun = Instant::now();
+    /// let clock = Clock::new(SystemTime::now).monotonic(move || begun.elapsed());
+    /// # drop(clock);
+    /// ```
+    #[must_use]
+    pub fn monotonic(self, elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let read = self.read;
+        Self {
+            read: Arc::new(move || (read().0, Some(elapsed()))),
         }
     }
 
     /// The system's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self::new(SystemTime::now)
+        // Not tokio's, which a test may have paused: the system's goes on then.
+        let begun = std::time::Instant::now();
+        Self::new(SystemTime::now).monotonic(move || begun.elapsed())
     }
 
     /// A clock that shows `start` now and goes on as tokio's does: where a test has paused that one
@@ -53,12 +98,14 @@ impl Clock {
     /// What it shows.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        (self.read)()
+        (self.read)().0
     }
 
-    /// What it shows, in microseconds since 1970.
-    pub(crate) fn now_us(&self) -> u64 {
-        micros(self.now())
+    /// What it shows, in microseconds since 1970, and how much time has passed since some moment, if
+    /// that is to be checked.
+    pub(crate) fn read_us(&self) -> (u64, Option<Duration>) {
+        let (now, elapsed) = (self.read)();
+        (micros(now), elapsed)
     }
 }
 
@@ -76,6 +123,10 @@ impl Default for Clock {
 
 /// A clock that a test sets. Its clones show the same time.
 ///
+/// It has a monotonic clock beside it, which [`advance`](Self::advance) moves and
+/// [`set`](Self::set) does not: so a test can also have the clock jump, which a log
+/// [does not follow](Clock#a-clock-that-jumps).
+///
 /// # Examples
 ///
 /// ```
@@ -90,7 +141,8 @@ impl Default for Clock {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    now_us: Arc<AtomicU64>,
+    /// What it shows, and how much time has passed, in microseconds.
+    state: Arc<Mutex<(u64, u64)>>,
 }
 
 impl ManualClock {
@@ -98,31 +150,44 @@ impl ManualClock {
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
         Self {
-            now_us: Arc::new(AtomicU64::new(micros(now))),
+            state: Arc::new(Mutex::new((micros(now), 0))),
         }
     }
 
     /// What it shows.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_micros(self.now_us.load(Ordering::SeqCst))
+        UNIX_EPOCH + Duration::from_micros(self.state().0)
     }
 
-    /// Sets it, backwards too.
+    /// Has it jump to a time, backwards too, while no time passes.
     pub fn set(&self, now: SystemTime) {
-        self.now_us.store(micros(now), Ordering::SeqCst);
+        self.state().0 = micros(now);
     }
 
-    /// Moves it forward.
+    /// Lets time pass.
     pub fn advance(&self, by: Duration) {
-        self.set(self.now() + by);
+        let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        let mut state = self.state();
+        state.0 = state.0.saturating_add(by_us);
+        state.1 = state.1.saturating_add(by_us);
+    }
+
+    fn state(&self) -> MutexGuard<'_, (u64, u64)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl From<&ManualClock> for Clock {
     fn from(clock: &ManualClock) -> Self {
         let clock = clock.clone();
-        Self::new(move || clock.now())
+        Self {
+            read: Arc::new(move || {
+                let (now_us, elapsed_us) = *clock.state();
+                let now = UNIX_EPOCH + Duration::from_micros(now_us);
+                (now, Some(Duration::from_micros(elapsed_us)))
+            }),
+        }
     }
 }
 

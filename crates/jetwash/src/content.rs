@@ -1,9 +1,12 @@
 //! Subscriptions by what is in the records.
 
-use futures_util::{StreamExt, future};
-use jetwash_event::{ContentFilter, Facts};
+use std::sync::Arc;
 
-use crate::subscription::{Event, Subscription};
+use futures_util::{StreamExt, future};
+use jetwash_event::{ContentFilter, Facts, Operation};
+
+use crate::panic::catch;
+use crate::subscription::{Event, ReadError, Subscription};
 
 impl Event {
     /// What filters by content ask about the record: found once, by the first subscription that
@@ -13,14 +16,42 @@ impl Event {
         let record = self.record_json()?;
         self.block.facts(self.index, || record)
     }
+
+    /// Whether it is an update whose record does not match the content filter of the
+    /// [subscription](Subscription::content) or [consumer](crate::Consumer::content) that gave it.
+    ///
+    /// The record may have matched before: a post about coffee that is about tea now. Whoever keeps
+    /// what matches treats it as a deletion, and [`change`](Self::change) says so. What the record
+    /// was before is not looked up, so an update of a record that never matched is given as well.
+    #[must_use]
+    pub const fn no_longer_matches(&self) -> bool {
+        self.no_longer
+    }
+
+    /// Whether a filter by content gives this event; notes it if that is only because the record
+    /// may have matched before.
+    pub(crate) fn is_given_by(&mut self, content: &[ContentFilter]) -> bool {
+        if content.is_empty() {
+            return true;
+        }
+        let matches = self
+            .facts()
+            .is_none_or(|facts| content.iter().all(|filter| filter.matches(facts)));
+        if !matches && self.operation() == Some(Operation::Update) {
+            self.no_longer = true;
+            return true;
+        }
+        matches
+    }
 }
 
 impl Subscription {
     /// Gives of the events with a record only those that `filter` matches.
     ///
     /// Deletions, and what is told of identities and accounts, have no content to be judged by: they
-    /// are all given, so that nothing is kept that should be gone. Whoever does not want them adds
-    /// [`filter_with`](Self::filter_with).
+    /// are all given, so that nothing is kept that should be gone. For the same reason an update
+    /// that does not match is given too, as one that [no longer matches](Event::no_longer_matches).
+    /// Whoever does not want them adds [`filter_with`](Self::filter_with).
     ///
     /// # Examples
     ///
@@ -37,17 +68,39 @@ impl Subscription {
     /// ```
     #[must_use]
     pub fn content(self, filter: ContentFilter) -> Self {
-        self.filter_with(move |event| event.facts().is_none_or(|facts| filter.matches(facts)))
+        let content = [filter];
+        let events = self.events.filter_map(move |mut event| {
+            let is_given = match &mut event {
+                Ok(event) => event.is_given_by(&content),
+                Err(_) => true,
+            };
+            future::ready(is_given.then_some(event))
+        });
+        Self {
+            events: Box::pin(events),
+            stats: self.stats,
+        }
     }
 
     /// Gives only the events for which `is_wanted` says so. Errors are given in any case.
+    ///
+    /// If `is_wanted` panics, [`ReadError::Panicked`] comes in place of the event.
     #[must_use]
     pub fn filter_with(self, mut is_wanted: impl FnMut(&Event) -> bool + Send + 'static) -> Self {
-        let events = self
-            .events
-            .filter(move |event| future::ready(event.as_ref().map_or(true, &mut is_wanted)));
+        let stats = Arc::clone(&self.stats);
+        let events = self.events.filter_map(move |event| {
+            let judged = event.and_then(|event| match catch(|| is_wanted(&event)) {
+                Ok(is_wanted) => Ok(is_wanted.then_some(event)),
+                Err(panic) => {
+                    stats.panicked("filter", &panic);
+                    Err(ReadError::Panicked(panic.to_string()))
+                }
+            });
+            future::ready(judged.transpose())
+        });
         Self {
             events: Box::pin(events),
+            stats: self.stats,
         }
     }
 }

@@ -109,8 +109,13 @@ impl FrameSubscription {
         let State::Away(read) = &mut self.state else {
             return None;
         };
-        // It fails when the runtime is going away, and with it this task.
-        let (reader, found) = read.await.ok()?;
+        let (reader, found) = match read.await {
+            Ok(found) => found,
+            // A panic becomes that of whoever asked.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime is going away, and with it this task.
+            Err(_) => return None,
+        };
         self.state = State::Here(reader);
         Some(found)
     }

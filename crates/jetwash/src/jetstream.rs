@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -16,15 +17,17 @@ use metrics::histogram;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, interval, sleep_until};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::auto_dictionary::AutoDictionary;
 use crate::builder::{JetstreamBuilder, Source};
 use crate::clock::Clock;
 use crate::consumer::Registry;
 use crate::frames::{FrameSubscription, FramesError};
+use crate::log_time::{ClockNews, LogTime};
+use crate::panic::{Panic, catch};
 use crate::pipeline::Pipeline;
 use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
@@ -136,16 +139,25 @@ impl Jetstream {
             dictionary: Arc::clone(&self.shared.dictionary),
             commit_delay,
             clock: clock.clone(),
+            time: LogTime::new(self.bounds().newest_time_us),
+            told: None,
             cursors,
             stats: Arc::clone(&self.shared.stats),
             stopped: Some(stop.subscribe()),
         };
         let (stop, with_runtime) = (Stop(Arc::clone(&stop)), Stop(stop));
         let runtime = Handle::current();
+        let stats = Arc::clone(&self.shared.stats);
         thread::Builder::new()
             .name("jetwash-writer".to_owned())
             .spawn(move || {
-                let outcome = writer.run(&runtime);
+                let outcome = match catch(|| writer.run(&runtime)) {
+                    Ok(outcome) => outcome.map_err(RunError::Store),
+                    Err(panic) => {
+                        stats.panicked("writer", &panic);
+                        Err(RunError::Panicked(panic.to_string()))
+                    }
+                };
                 // Nobody listens if `run` was dropped, which is a stop like any other.
                 let _ = end.send(outcome);
             })
@@ -156,14 +168,21 @@ impl Jetstream {
         let mut tasks = self.start_sources(relays, sources, &clock);
         let (reading, mut read) = mpsc::channel::<Infallible>(1);
         if let Some((auto, is_trained)) = auto {
-            tasks.spawn(auto.attend(self.clone(), is_trained, reading.clone()));
+            let attend = auto.attend(self.clone(), is_trained, reading.clone());
+            tasks.spawn("trainer", "auto dictionary", attend);
         }
         drop(reading);
-        let early = tokio::select! {
-            () = shutdown => None,
-            outcome = &mut ended => Some(outcome),
+        let early = {
+            let mut shutdown = pin!(shutdown);
+            loop {
+                tokio::select! {
+                    () = &mut shutdown => break None,
+                    outcome = &mut ended => break Some(outcome),
+                    () = tasks.ended() => {}
+                }
+            }
         };
-        tasks.shutdown().await;
+        let died = tasks.shutdown().await;
         drop(stop);
         let outcome = match early {
             Some(outcome) => outcome,
@@ -171,9 +190,8 @@ impl Jetstream {
         };
         // So that the log can be opened again as soon as this has returned.
         let _ = read.recv().await;
-        outcome
-            .map_err(|_| RunError::Panicked)?
-            .map_err(RunError::Store)
+        outcome.map_err(|_| RunError::Panicked("it was not asked to end".to_owned()))??;
+        died.map_or(Ok(()), Err)
     }
 
     /// Events from a position on that `filter` matches.
@@ -186,7 +204,8 @@ impl Jetstream {
         start: StartFrom,
         filter: Filter,
     ) -> Result<Subscription, ReadError> {
-        Ok(Subscription::new(self.reader(start).await?, filter))
+        let stats = Arc::clone(&self.shared.stats);
+        Ok(Subscription::new(self.reader(start).await?, filter, stats))
     }
 
     /// The log block by block from a position on, for those who serve it.
@@ -200,8 +219,8 @@ impl Jetstream {
         if !matches!(start, StartFrom::Time(_)) {
             return Reader::open(store, start);
         }
-        let open = tokio::task::spawn_blocking(move || Reader::open(store, start));
-        open.await.unwrap_or(Err(ReadError::ShuttingDown))
+        let open = task::spawn_blocking(move || Reader::open(store, start));
+        open.await.map_err(ReadError::from)?
     }
 
     /// A way to put frames in by hand, under a name that its cursor is kept by.
@@ -424,31 +443,59 @@ impl Jetstream {
         Err(NotReady::NoUpstream(ends.collect::<Vec<_>>().join("; ")))
     }
 
+    /// Counts the panic of a task that belongs to this, in [`Snapshot::panics`], and tells of it in
+    /// the program's log: for servers and whatever else is built on it. `task` is a name from a
+    /// fixed list, never text from outside.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::Jetstream;
+    ///
+    /// let jetstream = Jetstream::builder().build()?;
+    /// let painter = std::thread::spawn(|| panic!("out of paint"));
+    /// if let Err(payload) = painter.join() {
+    ///     jetstream.report_panic("painter", &*payload);
+    /// }
+    /// assert_eq!(jetstream.snapshot().panics["painter"], 1);
+    /// # Ok::<(), jetwash::BuildError>(())
+    /// ```
+    pub fn report_panic(&self, task: &'static str, payload: &(dyn Any + Send)) {
+        self.shared.stats.panicked(task, &Panic::new(payload));
+    }
+
     fn start_sources(
         &self,
         (relays, options): Relays,
         sources: Vec<Source>,
         clock: &Clock,
-    ) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
+    ) -> Tasks {
+        let mut tasks = Tasks::new(Arc::clone(&self.shared.stats));
         let options = options.map(Arc::new).filter(|_| !relays.is_empty());
         if let Some(options) = options {
             for (endpoint, watch) in relays.into_iter().zip(&self.shared.upstreams) {
                 let (shared, intake) = (Arc::clone(&self.shared), self.shared.intake.clone());
                 let stats = Arc::clone(&shared.stats);
                 let (watch, options) = (Arc::clone(watch), Arc::clone(&options));
+                let name = endpoint.to_string();
                 let relay = Relay::new(endpoint, intake, stats, watch, clock.clone(), options);
-                tasks.spawn(relay.run(move |source| shared.cursor(source)));
+                let run = relay.run(move |source| shared.cursor(source));
+                tasks.spawn("relay", name, run);
             }
             crate::upstream::describe();
-            tasks.spawn(publish(Arc::clone(&self.shared)));
+            tasks.spawn(
+                "metrics",
+                "of the relays",
+                publish(Arc::clone(&self.shared)),
+            );
         }
         for mut source in sources {
             if let Some(cursor) = source.cursor.take() {
                 // Without a stream that waits for it there are no frames either.
                 let _ = cursor.send(self.shared.cursor(&source.name));
             }
-            tasks.spawn(feed(source, self.shared.intake.clone()));
+            let name = source.name.clone();
+            tasks.spawn("source", name, feed(source, self.shared.intake.clone()));
         }
         tasks
     }
@@ -590,15 +637,96 @@ pub enum RunError {
     /// A `Jetstream` runs once. Build another on the same folder to run again.
     #[error("this Jetstream has been run before; build another one")]
     AlreadyRun,
-    /// The thread that writes the log died.
-    #[error("the writer's thread panicked")]
-    Panicked,
+    /// The thread that writes the log died, with this message.
+    #[error("the writer's thread panicked: {0}")]
+    Panicked(String),
     /// The log cannot be written.
     #[error(transparent)]
     Store(StoreError),
+    /// A source panicked, or another task that belongs to the run. The others went on until the
+    /// shutdown, after which this is told. The first such panic counts; all are in
+    /// [`Snapshot::panics`].
+    #[error("the {task} {name} panicked: {message}")]
+    TaskPanicked {
+        /// The kind of task, as in [`Snapshot::panics`].
+        task: &'static str,
+        /// The name of the source.
+        name: String,
+        /// What the panic said.
+        message: String,
+    },
     /// The operating system gave no thread.
     #[error("the writer's thread could not be started: {0}")]
     Thread(std::io::Error),
+}
+
+/// The tasks of a run, each of whose ends is looked at.
+struct Tasks {
+    set: JoinSet<()>,
+    names: HashMap<task::Id, (&'static str, String)>,
+    stats: Arc<Stats>,
+    /// The first that died.
+    died: Option<RunError>,
+}
+
+impl Tasks {
+    fn new(stats: Arc<Stats>) -> Self {
+        Self {
+            set: JoinSet::new(),
+            names: HashMap::new(),
+            stats,
+            died: None,
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        kind: &'static str,
+        name: impl Into<String>,
+        run: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = self.set.spawn(run);
+        self.names.insert(task.id(), (kind, name.into()));
+    }
+
+    /// Waits for the end of one; for ever if there is none.
+    async fn ended(&mut self) {
+        match self.set.join_next_with_id().await {
+            Some(ended) => self.note(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn note(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((task, name)) = self.names.remove(&id) else {
+            return;
+        };
+        let Some(payload) = ended.err().and_then(|error| error.try_into_panic().ok()) else {
+            return;
+        };
+        let panic = Panic::new(&*payload);
+        self.stats.panicked(task, &panic);
+        error!(task, name, %panic, "a task has died; the others go on");
+        let message = panic.to_string();
+        self.died.get_or_insert(RunError::TaskPanicked {
+            task,
+            name,
+            message,
+        });
+    }
+
+    /// Ends all; gives why the first of them died, if any did.
+    async fn shutdown(mut self) -> Option<RunError> {
+        self.set.abort_all();
+        while let Some(ended) = self.set.join_next_with_id().await {
+            self.note(ended);
+        }
+        self.died
+    }
 }
 
 /// Moves arrivals into the log, on a thread of its own because the log's disk blocks.
@@ -611,6 +739,9 @@ struct Writer {
     dictionary: Arc<watch::Sender<Option<Dictionary>>>,
     commit_delay: Duration,
     clock: Clock,
+    time: LogTime,
+    /// When something was last told of the clock.
+    told: Option<std::time::Instant>,
     cursors: Arc<Cursors>,
     stats: Arc<Stats>,
     /// Becomes true when no more is to be taken in; `None` from then on.
@@ -649,11 +780,13 @@ impl Writer {
         let mut touched = Vec::new();
         let mut trim = Instant::now() + TRIM;
         let mut commit: Option<Instant> = None;
+        self.now_us();
         loop {
             let deadline = commit.unwrap_or(trim);
             let wake = runtime.block_on(self.receive(&mut arrived, deadline));
-            let (now_us, start, pending) =
-                (self.clock.now_us(), Instant::now(), self.pipeline.pending());
+            let mut early = 0;
+            let (now_us, start, mut pending) =
+                (self.now_us(), Instant::now(), self.pipeline.pending());
             if let Some(last) = arrived.last() {
                 self.pipeline.waited(start - last.arrived);
             }
@@ -672,9 +805,14 @@ impl Writer {
                 if !touched.contains(&arrival.source) {
                     touched.push(arrival.source);
                 }
+                if self.pipeline.is_heavy() {
+                    early += self.pipeline.pending() - pending;
+                    pending = 0;
+                    self.commit(&mut touched, runtime)?;
+                }
             }
             let now = Instant::now();
-            let events = self.pipeline.pending() - pending;
+            let events = early + self.pipeline.pending() - pending;
             if events > 0 {
                 let each = (now - start).as_secs_f64() / events as f64;
                 histogram!("consumer_event_processing_duration_seconds").record(each);
@@ -700,6 +838,50 @@ impl Writer {
                 }
                 trim = now + TRIM;
             }
+        }
+    }
+
+    /// The log's time.
+    fn now_us(&mut self) -> u64 {
+        let (wall_us, elapsed) = self.clock.read_us();
+        let Some(elapsed) = elapsed else {
+            return wall_us;
+        };
+        let (now_us, news) = self.time.now(wall_us, elapsed);
+        if let Some(news) = news {
+            self.tell(news);
+        }
+        now_us
+    }
+
+    /// Tells of the clock; of one that jumps about not each time.
+    fn tell(&mut self, news: ClockNews) {
+        if news != ClockNews::CameBack {
+            self.stats.clock_jump();
+        }
+        let now = std::time::Instant::now();
+        let is_told = |told: std::time::Instant| now.duration_since(told) < BETWEEN_NEWS;
+        if self.told.is_some_and(is_told) {
+            return;
+        }
+        self.told = Some(now);
+        match news {
+            ClockNews::LogAhead(by) => {
+                warn!(
+                    ?by,
+                    "the log's newest event is in the future; its time goes on from there"
+                );
+            }
+            ClockNews::Refused(jump) => {
+                warn!(?jump, "the clock jumped; the log's time does not follow");
+            }
+            ClockNews::Believed(jump) => {
+                warn!(
+                    ?jump,
+                    "the clock stays where it jumped to; the log's time follows"
+                );
+            }
+            ClockNews::CameBack => info!("the clock shows the right time again"),
         }
     }
 
@@ -841,6 +1023,7 @@ async fn publish(shared: Arc<Shared>) {
     }
 }
 
+/// A panic of the stream ends this task, and is seen as the end of that: see [`Tasks`].
 async fn feed(mut source: Source, intake: Intake) {
     let name: Arc<str> = source.name.into();
     while let Some(frame) = source.frames.next().await {
@@ -859,3 +1042,5 @@ const TRIM: Duration = Duration::from_secs(1);
 /// Between attempts to write to a disk that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Between what is told of a clock that jumps about.
+const BETWEEN_NEWS: Duration = Duration::from_secs(10);

@@ -3,7 +3,8 @@
 //! A [`Jetstream`] takes the frames of a relay (`com.atproto.sync.subscribeRepos`: signed Merkle
 //! diffs in CBOR, some 5 KB each), keeps of each what the commit changed, and appends it as a line
 //! of JSON of about 500 bytes to a log that holds the last day. Any number of subscriptions read
-//! that log, each from a position of its own and through a filter of its own.
+//! that log, each from a position of its own and through a filter of its own. Without a
+//! [folder](JetstreamBuilder::store) the log is in memory, and holds no more than 128 MiB.
 //!
 //! ```no_run
 //! use futures_util::StreamExt;
@@ -156,8 +157,10 @@ mod dedup;
 mod did_file;
 mod frames;
 mod jetstream;
+mod log_time;
 mod metrics;
 mod noise;
+mod panic;
 mod pipeline;
 mod poll;
 mod record;

@@ -15,7 +15,43 @@ pub(crate) struct Tally {
     event_bytes: u64,
     /// The newest commit's revision, which says when it was made.
     rev: String,
+    delays: Delays,
 }
+
+/// How old the latest commits were when they came, in microseconds. Anyone can sign a commit that
+/// claims to be of 2018 or 2046, so one says nothing: the median of them does.
+#[derive(Debug, Default)]
+struct Delays {
+    ages_us: [u64; 31],
+    len: usize,
+    next: usize,
+}
+
+impl Delays {
+    /// Notes when a commit says that it was made, as far as that can be.
+    fn note(&mut self, made_us: u64, now_us: u64) {
+        if made_us > now_us.saturating_add(FUTURE_US) {
+            return;
+        }
+        let age_us = now_us.saturating_sub(made_us).min(PAST_US);
+        if let Some(place) = self.ages_us.get_mut(self.next) {
+            *place = age_us;
+        }
+        self.next = (self.next + 1) % self.ages_us.len();
+        self.len = self.ages_us.len().min(self.len + 1);
+    }
+
+    fn median(&self) -> Option<u64> {
+        let mut ages_us = self.ages_us;
+        let ages_us = ages_us.get_mut(..self.len)?;
+        ages_us.sort_unstable();
+        ages_us.get(ages_us.len().saturating_sub(1) / 2).copied()
+    }
+}
+
+/// No clock is so wrong, and no relay replays so much.
+const FUTURE_US: u64 = 10 * 60 * 1_000_000;
+const PAST_US: u64 = 7 * 24 * 60 * 60 * 1_000_000;
 
 /// What came from one source since the last commit.
 #[derive(Debug, Default)]
@@ -44,17 +80,20 @@ impl Tally {
         self.event_bytes += bytes as u64;
     }
 
-    /// Hands over what has been counted. Gives the age of the newest commit in microseconds.
+    /// Hands over what has been counted. Gives the age that new commits have, in microseconds, if
+    /// there were any.
     pub(crate) fn flush(&mut self, now_us: u64) -> Option<u64> {
-        let Self {
-            ops,
-            events,
-            event_bytes,
-            rev,
-        } = std::mem::take(self);
-        let made = rev.parse::<Tid>().ok().map(|rev| rev.microseconds());
-        let age = made.map(|made| now_us.saturating_sub(made));
-        if let Some((made, age)) = made.zip(age) {
+        let made = self.rev.parse::<Tid>().ok().map(|rev| rev.microseconds());
+        self.rev.clear();
+        let age = made.and_then(|made| {
+            self.delays.note(made, now_us);
+            self.delays.median()
+        });
+        let ops = std::mem::take(&mut self.ops);
+        let events = std::mem::take(&mut self.events);
+        let event_bytes = std::mem::take(&mut self.event_bytes);
+        if let Some(age) = age {
+            let made = now_us.saturating_sub(age);
             gauge!("consumer_last_evt_created_at").set(made as f64 * 1e3);
             gauge!("consumer_last_evt_created_evt_processed_gap").set(age as f64 / 1e6);
         }
@@ -130,3 +169,54 @@ const FRAMES: [FrameKind; 7] = [
     FrameKind::Error,
     FrameKind::Unknown,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_783_175_888_000_000;
+
+    /// A TID of that time, as the specification makes it.
+    fn rev(made_us: u64) -> String {
+        let digits = b"234567abcdefghijklmnopqrstuvwxyz";
+        let bits = made_us << 10;
+        let digit = |index: u32| digits[(bits >> (60 - 5 * index)) as usize % 32];
+        (0..13).map(|index| char::from(digit(index))).collect()
+    }
+
+    #[test]
+    fn the_delay_is_not_that_of_a_record_that_claims_2018_or_2046() {
+        let mut tally = Tally::default();
+        let year = 365 * 24 * 3600 * 1_000_000;
+        let mut flush = |made_us| {
+            tally.commit(&rev(made_us));
+            tally.flush(NOW)
+        };
+        assert_eq!(flush(NOW + 20 * year), None);
+        for _ in 0..5 {
+            assert_eq!(flush(NOW - 700_000), Some(700_000));
+            assert_eq!(flush(NOW - 700_000), Some(700_000));
+            assert_eq!(flush(NOW - 8 * year), Some(700_000));
+            assert_eq!(flush(NOW + 20 * year), Some(700_000));
+        }
+        // A lie that could be true says nothing as long as it is one of a few.
+        assert_eq!(flush(NOW - 3600 * 1_000_000), Some(700_000));
+        assert_eq!(flush(NOW + 1_000_000), Some(700_000));
+        assert_eq!(tally.flush(NOW), None);
+    }
+
+    #[test]
+    fn the_delay_follows_what_most_commits_say() {
+        let mut tally = Tally::default();
+        for _ in 0..100 {
+            tally.commit(&rev(NOW - 700_000));
+            tally.flush(NOW);
+        }
+        for _ in 0..16 {
+            tally.commit(&rev(NOW - 9_000_000));
+            tally.flush(NOW);
+        }
+        tally.commit(&rev(NOW - 9_000_000));
+        assert_eq!(tally.flush(NOW), Some(9_000_000));
+    }
+}

@@ -1,11 +1,12 @@
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash_dict::Dictionary;
 use jetwash_event::{
     Datetime, Did, Draft, DraftBody, Encoder, Filter, IdentifierError, Kind, Operation,
-    RecordError, Tid,
+    RecordError, RecordErrorKind, Tid,
 };
 use jetwash_frame::{Account, Commit, Frame, FrameError, FrameKind, Identity, Peek, Sync, peek};
 use jetwash_mst::{
@@ -20,6 +21,7 @@ use tracing::warn;
 use crate::dedup::Recent;
 use crate::metrics::{SourceTally, Tally};
 use crate::noise::Noise;
+use crate::panic::{Panic, catch};
 use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
 use crate::upstream::short;
@@ -73,6 +75,7 @@ pub struct Pipeline {
     line: Vec<u8>,
     compressed: Vec<u8>,
     pending: usize,
+    output: Output,
 }
 
 impl Pipeline {
@@ -97,6 +100,7 @@ impl Pipeline {
             line: Vec::new(),
             compressed: Vec::new(),
             pending: 0,
+            output: Output::default(),
         }
     }
 
@@ -162,7 +166,11 @@ impl Pipeline {
     /// [`commit`](Self::commit), together with the source's cursor.
     ///
     /// `now_us` is the time in microseconds since 1970, which the event gets if no earlier event
-    /// has it or a later one.
+    /// has it or a later one. It is believed: a [`Jetstream`](crate::Jetstream) defends itself
+    /// against a clock that jumps, see [`Clock`](crate::Clock), before it comes here.
+    ///
+    /// A frame gives at most 16 MiB of JSON, eight times what the blocks of a commit may have: the
+    /// records after those are dropped as `output_too_long`, deletions are not.
     ///
     /// # Errors
     ///
@@ -171,6 +179,7 @@ impl Pipeline {
     #[inline]
     pub fn frame(&mut self, source: &str, frame: &[u8], now_us: u64) -> Result<(), StoreError> {
         self.now_us = now_us;
+        self.output.begin_frame();
         self.stats.frame(frame.len());
         let peeked = match peek(frame) {
             Ok(peeked) => peeked,
@@ -192,9 +201,17 @@ impl Pipeline {
             let name = &self.sources[self.current].name;
             self.appender.keep_frame(name, seq, frame);
         }
-        if !self.wants(&peeked) {
-            self.stats.rejected();
-            return Ok(());
+        match self.wants(&peeked) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.stats.rejected();
+                return Ok(());
+            }
+            Err(panic) => {
+                self.stats.panicked("ingest_if", &panic);
+                self.stats.dropped("gate_panicked");
+                return Ok(());
+            }
         }
         if let Err(fault) = self.decode(frame, now_us)? {
             self.lose(fault.reason(), &fault, (peeked.seq, peeked.did));
@@ -271,6 +288,7 @@ impl Pipeline {
             self.stats.age(age_us);
         }
         self.pending = 0;
+        self.output.pending = 0;
         self.appender.commit()?;
         // Not left to the next trim, lest a high rate goes far beyond the bytes allowed.
         if self.appender.is_trim_due() {
@@ -325,7 +343,13 @@ impl Pipeline {
 
     /// Whether so much awaits the next commit that it should not wait for more.
     pub(crate) fn is_full(&self) -> bool {
-        self.pending >= BATCH_EVENTS || self.appender.pending_frame_bytes() >= BATCH_BYTES
+        self.pending >= BATCH_EVENTS || self.is_heavy()
+    }
+
+    /// Whether what awaits the next commit takes so much memory that not even the frames that have
+    /// arrived should be taken in before it.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.output.pending >= BATCH_JSON || self.appender.pending_frame_bytes() >= BATCH_BYTES
     }
 
     /// The sequence number up to which the frames of `source` have been dealt with.
@@ -361,19 +385,23 @@ impl Pipeline {
         })
     }
 
-    fn wants(&self, peeked: &Peek<'_>) -> bool {
+    /// Whether anything of a frame is wanted. An error is a panic of the caller's closure.
+    fn wants(&self, peeked: &Peek<'_>) -> Result<bool, Panic> {
         // Nothing comes of the other kinds, but they are decoded so that what is malformed is
         // counted as that.
         let kind = match peeked.kind {
             FrameKind::Commit => Kind::Commit,
             FrameKind::Identity => Kind::Identity,
             FrameKind::Account => Kind::Account,
-            _ => return true,
+            _ => return Ok(true),
         };
-        self.filter.matches_kind(kind)
+        let is_wanted = self.filter.matches_kind(kind)
             && peeked.did.is_none_or(|did| self.filter.matches_did(did))
-            && self.wants_collections(peeked)
-            && self.gate.as_ref().is_none_or(|gate| gate.0(peeked))
+            && self.wants_collections(peeked);
+        match &self.gate {
+            Some(gate) if is_wanted => catch(|| gate.0(peeked)),
+            _ => Ok(is_wanted),
+        }
     }
 
     /// Whether the filter matches the collection of any operation. A commit without operations, or
@@ -537,9 +565,8 @@ impl Pipeline {
     ) -> Result<(), Stop> {
         let time_us = self.appender.next_time_us(now_us);
         self.line.clear();
-        self.encoder
-            .encode(draft, time_us, &mut self.line)
-            .map_err(Fault::Record)?;
+        self.output
+            .encode(&mut self.encoder, draft, commit, time_us, &mut self.line)?;
         let json = self.line.as_slice();
         let frame = match &mut self.compressor {
             Some(compressor) => {
@@ -567,6 +594,7 @@ impl Pipeline {
             remember(records, seq, draft, json);
         }
         self.pending += 1;
+        self.output.taken(json.len());
         self.tally.event(json.len());
         self.stats.event(json.len(), frame.map_or(0, <[u8]>::len));
         Ok(())
@@ -597,6 +625,94 @@ fn remember(records: &RecordCache, seq: u64, draft: &Draft<'_>, line: &[u8]) {
     let json = json.map(|(json, _)| json).filter(|_| record.is_some());
     let path = format!("{}/{collection}/{rkey}", draft.did);
     records.note(seq, &path, json);
+}
+
+/// What comes out of a frame, budgeted: its JSON may be many times its size, since a character may
+/// become six, and one block may be the record of all its operations.
+#[derive(Debug, Default)]
+struct Output {
+    /// The bytes of JSON that await the next commit.
+    pending: usize,
+    /// Those that the frame at hand has made.
+    of_frame: usize,
+    /// Whether a record of the frame at hand did not fit any more: then the records after it are
+    /// not tried, since each try may cost as much as one that fits.
+    is_over: bool,
+    /// The larger records of the frame at hand as JSON, by where they are in the frame: operations
+    /// that share a block have it encoded once.
+    records: Vec<(usize, usize, Range<usize>)>,
+    json: Vec<u8>,
+}
+
+impl Output {
+    #[inline]
+    fn begin_frame(&mut self) {
+        self.of_frame = 0;
+        self.is_over = false;
+        if !self.records.is_empty() {
+            self.records.clear();
+            self.json.clear();
+            self.json.shrink_to(BATCH_BYTES);
+        }
+    }
+
+    const fn taken(&mut self, bytes: usize) {
+        self.of_frame += bytes;
+        self.pending += bytes;
+    }
+
+    fn encode(
+        &mut self,
+        encoder: &mut Encoder,
+        draft: &Draft<'_>,
+        commit: CommitPart,
+        time_us: u64,
+        line: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let left = FRAME_JSON.saturating_sub(self.of_frame);
+        let record = match &draft.body {
+            DraftBody::Commit { record, .. } => record.map(|(record, _)| record),
+            _ => None,
+        };
+        let Some(record) = record else {
+            // What has no record is short, and of deletions none may be missing.
+            encoder
+                .encode_within(draft, time_us, FRAME_JSON, line)
+                .map_err(Fault::Record)?;
+            return Ok(());
+        };
+        if self.is_over {
+            return Err(Fault::OutputTooLong);
+        }
+        let is_shared = commit.len > 1 && record.len() >= SHARED;
+        let place = (record.as_ptr().addr(), record.len());
+        let is_it = |known: &&(usize, usize, _)| (known.0, known.1) == place;
+        let known = self.records.iter().find(is_it).filter(|_| is_shared);
+        let known = known.map(|(_, _, json)| json.clone());
+        let is_new = is_shared && known.is_none();
+        let encoded = match known {
+            Some(json) => {
+                let json = self.json.get(json).unwrap_or_default();
+                encoder.encode_again(draft, time_us, json, left, line)
+            }
+            None => encoder.encode_within(draft, time_us, left, line),
+        };
+        match encoded {
+            Ok(json) if is_new => {
+                let start = self.json.len();
+                self.json
+                    .extend_from_slice(line.get(json).unwrap_or_default());
+                self.records
+                    .push((place.0, place.1, start..self.json.len()));
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.is_over = error.kind == RecordErrorKind::OutputLength;
+                Err(Fault::Record(error))
+            }
+        }
+    }
 }
 
 /// What the caller lets pass.
@@ -656,6 +772,8 @@ enum Fault {
     Frame(FrameError),
     #[error(transparent)]
     Op(OpFault),
+    #[error("the frame's events have too much JSON")]
+    OutputTooLong,
     #[error(transparent)]
     Record(RecordError),
     #[error(
@@ -683,6 +801,7 @@ impl Fault {
             Self::Did(_) => "did_invalid",
             Self::Frame(error) => error.reason(),
             Self::Op(fault) => fault.reason(),
+            Self::OutputTooLong => "output_too_long",
             Self::Record(error) => error.reason(),
             Self::Rebase => "rebase",
             Self::Repeated => "repeated",
@@ -714,6 +833,12 @@ impl From<StoreError> for Stop {
 
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 1 << 20;
+/// The JSON that awaits a commit at most, beside what the last frame adds.
+const BATCH_JSON: usize = 4 << 20;
+/// The JSON of one frame: eight times what the blocks of a commit may have.
+const FRAME_JSON: usize = 16 << 20;
+/// From so many bytes on, a record may be worth being kept for the operations after it.
+const SHARED: usize = 512;
 const REMEMBERED: usize = 100_000;
 
 /// A sequence number so much below the last one seen is that of a relay that counts anew.
@@ -721,3 +846,46 @@ const REMEMBERED: usize = 100_000;
 /// Relays repeat at most their replay window after a reconnect, and only when they ignore the
 /// cursor; the small ones that tests use never count so far.
 const RENUMBERED: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_operations_share_is_encoded_once() {
+        // {"text": …} with 600 letters.
+        let mut record = b"\xa1\x64text\x79\x02\x58".to_vec();
+        record.resize(record.len() + 600, b'a');
+        let cid = "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a";
+        let cid = cid.parse().expect("a CID");
+        let draft = Draft {
+            did: "did:web:a.example",
+            body: DraftBody::Commit {
+                rev: "3l3qo2vutsw2b",
+                operation: Operation::Create,
+                collection: "app.bsky.feed.post",
+                rkey: "self",
+                record: Some((&record, &cid)),
+            },
+        };
+        let (mut encoder, mut output) = (Encoder::new(), Output::default());
+        let mut line = |output: &mut Output, part| {
+            let mut line = Vec::new();
+            let encoded = output.encode(&mut encoder, &draft, part, 7, &mut line);
+            assert_eq!(encoded, Ok(()));
+            String::from_utf8(line).expect("JSON")
+        };
+        let part = CommitPart { index: 0, len: 3 };
+        let first = line(&mut output, part);
+        assert_eq!(line(&mut output, part), first);
+        // What is kept of it is what the next event gets, so it is not encoded again.
+        output.json.fill(b'x');
+        let again = line(&mut output, part);
+        let json = format!(r#"{{"text":"{}"}}"#, "a".repeat(600));
+        assert_eq!(again, first.replace(&json, &"x".repeat(json.len())));
+        // The next frame has records of its own, and of one operation nothing is kept.
+        output.begin_frame();
+        assert_eq!(line(&mut output, CommitPart::WHOLE), first);
+        assert!(output.records.is_empty());
+    }
+}

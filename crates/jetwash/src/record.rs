@@ -96,7 +96,8 @@ impl Event {
     }
 
     /// What happened, in a form that a `match` has to treat in full: deletions and changes of
-    /// accounts too.
+    /// accounts too. An update that [no longer matches](Self::no_longer_matches) a filter by content
+    /// is a [`Change::Delete`].
     ///
     /// # Errors
     ///
@@ -105,6 +106,7 @@ impl Event {
         Ok(match self.parse()?.body {
             Body::Commit(commit) => match commit.operation {
                 Operation::Create => Change::Create(commit),
+                Operation::Update if self.no_longer_matches() => Change::Delete(commit),
                 Operation::Update => Change::Update(commit),
                 Operation::Delete => Change::Delete(commit),
             },
@@ -153,7 +155,9 @@ pub enum Change {
     Create(Commit),
     /// A record replaces one of the same key.
     Update(Commit),
-    /// A record is gone. The commit carries none.
+    /// A record is gone: the commit carries none. Or a filter by content was asked for, and the
+    /// record does not match it since this update, which the commit then carries. Either way it is
+    /// not to be shown any more.
     Delete(Commit),
     /// The account's handle, keys or host may have changed.
     Identity(Identity),

@@ -1,4 +1,5 @@
-use std::thread;
+use std::panic::resume_unwind;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -63,22 +64,29 @@ fn simulate(
 ) -> impl Stream<Item = Bytes> + Send {
     enum State {
         Waiting(NetworkConfig, oneshot::Receiver<Option<u64>>),
-        Running(mpsc::Receiver<Bytes>),
+        Running(mpsc::Receiver<Bytes>, JoinHandle<()>),
     }
     stream::unfold(State::Waiting(network, cursor), move |state| async move {
-        let mut frames = match state {
-            State::Running(frames) => frames,
+        let (mut frames, maker) = match state {
+            State::Running(frames, maker) => (frames, maker),
             State::Waiting(network, cursor) => match cursor.await.ok().flatten() {
                 Some(seq) => start(network.continuing_after(seq), rate)?,
                 None => start(network, rate)?,
             },
         };
-        let frame = frames.recv().await?;
-        Some((frame, State::Running(frames)))
+        let Some(frame) = frames.recv().await else {
+            // It has nothing left to do but to end. If it panicked, so does this source.
+            maker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            return None;
+        };
+        Some((frame, State::Running(frames, maker)))
     })
 }
 
-fn start(network: NetworkConfig, rate: Option<u32>) -> Option<mpsc::Receiver<Bytes>> {
+fn start(
+    network: NetworkConfig,
+    rate: Option<u32>,
+) -> Option<(mpsc::Receiver<Bytes>, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let spawned = thread::Builder::new()
         .name("jetwash-simulator".to_owned())
@@ -88,7 +96,7 @@ fn start(network: NetworkConfig, rate: Option<u32>) -> Option<mpsc::Receiver<Byt
             }
         });
     match spawned {
-        Ok(_) => Some(receiver),
+        Ok(maker) => Some((receiver, maker)),
         Err(error) => {
             error!(%error, "the simulator's thread could not be started");
             None

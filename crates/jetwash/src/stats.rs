@@ -3,6 +3,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tracing::error;
+
+use crate::panic::Panic;
+
 /// What the pipeline has done since it started, for the process to read and, through the `metrics`
 /// facade, for whichever recorder the program has installed.
 #[derive(Debug, Default)]
@@ -21,6 +25,8 @@ pub(crate) struct Stats {
     dropped: Mutex<BTreeMap<&'static str, u64>>,
     reconnects: Mutex<BTreeMap<&'static str, u64>>,
     stalled: Mutex<Option<String>>,
+    panics: Mutex<BTreeMap<&'static str, u64>>,
+    clock_jumps: AtomicU64,
 }
 
 impl Stats {
@@ -55,6 +61,22 @@ impl Stats {
     pub(crate) fn reconnect(&self, reason: &'static str) {
         ::metrics::counter!("jetwash_reconnects_total", "reason" => reason).increment(1);
         count(&self.reconnects, reason);
+    }
+
+    /// Counts a panic, by where it was, and tells of it: of the first, and then each time that there
+    /// are twice as many. `place` is one of a fixed few.
+    pub(crate) fn panicked(&self, place: &'static str, panic: &Panic) {
+        ::metrics::counter!("jetwash_panics_total", "task" => place).increment(1);
+        let times = count(&self.panics, place);
+        if times.is_power_of_two() {
+            error!(task = place, times, %panic, "a panic was caught; the rest goes on");
+        }
+    }
+
+    /// Counts a jump of the clock.
+    pub(crate) fn clock_jump(&self) {
+        ::metrics::counter!("jetwash_clock_jumps_total").increment(1);
+        add(&self.clock_jumps, 1);
     }
 
     /// Notes why the log cannot be written, or that it can again.
@@ -103,6 +125,8 @@ impl Stats {
             dropped: copy(&self.dropped),
             reconnects: copy(&self.reconnects),
             stalled: self.stalled(),
+            panics: copy(&self.panics),
+            clock_jumps: read(&self.clock_jumps),
         }
     }
 }
@@ -134,6 +158,14 @@ pub struct Snapshot {
     /// meanwhile and readers go on; nothing is lost that the sources still have afterwards. `None`
     /// while all is well.
     pub stalled: Option<String>,
+    /// Panics that were caught, counted by where they were: `source`, a stream that the caller
+    /// brought; `ingest_if` and `filter`, closures; `handler`, that of a consumer; `relay`,
+    /// `trainer` and `writer`, tasks of this crate; and what
+    /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could go on did.
+    pub panics: BTreeMap<&'static str, u64>,
+    /// Jumps of the clock that the log's time did not follow, or not at once: see
+    /// [`Clock`](crate::Clock).
+    pub clock_jumps: u64,
 }
 
 /// Adds to a counter that nobody but the pipeline writes: that takes no locked instruction, of which
@@ -142,10 +174,10 @@ fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }
 
-fn count(map: &Mutex<BTreeMap<&'static str, u64>>, reason: &'static str) {
+fn count(map: &Mutex<BTreeMap<&'static str, u64>>, reason: &'static str) -> u64 {
     // A poisoned lock means that a thread died while counting: the numbers are still good.
-    *map.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .entry(reason)
-        .or_default() += 1;
+    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = map.entry(reason).or_default();
+    *count += 1;
+    *count
 }

@@ -10,8 +10,10 @@ use jetwash_event::{Filter, Kind, Operation};
 use jetwash_store::{Block, EventKind, Page, Read, Run, Store, StoreError};
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
+use crate::panic::Panic;
+use crate::stats::Stats;
 use crate::walk::Walk;
 
 /// Where a subscription starts.
@@ -91,6 +93,8 @@ pub struct Event {
     time_us: u64,
     kind: EventKind,
     phase: Phase,
+    /// Whether it is an update that a filter by content does not match.
+    pub(crate) no_longer: bool,
 }
 
 impl Event {
@@ -197,6 +201,7 @@ impl Event {
             block: Arc::clone(block),
             page: page.clone(),
             index,
+            no_longer: false,
         })
     }
 
@@ -249,13 +254,15 @@ pub enum Phase {
 /// the next event that there is.
 pub struct Subscription {
     pub(crate) events: Pin<Box<dyn Stream<Item = Result<Event, ReadError>> + Send>>,
+    pub(crate) stats: Arc<Stats>,
 }
 
 impl Subscription {
-    pub(crate) fn new(reader: Reader, filter: Filter) -> Self {
+    pub(crate) fn new(reader: Reader, filter: Filter, stats: Arc<Stats>) -> Self {
         let step = async |mut walk: Walk| Some((walk.next().await?, walk));
         Self {
             events: Box::pin(stream::unfold(Walk::new(reader, filter), step)),
+            stats,
         }
     }
 }
@@ -368,10 +375,10 @@ impl Reader {
                     }));
                 }
                 Err(error) => {
-                    if let StoreError::Corrupt { next_seq, .. } = error {
-                        self.position = next_seq;
+                    if let ReadError::Damaged { next, .. } = error {
+                        self.position = next;
                     }
-                    return Some(Err(error.into()));
+                    return Some(Err(error));
                 }
             }
         }
@@ -400,7 +407,7 @@ impl Reader {
     }
 
     /// A read that may touch the disk, on a thread where that is allowed.
-    async fn read_cold(&mut self) -> Result<Read, StoreError> {
+    async fn read_cold(&mut self) -> Result<Read, ReadError> {
         self.ahead = self
             .ahead
             .take()
@@ -410,12 +417,13 @@ impl Reader {
         }
         let Some(ahead) = &mut self.ahead else {
             // It has come into memory meanwhile.
-            return self.store.read(self.position);
+            return Ok(self.store.read(self.position)?);
         };
         let read = (&mut ahead.read).await;
         self.ahead = None;
         match read {
-            Ok(read) => read,
+            Ok(read) => Ok(read?),
+            Err(error) if error.is_panic() => Err(error.into()),
             // The runtime is going away, and with it this task.
             Err(_) => Ok(Read::AtTip),
         }
@@ -448,12 +456,24 @@ pub enum ReadError {
     /// has not got anywhere yet.
     #[error("there is no stored cursor to start from")]
     NothingStored,
+    /// What was called to read or to filter panicked, with this message.
+    #[error("a panic: {0}")]
+    Panicked(String),
     /// The asynchronous runtime is shutting down.
     #[error("the runtime is shutting down")]
     ShuttingDown,
     /// The log cannot be read.
     #[error(transparent)]
     Store(StoreError),
+}
+
+impl From<JoinError> for ReadError {
+    fn from(error: JoinError) -> Self {
+        match error.try_into_panic() {
+            Ok(payload) => Self::Panicked(Panic::new(&*payload).to_string()),
+            Err(_) => Self::ShuttingDown,
+        }
+    }
 }
 
 impl From<StoreError> for ReadError {
@@ -513,10 +533,7 @@ async fn blocking<T: Send + 'static>(
     load: impl FnOnce(&Block) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ReadError> {
     let block = Arc::clone(block);
-    match tokio::task::spawn_blocking(move || load(&block)).await {
-        Ok(loaded) => Ok(loaded?),
-        Err(_) => Err(ReadError::ShuttingDown),
-    }
+    Ok(tokio::task::spawn_blocking(move || load(&block)).await??)
 }
 
 /// What a block's index holds of an event, its share of names included.

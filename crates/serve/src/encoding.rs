@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jetwash::dict::{EncodeError, StreamEncoder};
 use jetwash::event::{ToCbor, write_v0};
 use jetwash::store::Block;
-use jetwash::{Dictionary, ReadError, some_json_of};
+use jetwash::{Dictionary, some_json_of};
 
 use crate::batch::{Batch, Messages};
 use crate::query::{Compression, Format, Shape};
@@ -210,7 +210,7 @@ impl Encoding {
         let load = move || recoder.events(&block, form, dictionary.as_ref());
         match tokio::task::spawn_blocking(load).await {
             Ok(events) => events,
-            Err(_) => Err(RecodeError::Read(ReadError::ShuttingDown)),
+            Err(error) => Err(RecodeError::Read(error.into())),
         }
     }
 

@@ -79,6 +79,7 @@ mod server;
 mod settings;
 mod shard;
 mod socket;
+mod supervise;
 mod update;
 mod websocket;
 

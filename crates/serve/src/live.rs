@@ -5,10 +5,12 @@ use jetwash::{Jetstream, ReadError, Reader, StartFrom};
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tracing::error;
 
 use crate::batch::{Batch, gather};
 use crate::metrics::Metrics;
 use crate::shard::{Member, Seat, Shard};
+use crate::supervise::watched;
 
 /// The end of the log as all subscribers see it.
 ///
@@ -78,20 +80,42 @@ impl Live {
             if !state.is_followed {
                 state.is_followed = true;
                 state.announced = reader.position();
-                tokio::spawn(Arc::clone(self).follow(reader));
+                tokio::spawn(Arc::clone(self).keep_following(jetstream.clone(), reader));
             }
         }
         let seat = Arc::new(Seat::default());
         let mut state = self.lock();
         state.subscribers += 1;
         let member: Arc<dyn Member> = Arc::clone(&seat) as _;
-        let (shard, index) = state.sit(member, &self.metrics);
+        let (shard, index) = state.sit(member, jetstream, &self.metrics);
         Ok(Place {
             live: Arc::clone(self),
             shard,
             index,
             seat,
         })
+    }
+
+    /// Follows the log; anew if that panics. Then subscribers miss a batch, which each of them
+    /// notices by itself.
+    async fn keep_following(self: Arc<Self>, jetstream: Jetstream, mut reader: Reader) {
+        loop {
+            let follow = Arc::clone(&self).follow(reader);
+            if watched(&jetstream, "tail", follow).await.is_some() {
+                return;
+            }
+            tokio::time::sleep(BEFORE_ANEW).await;
+            match jetstream.reader(StartFrom::Live).await {
+                Ok(again) => reader = again,
+                Err(error) => {
+                    error!(%error, "the end of the log is not followed any longer");
+                    let mut state = self.lock();
+                    state.is_followed = false;
+                    state.shards.iter().for_each(|shard| shard.end());
+                    return;
+                }
+            }
+        }
     }
 
     /// Hands out what is new in the log, until it ends or nobody is left.
@@ -138,16 +162,27 @@ impl Live {
 
 impl State {
     /// Finds a free seat, in a new shard if need be.
-    fn sit(&mut self, member: Arc<dyn Member>, metrics: &Arc<Metrics>) -> (Arc<Shard>, usize) {
+    fn sit(
+        &mut self,
+        member: Arc<dyn Member>,
+        jetstream: &Jetstream,
+        metrics: &Arc<Metrics>,
+    ) -> (Arc<Shard>, usize) {
         for shard in &self.shards {
             if let Some(index) = shard.sit(&member) {
                 return (Arc::clone(shard), index);
             }
         }
         let shard = Arc::new(Shard::new(self.announced, Arc::clone(&member)));
-        tokio::spawn(tokio::task::unconstrained(
-            Arc::clone(&shard).run(Arc::clone(metrics)),
-        ));
+        let (running, jetstream, metrics) =
+            (Arc::clone(&shard), jetstream.clone(), Arc::clone(metrics));
+        tokio::spawn(tokio::task::unconstrained(async move {
+            // After a panic it goes on with the next batch; who missed this one notices that.
+            while {
+                let run = Arc::clone(&running).run(Arc::clone(&metrics));
+                watched(&jetstream, "shard", run).await.is_none()
+            } {}
+        }));
         self.shards.push(Arc::clone(&shard));
         (shard, 0)
     }
@@ -184,3 +219,5 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Drop for Place<W> {
 /// takes some microseconds however little there is to send, has to be worth it: with this share it
 /// takes less than half of one core.
 const DELAY_EACH: Duration = Duration::from_micros(10);
+/// What panicked once may do so again.
+const BEFORE_ANEW: Duration = Duration::from_secs(1);

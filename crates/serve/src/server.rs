@@ -45,6 +45,7 @@ use crate::query::{Compression, Query, Shape};
 use crate::received::{Allowance, Updates};
 use crate::recoded::Recoder;
 use crate::socket::Socket;
+use crate::supervise::watched;
 use crate::websocket::accept;
 
 /// A [`Jetstream`] as others may subscribe to it.
@@ -247,7 +248,10 @@ impl Server {
             address,
         };
         let subscriber = self.clone().subscriber(upgrade, admitted);
-        self.shared.connections.spawn(subscriber);
+        let jetstream = self.shared.jetstream.clone();
+        self.shared.connections.spawn(async move {
+            watched(&jetstream, "subscriber", subscriber).await;
+        });
         Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
     }
 

@@ -83,6 +83,10 @@ impl Bucket for OneBlock {
         Ok(Some(self.0.clone()))
     }
 
+    fn cursors(&self, _: &BlockKey) -> Result<Option<Bytes>, BucketError> {
+        Ok(None)
+    }
+
     fn frames(&self, _: u32, _: u64, _: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {
         Ok(Vec::new())
     }

@@ -50,7 +50,10 @@ pub(crate) async fn serve(
         async move {
             match readiness {
                 Ok(()) => (StatusCode::OK, "ready: events flow\n".to_owned()),
-                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+                Err(why) => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("not ready: {why}\n"),
+                ),
             }
         }
     };

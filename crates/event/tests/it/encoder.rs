@@ -270,3 +270,58 @@ fn a_record_of_the_longest_lists_is_no_trouble() {
         format!("{{{}}}", entries.join(","))
     );
 }
+
+/// `{"text": …}` with so many control characters, each of which has six bytes in JSON.
+fn control_characters(count: u32) -> Vec<u8> {
+    let mut record = b"\xa1\x64text\x7a".to_vec();
+    record.extend(count.to_be_bytes());
+    record.resize(record.len() + count as usize, 1);
+    record
+}
+
+#[test]
+fn a_line_that_would_be_longer_than_is_allowed_is_given_up_early() {
+    let cid: Cid = CID.parse().unwrap();
+    // Ten thousand entries in an array: it is not written to its end.
+    let mut record = b"\xa1\x61a\x99\x27\x10".to_vec();
+    record.resize(record.len() + 10_000, 0x40);
+    let draft = |record| Draft {
+        did: DID,
+        body: DraftBody::Commit {
+            rev: "3l3qo2vutsw2b",
+            operation: Operation::Create,
+            collection: "app.bsky.feed.post",
+            rkey: "self",
+            record: Some((record, &cid)),
+        },
+    };
+    let mut encoder = Encoder::new();
+    let mut whole = Vec::new();
+    let place = encoder
+        .encode_within(&draft(&record), 7, usize::MAX, &mut whole)
+        .unwrap();
+    let mut out = Vec::with_capacity(4096);
+    let error = encoder
+        .encode_within(&draft(&record), 7, 2_000, &mut out)
+        .unwrap_err();
+    assert_eq!(error.reason(), "output_too_long");
+    assert!(out.is_empty());
+    assert_eq!(out.capacity(), 4096, "more was written than is allowed");
+    // One text that is too long by itself.
+    let text = control_characters(70_000);
+    let fits = encoder.encode_within(&draft(&text), 7, 420_500, &mut out);
+    assert!(fits.is_ok());
+    let error = encoder.encode_within(&draft(&text), 7, 420_000, &mut out);
+    assert_eq!(error.unwrap_err().reason(), "output_too_long");
+
+    // What was written of a record makes the same line again, under the same bound.
+    let json = &whole[place];
+    let mut again = Vec::new();
+    encoder
+        .encode_again(&draft(&record), 7, json, whole.len(), &mut again)
+        .unwrap();
+    assert_eq!(again, whole);
+    let error = encoder.encode_again(&draft(&record), 7, json, whole.len() - 1, &mut again);
+    assert_eq!(error.unwrap_err().reason(), "output_too_long");
+    assert_eq!(again, whole);
+}

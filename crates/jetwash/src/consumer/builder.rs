@@ -104,7 +104,9 @@ impl Consumer {
     }
 
     /// Gives of the events with a record only those whose content `filter` matches. Deletions, and
-    /// what is told of identities and accounts, have no content to be judged by: they all come.
+    /// what is told of identities and accounts, have no content to be judged by: they all come. So
+    /// does an update that does not match, as one that [no longer matches](Event::no_longer_matches):
+    /// a [`TypedHandler`](crate::TypedHandler) is asked to delete it.
     ///
     /// [`ConsumerHandle::set_content`] changes it while the consumer runs.
     pub fn content(mut self, filter: ContentFilter) -> Self {
@@ -113,7 +115,8 @@ impl Consumer {
     }
 
     /// Gives only the events for which `is_wanted` says so, whatever other filters say. It is asked
-    /// between reading and the workers, so it should be quick. The others count as done.
+    /// between reading and the workers, so it should be quick. The others count as done. An event
+    /// at which it panics is put aside as a dead letter.
     pub fn filter_with(mut self, is_wanted: impl Fn(&Event) -> bool + Send + 'static) -> Self {
         self.wanted.push(Box::new(is_wanted));
         self

@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +16,7 @@ use crate::consumer::meter::Meter;
 use crate::consumer::settings::Settings;
 use crate::consumer::window::{Job, Window};
 use crate::consumer::{ConsumerError, Failure, Handler, Reaction, WhenStuck};
+use crate::panic::{Panic, catch};
 use crate::subscription::{Event, ReadError};
 use crate::walk::Walk;
 
@@ -57,6 +57,8 @@ struct Work {
     event: Event,
     /// Who waits for it, if it is a dead letter that is replayed: told whether it went well.
     replay: Option<oneshot::Sender<bool>>,
+    /// If nobody knows whether it is wanted, since the caller's filter panicked.
+    panicked: Option<Panic>,
 }
 
 /// An event that a handler has.
@@ -162,31 +164,46 @@ impl<H: Handler> Driver<H> {
             if !self.wants_more() {
                 return;
             }
-            let Some(event) = self.walk.next_at_hand() else {
+            let Some(mut event) = self.walk.next_at_hand() else {
                 return;
             };
-            if !self.wants(&event) {
-                continue;
-            }
+            let panicked = match self.wants(&mut event) {
+                Ok(true) => None,
+                Ok(false) => continue,
+                Err(panic) => Some(panic),
+            };
             let (position, block) = (event.cursor().get(), event.memory());
             let did = event.did().to_owned();
             let work = Work {
                 event,
                 replay: None,
+                panicked,
             };
             self.window.push(position, &did, block, work);
         }
     }
 
-    /// Whether an event that the filter matches is wanted for what is in it too.
-    fn wants(&self, event: &Event) -> bool {
-        let content = &self.settings.content;
-        let passes = |facts| content.iter().all(|filter| filter.matches(facts));
-        (content.is_empty() || event.facts().is_none_or(passes))
-            && self.wanted.iter().all(|is_wanted| is_wanted(event))
+    /// Whether an event that the filter matches is wanted for what is in it too. An error is a panic
+    /// of the caller's closure.
+    fn wants(&self, event: &mut Event) -> Result<bool, Panic> {
+        if !event.is_given_by(&self.settings.content) {
+            return Ok(false);
+        }
+        if self.wanted.is_empty() {
+            return Ok(true);
+        }
+        catch(|| self.wanted.iter().all(|is_wanted| is_wanted(event)))
     }
 
-    fn start(&mut self, job: Job<Work>, now: Instant) {
+    fn start(&mut self, mut job: Job<Work>, now: Instant) {
+        if let Some(panic) = job.item.panicked.take() {
+            // Nobody can say whether it is wanted, so it is kept for somebody to look at.
+            self.shared.stats.panicked("filter", &panic);
+            self.counts.panicked += 1;
+            let reason = format!("the filter panicked: {panic}");
+            self.failed(job, Reaction::DeadLetter, reason);
+            return;
+        }
         let (handler, event) = (Arc::clone(&self.handler), job.item.event.clone());
         let abort = self
             .handlers
@@ -270,7 +287,9 @@ impl<H: Handler> Driver<H> {
             Ok(Err(failure)) => self.failed(job, failure.reaction(), failure.reason()),
             Err(error) if error.is_panic() => {
                 self.counts.panicked += 1;
-                let reason = format!("the handler panicked: {}", panic_text(&*error.into_panic()));
+                let panic = Panic::new(&*error.into_panic());
+                self.shared.stats.panicked("handler", &panic);
+                let reason = format!("the handler panicked: {panic}");
                 self.failed(job, Reaction::Retry, reason);
             }
             // Only the watchdog does that.
@@ -411,9 +430,9 @@ impl<H: Handler> Driver<H> {
                     source,
                 });
             }
-            Err(_) => self.fail_with(ConsumerError::Read {
+            Err(error) => self.fail_with(ConsumerError::Read {
                 name,
-                source: ReadError::ShuttingDown,
+                source: error.into(),
             }),
         }
     }
@@ -437,15 +456,18 @@ impl<H: Handler> Driver<H> {
                 let _ = reply.send(since);
             }
             Command::Replay(letter, reply) => {
-                let Some(event) = event_of(&letter) else {
+                let Some(mut event) = event_of(&letter) else {
                     return;
                 };
+                // It is wanted as it is; this only notes if it no longer matches.
+                event.is_given_by(&self.settings.content);
                 let did = event.did().to_owned();
                 // Letters are in blocks of their own, whose numbers no block of the log has.
                 let block = (u64::MAX - event.cursor().get(), event.memory().1);
                 let work = Work {
                     event,
                     replay: Some(reply),
+                    panicked: None,
                 };
                 self.window.push_apart(&did, block, work);
             }
@@ -578,12 +600,6 @@ impl<H: Handler> Driver<H> {
             }
         }
     }
-}
-
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("with something that is no text")
 }
 
 fn now_us() -> u64 {

@@ -180,7 +180,7 @@ pub(super) enum Command {
 pub(crate) struct Shared {
     pub(super) name: String,
     pub(super) store: Store,
-    stats: Arc<Stats>,
+    pub(super) stats: Arc<Stats>,
     intake: Intake,
     pub(super) state: Mutex<State>,
     /// Held while the cursor is being written.

@@ -123,7 +123,8 @@ pub trait TypedHandler: Send + Sync + 'static {
         record: Self::Record,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// A record is gone: it must not be shown any more.
+    /// A record is gone, or [no longer matches](Event::no_longer_matches) the consumer's filter by
+    /// content: it must not be shown any more.
     ///
     /// # Errors
     ///

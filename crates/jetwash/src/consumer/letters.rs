@@ -86,7 +86,12 @@ impl Letters {
     ) -> Result<T, LettersError> {
         let store = self.store.clone();
         let outcome = tokio::task::spawn_blocking(move || work(&store)).await;
-        Ok(outcome.map_err(|_| LettersError::ShuttingDown)??)
+        match outcome {
+            Ok(outcome) => Ok(outcome?),
+            // This is the caller's task, and the panic so becomes its own.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(LettersError::ShuttingDown),
+        }
     }
 }
 

@@ -752,7 +752,8 @@ async fn a_filter_by_content_changes_while_events_flow() {
             _ => (&both, true),
         };
         filter.matches(event.kind(), event.did(), event.collection())
-            && is_reply(event).is_none_or(|is_reply| is_reply == replies)
+            && (is_reply(event).is_none_or(|is_reply| is_reply == replies)
+                || event.operation() == Some(Operation::Update))
             && !event.cursor().get().is_multiple_of(5)
     };
     let expected = log.events.iter().filter(wanted).map(Event::cursor);

@@ -1,8 +1,16 @@
 //! Subscriptions by what is in the records.
 
-use futures_util::StreamExt;
-use jetwash::{ContentFilter, Event, Filter, Jetstream, Kind, NetworkConfig, StartFrom};
-use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use futures_util::{StreamExt, stream};
+use jetwash::event::Account;
+use jetwash::testing::{SimChange, did, frames_of};
+use jetwash::{
+    Change, ContentFilter, Event, Failure, Filter, Jetstream, Kind, NetworkConfig, Operation,
+    StartFrom, TypedHandler, typed,
+};
+use serde_json::{Value, json};
 
 use crate::take;
 
@@ -24,6 +32,9 @@ async fn content_is_judged_and_what_has_none_is_given() {
         let Some(record) = event.record_json() else {
             return true;
         };
+        if event.operation() == Some(Operation::Update) {
+            return true;
+        }
         let record: Value = serde_json::from_str(record).unwrap();
         let languages = record["langs"].as_array().into_iter().flatten();
         let mut languages = languages.filter_map(Value::as_str);
@@ -85,3 +96,87 @@ async fn facts_are_found_once_and_shared() {
     assert!(shared > 0);
     run.abort();
 }
+
+/// A post about coffee that becomes one about tea, one that was always about tea, and another about
+/// coffee.
+fn coffee_and_tea() -> Jetstream {
+    let post =
+        |text: &str| json!({"$type": POST, "text": text, "createdAt": "2026-01-01T00:00:00Z"});
+    let frames = frames_of([
+        SimChange::create(did(0), POST, "1", post("good coffee")),
+        SimChange::create(did(0), POST, "2", post("good tea")),
+        SimChange::update(did(0), POST, "1", post("better coffee")),
+        SimChange::update(did(0), POST, "1", post("good tea")),
+        SimChange::create(did(0), POST, "3", post("more coffee")),
+    ]);
+    let frames = stream::iter(frames.unwrap());
+    Jetstream::builder().frames("test", frames).build().unwrap()
+}
+
+#[tokio::test]
+async fn an_edit_that_removes_the_keyword_is_given_as_no_longer_matching() {
+    let jetstream = coffee_and_tea();
+    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await;
+    let coffee = ContentFilter::new().text("coffee");
+    let events = events.unwrap().content(coffee);
+    let given: Vec<Event> = events.take(4).map(Result::unwrap).collect().await;
+    let told: Vec<_> = given
+        .iter()
+        .map(|event| {
+            let is_gone = matches!(event.change().unwrap(), Change::Delete(_));
+            let rkey = event.rkey().unwrap().to_owned();
+            (rkey, event.no_longer_matches(), is_gone)
+        })
+        .collect();
+    let expected = [("1", false), ("1", false), ("1", true), ("3", false)];
+    let expected = expected.map(|(rkey, is_gone)| (rkey.to_owned(), is_gone, is_gone));
+    assert_eq!(told, expected);
+    run.abort();
+}
+
+#[derive(Clone, Default)]
+struct Feed(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl TypedHandler for Feed {
+    type Record = Value;
+
+    async fn put(&self, event: &Event, post: Value) -> Result<(), Failure> {
+        let text = post["text"].as_str().unwrap().to_owned();
+        let rkey = event.rkey().unwrap().to_owned();
+        self.0.lock().unwrap().insert(rkey, text);
+        Ok(())
+    }
+
+    async fn delete(&self, event: &Event) -> Result<(), Failure> {
+        self.0.lock().unwrap().remove(event.rkey().unwrap());
+        Ok(())
+    }
+
+    async fn account(&self, _: &Event, _: Account) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_feed_by_keyword_forgets_what_is_edited_to_be_about_something_else() {
+    let jetstream = coffee_and_tea();
+    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let feed = Feed::default();
+    let consumer = jetstream
+        .consumer("coffee")
+        .start_from(StartFrom::Oldest)
+        .content(ContentFilter::new().text("coffee"));
+    let handle = consumer.handle();
+    let running = tokio::spawn(consumer.run(typed(feed.clone())));
+    while handle.status().handled < 4 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let expected = BTreeMap::from([("3".to_owned(), "more coffee".to_owned())]);
+    assert_eq!(*feed.0.lock().unwrap(), expected);
+    handle.stop().await;
+    running.await.unwrap().unwrap();
+    run.abort();
+}
+
+const POST: &str = "app.bsky.feed.post";

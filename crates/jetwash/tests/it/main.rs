@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod amplification;
 mod build;
 mod consumer;
 mod content;
@@ -20,12 +21,15 @@ mod events;
 mod full;
 mod kept_frames;
 mod kill;
+mod memory;
 mod record_cache;
 mod recorded;
 mod relay;
 mod run;
 mod simulated;
+mod supervision;
 mod testing;
+mod time;
 mod upstream;
 
 use jetwash::store::{self, Location, Options, Read, Store};

@@ -93,7 +93,11 @@ async fn the_times_of_events_are_those_of_the_clock_and_only_grow() {
         .into_iter()
         .zip([start, start + hour, start])
     {
-        clock.set(now);
+        if now > clock.now() {
+            clock.advance(hour);
+        } else {
+            clock.set(now);
+        }
         pusher.push(frame).await.unwrap();
         times.push(events.next().await.unwrap().unwrap().time_us());
     }

@@ -1,0 +1,170 @@
+//! A panic costs no more than what panicked, and is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jetwash::testing::{SimChange, did, frames_of};
+use jetwash::{Event, Failure, Filter, Jetstream, ReadError, RunError, StartFrom};
+use tokio::sync::oneshot;
+
+use crate::take;
+
+fn frames(count: u64) -> Vec<bytes::Bytes> {
+    let change = |number| SimChange::account(did(number), true, None);
+    frames_of((0..count).map(change)).unwrap()
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let is_so = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), is_so)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_source_that_panics_leaves_the_others_running_and_is_told_at_the_end() {
+    let bad = stream::iter(frames(1)).chain(stream::poll_fn(|_| panic!("the stream broke")));
+    let jetstream = Jetstream::builder().frames("bad", bad).build().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    until(|| jetstream.snapshot().panics.get("source") == Some(&1)).await;
+    // Another one goes on.
+    let pusher = jetstream.pusher("good");
+    for frame in frames(50) {
+        pusher.push(frame).await.unwrap();
+    }
+    let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 51).await;
+    assert_eq!(events.len(), 51);
+    drop(stop);
+    let error = run.await.unwrap().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the source bad panicked: the stream broke"
+    );
+    assert!(matches!(
+        error,
+        RunError::TaskPanicked { task: "source", .. }
+    ));
+}
+
+#[tokio::test]
+async fn a_closure_that_judges_frames_costs_the_frame_when_it_panics() {
+    let builder = Jetstream::builder().ingest_if(|frame| {
+        assert!(frame.did != Some(&*did(3)), "not this one");
+        frame.did != Some(&*did(4))
+    });
+    let jetstream = builder.build().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let pusher = jetstream.pusher("a");
+    for frame in frames(10) {
+        pusher.push(frame).await.unwrap();
+    }
+    let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 8).await;
+    let lost = |event: &Event| event.did() == did(3) || event.did() == did(4);
+    assert!(!events.iter().any(lost));
+    let snapshot = jetstream.snapshot();
+    assert_eq!(snapshot.panics["ingest_if"], 1);
+    assert_eq!(snapshot.dropped["gate_panicked"], 1);
+    assert_eq!(snapshot.rejected, 1);
+    drop(stop);
+    run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_filter_of_a_subscription_costs_the_event_when_it_panics() {
+    let jetstream = Jetstream::builder()
+        .frames("a", stream::iter(frames(10)))
+        .build()
+        .unwrap();
+    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await;
+    let events = events.unwrap().filter_with(|event| {
+        assert!(event.did() != did(3), "not this one");
+        true
+    });
+    let given: Vec<_> = events.take(10).collect().await;
+    for (number, given) in given.iter().enumerate() {
+        match given {
+            Ok(event) => assert_ne!(event.did(), did(3)),
+            Err(ReadError::Panicked(text)) => assert_eq!((number, &**text), (3, "not this one")),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(given.iter().filter(|given| given.is_err()).count(), 1);
+    assert_eq!(jetstream.snapshot().panics["filter"], 1);
+    run.abort();
+}
+
+#[tokio::test]
+async fn a_filter_of_a_consumer_puts_the_event_aside_when_it_panics_and_a_handler_is_asked_again() {
+    let jetstream = Jetstream::builder()
+        .frames("a", stream::iter(frames(10)))
+        .build()
+        .unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let calls = Arc::new(AtomicU64::new(0));
+    let consumer = jetstream
+        .consumer("feed")
+        .start_from(StartFrom::Oldest)
+        .filter_with(|event| {
+            assert!(event.did() != did(3), "not this one");
+            true
+        });
+    let handle = consumer.handle();
+    let running = tokio::spawn(consumer.run(move |event: Event| {
+        let calls = Arc::clone(&calls);
+        async move {
+            if event.did() == did(5) && calls.fetch_add(1, Ordering::SeqCst) == 0 {
+                panic!("the handler broke");
+            }
+            Ok::<(), Failure>(())
+        }
+    }));
+    until(|| {
+        let status = handle.status();
+        (status.handled, status.dead_lettered) == (9, 1)
+    })
+    .await;
+    let snapshot = jetstream.snapshot();
+    assert_eq!(
+        (snapshot.panics["filter"], snapshot.panics["handler"]),
+        (1, 1)
+    );
+    handle.stop().await;
+    running.await.unwrap().unwrap();
+    drop(stop);
+    run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_of_the_writer_is_told_with_its_message() {
+    // What is called there is the caller's clock.
+    let calls = AtomicU64::new(0);
+    let clock = jetwash::Clock::new(move || {
+        assert!(calls.fetch_add(1, Ordering::SeqCst) < 5, "the clock broke");
+        std::time::SystemTime::now()
+    });
+    let jetstream = Jetstream::builder().clock(clock).build().unwrap();
+    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let pusher = jetstream.pusher("a");
+    for frame in frames(10) {
+        if pusher.push(frame).await.is_err() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let error = run.await.unwrap().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the writer's thread panicked: the clock broke"
+    );
+    assert_eq!(jetstream.snapshot().panics["writer"], 1);
+}
