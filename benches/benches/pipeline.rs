@@ -15,7 +15,7 @@ use cid::Cid;
 use ipld_core::ipld::Ipld;
 use jetwash::event::{Draft, DraftBody, Encoder};
 use jetwash::frame::{Car, Frame, peek};
-use jetwash::mst::{Change, leaves};
+use jetwash::mst::{BlockCheck, Change, leaves};
 use jetwash::store::{self, Appender, CommitPart, EventKind, Location, NewEvent, Options};
 use jetwash::{Dictionary, Operation, Pipeline};
 use jetwash_benches::{Table, frames};
@@ -81,13 +81,17 @@ fn steps(frames: &[Vec<u8>], dictionary: &Dictionary) {
 
 /// All of it, into a log on disk.
 fn whole_way(frames: &[Vec<u8>], dictionary: &Dictionary) {
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let folders: [_; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let open = |index: usize| {
         let location = Location::Disk(folders[index].path().to_owned());
         store::open(location, Options::default()).unwrap()
     };
     let (appender, _log) = open(0);
-    let mut pipeline = Pipeline::new(appender).dictionary(dictionary).unwrap();
+    // Hashes the blocks that the trees hash too.
+    let pipeline = Pipeline::new(appender).check_blocks(BlockCheck::Named);
+    let mut pipeline = pipeline.dictionary(dictionary).unwrap();
+    let (appender, _checked_log) = open(2);
+    let mut checked = Pipeline::new(appender).dictionary(dictionary).unwrap();
     let (mut appender, _tree_log) = open(1);
     appender.set_dictionary(dictionary).unwrap();
     let mut compressor = dictionary.encoder();
@@ -102,17 +106,7 @@ fn whole_way(frames: &[Vec<u8>], dictionary: &Dictionary) {
             }
             out.len()
         })
-        .row("jetwash, into the log", || {
-            // From the first frame again, which would otherwise be a repeat.
-            pipeline.set_cursor("relay", 0);
-            for (index, frame) in frames.iter().enumerate() {
-                pipeline.frame("relay", frame, NOW_US).unwrap();
-                if index % BATCH == BATCH - 1 {
-                    pipeline.commit().unwrap();
-                }
-            }
-            pipeline.commit().unwrap();
-        })
+        .row("jetwash, into the log", || take_in(&mut pipeline, frames))
         .row("through trees, as far as the JSON", || {
             lines.clear();
             for frame in frames {
@@ -129,6 +123,9 @@ fn whole_way(frames: &[Vec<u8>], dictionary: &Dictionary) {
             }
             appender.commit().unwrap();
         })
+        .row("jetwash, into the log, every block hashed", || {
+            take_in(&mut checked, frames);
+        })
         .run(Duration::from_secs(10));
     println!(
         "\nas far as the JSON, the trees take {:.1} times as long; into the log, with the same \
@@ -136,6 +133,18 @@ fn whole_way(frames: &[Vec<u8>], dictionary: &Dictionary) {
         medians[2] / medians[0],
         medians[3] / medians[1],
     );
+}
+
+fn take_in(pipeline: &mut Pipeline, frames: &[Vec<u8>]) {
+    // From the first frame again, which would otherwise be a repeat.
+    pipeline.set_cursor("relay", 0);
+    for (index, frame) in frames.iter().enumerate() {
+        pipeline.frame("relay", frame, NOW_US).unwrap();
+        if index % BATCH == BATCH - 1 {
+            pipeline.commit().unwrap();
+        }
+    }
+    pipeline.commit().unwrap();
 }
 
 /// The official dictionary where it is to be had, elsewhere one made from the frames themselves.

@@ -190,7 +190,7 @@ fn operations_that_share_a_record_all_have_it() {
 fn a_sync_is_checked_as_a_commit_is() {
     let own = object(|_| {});
     let cid = Cid::of(Codec::DagCbor, &own);
-    let blocks = parts::car(&cid, &[(cid, own.clone())]);
+    let blocks = parts::car(&cid, &[(cid, own)]);
     let check = |did: &str, rev: &str, blocks: &[u8]| {
         let frame = sync(did, rev, blocks);
         let Ok(Frame::Sync(sync)) = Frame::decode(&frame) else {
