@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::appender::{Appender, AppenderParts};
 use crate::backend::{
-    Backend, Batch, Bucket, BucketName, DiskBackend, MemoryBackend, Opened, Reserved,
+    self, Backend, Batch, Bucket, BucketName, DiskBackend, MemoryBackend, Opened, Reserved,
 };
 use crate::block::Block;
 use crate::cache::Cache;
@@ -73,8 +73,9 @@ pub(crate) fn open_disk(
     options: Options,
     how: How,
 ) -> Result<(Appender, Store), OpenError> {
-    let opened = DiskBackend::open(&path, &options)?;
-    recover(opened, path, options, how)
+    DiskBackend::open(&path, &options)
+        .and_then(|opened| recover(opened, path.clone(), options, how))
+        .map_err(|error| backend::diagnose(&path, error))
 }
 
 fn recover(

@@ -21,9 +21,21 @@ pub(super) struct Fault {
     pub(super) keyspace: Option<u64>,
 }
 
-/// Looks for files that are missing or damaged. Values of blocks are not looked at: a block that is
-/// damaged costs nothing else.
-pub(super) fn check(path: &Path, manifest: Option<&Manifest>) -> io::Result<Vec<Fault>> {
+/// How much of the files is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// All but the values, which are nearly everything: a block that is damaged costs nothing else.
+    Lists,
+    /// All.
+    Values,
+}
+
+/// Looks for files that are missing or damaged.
+pub(super) fn check(
+    path: &Path,
+    manifest: Option<&Manifest>,
+    depth: Depth,
+) -> io::Result<Vec<Fault>> {
     let mut faults = Vec::new();
     let has_mark = path.join(mark::NAME).try_exists()?;
     if manifest.is_none() && !has_mark {
@@ -47,14 +59,31 @@ pub(super) fn check(path: &Path, manifest: Option<&Manifest>) -> io::Result<Vec<
     if newest_journal(path)?.is_none_or(|newest| newest < expected) {
         missing(format!("{expected}.jnl").into(), None);
     }
-    check_keyspace(path, 0, &mut faults)?;
-    for id in manifest
-        .iter()
-        .flat_map(|manifest| manifest.keyspaces.keys())
-    {
-        check_keyspace(path, *id, &mut faults)?;
+    check_keyspace(path, 0, depth, &mut faults)?;
+    let known = match manifest {
+        Some(manifest) => manifest.keyspaces.keys().copied().collect(),
+        // One that was being made may lack everything.
+        None if depth == Depth::Lists => Vec::new(),
+        None => begun(path)?,
+    };
+    for id in known {
+        check_keyspace(path, id, depth, &mut faults)?;
     }
     Ok(faults)
+}
+
+/// The keyspaces that were made to the end, apart from the list.
+fn begun(path: &Path) -> io::Result<Vec<u64>> {
+    let mut begun = Vec::new();
+    for entry in fs::read_dir(path.join(KEYSPACES))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.parse::<u64>().ok());
+        if entry.path().join("current").try_exists()? {
+            begun.extend(id.filter(|id| *id > 0));
+        }
+    }
+    Ok(begun)
 }
 
 /// Where a keyspace is in the ring's folder.
@@ -64,7 +93,7 @@ pub(super) fn keyspace_folder(id: u64) -> PathBuf {
 
 const VERSION: &str = "version";
 
-fn check_keyspace(path: &Path, id: u64, faults: &mut Vec<Fault>) -> io::Result<()> {
+fn check_keyspace(path: &Path, id: u64, depth: Depth, faults: &mut Vec<Fault>) -> io::Result<()> {
     let folder = keyspace_folder(id);
     let mut fault = |file: PathBuf, is_missing| {
         faults.push(Fault {
@@ -100,9 +129,14 @@ fn check_keyspace(path: &Path, id: u64, faults: &mut Vec<Fault>) -> io::Result<(
             Some(_) => {}
         }
     }
-    for (number, _) in blobs {
+    for (number, checksum) in blobs {
         let blob = folder.join("blobs").join(number.to_string());
-        match has_contents(&path.join(&blob))? {
+        let file = path.join(&blob);
+        let is_whole = match depth {
+            Depth::Lists => has_contents(&file)?,
+            Depth::Values => hash(&file)?.map(|found| found == checksum),
+        };
+        match is_whole {
             None => fault(blob, true),
             Some(false) => fault(blob, false),
             Some(true) => {}

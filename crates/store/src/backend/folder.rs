@@ -7,7 +7,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::{files, journal, manifest::Manifest};
+use super::files::{self, Depth, Fault};
+use super::journal;
+use super::manifest::Manifest;
 use crate::error::OpenError;
 
 /// Makes a folder ready to be opened: makes it, finishes what a crash cut short, and cuts damage
@@ -22,25 +24,42 @@ pub(super) fn prepare(path: &Path) -> Result<(u64, Option<Manifest>), OpenError>
     make(path).map_err(folder)?;
     let _lock = lock(path)?;
     let manifest = Manifest::read(path).map_err(folder)?;
-    let faults = files::check(path, manifest.as_ref()).map_err(folder)?;
-    let (missing, damaged): (Vec<_>, Vec<_>) =
-        faults.into_iter().partition(|fault| fault.is_missing);
-    let named = |faults: Vec<files::Fault>| faults.into_iter().map(|fault| fault.file).collect();
-    if !missing.is_empty() {
-        return Err(OpenError::Missing {
-            path: path.to_owned(),
-            files: named(missing),
-        });
-    }
-    if !damaged.is_empty() {
-        return Err(OpenError::Damaged {
-            path: path.to_owned(),
-            files: named(damaged),
-        });
-    }
+    let faults = files::check(path, manifest.as_ref(), Depth::Lists).map_err(folder)?;
+    refuse(path, faults)?;
     clear_unfinished(path).map_err(folder)?;
     let cut = journal::cut_damage(path).map_err(folder)?;
     Ok((cut, manifest))
+}
+
+/// Looks into all files for what has the engine fail: it does not say in which of them it is.
+pub(crate) fn diagnose(path: &Path, error: OpenError) -> OpenError {
+    if !matches!(error, OpenError::Storage { .. } | OpenError::Folder { .. }) {
+        return error;
+    }
+    // If they cannot be read either, that is what is wrong.
+    let found = Manifest::read(path)
+        .and_then(|manifest| files::check(path, manifest.as_ref(), Depth::Values));
+    match found.map(|faults| refuse(path, faults)) {
+        Ok(Err(named)) => named,
+        _ => error,
+    }
+}
+
+/// An error that names the files that are not as they should be.
+fn refuse(path: &Path, faults: Vec<Fault>) -> Result<(), OpenError> {
+    let (missing, damaged): (Vec<_>, Vec<_>) =
+        faults.into_iter().partition(|fault| fault.is_missing);
+    let named = |faults: Vec<Fault>| faults.into_iter().map(|fault| fault.file).collect();
+    let path = path.to_owned();
+    if !missing.is_empty() {
+        let files = named(missing);
+        return Err(OpenError::Missing { path, files });
+    }
+    if !damaged.is_empty() {
+        let files = named(damaged);
+        return Err(OpenError::Damaged { path, files });
+    }
+    Ok(())
 }
 
 /// Makes the names in a folder survive a power failure.

@@ -19,6 +19,7 @@ mod memory;
 mod repair;
 
 pub(crate) use disk::DiskBackend;
+pub(crate) use folder::diagnose;
 pub(crate) use mark::Reserved;
 pub(crate) use memory::MemoryBackend;
 pub(crate) use repair::{RepairedFiles, repair_files};

@@ -10,7 +10,7 @@ use fjall::{Database, Keyspace};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::disk::{bucket_name, keyspace_options, open_error};
-use super::files::{self, Fault};
+use super::files::{self, Depth, Fault};
 use super::folder::{self, KEYSPACES};
 use super::manifest::{self, Manifest, newest_journal};
 use super::{BucketName, journal, mark};
@@ -46,7 +46,7 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
     }
     let _lock = folder::lock(path)?;
     let manifest = Manifest::read(path).map_err(error)?;
-    let faults = files::check(path, manifest.as_ref()).map_err(error)?;
+    let faults = files::check(path, manifest.as_ref(), Depth::Values).map_err(error)?;
     let known = manifest.as_ref().map_or(0, Manifest::next_seq);
     let reserved = mark::stored(path).map_err(error)?;
     let mut repaired = RepairedFiles {

@@ -240,6 +240,30 @@ fn one_bit_in_any_small_file_is_named_and_costs_next_to_nothing() {
 }
 
 #[test]
+fn one_bit_in_a_file_of_values_costs_a_block() {
+    let (ring, there) = aged();
+    let file = first_in(&ring, "keyspaces/3/blobs");
+    let bytes = fs::read(ring.path().join(&file)).unwrap();
+    for part in 1..=12 {
+        let place = copy_of(&ring);
+        let at = bytes.len() - 1 - (12 - part) * bytes.len() / 24;
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(place.path().join(&file), changed).unwrap();
+        let location = Location::Disk(place.path().to_owned());
+        if let Err(error) = open(location, options()) {
+            let is_named =
+                matches!(&error, OpenError::Damaged { files, .. } if *files == [file.clone()]);
+            assert!(is_named, "bit {at}: {error}");
+        }
+        let report = repair(place.path()).unwrap();
+        assert_eq!(report.damaged, std::slice::from_ref(&file), "bit {at}");
+        let most = there.len() as u64;
+        assert!(report.events + 2 * PER_BLOCK >= most, "bit {at}: {report}");
+    }
+}
+
+#[test]
 fn an_emptied_journal_costs_no_position_twice_and_is_told() {
     let ring = ring();
     for journal in journals(ring.path()) {
