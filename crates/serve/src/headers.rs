@@ -8,28 +8,29 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Refuses a request of HTTP/1.1 that does not say to which host it goes, or names two (RFC 9112,
-/// section 3.2).
-pub(crate) fn check_host<B>(request: &Request<B>) -> Result<(), Response> {
+/// Whether a request says to which host it goes, and names no second: in HTTP/1.1 it has to (RFC
+/// 9112, section 3.2).
+pub(crate) fn has_one_host<B>(request: &Request<B>) -> bool {
     if request.version() != Version::HTTP_11 {
-        return Ok(());
+        return true;
     }
     let mut hosts = request.headers().get_all(HOST).iter();
-    let is_right = match (hosts.next(), hosts.next()) {
+    match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.is_empty() || Authority::try_from(host.as_bytes()).is_ok(),
         _ => false,
-    };
-    if is_right {
-        return Ok(());
     }
+}
+
+/// The answer to a request that does not.
+pub(crate) fn host_refusal() -> Response {
     let body = "a request has exactly one Host header\n";
-    Err((StatusCode::BAD_REQUEST, body).into_response())
+    (StatusCode::BAD_REQUEST, body).into_response()
 }
 
 /// Checks the host, and lets pages of any origin read the answers, as they may read the events.
 pub(crate) async fn public(request: Request, next: Next) -> Response {
-    if let Err(refusal) = check_host(&request) {
-        return refusal;
+    if !has_one_host(&request) {
+        return host_refusal();
     }
     if request.method() == Method::OPTIONS {
         return preflight();

@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 
 use crate::files::{connections_within, file_limit};
 use crate::guarded::{Clock, Guarded};
-use crate::headers::check_host;
+use crate::headers::{has_one_host, host_refusal};
 use crate::memory::Budget;
 use crate::open::{OpenConnections, TooMany};
 
@@ -239,14 +239,14 @@ async fn connection(
     let service = service_fn(|request: Request<Incoming>| {
         clock.begin();
         let end = EndOfAnswer(Arc::clone(&clock));
-        let checked = check_host(&request);
+        let is_right = has_one_host(&request);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let answer = checked.map(|()| service.call(request));
+        let answer = is_right.then(|| service.call(request));
         async move {
             let response = match answer {
-                Ok(answer) => answer.await?,
-                Err(refusal) => refusal,
+                Some(answer) => answer.await?,
+                None => host_refusal(),
             };
             Ok::<_, Infallible>(response.map(|body| Answer { body, _end: end }))
         }
