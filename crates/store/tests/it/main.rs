@@ -16,6 +16,7 @@ mod faults;
 mod fixture;
 #[cfg(target_os = "linux")]
 mod full;
+mod gaps;
 mod kept_frames;
 mod model;
 mod named_cursors;
