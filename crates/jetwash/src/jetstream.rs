@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use jetwash_dict::Dictionary;
 use jetwash_event::{DidChange, Filter};
-use jetwash_store::{Appender, Bounds, FrameStart, Store, StoreError};
+use jetwash_store::{Appender, Bounds, FrameStart, LogId, Store, StoreError};
 use metrics::histogram;
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -350,6 +350,13 @@ impl Jetstream {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    /// Which log this is. Positions mean nothing in another, so a cursor that is kept outside the
+    /// log is to be kept with it.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.shared.store.log_id()
     }
 
     /// What has been done so far: frames, events, and what was dropped and why.

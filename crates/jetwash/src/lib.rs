@@ -192,7 +192,7 @@ pub use jetwash_mst as mst;
 #[cfg(feature = "simulator")]
 pub use jetwash_sim::NetworkConfig;
 pub use jetwash_store as store;
-pub use jetwash_store::{FrameStart, KeptFrame};
+pub use jetwash_store::{FrameStart, KeptFrame, LogId};
 pub use pipeline::Pipeline;
 pub use poll::Polled;
 pub use record::{Change, EventId};

@@ -12,7 +12,7 @@ use crate::event::{CommitPart, EventKind};
 use crate::table::StringTable;
 
 /// The version of everything that is stored. Raised by any change that the one before cannot read.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Whether a store of that version can be read, and written to from now on.
 pub(crate) fn is_known(version: &[u8]) -> bool {

@@ -10,7 +10,8 @@
 //! Every event has a position, `seq`, which counts from 1 without gaps, and a time, `time_us`,
 //! which strictly increases. Neither is given out twice, whether the process restarts, the clock
 //! goes back, the ring is emptied, or the power fails: only after that there may be a gap, which
-//! readers are told of. [`Durability`] says which commits survive what.
+//! readers are told of. [`Durability`] says which commits survive what, and [`LogId`] which log a
+//! position is of.
 //!
 //! Events are kept in [`Block`]s of a few hundred. A block's index, with the DIDs and collections
 //! that occur in it, says which of its events a filter wants; the events themselves are read only
@@ -74,6 +75,7 @@ mod fill;
 mod format;
 mod frames;
 mod gap;
+mod identity;
 mod named_cursors;
 mod open;
 mod options;
@@ -92,6 +94,7 @@ pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
 pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
 pub use gap::{Gap, GapCause, UpstreamGap};
+pub use identity::{LogId, ParseLogIdError};
 pub use named_cursors::CursorError;
 pub use open::open;
 pub use options::{Durability, Location, Options, Retention};

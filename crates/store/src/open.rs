@@ -20,6 +20,7 @@ use crate::error::{BackendError, OpenError};
 use crate::format;
 use crate::frames::{FrameRing, FrameWriter, StoredFrames};
 use crate::gap::{MAX_NOTED, Noted};
+use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 use crate::options::{Location, Options};
 use crate::ring::{Ring, View};
@@ -72,6 +73,10 @@ fn recover(
     };
     backend.begin().map_err(storage)?;
     crash_point!("open.versioned");
+    let id = match state.id {
+        Some(id) => id,
+        None => begin_log(&*backend).map_err(storage)?,
+    };
     let (buckets, frame_buckets) = by_content(buckets);
     let kept = open_frames(state.frames, frame_buckets, &*backend, &options).map_err(storage)?;
     let (frame_writer, frames) = kept.unzip();
@@ -145,6 +150,7 @@ fn recover(
 
     let (sender, tip) = watch::channel(view.next_seq);
     let ring = Arc::new(Ring {
+        id,
         view: RwLock::new(view),
         cache: Arc::new(Cache::new(options.cache_bytes)),
         dictionaries,
@@ -164,6 +170,16 @@ fn recover(
         frames: frame_writer,
     });
     Ok((appender, Store::new(ring)))
+}
+
+/// Gives a log its identity. It is safe before anybody can have seen it.
+fn begin_log(backend: &dyn Backend) -> Result<LogId, BackendError> {
+    let id = LogId::random();
+    let mut batch = Batch::default();
+    batch.set(state::LOG.to_vec(), state::encode_numbers(&[id.get()]));
+    backend.write(&batch)?;
+    backend.sync()?;
+    Ok(id)
 }
 
 /// Buckets with the number that each is known by.
@@ -285,6 +301,7 @@ fn end_of_buckets(view: &mut View) -> Result<u64, u64> {
 
 /// What is stored beside the blocks.
 struct State {
+    id: Option<LogId>,
     next_seq: u64,
     last_time: u64,
     floor: u64,
@@ -301,6 +318,7 @@ struct State {
 impl State {
     fn read(pairs: Vec<(Bytes, Bytes)>, path: &Path) -> Result<Self, OpenError> {
         let mut state = Self {
+            id: None,
             next_seq: 1,
             last_time: 0,
             floor: 0,
@@ -352,6 +370,9 @@ impl State {
             self.tail.push(value);
         } else if key == state::POSITION {
             [self.next_seq, self.last_time] = state::decode_numbers(&value)?;
+        } else if key == state::LOG {
+            let [id] = state::decode_numbers(&value)?;
+            self.id = Some(LogId::from_number(id));
         } else if key == state::FLOOR {
             [self.floor] = state::decode_numbers(&value)?;
         } else if key == state::GAPS {

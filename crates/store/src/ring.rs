@@ -13,11 +13,13 @@ use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::frames::FrameRing;
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted};
+use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 use crate::store::{Read, Run};
 
 /// The shared part of a ring.
 pub(crate) struct Ring {
+    pub(crate) id: LogId,
     pub(crate) view: RwLock<View>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) dictionaries: Arc<Dictionaries>,

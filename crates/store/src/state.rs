@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 pub(crate) const VERSION: &[u8] = b"version";
+/// Which log this is.
+pub(crate) const LOG: &[u8] = b"log";
 /// The next position and the time of the newest event.
 pub(crate) const POSITION: &[u8] = b"position";
 /// The position before which everything is dropped, or about to be.

@@ -13,6 +13,7 @@ use crate::durable::Durable;
 use crate::error::StoreError;
 use crate::format;
 use crate::gap::Gap;
+use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 use crate::ring::{ColdPlace, Ring, View};
 
@@ -67,6 +68,12 @@ pub struct Store {
 impl Store {
     pub(crate) const fn new(ring: Arc<Ring>) -> Self {
         Self { ring }
+    }
+
+    /// Which log this is: what a cursor that is kept elsewhere is to be kept with. Costs nothing.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.ring.id
     }
 
     /// What the ring holds now.

@@ -86,7 +86,7 @@ fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
         state.get("version").unwrap().unwrap()
     };
     // What cannot read the new blocks must refuse the ring.
-    assert_eq!(&*version, 2_u32.to_le_bytes());
+    assert_eq!(&*version, 3_u32.to_le_bytes());
     assert_eq!(read_all(&open().1, 1), expected);
 }
 
@@ -135,7 +135,7 @@ fn make_the_recorded_ring() {
         std::thread::yield_now();
     }
     drop((appender, store));
-    let target = recorded(2);
+    let target = recorded(3);
     fs::create_dir_all(&target).unwrap();
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0, "it exists");
     copy(folder.path(), &target);
@@ -148,6 +148,13 @@ fn count(folder: &Path, name: &str) -> usize {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
     let folders = entries.filter_map(|entry| fs::read_dir(entry.path().join(name)).ok());
     folders.map(Iterator::count).sum()
+}
+
+/// A copy of a recorded ring, to be opened.
+pub(crate) fn copy_of(format: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&recorded(format), folder.path());
+    folder
 }
 
 /// Copies a folder. Files are cut at the last byte that is not zero, and filled up again, as the

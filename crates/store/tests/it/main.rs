@@ -17,6 +17,7 @@ mod fixture;
 #[cfg(target_os = "linux")]
 mod full;
 mod gaps;
+mod identity;
 mod kept_frames;
 mod model;
 mod named_cursors;
