@@ -48,6 +48,7 @@ impl Subscription {
             .filter(move |event| future::ready(event.as_ref().map_or(true, &mut is_wanted)));
         Self {
             events: Box::pin(events),
+            gaps: self.gaps,
         }
     }
 }

@@ -17,6 +17,7 @@ mod drops;
 mod events;
 #[cfg(target_os = "linux")]
 mod full;
+mod gaps;
 mod kept_frames;
 mod kill;
 mod record_cache;
