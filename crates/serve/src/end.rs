@@ -43,7 +43,6 @@ impl End {
             Self::Incoming(_) => "protocol_error",
             Self::Io(_) => "io_error",
             Self::PongTimeout => "pong_timeout",
-            Self::Read(ReadError::Lost { .. }) => "too_slow",
             Self::Read(_) => "read_error",
             Self::ShuttingDown => "shutting_down",
             Self::Update(_) => "bad_update",
@@ -66,10 +65,6 @@ impl End {
                 (code, error.to_string())
             }
             Self::PongTimeout => (CloseCode::Policy, "no pong in time".to_owned()),
-            Self::Read(ReadError::Lost { .. }) => (
-                CloseCode::Policy,
-                "consumer too slow: its position is no longer kept".to_owned(),
-            ),
             Self::Read(error) => (CloseCode::Internal, error.to_string()),
             Self::ShuttingDown => (CloseCode::GoingAway, "server shutting down".to_owned()),
             Self::Update(reason) => (CloseCode::Normal, reason.clone()),

@@ -12,6 +12,7 @@ mod cursors;
 mod dictionaries;
 mod ends;
 mod frames;
+mod gaps;
 mod handshake;
 mod held;
 mod limits;
