@@ -256,7 +256,7 @@ impl Log {
                         .for_each(&mut take);
                     position = run.next_seq();
                 }
-                Read::Lost { oldest } => position = oldest,
+                Read::Gap(gap) => position = gap.next_seq,
                 Read::AtTip => break,
             }
         }

@@ -79,6 +79,7 @@ impl Subscription {
         Self {
             events: Box::pin(events),
             stats: self.stats,
+            gaps: self.gaps,
         }
     }
 
@@ -101,6 +102,7 @@ impl Subscription {
         Self {
             events: Box::pin(events),
             stats: self.stats,
+            gaps: self.gaps,
         }
     }
 }

@@ -156,6 +156,7 @@ mod dedup;
 #[cfg(feature = "did-file")]
 mod did_file;
 mod frames;
+mod gaps;
 mod jetstream;
 mod log_time;
 mod metrics;
@@ -186,6 +187,7 @@ pub use consumer::{
 #[cfg(feature = "did-file")]
 pub use did_file::{DidFile, DidFileError, DidFileStatus};
 pub use frames::{FrameSubscription, FramesError};
+pub use gaps::Delivery;
 pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
@@ -196,7 +198,7 @@ pub use jetwash_mst as mst;
 #[cfg(feature = "simulator")]
 pub use jetwash_sim::NetworkConfig;
 pub use jetwash_store as store;
-pub use jetwash_store::{FrameStart, KeptFrame, LogId};
+pub use jetwash_store::{FrameStart, Gap, GapCause, KeptFrame, LogId, UpstreamGap};
 pub use pipeline::Pipeline;
 pub use poll::Polled;
 pub use record::{Change, EventId};
@@ -206,8 +208,8 @@ pub use selection::Selection;
 pub use simulator::SIMULATOR;
 pub use stats::Snapshot;
 pub use subscription::{
-    Cursor, Event, Phase, ReadError, Reader, StartFrom, Subscription, frames_of, json_of,
-    some_json_of,
+    Cursor, Event, Phase, ReadError, Reader, Reading, StartFrom, Subscription,
+    SubscriptionWithGaps, frames_of, json_of, some_json_of,
 };
 pub use upstream::{
     Endpoint, EndpointError, NotReady, RelayOptionError, RelayOptions, Stopped, Upstream,

@@ -1,15 +1,19 @@
 use jetwash_event::Filter;
+use jetwash_store::Gap;
 use tokio::time::{Instant, timeout_at};
 
 use crate::jetstream::Jetstream;
 use crate::subscription::{Cursor, Event, ReadError, StartFrom};
-use crate::walk::Walk;
+use crate::walk::{Loaded, Walk};
 
 /// What [`Jetstream::poll`] found.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Polled {
-    /// The events, oldest first; at most as many as were asked for.
+    /// Where events are missing, or may be, before the first of `events`: nearly always empty. Each
+    /// says why, and how many if that is known.
+    pub gaps: Vec<Gap>,
+    /// The events, oldest first; at most as many as were asked for. None are missing between them.
     pub events: Vec<Event>,
     /// Where to poll from next time. It may be after the last event, as what does not match has
     /// been passed over.
@@ -27,10 +31,14 @@ impl Jetstream {
     /// deadline, at least a block at a time. Nothing is kept between calls: the position is in
     /// [`Polled::next`].
     ///
+    /// Where events are missing, because a block is damaged, the log has forgotten them, or the
+    /// power failed, that is no error: [`Polled::gaps`] says so, and `events` are those behind. It
+    /// returns before a gap if it has events by then, and at once at a gap that has nothing behind
+    /// it yet.
+    ///
     /// # Errors
     ///
-    /// When events are gone or damaged, and none could be read before them. To go on after them,
-    /// poll from the cursor before `next` of [`ReadError::Lost`] or [`ReadError::Damaged`].
+    /// When the log cannot be read.
     ///
     /// # Examples
     ///
@@ -44,6 +52,9 @@ impl Jetstream {
     /// loop {
     ///     let deadline = Instant::now() + Duration::from_secs(10);
     ///     let polled = jetstream.poll(start, &Filter::new(), 500, deadline).await?;
+    ///     for gap in &polled.gaps {
+    ///         println!("{gap}");
+    ///     }
     ///     println!("{} events", polled.events.len());
     ///     start = StartFrom::Cursor(polled.next);
     /// }
@@ -57,15 +68,15 @@ impl Jetstream {
         deadline: Instant,
     ) -> Result<Polled, ReadError> {
         let mut walk = Walk::new(self.reader(start).await?, filter.clone());
-        let mut events = Vec::new();
-        let (mut has_read, mut has_failed) = (false, false);
+        let (mut gaps, mut events) = (Vec::new(), Vec::new());
+        let (mut has_read, mut is_at_gap) = (false, false);
         while events.len() < max {
             if let Some(event) = walk.next_at_hand() {
                 events.push(event);
                 continue;
             }
             let is_at_tip = walk.is_at_tip();
-            if is_at_tip && !events.is_empty() {
+            if is_at_tip && !(events.is_empty() && gaps.is_empty()) {
                 break;
             }
             // The first block is waited for in any case, so that each call gets somewhere.
@@ -74,24 +85,25 @@ impl Jetstream {
             } else {
                 Ok(walk.load().await)
             };
-            has_read = true;
             match loaded {
-                Ok(Some(Ok(()))) => {}
-                Ok(Some(Err(error))) if events.is_empty() => return Err(error),
-                Ok(Some(Err(_))) => {
-                    has_failed = true;
+                Ok(Some(Ok(Loaded::Events))) => has_read = true,
+                Ok(Some(Ok(Loaded::Gap(gap)))) if events.is_empty() => gaps.push(gap),
+                Ok(Some(Err(error))) if events.is_empty() && gaps.is_empty() => return Err(error),
+                Ok(Some(_)) => {
+                    is_at_gap = true;
                     break;
                 }
                 Ok(None) | Err(_) => break,
             }
         }
-        let caught_up = walk.is_at_tip() && !has_failed;
+        let caught_up = walk.is_at_tip() && !is_at_gap;
         let next = match events.last() {
-            // What could not be read is met again by the next call.
+            // The next call comes to the gap, or the error, again.
             Some(event) if !caught_up => event.cursor(),
             _ => walk.cursor(),
         };
         Ok(Polled {
+            gaps,
             events,
             next,
             caught_up,

@@ -51,6 +51,7 @@ impl Selection {
         for (index, ((&did, &collection), &kind)) in columns
             .zip(block.kinds())
             .enumerate()
+            .take(run.indexes().end)
             .skip(run.indexes().start)
         {
             let matches = |table: &[bool], entry: u16| {

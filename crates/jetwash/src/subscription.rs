@@ -1,17 +1,19 @@
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_core::Stream;
 use futures_util::stream;
 use jetwash_event::{Filter, Kind, Operation};
-use jetwash_store::{Block, EventKind, Page, Read, Run, Store, StoreError};
+use jetwash_store::{Block, EventKind, Gap, GapCause, LogId, Page, Read, Run, Store, StoreError};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
+use crate::gaps::{Delivery, tell};
 use crate::panic::Panic;
 use crate::stats::Stats;
 use crate::walk::Walk;
@@ -34,6 +36,15 @@ use crate::walk::Walk;
 pub enum StartFrom {
     /// After the event with this cursor: nothing again, nothing left out.
     Cursor(Cursor),
+    /// The same, for a cursor that was kept with the [identity](crate::Jetstream::log_id) of its
+    /// log. In another log it says nothing: reading starts with the oldest event, and
+    /// [`GapCause::OtherLog`] is told.
+    CursorOf {
+        /// The log that the cursor belongs to.
+        log: LogId,
+        /// The cursor.
+        cursor: Cursor,
+    },
     /// With the next event to arrive.
     #[default]
     Live,
@@ -48,7 +59,8 @@ pub enum StartFrom {
 
 /// The position of an event in the log. It is never reused, and later events have greater ones.
 ///
-/// A cursor belongs to one log. As text it is a decimal number.
+/// A cursor belongs to one log: whoever keeps it for long keeps the log's identity with it, see
+/// [`StartFrom::CursorOf`]. As text it is a decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor(u64);
 
@@ -250,19 +262,113 @@ pub enum Phase {
 /// when the `Jetstream` has been shut down and everything has been read. It holds no queue: a
 /// subscriber that is slow reads older events, from disk if need be.
 ///
-/// An error does not end it. After [`ReadError::Lost`] and [`ReadError::Damaged`] it goes on with
-/// the next event that there is.
+/// Where events are missing it goes on with the next that there is. Such a [`Gap`] is counted in
+/// `jetwash_gaps_total` and logged; [`take_gaps`](Self::take_gaps) tells of it, and so does
+/// [`with_gaps`](Self::with_gaps), in order with the events. An error says that the log cannot be
+/// read.
 pub struct Subscription {
     pub(crate) events: Pin<Box<dyn Stream<Item = Result<Event, ReadError>> + Send>>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) gaps: Gaps,
+}
+
+/// The gaps that a subscription has come to, and that nobody has asked for yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gaps(Arc<Mutex<VecDeque<Gap>>>);
+
+impl Gaps {
+    fn push(&self, gap: Gap) {
+        let mut gaps = self.lock();
+        if gaps.len() >= MOST_GAPS {
+            gaps.pop_front();
+        }
+        gaps.push_back(gap);
+    }
+
+    fn pop(&self) -> Option<Gap> {
+        self.lock().pop_front()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Gap>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Subscription {
     pub(crate) fn new(reader: Reader, filter: Filter, stats: Arc<Stats>) -> Self {
-        let step = async |mut walk: Walk| Some((walk.next().await?, walk));
+        let gaps = Gaps::default();
+        let start = (Walk::new(reader, filter), gaps.clone());
+        let events = stream::unfold(start, async |(mut walk, gaps)| {
+            loop {
+                let event = match walk.next().await? {
+                    Ok(Delivery::Event(event)) => Ok(event),
+                    Ok(Delivery::Gap(gap)) => {
+                        gaps.push(gap);
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                };
+                return Some((event, (walk, gaps)));
+            }
+        });
         Self {
-            events: Box::pin(stream::unfold(Walk::new(reader, filter), step)),
+            events: Box::pin(events),
             stats,
+            gaps,
+        }
+    }
+
+    /// The gaps that it has come to since this was last called, the oldest first. If nobody asks,
+    /// the newest 1,024 are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    /// use jetwash::{Filter, Jetstream, StartFrom};
+    ///
+    /// # async fn example(jetstream: Jetstream) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
+    /// while let Some(event) = events.next().await {
+    ///     for gap in events.take_gaps() {
+    ///         println!("before this event: {gap}");
+    ///     }
+    ///     println!("{}", event?.json());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn take_gaps(&self) -> Vec<Gap> {
+        self.gaps.lock().drain(..).collect()
+    }
+
+    /// Gives gaps too, each as soon as it is known and before the event behind it.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    /// use jetwash::{Delivery, Filter, Jetstream, StartFrom};
+    ///
+    /// # async fn example(jetstream: Jetstream) -> Result<(), Box<dyn std::error::Error>> {
+    /// let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
+    /// let mut deliveries = events.with_gaps();
+    /// while let Some(delivery) = deliveries.next().await {
+    ///     match delivery? {
+    ///         Delivery::Event(event) => println!("{}", event.json()),
+    ///         Delivery::Gap(gap) => println!("{gap}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn with_gaps(self) -> SubscriptionWithGaps {
+        SubscriptionWithGaps {
+            subscription: self,
+            next: None,
         }
     }
 }
@@ -281,6 +387,41 @@ impl fmt::Debug for Subscription {
     }
 }
 
+/// A [`Subscription`] that gives gaps in order with the events: see [`Subscription::with_gaps`].
+pub struct SubscriptionWithGaps {
+    subscription: Subscription,
+    /// What comes behind the gaps that have not been given.
+    next: Option<Option<Result<Event, ReadError>>>,
+}
+
+impl Stream for SubscriptionWithGaps {
+    type Item = Result<Delivery, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = match self.next.take() {
+            Some(next) => Poll::Ready(next),
+            None => self.subscription.events.as_mut().poll_next(context),
+        };
+        // It may have come to a gap, whether or not there is an event behind it.
+        if let Some(gap) = self.subscription.gaps.pop() {
+            match next {
+                Poll::Ready(next) => self.next = Some(next),
+                // Whoever polls again finds out by itself what else there is.
+                Poll::Pending => {}
+            }
+            return Poll::Ready(Some(Ok(Delivery::Gap(gap))));
+        }
+        next.map(|next| next.map(|event| event.map(Delivery::Event)))
+    }
+}
+
+impl fmt::Debug for SubscriptionWithGaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionWithGaps")
+            .finish_non_exhaustive()
+    }
+}
+
 /// A position in the log that is read block by block: what subscriptions and servers are made of.
 ///
 /// [`Jetstream::reader`](crate::Jetstream::reader) makes one.
@@ -290,6 +431,19 @@ pub struct Reader {
     tip: watch::Receiver<u64>,
     position: u64,
     ahead: Option<Ahead>,
+    /// Gaps that have not been given, and the events behind them.
+    gaps: VecDeque<Gap>,
+    behind_gaps: Option<Run>,
+}
+
+/// What a [`Reader`] gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reading {
+    /// Events, at least one and at most to the end of a block.
+    Events(Run),
+    /// Events are missing, or may be. The reader is behind them.
+    Gap(Gap),
 }
 
 /// A read that was begun before it was asked for.
@@ -304,14 +458,41 @@ impl Reader {
     /// asynchronous task.
     pub(crate) fn open(store: Store, start: StartFrom) -> Result<Self, ReadError> {
         let bounds = store.bounds();
+        let mut gaps = VecDeque::new();
+        let mut clamp = |gap: Gap| {
+            let position = gap.next_seq;
+            tell(&gap);
+            gaps.push_back(gap);
+            position
+        };
+        let start = match start {
+            StartFrom::CursorOf { log, cursor } if log == store.log_id() => {
+                StartFrom::Cursor(cursor)
+            }
+            start => start,
+        };
         let position = match start {
-            StartFrom::Cursor(Cursor(seq)) => seq.saturating_add(1).min(bounds.next_seq),
+            StartFrom::CursorOf { .. } => {
+                let oldest = bounds.oldest_seq;
+                clamp(Gap::new(oldest, oldest, GapCause::OtherLog))
+            }
+            StartFrom::Cursor(Cursor(seq)) if seq >= bounds.next_seq => {
+                let from = seq.saturating_add(1);
+                clamp(Gap::new(from, bounds.next_seq, GapCause::CursorAhead))
+            }
+            StartFrom::Cursor(Cursor(seq)) => seq.saturating_add(1),
             StartFrom::Live => bounds.next_seq,
             StartFrom::Oldest => bounds.oldest_seq,
             StartFrom::Stored => return Err(ReadError::NothingStored),
             StartFrom::Time(time) => {
                 let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-                store.seq_at_time(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))?
+                let time_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+                let position = store.seq_at_time(time_us)?;
+                if bounds.oldest_time_us.is_some_and(|oldest| time_us < oldest) {
+                    clamp(Gap::new(position, position, GapCause::Trimmed))
+                } else {
+                    position
+                }
             }
         };
         Ok(Self {
@@ -319,6 +500,8 @@ impl Reader {
             store,
             position,
             ahead: None,
+            gaps,
+            behind_gaps: None,
         })
     }
 
@@ -331,33 +514,48 @@ impl Reader {
     /// Goes on from a later position: the events before it have come another way. An earlier one
     /// changes nothing.
     pub fn skip_to(&mut self, position: u64) {
-        self.position = self.position.max(position);
+        if position > self.position {
+            self.position = position;
+            self.gaps.clear();
+            self.behind_gaps = None;
+        }
     }
 
     /// Whether everything that the log has so far has been read.
     #[must_use]
     pub fn is_at_tip(&self) -> bool {
-        self.position >= *self.tip.borrow()
+        self.gaps.is_empty() && self.position >= *self.tip.borrow()
     }
 
-    /// The next events, at least one and at most to the end of a block; waits for one if there is
-    /// none. `None` when the log has been closed and everything has been read.
+    /// The next events, or that some are missing before them; waits if there is neither. `None`
+    /// when the log has been closed and everything has been read.
     ///
     /// It is safe to drop the future and call again.
     ///
     /// # Errors
     ///
-    /// When events are gone. The next call goes on after them.
-    pub async fn next(&mut self) -> Option<Result<Run, ReadError>> {
+    /// When the log cannot be read. Reading may be tried again.
+    pub async fn next(&mut self) -> Option<Result<Reading, ReadError>> {
         loop {
+            if let Some(gap) = self.gaps.pop_front() {
+                return Some(Ok(Reading::Gap(gap)));
+            }
+            if let Some(run) = self.behind_gaps.take() {
+                self.position = run.next_seq();
+                return Some(Ok(Reading::Events(run)));
+            }
             let read = match self.store.read_hot(self.position) {
                 Some(read) => Ok(read),
                 None => self.read_cold().await,
             };
             match read {
-                Ok(Read::Events(run)) => {
+                Ok(Read::Events(run)) if run.gaps().is_empty() => {
                     self.position = run.next_seq();
-                    return Some(Ok(run));
+                    return Some(Ok(Reading::Events(run)));
+                }
+                Ok(Read::Events(run)) => {
+                    self.come_to(run.gaps());
+                    self.behind_gaps = Some(run);
                 }
                 Ok(Read::AtTip) => {
                     let position = self.position;
@@ -367,21 +565,20 @@ impl Reader {
                         return None;
                     }
                 }
-                Ok(Read::Lost { oldest }) => {
-                    let first = std::mem::replace(&mut self.position, oldest);
-                    return Some(Err(ReadError::Lost {
-                        first,
-                        next: oldest,
-                    }));
+                Ok(Read::Gap(gap)) => {
+                    let noted = self.store.noted_gaps(gap.first_seq, gap.next_seq);
+                    self.position = gap.next_seq;
+                    self.come_to(&[gap]);
+                    self.come_to(&noted);
                 }
-                Err(error) => {
-                    if let ReadError::Damaged { next, .. } = error {
-                        self.position = next;
-                    }
-                    return Some(Err(error));
-                }
+                Err(error) => return Some(Err(error)),
             }
         }
+    }
+
+    fn come_to(&mut self, gaps: &[Gap]) {
+        gaps.iter().for_each(tell);
+        self.gaps.extend(gaps.iter().cloned());
     }
 
     /// Begins to read what the next call of [`next`](Self::next) will give, if it has to come from
@@ -392,7 +589,11 @@ impl Reader {
     pub fn read_ahead(&mut self, prepare: impl FnOnce(&Run) + Send + 'static) {
         let position = self.position;
         let is_begun = |ahead: &Ahead| ahead.position == position;
-        if self.ahead.as_ref().is_some_and(is_begun) || self.store.read_hot(position).is_some() {
+        let has_more = !self.gaps.is_empty() || self.behind_gaps.is_some();
+        if has_more
+            || self.ahead.as_ref().is_some_and(is_begun)
+            || self.store.read_hot(position).is_some()
+        {
             return;
         }
         let store = self.store.clone();
@@ -434,7 +635,8 @@ impl Reader {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Some events are damaged on disk.
+    /// The events of a block are damaged on disk. Readers that do not load blocks by themselves are
+    /// told of a [`Gap`] instead.
     #[error("events {first} to {} are damaged: {what}", next - 1)]
     Damaged {
         /// The first of them.
@@ -443,14 +645,6 @@ pub enum ReadError {
         next: u64,
         /// What is wrong.
         what: &'static str,
-    },
-    /// The log has moved on past the reader: retention was shorter than the reader was slow.
-    #[error("events {first} to {} are no longer kept", next - 1)]
-    Lost {
-        /// The first that is gone.
-        first: u64,
-        /// The oldest that there is.
-        next: u64,
     },
     /// [`StartFrom::Stored`] where nothing is stored: a subscription has no name, and a consumer
     /// has not got anywhere yet.
@@ -473,6 +667,27 @@ impl From<JoinError> for ReadError {
             Ok(payload) => Self::Panicked(Panic::new(&*payload).to_string()),
             Err(_) => Self::ShuttingDown,
         }
+    }
+}
+
+impl ReadError {
+    /// The gap that damaged events leave to a reader that has come as far as `position`, counted
+    /// and logged: it may go on behind it. Any other error is given back.
+    ///
+    /// For those who read blocks by themselves, with [`json_of`] for example.
+    ///
+    /// # Errors
+    ///
+    /// When it is no damage.
+    pub fn into_gap(self, position: u64) -> Result<Gap, Self> {
+        let Self::Damaged { first, next, what } = self else {
+            return Err(self);
+        };
+        let first = first.max(position);
+        let mut gap = Gap::new(first, next, GapCause::Damaged).events(next.saturating_sub(first));
+        gap.detail = Some(what);
+        tell(&gap);
+        Ok(gap)
     }
 }
 
@@ -535,6 +750,9 @@ async fn blocking<T: Send + 'static>(
     let block = Arc::clone(block);
     Ok(tokio::task::spawn_blocking(move || load(&block)).await??)
 }
+
+/// How many gaps a subscription keeps for whoever asks.
+const MOST_GAPS: usize = 1_024;
 
 /// What a block's index holds of an event, its share of names included.
 const BYTES_OF_INDEX: usize = 64;

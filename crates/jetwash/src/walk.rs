@@ -1,8 +1,9 @@
 use jetwash_event::Filter;
-use jetwash_store::{Page, Run};
+use jetwash_store::{Gap, Page, Run};
 
+use crate::gaps::Delivery;
 use crate::selection::Selection;
-use crate::subscription::{Cursor, Event, Phase, ReadError, Reader, some_json_of};
+use crate::subscription::{Cursor, Event, Phase, ReadError, Reader, Reading, some_json_of};
 
 /// A reader and a filter, event by event: what subscriptions, polls and consumers are made of.
 pub(crate) struct Walk {
@@ -25,6 +26,12 @@ struct AtHand {
     json: Option<Page>,
 }
 
+/// What [`Walk::load`] has come to.
+pub(crate) enum Loaded {
+    Events,
+    Gap(Gap),
+}
+
 impl Walk {
     pub(crate) fn new(reader: Reader, filter: Filter) -> Self {
         Self {
@@ -39,16 +46,18 @@ impl Walk {
         }
     }
 
-    /// The next event that the filter matches; `None` when the log has ended.
+    /// The next event that the filter matches, or a gap; `None` when the log has ended.
     ///
     /// It is safe to drop the future and call again.
-    pub(crate) async fn next(&mut self) -> Option<Result<Event, ReadError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Delivery, ReadError>> {
         loop {
             if let Some(event) = self.next_at_hand() {
-                return Some(Ok(event));
+                return Some(Ok(Delivery::Event(event)));
             }
-            if let Err(error) = self.load().await? {
-                return Some(Err(error));
+            match self.load().await? {
+                Ok(Loaded::Events) => {}
+                Ok(Loaded::Gap(gap)) => return Some(Ok(Delivery::Gap(gap))),
+                Err(error) => return Some(Err(error)),
             }
         }
     }
@@ -71,17 +80,22 @@ impl Walk {
     }
 
     /// Goes on to the next run, and loads the JSON of what the filter matches; `None` when
-    /// the log has ended. To be called when nothing is at hand.
+    /// the log has ended. Where events are missing it is behind them then. To be called when
+    /// nothing is at hand.
     ///
     /// It is safe to drop the future and call again.
-    pub(crate) async fn load(&mut self) -> Option<Result<(), ReadError>> {
+    pub(crate) async fn load(&mut self) -> Option<Result<Loaded, ReadError>> {
         if self.at_hand.is_none() {
             let run = match self.reader.next().await? {
-                Ok(run) => run,
-                Err(error) => {
+                Ok(Reading::Events(run)) => run,
+                Ok(Reading::Gap(gap)) => {
                     self.done = self.reader.position().saturating_sub(1);
-                    return Some(Err(error));
+                    if self.reader.is_at_tip() {
+                        self.phase = Phase::Live;
+                    }
+                    return Some(Ok(Loaded::Gap(gap)));
                 }
+                Err(error) => return Some(Err(error)),
             };
             self.reaches_tip = self.reader.is_at_tip();
             self.version = self.filter.version();
@@ -89,19 +103,23 @@ impl Walk {
             self.at_hand = Some(AtHand { run, json: None });
             if self.selection.is_empty() {
                 self.finish_run();
-                return Some(Ok(()));
+                return Some(Ok(Loaded::Events));
             }
         }
         let at_hand = self.at_hand.as_mut()?;
+        let end = at_hand.run.next_seq();
         match some_json_of(at_hand.run.block(), self.selection.rest()).await {
             Ok(json) => {
                 at_hand.json = Some(json);
-                Some(Ok(()))
+                Some(Ok(Loaded::Events))
             }
-            Err(error) => {
+            Err(error) => Some(error.into_gap(self.done + 1).map(|mut gap| {
+                // The block may go on behind the run.
+                gap.next_seq = gap.next_seq.min(end);
+                gap.events = Some(gap.positions());
                 self.finish_run();
-                Some(Err(error))
-            }
+                Loaded::Gap(gap)
+            })),
         }
     }
 

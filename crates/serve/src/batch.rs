@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use jetwash::store::{Block, Run};
-use jetwash::{Dictionary, Reader};
+use jetwash::{Dictionary, Reader, Reading};
 
 use crate::recoded::{Content, Form, Packing, Recoder};
 use crate::websocket::{Opcode, write_frame};
@@ -160,12 +160,12 @@ pub(crate) async fn gather(reader: &mut Reader) -> Option<Vec<Run>> {
     let (mut runs, mut bytes) = (Vec::new(), 0);
     loop {
         match reader.next().await? {
-            Ok(run) => {
+            Ok(Reading::Events(run)) => {
                 bytes += ready_bytes(run.block()).unwrap_or(TOO_MANY);
                 runs.push(run);
             }
             // Each subscriber finds out for itself.
-            Err(_) => bytes = TOO_MANY,
+            Ok(_) | Err(_) => bytes = TOO_MANY,
         }
         if bytes > MAX_BATCH_BYTES {
             (runs, bytes) = (Vec::new(), TOO_MANY);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetwash::store::Run;
-use jetwash::{Cursor, Jetstream, Reader, Selection, StartFrom};
+use jetwash::{Cursor, Gap, Jetstream, Reader, Reading, Selection, StartFrom};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -14,6 +14,7 @@ use crate::live::{Live, Place};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::query::Query;
+use crate::recoded::RecodeError;
 use crate::settings::Settings;
 use crate::socket::Socket;
 use crate::websocket::Opcode;
@@ -30,6 +31,8 @@ pub(crate) struct Connection<R> {
     announces_tip: bool,
     /// Whether the reader's events were let go before all of them had been sent.
     has_let_go: bool,
+    /// Whether to say where events are missing.
+    announces_gaps: bool,
 }
 
 impl<R: AsyncRead + Unpin> Connection<R> {
@@ -39,6 +42,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             metrics,
             announces_tip: query.caught_up && query.start != StartFrom::Live,
             has_let_go: false,
+            announces_gaps: query.gaps,
         }
     }
 
@@ -176,11 +180,14 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                 match self.inbound.attend(reader.next()).await? {
                     None => {}
                     Some(None) => return Err(End::ShuttingDown),
-                    Some(Some(run)) => {
-                        let run = run.map_err(End::Read)?;
-                        reader.read_ahead(outbound.loader());
-                        self.send(outbound, &run, &mut selection).await?;
-                    }
+                    Some(Some(read)) => match read.map_err(End::Read)? {
+                        Reading::Events(run) => {
+                            reader.read_ahead(outbound.loader());
+                            self.send(outbound, &run, &mut selection).await?;
+                        }
+                        Reading::Gap(gap) => self.come_to(outbound, &gap)?,
+                        _ => {}
+                    },
                 }
             } else if !self.inbound.wants_something() {
                 return Ok(());
@@ -219,7 +226,15 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             let Some(loaded) = &pages else {
                 let load = outbound.load(run.block(), selection.rest(), is_first);
                 match self.inbound.attend(load).await? {
-                    Some(loaded) => pages = Some(loaded?),
+                    Some(Ok(loaded)) => pages = Some(loaded),
+                    Some(Err(RecodeError::Read(error))) => {
+                        // What is damaged is left out, and told.
+                        let gap = error.into_gap(outbound.position()).map_err(End::Read)?;
+                        self.come_to(outbound, &gap)?;
+                        outbound.pass(run, u64::MAX);
+                        return Ok(());
+                    }
+                    Some(Err(error)) => return Err(error.into()),
                     None => self.flush(outbound).await?,
                 }
                 continue;
@@ -257,6 +272,15 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             Ok(flushed) => flushed.map(|()| true),
             Err(_) => Ok(false),
         }
+    }
+
+    /// Goes on behind a gap, and says so to those who asked for it.
+    fn come_to<W>(&self, outbound: &mut Outbound<W>, gap: &Gap) -> Result<(), End> {
+        if self.announces_gaps {
+            outbound.push_gap(gap)?;
+        }
+        outbound.skip_to(gap.next_seq);
+        Ok(())
     }
 
     /// Waits until the subscriber's address may have more events, up to so many. Says whether it

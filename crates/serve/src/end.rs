@@ -47,7 +47,6 @@ impl End {
             Self::Io(_) => "io_error",
             Self::Memory(_) => "memory_budget",
             Self::PongTimeout => "pong_timeout",
-            Self::Read(ReadError::Lost { .. }) => "too_slow",
             Self::Read(_) => "read_error",
             Self::ShuttingDown => "shutting_down",
             Self::Update(_) => "bad_update",
@@ -71,10 +70,6 @@ impl End {
             }
             Self::Memory(error) => (CloseCode::TryAgainLater, error.to_string()),
             Self::PongTimeout => (CloseCode::Policy, "no pong in time".to_owned()),
-            Self::Read(ReadError::Lost { .. }) => (
-                CloseCode::Policy,
-                "consumer too slow: its position is no longer kept".to_owned(),
-            ),
             Self::Read(error) => (CloseCode::Internal, error.to_string()),
             Self::ShuttingDown => (CloseCode::GoingAway, "server shutting down".to_owned()),
             Self::Update(reason) => (CloseCode::Normal, reason.clone()),

@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use jetwash::Selection;
 use jetwash::dict::EncodeError;
 use jetwash::store::{Block, Run};
+use jetwash::{Gap, Selection};
+use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -398,6 +399,11 @@ impl<W> Outbound<W> {
         self.position
     }
 
+    /// Goes on from a later position: there are no events before it.
+    pub(crate) fn skip_to(&mut self, position: u64) {
+        self.position = self.position.max(position);
+    }
+
     /// Goes on from a position, after the event of a time.
     pub(crate) const fn start_at(&mut self, position: u64, time_us: u64) {
         (self.position, self.time_us) = (position, time_us);
@@ -446,6 +452,14 @@ impl<W> Outbound<W> {
         self.encoding.write_notice(&notice, &mut self.out)
     }
 
+    /// Appends a message that tells of a gap, as [`push_notice`](Self::push_notice).
+    pub(crate) fn push_gap(&mut self, gap: &Gap) -> Result<(), EncodeError> {
+        let gap = GapNotice::of(gap);
+        let gap = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
+        let notice = format!(r#"{{"kind":"gap","time_us":{},"gap":{gap}}}"#, self.time_us);
+        self.encoding.write_notice(&notice, &mut self.out)
+    }
+
     /// Makes sure of a buffer, one that this thread has used before if there is one.
     fn borrow_buffer(&mut self) {
         if self.out.capacity() == 0 {
@@ -474,6 +488,41 @@ impl<W> Outbound<W> {
         if (1..=2 * WRITE_BYTES).contains(&out.capacity()) {
             out.clear();
             SPARE.set(out);
+        }
+    }
+}
+
+/// A gap as a subscriber is told of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GapNotice<'a> {
+    cause: &'static str,
+    from: u64,
+    to: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_to: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did: Option<&'a str>,
+}
+
+impl<'a> GapNotice<'a> {
+    fn of(gap: &'a Gap) -> Self {
+        let upstream = gap.upstream.as_ref();
+        Self {
+            cause: gap.cause.name(),
+            from: gap.first_seq,
+            to: gap.next_seq,
+            events: gap.events,
+            source: upstream.map(|upstream| &*upstream.source),
+            source_from: upstream.and_then(|upstream| upstream.first),
+            source_to: upstream.and_then(|upstream| upstream.next),
+            did: upstream.and_then(|upstream| upstream.did.as_deref()),
         }
     }
 }

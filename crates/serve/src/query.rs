@@ -22,6 +22,8 @@ pub(crate) struct Query {
     pub(crate) progress: Option<Duration>,
     /// Whether to say when playback has met the live end.
     pub(crate) caught_up: bool,
+    /// Whether to say where events are missing.
+    pub(crate) gaps: bool,
 }
 
 /// In what form events are sent.
@@ -89,6 +91,7 @@ impl Query {
             require_hello: first("requireHello") == "true",
             progress: parse_progress(first("progress"))?,
             caught_up: first("caughtUp") == "true",
+            gaps: first("gaps") == "true",
         })
     }
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jetwash::store::Run;
-use jetwash::{Cursor, Jetstream, ReadError, Reader, Selection, StartFrom};
+use jetwash::store::{Read, Run};
+use jetwash::{Cursor, Gap, GapCause, Jetstream, ReadError, Reader, Reading, Selection, StartFrom};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -34,7 +34,7 @@ pub(crate) struct Worker {
 /// Why the worker has something to do.
 enum Wake {
     Events(Run),
-    Missing { next: u64, reason: &'static str },
+    Gap(Gap),
     Due,
     Ended,
     Failed(ReadError),
@@ -145,7 +145,7 @@ impl Session<'_> {
         loop {
             match self.next(&mut reader) {
                 Wake::Events(run) => self.write(&run)?,
-                Wake::Missing { next, reason } => self.skip(next, reason)?,
+                Wake::Gap(gap) => self.come_to(&gap)?,
                 Wake::Due => {}
                 Wake::Ended => return self.roll(),
                 Wake::Failed(error) => return Err(error.into()),
@@ -189,12 +189,12 @@ impl Session<'_> {
         if manifest.time_us == 0 {
             return Ok((next > bounds.next_seq).then_some(bounds.oldest_seq));
         }
-        let later = match store.seq_at_time(manifest.time_us + 1) {
-            Ok(later) => later,
+        let later = store.seq_at_time(manifest.time_us + 1);
+        let later = later.map_err(|error| Trouble::Log(error.into()))?;
+        if matches!(store.read(later), Ok(Read::Gap(_))) {
             // It will be met again where it belongs.
-            Err(jetwash::store::StoreError::Corrupt { .. }) => return Ok(None),
-            Err(error) => return Err(Trouble::Log(error.into())),
-        };
+            return Ok(None);
+        }
         Ok(if next < bounds.oldest_seq || later == next {
             None
         } else if later < next {
@@ -221,12 +221,9 @@ impl Session<'_> {
         match read {
             None => Wake::Due,
             Some(None) => Wake::Ended,
-            Some(Some(Ok(run))) => Wake::Events(run),
-            Some(Some(Err(ReadError::Lost { next, .. }))) => Wake::Missing { next, reason: LOST },
-            Some(Some(Err(ReadError::Damaged { next, .. }))) => Wake::Missing {
-                next,
-                reason: DAMAGED,
-            },
+            Some(Some(Ok(Reading::Events(run)))) => Wake::Events(run),
+            Some(Some(Ok(Reading::Gap(gap)))) => Wake::Gap(gap),
+            Some(Some(Ok(_))) => Wake::Due,
             Some(Some(Err(error))) => Wake::Failed(error),
         }
     }
@@ -265,9 +262,21 @@ impl Session<'_> {
 
     /// A block whose events cannot be had although its index could.
     fn unreadable(&mut self, run: &Run, error: ReadError) -> Result<(), Trouble> {
-        match error {
-            ReadError::Damaged { .. } => self.skip(run.next_seq(), DAMAGED),
-            error => Err(error.into()),
+        let gap = error.into_gap(self.covered.0 + 1)?;
+        self.skip(run.next_seq().min(gap.next_seq), DAMAGED)
+    }
+
+    /// What is gone from the log is noted. What an upstream did not give, and positions that never
+    /// got an event or whose events come again, leave nothing out of the spool.
+    fn come_to(&mut self, gap: &Gap) -> Result<(), Trouble> {
+        match gap.cause {
+            GapCause::Trimmed if gap.positions() > 0 => self.skip(gap.next_seq, LOST),
+            GapCause::Damaged => self.skip(gap.next_seq, DAMAGED),
+            GapCause::Skipped => {
+                self.covered.0 = gap.next_seq - 1;
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::event::{NewEvent, PushError};
 use crate::fill::{BucketFill, Tail};
 use crate::format::{self, Stored};
 use crate::frames::{FramePlan, FrameWriter};
-use crate::gap::{Gap, GapCause, UpstreamGap};
+use crate::gap::{Gap, GapCause, MAX_NOTED, Noted, UpstreamGap};
 use crate::options::{Durability, Options, micros};
 use crate::retained::RetentionClock;
 use crate::ring::{BucketView, Ring, View};
@@ -69,7 +69,8 @@ pub struct Appender {
     committed_cursors: BTreeMap<String, u64>,
     committed_seq: u64,
     /// Gaps of upstreams, noted since the last commit.
-    noted: Vec<Gap>,
+    noted: Vec<Noted>,
+    next_note: u64,
     dictionary: Option<u32>,
     /// Which dictionary was used from which position on.
     uses: Vec<(u64, u32)>,
@@ -224,7 +225,27 @@ impl Appender {
         let mut gap = Gap::new(self.next_seq, self.next_seq, cause);
         gap.events = events;
         gap.upstream = upstream;
-        self.noted.push(gap);
+        let is_same = |noted: &&mut Noted| noted.gap.is_same(&gap);
+        if let Some(noted) = self.noted.iter_mut().rev().find(is_same) {
+            noted.gap.merge(&gap);
+            return;
+        }
+        let known = self.ring.view().noted_like(&gap).cloned();
+        let noted = match known {
+            Some(mut known) => {
+                known.gap.merge(&gap);
+                known
+            }
+            None => {
+                self.next_note += 1;
+                let number = self.next_note - 1;
+                Noted { number, gap }
+            }
+        };
+        if self.noted.len() >= MAX_NOTED {
+            self.noted.remove(0);
+        }
+        self.noted.push(noted);
     }
 
     /// Makes all that was pushed and set since the last commit durable and visible, all of it or
@@ -241,7 +262,8 @@ impl Appender {
             .frames
             .as_ref()
             .is_some_and(|frames| !frames.is_empty());
-        if self.sealed.is_empty() && self.changed_cursors.is_empty() && !has_frames {
+        let has_nothing_else = self.changed_cursors.is_empty() && self.noted.is_empty();
+        if self.sealed.is_empty() && has_nothing_else && !has_frames {
             let synced = self.ring.durable.sync_if_due();
             return synced.map_err(StoreError::storage("sync the ring"));
         }
@@ -268,7 +290,6 @@ impl Appender {
         crash_point!("commit.written");
         self.untrimmed += batch.event_bytes();
         self.note_committed();
-        self.noted.clear();
         self.sealed.clear();
         if let (Some(frames), Some(ring), Some(kept)) = (&mut self.frames, &self.ring.frames, kept)
         {
@@ -330,6 +351,9 @@ impl Appender {
                 batch.remove(state::tail_key(slot));
             }
         }
+        for number in self.ring.view().noted_before(trimmed.oldest_seq) {
+            batch.remove(state::noted_key(number));
+        }
         self.write(&batch, "trim the ring")?;
         crash_point!("trim.floor_written");
         let dropped = self.publish_trim(buckets, everything);
@@ -383,6 +407,7 @@ impl Appender {
         let tail = Tail::of(&view, slots);
         let newest = view.oldest_time().map(|_| last_time);
         let retention_clock = RetentionClock::new(newest);
+        let next_note = view.noted.back().map_or(0, |noted| noted.number + 1);
         drop(view);
         Self {
             ring,
@@ -400,6 +425,7 @@ impl Appender {
             cursors,
             changed_cursors,
             noted: Vec::new(),
+            next_note,
             dictionary: uses.last().map(|(_, id)| *id),
             uses,
             reserved: Reserved::default(),
@@ -487,6 +513,13 @@ impl Appender {
         for name in &self.changed_cursors {
             let value = self.cursors.get(name).copied().unwrap_or_default();
             batch.set(state::cursor_key(name), state::encode_numbers(&[value]));
+        }
+        let removed = self.ring.view().noted_beyond(&self.noted);
+        removed
+            .into_iter()
+            .for_each(|number| batch.remove(state::noted_key(number)));
+        for noted in &self.noted {
+            batch.set(state::noted_key(noted.number), noted.encode());
         }
         Ok(())
     }
@@ -650,6 +683,7 @@ impl Appender {
         for piece in new_tail {
             view.push_tail(piece);
         }
+        view.note(self.noted.drain(..));
         view.next_seq = self.next_seq;
         view.last_time = self.last_time;
         view.shrink_hot(self.options.hot_bytes);
@@ -719,7 +753,7 @@ impl Appender {
         }
         let oldest = view.oldest_seq();
         view.forget_before(oldest);
-        view.gaps.retain(|(_, next)| *next > oldest);
+        view.forget_noted_before(oldest);
         if everything {
             self.tail = Tail::default();
         }

@@ -132,8 +132,8 @@ pub enum StoreError {
         /// What the engine says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The events `first_seq..next_seq` are damaged or missing on disk. Those before and after
-    /// can still be read: a reader that accepts the gap goes on at `next_seq`.
+    /// The events `first_seq..next_seq` of a block are damaged on disk. Those before and after can
+    /// still be read: a reader goes on at `next_seq`.
     #[error("events {first_seq} to {} are damaged: {what}", next_seq.saturating_sub(1))]
     Corrupt {
         /// The first event that is lost.
@@ -148,14 +148,6 @@ pub enum StoreError {
     OtherDictionary {
         /// The number.
         id: u32,
-    },
-    /// A read from a position that the ring has not reached yet, so one that it never gave out.
-    #[error("position {from} is ahead of the ring, whose next event will be {next_seq}")]
-    AheadOfTip {
-        /// The position asked for.
-        from: u64,
-        /// The position of the ring's next event.
-        next_seq: u64,
     },
 }
 

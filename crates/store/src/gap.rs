@@ -1,4 +1,7 @@
+use std::fmt;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 /// A place where events are missing, or may be, and why.
 ///
@@ -19,6 +22,8 @@ pub struct Gap {
     pub events: Option<u64>,
     /// Which upstream did not give them, if the fault is not the log's.
     pub upstream: Option<UpstreamGap>,
+    /// More about the cause, such as what is wrong with a block.
+    pub detail: Option<&'static str>,
 }
 
 impl Gap {
@@ -31,6 +36,7 @@ impl Gap {
             cause,
             events: None,
             upstream: None,
+            detail: None,
         }
     }
 
@@ -39,6 +45,82 @@ impl Gap {
     pub const fn events(mut self, events: u64) -> Self {
         self.events = Some(events);
         self
+    }
+
+    /// How many positions it covers: 0 for a place between two events.
+    #[must_use]
+    pub const fn positions(&self) -> u64 {
+        self.next_seq.saturating_sub(self.first_seq)
+    }
+
+    pub(crate) const fn detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    /// Whether another gap of the same place is one with this.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let account = |gap: &Self| {
+            let upstream = gap.upstream.as_ref();
+            upstream.map(|upstream| (Arc::clone(&upstream.source), upstream.did.clone()))
+        };
+        (self.first_seq, self.cause) == (other.first_seq, other.cause)
+            && account(self) == account(other)
+    }
+
+    /// Takes in a gap that [is the same](Self::is_same).
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let events = self.events.zip(other.events);
+        self.events = events.map(|(one, more)| one.saturating_add(more));
+        if let (Some(known), Some(other)) = (&mut self.upstream, &other.upstream) {
+            known.first = known.first.zip(other.first).map(|(one, two)| one.min(two));
+            known.next = known.next.zip(other.next).map(|(one, two)| one.max(two));
+        }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            first_seq: first,
+            next_seq: next,
+            ..
+        } = *self;
+        let last = next.saturating_sub(1);
+        match self.cause {
+            GapCause::OtherLog => write!(
+                f,
+                "the cursor belongs to another log; reading starts at position {next} of this one"
+            )?,
+            GapCause::CursorAhead => write!(
+                f,
+                "position {first} is ahead of the log; reading starts at its end, position {next}"
+            )?,
+            GapCause::Trimmed if first >= next => write!(
+                f,
+                "the cursor is older than the log, which begins at position {next}"
+            )?,
+            GapCause::Trimmed => write!(f, "events {first} to {last} are no longer kept")?,
+            GapCause::Damaged => write!(f, "events {first} to {last} are damaged on disk")?,
+            GapCause::Skipped => write!(
+                f,
+                "positions {first} to {last} were skipped after a power failure or crash; events \
+                 that had them are asked for again upstream, and get new positions"
+            )?,
+            cause => write!(f, "{} at position {next}", cause.explanation())?,
+        }
+        if let Some(upstream) = &self.upstream {
+            write!(f, ": {upstream}")?;
+        }
+        if let Some(detail) = self.detail {
+            write!(f, ": {detail}")?;
+        }
+        match self.events {
+            Some(0) => f.write_str(" (no event is missing)"),
+            Some(1) => f.write_str(" (1 event is missing)"),
+            Some(events) => write!(f, " ({events} events are missing)"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -73,6 +155,24 @@ impl UpstreamGap {
     pub fn did(mut self, did: impl Into<Arc<str>>) -> Self {
         self.did = Some(did.into());
         self
+    }
+}
+
+impl fmt::Display for UpstreamGap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)?;
+        match (self.first, self.next) {
+            (Some(first), Some(next)) if first < next => {
+                write!(f, ", its numbers {first} to {}", next - 1)?;
+            }
+            (Some(first), _) => write!(f, ", from its number {first} on")?,
+            (None, Some(next)) => write!(f, ", before its number {next}")?,
+            (None, None) => {}
+        }
+        match &self.did {
+            Some(did) => write!(f, ", account {did}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -119,4 +219,115 @@ impl GapCause {
             Self::Discontinuous => "discontinuous",
         }
     }
+
+    /// Every cause.
+    pub const ALL: [Self; 10] = [
+        Self::OtherLog,
+        Self::CursorAhead,
+        Self::Trimmed,
+        Self::Damaged,
+        Self::Skipped,
+        Self::UpstreamOutdated,
+        Self::UpstreamJump,
+        Self::UpstreamRenumbered,
+        Self::UpstreamSteppedOver,
+        Self::Discontinuous,
+    ];
+
+    const fn explanation(self) -> &'static str {
+        match self {
+            Self::UpstreamOutdated => "the upstream no longer had what was asked for",
+            Self::UpstreamJump => "the upstream's numbers jumped ahead",
+            Self::UpstreamRenumbered => "the upstream counts anew",
+            Self::UpstreamSteppedOver => "a message of the upstream was stepped over",
+            Self::Discontinuous => "a commit builds on a revision that the log does not have",
+            _ => self.name(),
+        }
+    }
 }
+
+/// A gap as the log keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Noted {
+    /// Names it on disk. Later gaps have greater numbers.
+    pub(crate) number: u64,
+    /// Lies between two events: `first_seq` is `next_seq`.
+    pub(crate) gap: Gap,
+}
+
+impl Noted {
+    /// See `docs/store-format.md`.
+    pub(crate) fn encode(&self) -> Bytes {
+        let Gap {
+            first_seq,
+            cause,
+            events,
+            upstream,
+            ..
+        } = &self.gap;
+        let upstream = upstream.as_ref();
+        let code = GapCause::ALL.iter().position(|listed| listed == cause);
+        let numbers = [
+            *events,
+            upstream.and_then(|upstream| upstream.first),
+            upstream.and_then(|upstream| upstream.next),
+        ];
+        let mut bytes = Vec::new();
+        bytes.extend(first_seq.to_le_bytes());
+        bytes.push(code.unwrap_or_default() as u8);
+        for number in numbers {
+            bytes.push(u8::from(number.is_some()));
+            bytes.extend(number.unwrap_or_default().to_le_bytes());
+        }
+        let source = upstream.map(|upstream| &*upstream.source);
+        let did = upstream.and_then(|upstream| upstream.did.as_deref());
+        for text in [source, did] {
+            bytes.push(u8::from(text.is_some()));
+            let text = text.unwrap_or_default();
+            bytes.extend((text.len() as u32).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
+        bytes.into()
+    }
+
+    /// Undoes [`encode`](Self::encode).
+    pub(crate) fn decode(number: u64, mut bytes: &[u8]) -> Option<Self> {
+        let first_seq = u64::from_le_bytes(take(&mut bytes)?);
+        let [code] = take(&mut bytes)?;
+        let cause = *GapCause::ALL.get(usize::from(code))?;
+        let mut numbers = [None; 3];
+        for slot in &mut numbers {
+            let [is_there] = take(&mut bytes)?;
+            let number = u64::from_le_bytes(take(&mut bytes)?);
+            *slot = (is_there == 1).then_some(number);
+        }
+        let mut texts = [None, None];
+        for slot in &mut texts {
+            let [is_there] = take(&mut bytes)?;
+            let length = u32::from_le_bytes(take(&mut bytes)?);
+            let (text, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
+            bytes = rest;
+            let text = std::str::from_utf8(text).ok()?;
+            *slot = (is_there == 1).then(|| Arc::from(text));
+        }
+        let ([events, first, next], [source, did]) = (numbers, texts);
+        let mut gap = Gap::new(first_seq, first_seq, cause);
+        gap.events = events;
+        gap.upstream = source.map(|source| UpstreamGap {
+            source,
+            first,
+            next,
+            did,
+        });
+        bytes.is_empty().then_some(Self { number, gap })
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+/// How many gaps of upstreams the log keeps; the oldest are forgotten first.
+pub(crate) const MAX_NOTED: usize = 1_024;

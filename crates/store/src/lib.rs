@@ -5,7 +5,7 @@
 //! the [`Store`]. A reader is a position and nothing more: there is no queue for each, so none can
 //! overflow, and playback and live tail are one loop over one log, its hot end in memory and the
 //! rest on disk. The only way to miss an event is to be slower than the ring is long, and then the
-//! reader is told: [`Read::Lost`].
+//! reader is told: [`Read::Gap`].
 //!
 //! Every event has a position, `seq`, which counts from 1 without gaps, and a time, `time_us`,
 //! which strictly increases. Neither is given out twice, whether the process restarts, the clock

@@ -19,6 +19,7 @@ use crate::durable::Durable;
 use crate::error::{BackendError, OpenError};
 use crate::format;
 use crate::frames::{FrameRing, FrameWriter, StoredFrames};
+use crate::gap::{MAX_NOTED, Noted};
 use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 use crate::options::{Location, Options};
@@ -120,6 +121,7 @@ fn recover(
         next_seq: state.next_seq,
         last_time: state.last_time,
         gaps: state.gaps,
+        noted: state.noted.into(),
         ..View::default()
     };
     let useless = list_buckets(&mut view, buckets, state.floor).map_err(storage)?;
@@ -182,7 +184,7 @@ fn recover(
         }
         skip_reserved(&mut view, &*backend, reserved, batch).map_err(storage)?;
     }
-    view.gaps = gaps_since(&view);
+    view.gaps = newest_gaps(&view);
     backend.take_stock().map_err(storage)?;
 
     let (sender, tip) = watch::channel(view.next_seq);
@@ -342,17 +344,16 @@ fn skip_reserved(
     view.last_time = view.last_time.max(time_us);
     let position = state::encode_numbers(&[view.next_seq, view.last_time]);
     batch.set(state::POSITION.to_vec(), position);
-    batch.set(state::GAPS.to_vec(), state::encode_gaps(&gaps_since(view)));
+    batch.set(state::GAPS.to_vec(), state::encode_gaps(&newest_gaps(view)));
     backend.write(&batch)?;
     backend.sync()
 }
 
-/// The gaps that the ring has not moved past.
-fn gaps_since(view: &View) -> Vec<(u64, u64)> {
-    let oldest = view.oldest_seq();
-    let mut gaps = view.gaps.clone();
-    gaps.retain(|(_, next)| *next > oldest);
-    gaps
+/// The gaps that are remembered: also those that the ring has moved past, to know how many events
+/// it has dropped.
+fn newest_gaps(view: &View) -> Vec<(u64, u64)> {
+    let start = view.gaps.len().saturating_sub(MAX_GAPS);
+    view.gaps.get(start..).unwrap_or_default().to_vec()
 }
 
 /// Notes what the buckets hold, and returns those that hold nothing that is still wanted.
@@ -403,6 +404,7 @@ struct State {
     last_time: u64,
     floor: u64,
     gaps: Vec<(u64, u64)>,
+    noted: Vec<Noted>,
     cursors: BTreeMap<String, u64>,
     named: BTreeMap<String, u64>,
     uses: Vec<(u64, u32)>,
@@ -419,6 +421,7 @@ impl State {
             last_time: 0,
             floor: 0,
             gaps: Vec::new(),
+            noted: Vec::new(),
             cursors: BTreeMap::new(),
             named: BTreeMap::new(),
             uses: Vec::new(),
@@ -439,6 +442,9 @@ impl State {
                 what: format!("the entry {}", key.escape_ascii()),
             })?;
         }
+        state.noted.sort_by_key(|noted| noted.number);
+        let too_many = state.noted.len().saturating_sub(MAX_NOTED);
+        state.noted.drain(..too_many);
         let newest = |id| state.uses.iter().rposition(|(_, used)| *used == id);
         state
             .dictionaries
@@ -456,6 +462,8 @@ impl State {
         } else if let Some(id) = state::dictionary_id(key) {
             let dictionary = Dictionary::from_bytes(&value[..]).ok()?;
             (dictionary.id() == id).then(|| self.dictionaries.push(dictionary))?;
+        } else if let Some(number) = state::noted_number(key) {
+            self.noted.push(Noted::decode(number, &value)?);
         } else if state::is_tail(key) {
             self.tail.push(value);
         } else if key == state::POSITION {
@@ -475,6 +483,9 @@ impl State {
         Some(())
     }
 }
+
+/// One for each power failure.
+const MAX_GAPS: usize = 1_024;
 
 fn other_format(path: &Path, version: &[u8]) -> OpenError {
     let found = match version.try_into() {

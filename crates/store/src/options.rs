@@ -34,7 +34,7 @@ pub struct Retention {
 
 /// What a commit survives. Whatever it is, no position and no time that a reader has seen is given
 /// out again: if the power failed, the ring goes on behind them, and says so
-/// ([`Read::Lost`](crate::Read::Lost)).
+/// ([`Read::Gap`](crate::Read::Gap)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {

@@ -12,8 +12,10 @@ use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::frames::FrameRing;
+use crate::gap::{Gap, GapCause, MAX_NOTED, Noted};
 use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
+use crate::store::{Read, Run};
 
 /// The shared part of a ring.
 pub(crate) struct Ring {
@@ -60,6 +62,8 @@ pub(crate) struct View {
     /// Positions that were given out before a power failure, to events that did not survive it:
     /// the first, and the one after the last. In order, and nearly always none.
     pub(crate) gaps: Vec<(u64, u64)>,
+    /// What upstreams did not give, in order, and nearly always none.
+    pub(crate) noted: VecDeque<Noted>,
 }
 
 impl View {
@@ -91,6 +95,127 @@ impl View {
         let oldest = self.oldest_seq();
         let within = |(first, next): &(u64, u64)| next.saturating_sub(oldest.max(*first));
         self.gaps.iter().map(within).sum()
+    }
+
+    /// What a reader at a position finds, if that can be said without the disk.
+    pub(crate) fn look(&self, from: u64) -> Option<Read> {
+        if let Some(block) = self.hot_block(from) {
+            return Some(Read::Events(self.run(block, from)));
+        }
+        if from == self.next_seq {
+            return Some(Read::AtTip);
+        }
+        if from > self.next_seq {
+            let gap = Gap::new(from, self.next_seq, GapCause::CursorAhead);
+            return Some(Read::Gap(gap));
+        }
+        let after = self.after_gap(from);
+        if after > from {
+            let gap = Gap::new(from, after, GapCause::Skipped);
+            return Some(Read::Gap(gap));
+        }
+        let oldest = self.oldest_seq();
+        (from < oldest).then(|| {
+            let next = self.next_gap_after(from).min(oldest);
+            Read::Gap(Gap::new(from, next, GapCause::Trimmed).events(next - from))
+        })
+    }
+
+    /// The events of a block from a position on, up to the next place where an upstream has a gap.
+    pub(crate) fn run(&self, block: &Arc<Block>, from: u64) -> Run {
+        let first_seq = block.first_seq();
+        let (mut end, mut gaps) = (block.next_seq(), Vec::new());
+        if !self.noted.is_empty() {
+            let start = self
+                .noted
+                .partition_point(|noted| noted.gap.first_seq < from);
+            for noted in self.noted.range(start..) {
+                if noted.gap.first_seq > from {
+                    end = end.min(noted.gap.first_seq);
+                    break;
+                }
+                gaps.push(noted.gap.clone());
+            }
+        }
+        let indexes = (from - first_seq) as usize..(end - first_seq) as usize;
+        Run::new(Arc::clone(block), indexes, gaps)
+    }
+
+    /// A gap of events that cannot be read.
+    pub(crate) fn damaged(&self, from: u64, next: u64, detail: &'static str) -> Gap {
+        let next = next.max(from + 1).min(self.next_gap_after(from));
+        Gap::new(from, next, GapCause::Damaged)
+            .events(next - from)
+            .detail(detail)
+    }
+
+    /// Where the next skipped positions after one that has an event begin.
+    fn next_gap_after(&self, seq: u64) -> u64 {
+        let firsts = self.gaps.iter().map(|(first, _)| *first);
+        firsts
+            .filter(|first| *first > seq)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// The gaps of upstreams that lie at positions from `first` on, and before `next`.
+    pub(crate) fn noted_in(&self, first: u64, next: u64) -> Vec<Gap> {
+        let start = self
+            .noted
+            .partition_point(|noted| noted.gap.first_seq < first);
+        let within = self.noted.range(start..);
+        within
+            .take_while(|noted| noted.gap.first_seq < next)
+            .map(|noted| noted.gap.clone())
+            .collect()
+    }
+
+    /// The gap that another one is the same as.
+    pub(crate) fn noted_like(&self, gap: &Gap) -> Option<&Noted> {
+        let last = self.noted.iter().rev();
+        last.take_while(|noted| noted.gap.first_seq == gap.first_seq)
+            .find(|noted| noted.gap.is_same(gap))
+    }
+
+    /// The numbers of gaps of upstreams that lie before a position.
+    pub(crate) fn noted_before(&self, seq: u64) -> Vec<u64> {
+        let before = self.noted.iter();
+        before
+            .take_while(|noted| noted.gap.first_seq < seq)
+            .map(|noted| noted.number)
+            .collect()
+    }
+
+    /// The numbers of those for which there is no room once others are noted.
+    pub(crate) fn noted_beyond(&self, others: &[Noted]) -> Vec<u64> {
+        let last = self.noted.back().map(|noted| noted.number);
+        let new = others.iter().filter(|noted| last < Some(noted.number));
+        let beyond = (self.noted.len() + new.count()).saturating_sub(MAX_NOTED);
+        let oldest = self.noted.iter().take(beyond);
+        oldest.map(|noted| noted.number).collect()
+    }
+
+    pub(crate) fn note(&mut self, others: impl Iterator<Item = Noted>) {
+        for other in others {
+            let mut last = self.noted.iter_mut().rev();
+            match last.find(|noted| noted.number <= other.number) {
+                Some(noted) if noted.number == other.number => *noted = other,
+                _ => self.noted.push_back(other),
+            }
+        }
+        while self.noted.len() > MAX_NOTED {
+            self.noted.pop_front();
+        }
+    }
+
+    pub(crate) fn forget_noted_before(&mut self, seq: u64) {
+        while self
+            .noted
+            .front()
+            .is_some_and(|noted| noted.gap.first_seq < seq)
+        {
+            self.noted.pop_front();
+        }
     }
 
     /// The committed blocks that are in no bucket yet.

@@ -23,6 +23,7 @@ const NAMED: &[u8] = b"named/";
 const CURSOR: &[u8] = b"cursor/";
 const DICTIONARY: &[u8] = b"dictionary/";
 const TAIL: &[u8] = b"tail/";
+const NOTED: &[u8] = b"noted/";
 
 pub(crate) fn cursor_key(name: &str) -> Vec<u8> {
     [CURSOR, name.as_bytes()].concat()
@@ -69,6 +70,15 @@ pub(crate) fn dictionary_key(id: u32) -> Vec<u8> {
 pub(crate) fn dictionary_id(key: &[u8]) -> Option<u32> {
     let id = key.strip_prefix(DICTIONARY)?.try_into().ok()?;
     Some(u32::from_be_bytes(id))
+}
+
+pub(crate) fn noted_key(number: u64) -> Vec<u8> {
+    [NOTED, &number.to_be_bytes()].concat()
+}
+
+pub(crate) fn noted_number(key: &[u8]) -> Option<u64> {
+    let number = key.strip_prefix(NOTED)?.try_into().ok()?;
+    Some(u64::from_be_bytes(number))
 }
 
 /// The key of a piece of the tail. The numbers start again with each full block, so that what

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, RwLockReadGuard};
 
 use jetwash_dict::Dictionary;
@@ -11,6 +12,7 @@ use crate::dictionaries::Dictionaries;
 use crate::durable::Durable;
 use crate::error::StoreError;
 use crate::format;
+use crate::gap::Gap;
 use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 use crate::ring::{ColdPlace, Ring, View};
@@ -52,7 +54,7 @@ use crate::ring::{ColdPlace, Ring, View};
 ///             position = run.next_seq();
 ///         }
 ///         Read::AtTip => break,
-///         Read::Lost { oldest } => position = oldest,
+///         Read::Gap(gap) => position = gap.next_seq,
 ///     }
 /// }
 /// assert_eq!(seen, [b"{\"a\":1}", b"{\"a\":2}"]);
@@ -107,53 +109,45 @@ impl Store {
 
     /// Reads events from a position on. May block on the disk: see [`Store::read_hot`].
     ///
+    /// What is missing or damaged is [`Read::Gap`], and no error: reading goes on behind it.
+    ///
     /// # Errors
     ///
-    /// When the disk fails, the events there are damaged, or the ring has never been at that
-    /// position.
+    /// When the disk fails.
     pub fn read(&self, from: u64) -> Result<Read, StoreError> {
+        let from = from.max(FIRST);
         let place = {
             let view = self.ring.view();
-            if let Some(block) = view.hot_block(from) {
-                return Ok(Read::run(block, from));
+            if let Some(read) = view.look(from) {
+                return Ok(read);
             }
-            if from == view.next_seq {
-                return Ok(Read::AtTip);
+            match view.cold_block(from) {
+                Some(place) => place,
+                None => {
+                    let next = view.next_block_after(from);
+                    return Ok(Read::Gap(view.damaged(from, next, MISSING)));
+                }
             }
-            if from > view.next_seq {
-                return Err(StoreError::AheadOfTip {
-                    from,
-                    next_seq: view.next_seq,
-                });
-            }
-            if from < view.oldest_seq() {
-                return Ok(Read::Lost {
-                    oldest: view.oldest_seq(),
-                });
-            }
-            let after_gap = view.after_gap(from);
-            if after_gap > from {
-                return Ok(Read::Lost { oldest: after_gap });
-            }
-            view.cold_block(from).ok_or_else(|| StoreError::Corrupt {
-                first_seq: from,
-                next_seq: view.next_block_after(from),
-                what: MISSING,
-            })?
         };
         let next_seq = place.next_seq;
-        let block = self.load(place)?;
-        if from < block.next_seq() {
-            return Ok(Read::run(&block, from));
+        let (next_seq, what) = match self.load(place) {
+            Ok(block) if from < block.next_seq() => {
+                return Ok(Read::Events(self.ring.view().run(&block, from)));
+            }
+            Ok(_) => (next_seq, MISSING),
+            Err(StoreError::Corrupt { next_seq, what, .. }) => (next_seq, what),
+            Err(error) => return Err(error),
+        };
+        let view = self.ring.view();
+        // It may have been trimmed meanwhile.
+        if let Some(read) = view.look(from) {
+            return Ok(read);
         }
-        Err(StoreError::Corrupt {
-            first_seq: from,
-            next_seq: match next_seq {
-                next_seq if next_seq > from => next_seq,
-                _ => self.ring.view().next_block_after(from),
-            },
-            what: MISSING,
-        })
+        let next_seq = match next_seq {
+            next_seq if next_seq > from => next_seq,
+            _ => view.next_block_after(from),
+        };
+        Ok(Read::Gap(view.damaged(from, next_seq, what)))
     }
 
     /// As [`Store::read`], but only from memory: neither it nor the block's frames and JSON ever
@@ -162,23 +156,27 @@ impl Store {
     /// `None` says to call [`Store::read`], where blocking is allowed.
     #[must_use]
     pub fn read_hot(&self, from: u64) -> Option<Read> {
-        let view = self.ring.view();
-        if let Some(block) = view.hot_block(from) {
-            return Some(Read::run(block, from));
-        }
-        if from == view.next_seq {
-            return Some(Read::AtTip);
-        }
-        let oldest = view.oldest_seq().max(view.after_gap(from));
-        (from < oldest).then_some(Read::Lost { oldest })
+        self.ring.view().look(from.max(FIRST))
+    }
+
+    /// What upstreams did not give, as far as it is known: the gaps that lie before the events at
+    /// positions from `first` on and before `next`, in order.
+    ///
+    /// A reader gets those before events with them, in [`Run::gaps`]. This is for one that passes
+    /// over positions, because there is a gap in the log itself. The newest 1,024 are kept, and
+    /// forgotten with the events around them.
+    #[must_use]
+    pub fn noted_gaps(&self, first: u64, next: u64) -> Vec<Gap> {
+        self.ring.view().noted_in(first, next)
     }
 
     /// The position of the first event at or after a time; that of the next event if there is
-    /// none yet. May block on the disk, for one block.
+    /// none yet. May block on the disk, for one block. If that is damaged, its first position: a
+    /// reader is told there.
     ///
     /// # Errors
     ///
-    /// When the disk fails, or the block in question is damaged.
+    /// When the disk fails.
     pub fn seq_at_time(&self, time_us: u64) -> Result<u64, StoreError> {
         let seq = self.find_time(time_us)?;
         Ok(self.ring.view().after_gap(seq))
@@ -204,8 +202,11 @@ impl Store {
                 None => return Ok(view.oldest_seq()),
             }
         };
-        let next_seq = place.next_seq;
-        let block = self.load(place)?;
+        let (first_seq, next_seq) = (place.key.first_seq, place.next_seq);
+        let block = match self.load(place) {
+            Err(StoreError::Corrupt { .. }) => return Ok(first_seq),
+            loaded => loaded?,
+        };
         match block.index_at_time(time_us) {
             index if index == block.len() => Ok(next_seq),
             index => Ok(block.first_seq() + index as u64),
@@ -296,31 +297,30 @@ pub enum Read {
     Events(Run),
     /// Nothing yet: the position is that of the next event.
     AtTip,
-    /// The ring has moved past the position, or it was given out shortly before a power failure to
-    /// an event that did not survive it: there is nothing from it up to `oldest`.
-    Lost {
-        /// The position of the oldest event that is left after it, or of the next one if none is.
-        oldest: u64,
-    },
+    /// There is no event at the position, and there will be none: the ring has moved past it, a
+    /// block is damaged, positions were skipped after a power failure, or the position is ahead
+    /// of the ring. Reading goes on at [`Gap::next_seq`].
+    Gap(Gap),
 }
 
-impl Read {
-    fn run(block: &Arc<Block>, from: u64) -> Self {
-        Self::Events(Run {
-            block: Arc::clone(block),
-            first: (from - block.first_seq()) as usize,
-        })
-    }
-}
-
-/// Events that follow each other, from somewhere in a block to its end.
+/// Events that follow each other, from somewhere in a block to its end, or to where something is
+/// known to be missing before the next.
 #[derive(Clone, Debug)]
 pub struct Run {
     block: Arc<Block>,
-    first: usize,
+    indexes: Range<usize>,
+    gaps: Vec<Gap>,
 }
 
 impl Run {
+    pub(crate) const fn new(block: Arc<Block>, indexes: Range<usize>, gaps: Vec<Gap>) -> Self {
+        Self {
+            block,
+            indexes,
+            gaps,
+        }
+    }
+
     /// The block that holds the events.
     #[must_use]
     pub const fn block(&self) -> &Arc<Block> {
@@ -329,14 +329,21 @@ impl Run {
 
     /// The indexes of the events in the block, never none.
     #[must_use]
-    pub fn indexes(&self) -> std::ops::Range<usize> {
-        self.first..self.block.len()
+    pub const fn indexes(&self) -> Range<usize> {
+        self.indexes.start..self.indexes.end
     }
 
     /// The position after the last event: where to read on.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
-        self.block.next_seq()
+        self.block.first_seq() + self.indexes.end as u64
+    }
+
+    /// What upstreams did not give between the event before these and the first of them: see
+    /// [`Appender::note_gap`](crate::Appender::note_gap). Nearly always nothing.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 }
 
@@ -374,5 +381,8 @@ impl Bounds {
         self.next_seq - self.oldest_seq - self.lost
     }
 }
+
+/// The first position of every ring.
+const FIRST: u64 = 1;
 
 const MISSING: &str = "they are missing";

@@ -95,7 +95,7 @@ fn lines_in(log: &Store, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Erro
                     .for_each(&mut *take);
                 position = run.next_seq();
             }
-            Read::Lost { oldest } => position = oldest,
+            Read::Gap(gap) => position = gap.next_seq,
             Read::AtTip => return Ok(()),
         }
     }

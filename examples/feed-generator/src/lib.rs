@@ -25,7 +25,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetwash::{Cursor, Filter, Jetstream, ReadError, StartFrom};
+use jetwash::{Filter, Jetstream, StartFrom};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -50,15 +50,10 @@ pub async fn follow(
     };
     loop {
         let deadline = Instant::now() + Duration::from_secs(1);
-        let polled = match jetstream.poll(start, &posts, BATCH, deadline).await {
-            Ok(polled) => polled,
-            Err(error @ (ReadError::Lost { next, .. } | ReadError::Damaged { next, .. })) => {
-                warn!("the feed has a gap: {error}");
-                start = StartFrom::Cursor(Cursor::new(next.saturating_sub(1)));
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let polled = jetstream.poll(start, &posts, BATCH, deadline).await?;
+        for gap in &polled.gaps {
+            warn!("the feed may lack posts: {gap}");
+        }
         start = StartFrom::Cursor(polled.next);
         let (index, rule) = (Arc::clone(&index), Arc::clone(&rule));
         // SQLite waits for the disk, which asynchronous tasks must not.

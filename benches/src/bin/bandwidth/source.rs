@@ -136,7 +136,7 @@ fn lines_in(log: &Store) -> Result<Vec<String>, Box<dyn Error>> {
                 }
                 position = run.next_seq();
             }
-            Read::Lost { oldest } => position = oldest,
+            Read::Gap(gap) => position = gap.next_seq,
             Read::AtTip if lines.is_empty() => return Err("there are no events in it".into()),
             Read::AtTip => return Ok(lines),
         }

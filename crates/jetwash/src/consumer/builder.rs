@@ -192,8 +192,9 @@ impl Consumer {
         self
     }
 
-    /// Stops when events after its cursor are gone: no longer kept, or damaged. If not said, it
-    /// tells how many were lost and goes on after them.
+    /// Stops with [`ConsumerError::Gap`] when events after its cursor are missing from the log: no
+    /// longer kept, damaged, or perhaps taken by a power failure. If not said, it tells its
+    /// [handler](Handler::gap), and goes on after them. What an upstream did not give never stops it.
     pub const fn stop_at_gaps(mut self) -> Self {
         self.settings.stop_at_gaps = true;
         self
@@ -254,6 +255,11 @@ impl Consumer {
             name: name(),
             source,
         })?;
+        let stored = match stored.filter(|stored| *stored >= reader.position()) {
+            // What the log gets up to there would be passed over.
+            Some(_) => Some(shared.come_back_to(reader.position() - 1).await?),
+            None => stored,
+        };
         let walk = Walk::new(reader, settings.filter.clone());
         drop(jetstream);
         let driver = Driver::new(Arc::clone(&shared), settings, walk, stored, handler);

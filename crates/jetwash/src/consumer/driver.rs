@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jetwash_store::{CursorError, DeadLetterError, NewDeadLetter};
+use jetwash_store::{CursorError, DeadLetterError, Gap, NewDeadLetter};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -18,7 +18,7 @@ use crate::consumer::window::{Job, Window};
 use crate::consumer::{ConsumerError, Failure, Handler, Reaction, WhenStuck};
 use crate::panic::{Panic, catch};
 use crate::subscription::{Event, ReadError};
-use crate::walk::Walk;
+use crate::walk::{Loaded, Walk};
 
 /// Runs a consumer: reads into the window, hands out to workers, and keeps the books. One task does
 /// all of it, so that nothing needs a lock; the workers are tasks of their own, so that a panic
@@ -32,6 +32,11 @@ pub(super) struct Driver<H> {
     window: Window<Work>,
     handlers: JoinSet<Result<(), Failure>>,
     in_hand: HashMap<Id, InHand>,
+    /// The handler is told of a gap. Until it knows, nothing more is read.
+    telling: JoinSet<()>,
+    told_since: Instant,
+    /// The cursor before that gap.
+    before_gap: u64,
     /// Writes to the store, which blocks.
     writes: JoinSet<Written>,
     /// How many events are being put aside. Each keeps its worker waiting, so that there are no
@@ -101,6 +106,9 @@ impl<H: Handler> Driver<H> {
             window: Window::new(),
             handlers: JoinSet::new(),
             in_hand: HashMap::new(),
+            telling: JoinSet::new(),
+            told_since: now,
+            before_gap: 0,
             writes: JoinSet::new(),
             aside: 0,
             is_saving: false,
@@ -145,6 +153,7 @@ impl<H: Handler> Driver<H> {
                 () = &mut shutdown => self.stop = Some(Stop::Asked),
                 Some(ended) = self.handlers.join_next_with_id() => self.ended(ended),
                 Some(written) = self.writes.join_next() => self.written(written),
+                Some(told) = self.telling.join_next() => self.told(told),
                 loaded = self.walk.load(), if wants_more => self.loaded(loaded),
                 Some(command) = commands.recv() => self.obey(command),
                 () = sleep_until(wake) => {}
@@ -220,7 +229,10 @@ impl<H: Handler> Driver<H> {
     /// Enough is at hand when the workers have a choice; more would only be old when it is read.
     fn wants_more(&self) -> bool {
         let enough = self.settings.workers * 2 + READ_AHEAD;
-        !self.has_ended && self.window.ready() < enough && !self.is_full()
+        !self.has_ended
+            && self.telling.is_empty()
+            && self.window.ready() < enough
+            && !self.is_full()
     }
 
     fn has_free_worker(&self) -> bool {
@@ -239,33 +251,65 @@ impl<H: Handler> Driver<H> {
     }
 
     fn is_done(&self) -> bool {
-        self.has_ended && self.window.is_empty()
+        self.has_ended && self.window.is_empty() && self.telling.is_empty()
     }
 
     fn watermark(&self) -> u64 {
-        self.window.watermark(self.walk.cursor().get())
+        let read = if self.telling.is_empty() {
+            self.walk.cursor().get()
+        } else {
+            self.before_gap
+        };
+        self.window.watermark(read)
     }
 
-    fn loaded(&mut self, loaded: Option<Result<(), ReadError>>) {
-        let source = match loaded {
-            Some(Ok(())) => return,
-            None => {
-                self.has_ended = true;
-                return;
+    fn loaded(&mut self, loaded: Option<Result<Loaded, ReadError>>) {
+        match loaded {
+            Some(Ok(Loaded::Events)) => {}
+            Some(Ok(Loaded::Gap(gap))) => self.come_to(gap),
+            None => self.has_ended = true,
+            Some(Err(source)) => {
+                let name = self.shared.name.clone();
+                self.fail_with(ConsumerError::Read { name, source });
             }
-            Some(Err(source)) => source,
-        };
+        }
+    }
+
+    /// Tells the handler of a gap, and stops there if that was asked for.
+    fn come_to(&mut self, gap: Gap) {
         let name = &self.shared.name;
-        if let ReadError::Lost { first, next } | ReadError::Damaged { first, next, .. } = source
-            && !self.settings.stop_at_gaps
-        {
-            error!(consumer = name, error = %source, "events are lost to the consumer");
-            self.counts.lost += next - first;
-            self.meter.lost(next - first);
+        self.before_gap = self
+            .walk
+            .cursor()
+            .get()
+            .min(gap.first_seq.saturating_sub(1));
+        if self.settings.stop_at_gaps && gap.upstream.is_none() && gap.events != Some(0) {
+            let name = name.clone();
+            self.fail_with(ConsumerError::Gap { name, gap });
+            // The cursor stays before it.
+            self.telling.spawn(std::future::pending());
             return;
         }
-        let name = name.clone();
-        self.fail_with(ConsumerError::Read { name, source });
+        let lost = gap.events.unwrap_or_default();
+        error!(
+            consumer = name,
+            cause = gap.cause.name(),
+            "the consumer comes to a gap: {gap}"
+        );
+        self.counts.gaps += 1;
+        self.counts.lost += lost;
+        self.meter.lost(lost);
+        let handler = Arc::clone(&self.handler);
+        self.told_since = Instant::now();
+        self.telling.spawn(async move { handler.gap(gap).await });
+    }
+
+    fn told(&mut self, told: Result<(), JoinError>) {
+        if let Err(error) = told {
+            let name = &self.shared.name;
+            self.counts.panicked += u64::from(error.is_panic());
+            error!(consumer = name, %error, "the handler did not take a gap");
+        }
     }
 
     fn ended(&mut self, ended: Result<(Id, Result<(), Failure>), JoinError>) {
@@ -521,6 +565,10 @@ impl<H: Handler> Driver<H> {
             if self.settings.when_stuck != WhenStuck::Wait {
                 work.abort.abort();
             }
+        }
+        if now.saturating_duration_since(self.told_since) >= self.settings.stuck_after {
+            // It is only told, so it is not waited for any longer.
+            self.telling.abort_all();
         }
         self.meter.stuck(stuck);
     }

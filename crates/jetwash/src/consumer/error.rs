@@ -1,4 +1,4 @@
-use jetwash_store::{CursorError, DeadLetterError};
+use jetwash_store::{CursorError, DeadLetterError, Gap};
 use thiserror::Error;
 
 use crate::subscription::{Cursor, ReadError};
@@ -48,7 +48,15 @@ pub enum ConsumerError {
         /// Why it could not be put aside.
         source: DeadLetterError,
     },
-    /// The log cannot be read, or has a gap at which the consumer was told to stop.
+    /// Events are missing from the log, and the consumer was told to stop then. It is before them.
+    #[error("the consumer {name:?} stops at a gap: {gap}")]
+    Gap {
+        /// The consumer.
+        name: String,
+        /// What is missing.
+        gap: Gap,
+    },
+    /// The log cannot be read.
     #[error("the consumer {name:?} cannot read on: {source}")]
     Read {
         /// The consumer.

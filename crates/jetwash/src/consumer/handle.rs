@@ -8,9 +8,9 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::consumer::{Behind, ConsumerStatus, HeldBy, Lag, StuckHandler};
+use crate::consumer::{Behind, ConsumerError, ConsumerStatus, HeldBy, Lag, StuckHandler};
 use crate::stats::Stats;
-use crate::subscription::Cursor;
+use crate::subscription::{Cursor, ReadError};
 use crate::upstream::Intake;
 
 /// What can be asked of a consumer, and told to it, while it runs.
@@ -211,6 +211,7 @@ pub(super) struct Counts {
     pub(super) skipped: u64,
     pub(super) dead_lettered: u64,
     pub(super) lost: u64,
+    pub(super) gaps: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -236,6 +237,24 @@ impl Shared {
         *commands = Some(sender);
         *self.state() = State::default();
         Some((Claim(Arc::clone(self)), receiver))
+    }
+
+    /// Stores a cursor that is ahead of the log anew, where the log ends.
+    pub(super) async fn come_back_to(&self, to: u64) -> Result<u64, ConsumerError> {
+        let (store, name) = (self.store.clone(), self.name.clone());
+        let reset = tokio::task::spawn_blocking(move || store.reset_named_cursor(&name, to));
+        let name = || self.name.clone();
+        match reset.await {
+            Ok(Ok(_)) => Ok(to),
+            Ok(Err(source)) => Err(ConsumerError::Cursor {
+                name: name(),
+                source,
+            }),
+            Err(_) => Err(ConsumerError::Read {
+                name: name(),
+                source: ReadError::ShuttingDown,
+            }),
+        }
     }
 
     pub(super) fn status(&self) -> ConsumerStatus {
@@ -267,6 +286,7 @@ impl Shared {
             skipped: counts.skipped,
             dead_lettered: counts.dead_lettered,
             lost: counts.lost,
+            gaps: counts.gaps,
             at_hand: state.at_hand,
             at_hand_bytes: state.at_hand_bytes,
             in_progress: state.in_progress.len(),

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use jetwash_event::{Account, Identity};
+use jetwash_store::Gap;
 use serde::de::DeserializeOwned;
 
 use crate::record::Change;
@@ -49,6 +50,17 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// When it could not be handled. The [`Failure`] says what is to be done about it.
     fn handle(&self, event: Event) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Is told that events are missing, or may be. Does nothing unless it is written: gaps are
+    /// logged, and counted in [`ConsumerStatus::gaps`](crate::ConsumerStatus::gaps), in any case.
+    ///
+    /// No event behind the gap is handled before this is done; those before it may still be.
+    /// [`stuck_after`](crate::Consumer::stuck_after) is the longest that it is waited for. After a
+    /// crash it may be told again.
+    fn gap(&self, gap: Gap) -> impl Future<Output = ()> + Send {
+        let _ = gap;
+        async {}
+    }
 }
 
 impl<F, R, E> Handler for F
@@ -156,6 +168,12 @@ pub trait TypedHandler: Send + Sync + 'static {
         let _ = (event, identity);
         async { Ok(()) }
     }
+
+    /// Events are missing, or may be: see [`Handler::gap`]. Does nothing unless it is written.
+    fn gap(&self, gap: Gap) -> impl Future<Output = ()> + Send {
+        let _ = gap;
+        async {}
+    }
 }
 
 /// Makes a [`Handler`] of a [`TypedHandler`].
@@ -178,6 +196,10 @@ impl<H: TypedHandler> Handler for Typed<H> {
             Change::Account(account) => self.0.account(&event, account).await,
             Change::Identity(identity) => self.0.identity(&event, identity).await,
         }
+    }
+
+    async fn gap(&self, gap: Gap) {
+        self.0.gap(gap).await;
     }
 }
 

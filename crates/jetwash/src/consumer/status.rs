@@ -25,8 +25,11 @@ pub struct ConsumerStatus {
     pub skipped: u64,
     /// How many events were put aside.
     pub dead_lettered: u64,
-    /// How many events of the log could not be read, because they were no longer kept or damaged.
+    /// How many events could not be read, because they were no longer kept or damaged, or because
+    /// an upstream did not give them, as far as that is known.
     pub lost: u64,
+    /// How many gaps it has come to.
+    pub gaps: u64,
     /// How many events are at hand: waiting, being handled, or waiting to be tried again.
     pub at_hand: usize,
     /// How many bytes of memory they hold.

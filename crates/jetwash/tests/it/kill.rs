@@ -316,7 +316,7 @@ fn follow(store: &Store, position: &AtomicU64, is_done: &AtomicBool) {
             }
             Read::AtTip if finished => return,
             Read::AtTip => thread::yield_now(),
-            Read::Lost { oldest } => panic!("lost at {from}, the oldest is {oldest}"),
+            Read::Gap(gap) => panic!("at {from}: {gap}"),
         }
     }
 }

@@ -19,6 +19,7 @@ mod edge_frames;
 mod events;
 #[cfg(target_os = "linux")]
 mod full;
+mod gaps;
 mod kept_frames;
 mod kill;
 mod memory;

@@ -10,41 +10,31 @@ use jetwash::Jetstream;
 use jetwash::store::Options;
 use jetwash_serve::ServeOptions;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use serde_json::Value;
 use tokio::time::interval;
 
 use crate::client::Raw;
-use crate::liveness::gone;
 use crate::log::{World, lines, soon};
 
 const TEXT: u8 = 0x81;
-const CLOSE: u8 = 0x88;
 
-/// The texts until the close frame, and what that says.
-async fn read_to_close(client: &mut Raw) -> (Vec<String>, u16, String) {
-    let mut texts = Vec::new();
-    loop {
-        match client.frame().await.expect("no close frame") {
-            (TEXT, payload) => texts.push(String::from_utf8(payload).unwrap()),
-            (CLOSE, payload) => {
-                let (code, reason) = payload.split_first_chunk().unwrap();
-                let reason = String::from_utf8(reason.to_vec()).unwrap();
-                assert_eq!(client.frame().await, None);
-                return (texts, u16::from_be_bytes(*code), reason);
-            }
-            (first, _) => panic!("{first:x}"),
-        }
+/// The next text.
+async fn text(client: &mut Raw) -> String {
+    match client.frame().await.expect("no end") {
+        (TEXT, payload) => String::from_utf8(payload).unwrap(),
+        (first, _) => panic!("{first:x}"),
     }
 }
 
 #[tokio::test]
-async fn a_subscriber_that_the_ring_has_moved_past_is_told_and_closed() {
+async fn a_subscriber_that_the_ring_has_moved_past_is_told_and_goes_on() {
     let counters = Counters::default();
     let _recording = metrics::set_default_local_recorder(&counters);
     let builder = Jetstream::builder()
         .store_options(Options::default().block_events(16).bucket_events(64))
         .retain_for(Duration::from_secs(1));
     let world = World::start_narrow_with(builder, ServeOptions::default()).await;
-    let mut client = Raw::subscribe(world.address, "").await;
+    let mut client = Raw::subscribe(world.address, "gaps=true").await;
     client.send(0x89, b"").await;
     assert_eq!(client.frame().await, Some((0x8a, Vec::new())));
     world.push(1000).await;
@@ -58,13 +48,23 @@ async fn a_subscriber_that_the_ring_has_moved_past_is_told_and_closed() {
         }
     };
     soon(forgotten).await;
-    let (texts, code, reason) = read_to_close(&mut client).await;
-    let told = "consumer too slow: its position is no longer kept";
-    assert_eq!((code, &*reason), (1008, told));
+    let mut texts = Vec::new();
+    let gap: Value = loop {
+        let text = text(&mut client).await;
+        if text.starts_with(r#"{"kind":"gap""#) {
+            break serde_json::from_str(&text).unwrap();
+        }
+        texts.push(text);
+    };
     assert!((1..log.len()).contains(&texts.len()), "{}", texts.len());
     assert_eq!(texts, lines(&log[..texts.len()]));
-    gone(&world).await;
-    assert_eq!(counters.ended("too_slow"), 1);
+    assert_eq!(gap["gap"]["cause"], "trimmed");
+    assert_eq!(gap["gap"]["from"], texts.len() + 1);
+    assert!(counters.told("trimmed") >= 1);
+    world.push(1).await;
+    let behind = text(&mut client).await;
+    assert!(behind.starts_with(r#"{"did":"#), "{behind}");
+    assert_eq!(counters.ended("too_slow"), 0);
 }
 
 /// Changes the index of a block in the middle of the log. Gives its first event's position, and
@@ -85,7 +85,7 @@ fn damage(folder: &Path) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn a_subscriber_that_comes_to_damaged_events_is_told_which_and_closed() {
+async fn a_subscriber_that_comes_to_damaged_events_gets_the_others() {
     let counters = Counters::default();
     let _recording = metrics::set_default_local_recorder(&counters);
     let folder = tempfile::tempdir().unwrap();
@@ -103,18 +103,15 @@ async fn a_subscriber_that_comes_to_damaged_events_is_told_which_and_closed() {
     let (first, next) = damage(folder.path());
 
     let world = World::start_narrow_with(builder(), ServeOptions::default()).await;
-    let mut client = Raw::subscribe(world.address, "cursor=0").await;
-    let (texts, code, reason) = read_to_close(&mut client).await;
-    assert_eq!(texts, lines(&log[..first as usize - 1]));
-    let told = format!("events {first} to {} are damaged: ", next - 1);
-    assert_eq!(code, 1011);
-    assert!(reason.starts_with(&told), "{reason}");
-    gone(&world).await;
-    assert_eq!(counters.ended("read_error"), 1);
-    // What comes after them can be had.
-    let query = format!("cursor={}&caughtUp=true", log[next as usize - 1].time_us);
-    let rest = world.connect(&query).await.playback().await;
-    assert_eq!(rest, lines(&log[next as usize - 1..]));
+    let expected = [&log[..first as usize - 1], &log[next as usize - 1..]].concat();
+    let playback = world
+        .connect("cursor=0&caughtUp=true")
+        .await
+        .playback()
+        .await;
+    assert_eq!(playback, lines(&expected));
+    assert_eq!(counters.told("damaged"), 1);
+    assert_eq!(counters.ended("read_error"), 0);
 }
 
 /// The counters of this thread, by name and labels.
@@ -126,10 +123,18 @@ struct Counters {
 impl Counters {
     /// How many subscribers ended for a reason.
     fn ended(&self, reason: &str) -> u64 {
-        let key = format!("jetwash_subscribers_ended_total reason={reason}");
+        self.count(&format!("jetwash_subscribers_ended_total reason={reason}"))
+    }
+
+    /// How often a reader was told of a gap of a cause.
+    fn told(&self, cause: &str) -> u64 {
+        self.count(&format!("jetwash_gaps_total cause={cause}"))
+    }
+
+    fn count(&self, key: &str) -> u64 {
         let by_key = self.by_key.lock().unwrap();
         by_key
-            .get(&key)
+            .get(key)
             .map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 }

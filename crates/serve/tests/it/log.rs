@@ -62,6 +62,12 @@ impl World {
         Self::start_on(socket.listen(16).unwrap(), builder, options).await
     }
 
+    /// With a Jetstream of the test's own.
+    pub(crate) async fn start_with(builder: JetstreamBuilder, options: ServeOptions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(listener, builder, options).await
+    }
+
     async fn start_on(
         listener: TcpListener,
         builder: JetstreamBuilder,

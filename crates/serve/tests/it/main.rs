@@ -14,6 +14,7 @@ mod dictionaries;
 mod ends;
 mod files;
 mod frames;
+mod gaps;
 mod handshake;
 mod held;
 mod limits;

@@ -57,10 +57,10 @@ fn follow(store: &Store, done: &AtomicBool, slowness: usize) -> (u64, u64) {
             Read::Events(run) => read += pass(&run, &mut position),
             Read::AtTip if finished => return (read, lost),
             Read::AtTip => thread::yield_now(),
-            Read::Lost { oldest } => {
-                assert!(oldest > position);
-                lost += oldest - position;
-                position = oldest;
+            Read::Gap(gap) => {
+                assert!(gap.first_seq == position && gap.next_seq > position);
+                lost += gap.events.unwrap();
+                position = gap.next_seq;
             }
         }
         for _ in 0..slowness * 50 {

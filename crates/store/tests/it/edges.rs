@@ -99,12 +99,13 @@ fn at_the_oldest(store: &Store, done: &AtomicBool) -> u64 {
 
 /// Reads a few events, each of which must be the next one, and what it should be.
 fn walk(store: &Store, from: u64, count: u64) -> u64 {
-    let (mut position, mut read) = (from, 0);
+    let (mut position, mut read) = (from.max(1), 0);
     while read < count {
         match find(store, position) {
             Read::Events(run) => read += pass(&run, &mut position),
             Read::AtTip => return read,
-            Read::Lost { oldest } => {
+            Read::Gap(gap) => {
+                let oldest = gap.next_seq;
                 assert!(oldest > position, "{oldest} is not after {position}");
                 assert_eq!(oldest % BUCKET, 1, "a bucket went in part");
                 position = oldest;

@@ -1,7 +1,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jetwash_store::{Durability, Location, OpenError, Options, Read, Store, StoreError, open};
+use jetwash_store::{
+    Durability, GapCause, Location, OpenError, Options, Read, Store, StoreError, open,
+};
 
 use crate::support::{Event, Place, append, read_all, taken, tiny};
 
@@ -287,8 +289,15 @@ fn read_around_damage(store: &Store) -> (Vec<Event>, Vec<(u64, u64)>) {
     let mut position = 1;
     loop {
         let read = store.read(position).and_then(|read| {
-            let Read::Events(run) = read else {
-                return Ok(None);
+            let run = match read {
+                Read::Events(run) => run,
+                Read::AtTip => return Ok(None),
+                Read::Gap(gap) => {
+                    assert_eq!((gap.first_seq, gap.cause), (position, GapCause::Damaged));
+                    assert_eq!(gap.events, Some(gap.next_seq - gap.first_seq));
+                    gaps.push((gap.first_seq, gap.next_seq));
+                    return Ok(Some((gap.next_seq, Vec::new())));
+                }
             };
             let taken = run.indexes().map(|index| taken(run.block(), index));
             Ok(Some((

@@ -18,6 +18,7 @@ mod files;
 mod fixture;
 #[cfg(target_os = "linux")]
 mod full;
+mod gaps;
 mod identity;
 #[cfg(unix)]
 mod journal;

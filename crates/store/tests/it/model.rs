@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jetwash_dict::Dictionary;
-use jetwash_store::{Appender, CursorError, Options, Read, Retention, Store};
+use jetwash_store::{Appender, CursorError, Gap, GapCause, Options, Read, Retention, Store};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -306,17 +306,19 @@ fn check_trim(model: &Model, options: &Options, store: &Store, now_us: u64, olde
 }
 
 fn check_read(model: &Model, store: &Store, at: u16, blocks: u8) {
-    let mut position = u64::from(at) % (model.next_seq() + 1);
+    let mut position = (u64::from(at) % (model.next_seq() + 1)).max(1);
     for _ in 0..blocks {
         let read = store.read(position).unwrap();
         if let Some(hot) = store.read_hot(position) {
             assert_eq!(std::mem::discriminant(&hot), std::mem::discriminant(&read));
         }
         match read {
-            Read::Lost { oldest } => {
+            Read::Gap(gap) => {
                 assert!(position < model.oldest);
-                assert_eq!(oldest, model.oldest);
-                position = oldest;
+                let lost = model.oldest - position;
+                let told = Gap::new(position, model.oldest, GapCause::Trimmed);
+                assert_eq!(gap, told.events(lost));
+                position = model.oldest;
             }
             Read::AtTip => return assert_eq!(position, model.next_seq()),
             Read::Events(run) => {

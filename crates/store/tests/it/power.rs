@@ -298,7 +298,7 @@ fn read(store: &jetwash_store::Store, from: u64, context: &str) -> Vec<u64> {
                 position = run.next_seq();
             }
             Ok(Read::AtTip) => return positions,
-            Ok(Read::Lost { oldest }) => position = oldest,
+            Ok(Read::Gap(gap)) => position = gap.next_seq,
             Err(error) => panic!("{context}: {error}"),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jetwash_store::{Options, Read, Retention};
+use jetwash_store::{GapCause, Options, Read, Retention};
 
 use crate::support::{
     Place, START, append, dictionary, event, on_both, push, push_many, read_all, tiny,
@@ -108,7 +108,9 @@ fn a_reader_behind_the_ring_is_told(place: &Place) {
     for from in [0, 1, oldest - 1] {
         for read in [store.read(from).unwrap(), store.read_hot(from).unwrap()] {
             assert!(
-                matches!(read, Read::Lost { oldest: told } if told == oldest),
+                matches!(&read, Read::Gap(gap) if gap.next_seq == oldest
+                    && gap.cause == GapCause::Trimmed
+                    && gap.events == Some(oldest - u64::max(from, 1))),
                 "{read:?}"
             );
         }

@@ -184,7 +184,7 @@ pub(crate) fn read_all(store: &Store, from: u64) -> Vec<Event> {
                 position = run.next_seq();
             }
             Read::AtTip => return events,
-            Read::Lost { oldest } => panic!("lost at {position}, the oldest is {oldest}"),
+            Read::Gap(gap) => panic!("at {position}: {gap}"),
         }
     }
 }
