@@ -58,6 +58,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod accounts;
 mod appender;
 mod backend;
 mod block;
@@ -83,6 +84,7 @@ mod state;
 mod store;
 mod table;
 
+pub use accounts::AccountState;
 pub use appender::{Appender, Trimmed};
 pub use block::{Block, Page};
 pub use dead_letters::{

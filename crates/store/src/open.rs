@@ -158,6 +158,7 @@ fn recover(
         tip: sender,
         slots,
         cursors: state.cursors,
+        accounted: state.accounted,
         uses: state.uses,
         frames: frame_writer,
     });
@@ -289,6 +290,7 @@ struct State {
     floor: u64,
     gaps: Vec<(u64, u64)>,
     cursors: BTreeMap<String, u64>,
+    accounted: u64,
     named: BTreeMap<String, u64>,
     uses: Vec<(u64, u32)>,
     frames: StoredFrames,
@@ -304,6 +306,7 @@ impl State {
             floor: 0,
             gaps: Vec::new(),
             cursors: BTreeMap::new(),
+            accounted: 0,
             named: BTreeMap::new(),
             uses: Vec::new(),
             frames: StoredFrames::default(),
@@ -346,6 +349,8 @@ impl State {
             [self.next_seq, self.last_time] = state::decode_numbers(&value)?;
         } else if key == state::FLOOR {
             [self.floor] = state::decode_numbers(&value)?;
+        } else if key == state::ACCOUNTS {
+            [self.accounted] = state::decode_numbers(&value)?;
         } else if key == state::GAPS {
             self.gaps = state::decode_gaps(&value)?;
         } else if key == state::USES {
