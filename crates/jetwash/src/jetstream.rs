@@ -15,7 +15,7 @@ use jetwash_store::{Appender, Bounds, FrameStart, Store, StoreError};
 use metrics::histogram;
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info};
@@ -45,6 +45,7 @@ struct Shared {
     store: Store,
     stats: Arc<Stats>,
     cursors: Arc<Cursors>,
+    useless: Arc<Useless>,
     intake: Intake,
     /// The dictionary in use, changed by the writer before any event that it is used for.
     dictionary: Arc<watch::Sender<Option<Dictionary>>>,
@@ -75,7 +76,17 @@ struct Rotation {
 }
 
 /// The sources' cursors as of the last commit.
-type Cursors = Mutex<HashMap<Arc<str>, u64>>;
+type Cursors = Mutex<HashMap<Arc<str>, Known>>;
+
+/// How far a source has been read, and what it is to be asked for next.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    cursor: Option<u64>,
+    resume: Option<u64>,
+}
+
+/// By the names of the relays: says that a connection is of no use, and another is to be made.
+type Useless = HashMap<String, Notify>;
 
 impl Jetstream {
     /// Settings to be filled in.
@@ -122,6 +133,7 @@ impl Jetstream {
         let stop = Arc::new(watch::Sender::new(false));
         let (end, mut ended) = oneshot::channel();
         let cursors = Arc::clone(&self.shared.cursors);
+        let useless = Arc::clone(&self.shared.useless);
         let writer = Writer {
             pipeline,
             arrivals,
@@ -131,6 +143,7 @@ impl Jetstream {
             commit_delay,
             clock,
             cursors,
+            useless,
             stats: Arc::clone(&self.shared.stats),
             stopped: Some(stop.subscribe()),
         };
@@ -228,7 +241,7 @@ impl Jetstream {
     /// A relay's name is its [`Endpoint`] as text.
     #[must_use]
     pub fn source_cursor(&self, name: &str) -> Option<u64> {
-        self.shared.cursor(name)
+        self.shared.known(name)?.cursor
     }
 
     /// The dictionary that events are compressed with at the moment, if any.
@@ -361,9 +374,7 @@ impl Jetstream {
     fn start_sources(&self, relays: Vec<Endpoint>, sources: Vec<Source>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for endpoint in relays {
-            let (shared, intake) = (Arc::clone(&self.shared), self.shared.intake.clone());
-            let relay = Relay::new(endpoint, intake, Arc::clone(&shared.stats));
-            tasks.spawn(relay.run(move |source| shared.cursor(source)));
+            tasks.spawn(follow(endpoint, Arc::clone(&self.shared)));
         }
         for source in sources {
             tasks.spawn(feed(source, self.shared.intake.clone()));
@@ -408,8 +419,15 @@ impl Jetstream {
         }
         let names = relays.iter().map(Endpoint::to_string);
         let names = names.chain(builder.sources.iter().map(|source| source.name.clone()));
-        let known = names.filter_map(|name| Some((name.as_str().into(), pipeline.cursor(&name)?)));
+        let known = names.map(|name| {
+            let (cursor, resume) = (pipeline.cursor(&name), pipeline.resume_from(&name));
+            (name.as_str().into(), Known { cursor, resume })
+        });
         let cursors = Arc::new(Mutex::new(known.collect()));
+        let useless = relays
+            .iter()
+            .map(|relay| (relay.to_string(), Notify::new()));
+        let useless = Arc::new(useless.collect());
         let budget = builder.intake_bytes.unwrap_or(INTAKE_BYTES);
         let (intake, arrivals) = Intake::new(u32::try_from(budget).unwrap_or(u32::MAX));
         let (rotations, to_rotate) = mpsc::channel(1);
@@ -430,6 +448,7 @@ impl Jetstream {
             store,
             stats,
             cursors,
+            useless,
             intake,
             dictionary: Arc::new(watch::Sender::new(dictionary)),
             rotations,
@@ -445,7 +464,7 @@ impl Jetstream {
 }
 
 impl Shared {
-    fn cursor(&self, source: &str) -> Option<u64> {
+    fn known(&self, source: &str) -> Option<Known> {
         self.cursors
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -525,6 +544,7 @@ struct Writer {
     commit_delay: Duration,
     clock: Clock,
     cursors: Arc<Cursors>,
+    useless: Arc<Useless>,
     stats: Arc<Stats>,
     /// Becomes true when no more is to be taken in; `None` from then on.
     stopped: Option<watch::Receiver<bool>>,
@@ -574,7 +594,9 @@ impl Writer {
                 let source = &arrival.source;
                 match arrival.content {
                     Content::Frame(frame) => self.pipeline.frame(source, &frame, now_us)?,
-                    Content::Connected { cursor } => self.pipeline.connected(source, cursor),
+                    Content::Connected { cursor } => {
+                        self.pipeline.connected(source, cursor, now_us);
+                    }
                     Content::SteppedOver { first, next } => {
                         self.pipeline.stepped_over(source, first, next);
                     }
@@ -665,9 +687,16 @@ impl Writer {
         self.persist(runtime, Pipeline::commit)?;
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         for source in touched.drain(..) {
-            if let Some(cursor) = self.pipeline.cursor(&source) {
-                cursors.insert(source, cursor);
+            let (cursor, resume) = (
+                self.pipeline.cursor(&source),
+                self.pipeline.resume_from(&source),
+            );
+            if self.pipeline.gives_up(&source)
+                && let Some(useless) = self.useless.get(&*source)
+            {
+                useless.notify_one();
             }
+            cursors.insert(source, Known { cursor, resume });
         }
         Ok(())
     }
@@ -737,6 +766,29 @@ async fn due(time: Instant, stopped: Option<watch::Receiver<bool>>) {
         sleep.as_mut().poll(context)
     })
     .await;
+}
+
+/// Follows a relay, and gives up a connection that is of no use.
+async fn follow(endpoint: Endpoint, shared: Arc<Shared>) {
+    let name = endpoint.to_string();
+    loop {
+        let relay = Relay::new(
+            endpoint.clone(),
+            shared.intake.clone(),
+            Arc::clone(&shared.stats),
+        );
+        let resume = |source: &str| shared.known(source)?.resume;
+        let useless = async {
+            match shared.useless.get(&name) {
+                Some(useless) => useless.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = relay.run(resume) => return,
+            () = useless => info!(relay = %name, "the connection is given up for another"),
+        }
+    }
 }
 
 async fn feed(mut source: Source, intake: Intake) {

@@ -157,6 +157,7 @@ mod did_file;
 mod frames;
 mod jetstream;
 mod metrics;
+mod numbering;
 mod pipeline;
 mod poll;
 mod record;

@@ -17,7 +17,9 @@ pub(crate) struct Stats {
     wait_us: AtomicU64,
     /// How old the last commit was when the pipeline had it, in microseconds.
     age_us: AtomicU64,
+    repeated: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
+    gaps: Mutex<BTreeMap<&'static str, u64>>,
     reconnects: Mutex<BTreeMap<&'static str, u64>>,
     stalled: Mutex<Option<String>>,
 }
@@ -36,6 +38,18 @@ impl Stats {
 
     pub(crate) fn rejected(&self) {
         add(&self.rejected, 1);
+    }
+
+    /// Counts a frame that had something in it that is in the log.
+    pub(crate) fn repeated(&self) {
+        ::metrics::counter!("jetwash_repeated_total").increment(1);
+        add(&self.repeated, 1);
+    }
+
+    /// Counts a gap by the name of its cause.
+    pub(crate) fn gap(&self, cause: &'static str) {
+        ::metrics::counter!("jetwash_gaps_total", "cause" => cause).increment(1);
+        count(&self.gaps, cause);
     }
 
     /// Counts a frame, operation or record that was lost. `reason` is one of a fixed few, never
@@ -86,7 +100,9 @@ impl Stats {
             json_bytes: read(&self.json_bytes),
             compressed_bytes: read(&self.compressed_bytes),
             rejected: read(&self.rejected),
+            repeated: read(&self.repeated),
             dropped: copy(&self.dropped),
+            gaps: copy(&self.gaps),
             reconnects: copy(&self.reconnects),
             stalled: self
                 .stalled
@@ -113,8 +129,14 @@ pub struct Snapshot {
     pub compressed_bytes: u64,
     /// Frames and operations that the ingest filter turned away.
     pub rejected: u64,
+    /// Frames that had something in them that is in the log, be it from another source or because
+    /// the source repeats itself. Nothing is lost by that.
+    pub repeated: u64,
     /// What was lost, counted by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// What is missing, or may be, although nothing was dropped here: counted by the name of the
+    /// [cause](jetwash_store::GapCause::name).
+    pub gaps: BTreeMap<&'static str, u64>,
     /// Connections to relays that ended, counted by reason.
     pub reconnects: BTreeMap<&'static str, u64>,
     /// Why the log cannot be written at the moment: the disk is full, for example. Sources wait

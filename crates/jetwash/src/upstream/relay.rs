@@ -92,7 +92,13 @@ impl Relay {
                     match message {
                         None => return Err(RelayError::Closed),
                         Some(Ok(Message::Binary(frame))) => {
-                            check_error_frame(&frame)?;
+                            if let Err(error) = check_error_frame(&frame) {
+                                // What it means for the cursor is for the pipeline to say.
+                                return match self.intake.send(&self.source, frame).await {
+                                    Ok(()) => Err(error),
+                                    Err(stopped) => Ok(stopped),
+                                };
+                            }
                             if self.intake.send(&self.source, frame).await.is_err() {
                                 // The relay is told, but the stop does not hang on its answer.
                                 let _ = timeout(CLOSE, sink.close()).await;
