@@ -19,6 +19,8 @@ mod events;
 mod full;
 mod kept_frames;
 mod kill;
+mod order;
+mod order_model;
 mod record_cache;
 mod recorded;
 mod relay;
