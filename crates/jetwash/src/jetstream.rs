@@ -16,7 +16,7 @@ use jetwash_store::{Appender, Bounds, FrameStart, LogId, Store, StoreError};
 use metrics::histogram;
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, interval, sleep_until};
 use tracing::{error, info, warn};
@@ -50,6 +50,7 @@ struct Shared {
     store: Store,
     stats: Arc<Stats>,
     cursors: Arc<Cursors>,
+    useless: Arc<Useless>,
     intake: Intake,
     /// The dictionary in use, changed by the writer before any event that it is used for.
     dictionary: Arc<watch::Sender<Option<Dictionary>>>,
@@ -84,7 +85,17 @@ struct Rotation {
 }
 
 /// The sources' cursors as of the last commit.
-type Cursors = Mutex<HashMap<Arc<str>, u64>>;
+type Cursors = Mutex<HashMap<Arc<str>, Known>>;
+
+/// How far a source has been read, and what it is to be asked for next.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    cursor: Option<u64>,
+    resume: Option<u64>,
+}
+
+/// By the names of the relays: says that a connection is of no use, and another is to be made.
+type Useless = HashMap<String, Notify>;
 
 impl Jetstream {
     /// Settings to be filled in.
@@ -131,6 +142,7 @@ impl Jetstream {
         let stop = Arc::new(watch::Sender::new(false));
         let (end, mut ended) = oneshot::channel();
         let cursors = Arc::clone(&self.shared.cursors);
+        let useless = Arc::clone(&self.shared.useless);
         let writer = Writer {
             pipeline,
             arrivals,
@@ -142,6 +154,7 @@ impl Jetstream {
             time: LogTime::new(self.bounds().newest_time_us),
             told: None,
             cursors,
+            useless,
             stats: Arc::clone(&self.shared.stats),
             stopped: Some(stop.subscribe()),
         };
@@ -253,7 +266,7 @@ impl Jetstream {
     /// A relay's name is its [`Endpoint`] as text.
     #[must_use]
     pub fn source_cursor(&self, name: &str) -> Option<u64> {
-        self.shared.cursor(name)
+        self.shared.known(name)?.cursor
     }
 
     /// The dictionary that events are compressed with at the moment, if any.
@@ -474,12 +487,9 @@ impl Jetstream {
         let options = options.map(Arc::new).filter(|_| !relays.is_empty());
         if let Some(options) = options {
             for (endpoint, watch) in relays.into_iter().zip(&self.shared.upstreams) {
-                let (shared, intake) = (Arc::clone(&self.shared), self.shared.intake.clone());
-                let stats = Arc::clone(&shared.stats);
                 let (watch, options) = (Arc::clone(watch), Arc::clone(&options));
-                let name = endpoint.to_string();
-                let relay = Relay::new(endpoint, intake, stats, watch, clock.clone(), options);
-                let run = relay.run(move |source| shared.cursor(source));
+                let (name, shared) = (endpoint.to_string(), Arc::clone(&self.shared));
+                let run = follow(endpoint, shared, watch, clock.clone(), options);
                 tasks.spawn("relay", name, run);
             }
             crate::upstream::describe();
@@ -492,7 +502,7 @@ impl Jetstream {
         for mut source in sources {
             if let Some(cursor) = source.cursor.take() {
                 // Without a stream that waits for it there are no frames either.
-                let _ = cursor.send(self.shared.cursor(&source.name));
+                let _ = cursor.send(self.source_cursor(&source.name));
             }
             let name = source.name.clone();
             tasks.spawn("source", name, feed(source, self.shared.intake.clone()));
@@ -541,8 +551,15 @@ impl Jetstream {
         let upstreams = endpoints.iter().map(watch).collect();
         let names = endpoints.iter().map(Endpoint::to_string);
         let names = names.chain(builder.sources.iter().map(|source| source.name.clone()));
-        let known = names.filter_map(|name| Some((name.as_str().into(), pipeline.cursor(&name)?)));
+        let known = names.map(|name| {
+            let (cursor, resume) = (pipeline.cursor(&name), pipeline.resume_from(&name));
+            (name.as_str().into(), Known { cursor, resume })
+        });
         let cursors = Arc::new(Mutex::new(known.collect()));
+        let useless = endpoints
+            .iter()
+            .map(|relay| (relay.to_string(), Notify::new()));
+        let useless = Arc::new(useless.collect());
         let budget = builder.intake_bytes.unwrap_or(INTAKE_BYTES);
         let (intake, arrivals) = Intake::new(u32::try_from(budget).unwrap_or(u32::MAX));
         let (rotations, to_rotate) = mpsc::channel(1);
@@ -563,6 +580,7 @@ impl Jetstream {
             store,
             stats,
             cursors,
+            useless,
             intake,
             dictionary: Arc::new(watch::Sender::new(dictionary)),
             rotations,
@@ -579,7 +597,7 @@ impl Jetstream {
 }
 
 impl Shared {
-    fn cursor(&self, source: &str) -> Option<u64> {
+    fn known(&self, source: &str) -> Option<Known> {
         self.cursors
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -743,6 +761,7 @@ struct Writer {
     /// When something was last told of the clock.
     told: Option<std::time::Instant>,
     cursors: Arc<Cursors>,
+    useless: Arc<Useless>,
     stats: Arc<Stats>,
     /// Becomes true when no more is to be taken in; `None` from then on.
     stopped: Option<watch::Receiver<bool>>,
@@ -794,13 +813,13 @@ impl Writer {
                 let source = &arrival.source;
                 match arrival.content {
                     Content::Frame(frame) => self.pipeline.frame(source, &frame, now_us)?,
-                    Content::Connected { cursor } => self.pipeline.connected(source, cursor),
+                    Content::Connected { cursor } => {
+                        self.pipeline.connected(source, cursor, now_us);
+                    }
                     Content::SteppedOver { first, next } => {
                         self.pipeline.stepped_over(source, first, next);
                     }
-                    Content::CursorRefused { cursor } => {
-                        self.pipeline.cursor_refused(source, cursor);
-                    }
+                    Content::CursorRefused => self.pipeline.cursor_refused(source),
                 }
                 if !touched.contains(&arrival.source) {
                     touched.push(arrival.source);
@@ -937,9 +956,16 @@ impl Writer {
         self.persist(runtime, Pipeline::commit)?;
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         for source in touched.drain(..) {
-            if let Some(cursor) = self.pipeline.cursor(&source) {
-                cursors.insert(source, cursor);
+            let (cursor, resume) = (
+                self.pipeline.cursor(&source),
+                self.pipeline.resume_from(&source),
+            );
+            if self.pipeline.gives_up(&source)
+                && let Some(useless) = self.useless.get(&*source)
+            {
+                useless.notify_one();
             }
+            cursors.insert(source, Known { cursor, resume });
         }
         Ok(())
     }
@@ -1019,6 +1045,38 @@ async fn publish(shared: Arc<Shared>) {
         let stalled = shared.stats.stalled();
         for watch in &shared.upstreams {
             watch.publish(stalled.as_deref());
+        }
+    }
+}
+
+/// Follows a relay, and gives up a connection that is of no use.
+async fn follow(
+    endpoint: Endpoint,
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    clock: Clock,
+    options: Arc<Prepared>,
+) {
+    let name = endpoint.to_string();
+    loop {
+        let relay = Relay::new(
+            endpoint.clone(),
+            shared.intake.clone(),
+            Arc::clone(&shared.stats),
+            Arc::clone(&watch),
+            clock.clone(),
+            Arc::clone(&options),
+        );
+        let resume = |source: &str| shared.known(source)?.resume;
+        let useless = async {
+            match shared.useless.get(&name) {
+                Some(useless) => useless.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = relay.run(resume) => return,
+            () = useless => info!(relay = %name, "the connection is given up for another"),
         }
     }
 }

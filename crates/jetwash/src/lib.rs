@@ -161,6 +161,7 @@ mod jetstream;
 mod log_time;
 mod metrics;
 mod noise;
+mod numbering;
 mod panic;
 mod pipeline;
 mod poll;

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,14 +14,16 @@ use jetwash_mst::{
     BlockCheck, Change, CommitError, Leaf, OpError, OpFault, leaves_of, sync_object,
 };
 use jetwash_store::{
-    Appender, CommitPart, EventKind, GapCause, NewEvent, StoreError, Trimmed, UpstreamGap,
+    AccountState, Appender, CommitPart, EventKind, GapCause, NewEvent, Read, StoreError, Trimmed,
+    UpstreamGap,
 };
 use thiserror::Error;
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::dedup::Recent;
+use crate::dedup::{self, Line, Revs};
 use crate::metrics::{SourceTally, Tally};
 use crate::noise::Noise;
+use crate::numbering::{Numbering, Outcome, Place, Turn};
 use crate::panic::{Panic, catch};
 use crate::record_cache::RecordCache;
 use crate::stats::{Snapshot, Stats};
@@ -63,7 +66,16 @@ pub struct Pipeline {
     block_check: BlockCheck,
     encoder: Encoder,
     compressor: Option<jetwash_dict::Encoder>,
-    recent: Option<Recent>,
+    accounts: Accounts,
+    /// The newest revisions, while accounts are not kept.
+    revs: Revs,
+    /// The newest revisions of which nothing came to be appended: those of empty commits.
+    empty: Revs,
+    /// Why the frame at hand is looked at with care.
+    place: Place,
+    /// How many frames had something that was known.
+    known: u64,
+    discontinuous: Quota,
     records: Option<Arc<RecordCache>>,
     sources: Vec<Source>,
     /// Which of the sources the frame at hand came from.
@@ -89,7 +101,12 @@ impl Pipeline {
             block_check: BlockCheck::default(),
             encoder: Encoder::new(),
             compressor: None,
-            recent: None,
+            accounts: Accounts::Recent,
+            revs: Revs::new(RECENT_ACCOUNTS),
+            empty: Revs::new(EMPTY_COMMITS),
+            place: Place::Next,
+            known: 0,
+            discontinuous: Quota::new(DISCONTINUOUS_A_MINUTE),
             records: None,
             sources: Vec::new(),
             current: 0,
@@ -140,10 +157,12 @@ impl Pipeline {
 
     /// Recognises events that come from several sources, and keeps the first of each.
     ///
-    /// The memory is bounded: about the last 200,000 frames are remembered, in 4 MB.
+    /// The newest revision of each account is kept in the log, with what tells its operations apart:
+    /// what is older is no news, however late a source is, and however often the process is started.
+    /// With one source this begins by itself when the source repeats itself or counts anew.
     #[must_use]
     pub fn deduplicate(mut self) -> Self {
-        self.recent = Some(Recent::new(REMEMBERED));
+        self.accounts = Accounts::Wanted;
         self
     }
 
@@ -190,10 +209,12 @@ impl Pipeline {
             }
         };
         self.current = self.source(source);
-        if !self.sources[self.current].advance(&peeked) {
-            let detail = "a frame of this number or a later one came before";
-            self.lose("seq_not_increasing", &detail, (peeked.seq, peeked.did));
-            return Ok(());
+        if self.accounts == Accounts::Wanted {
+            self.keep_accounts();
+        }
+        let place = self.sources[self.current].judge(&peeked);
+        if place != Place::Next {
+            return self.doubtful(place, &peeked, frame);
         }
         if self.appender.keeps_frames()
             && let Some(seq) = peeked.seq
@@ -201,17 +222,8 @@ impl Pipeline {
             let name = &self.sources[self.current].name;
             self.appender.keep_frame(name, seq, frame);
         }
-        match self.wants(&peeked) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.stats.rejected();
-                return Ok(());
-            }
-            Err(panic) => {
-                self.stats.panicked("ingest_if", &panic);
-                self.stats.dropped("gate_panicked");
-                return Ok(());
-            }
+        if !self.is_wanted(&peeked) {
+            return Ok(());
         }
         if let Err(fault) = self.decode(frame, now_us)? {
             self.lose(fault.reason(), &fault, (peeked.seq, peeked.did));
@@ -229,10 +241,6 @@ impl Pipeline {
     ) {
         self.stats.dropped(reason);
         let source = &self.sources[self.current].name;
-        // What another relay has sent before is not lost.
-        if reason == "repeated" {
-            return;
-        }
         let now = Duration::from_micros(self.now_us);
         if let Some(held) = self.noise.admit(source, reason, now) {
             let did = did.map(short);
@@ -247,26 +255,104 @@ impl Pipeline {
         }
     }
 
+    /// Takes in a frame whose number does not follow the last one of its source.
+    #[cold]
+    fn doubtful(
+        &mut self,
+        place: Place,
+        peeked: &Peek<'_>,
+        frame: &[u8],
+    ) -> Result<(), StoreError> {
+        let Some(seq) = peeked.seq.filter(|_| place != Place::Illegal) else {
+            let detail = "its number is not one that a relay gives";
+            self.lose("seq_invalid", &detail, (peeked.seq, peeked.did));
+            return Ok(());
+        };
+        let (events, known) = (self.pending, self.known);
+        let outcome = if !self.is_wanted(peeked) {
+            match Frame::decode(frame) {
+                Ok(_) => Outcome::Undecided,
+                Err(_) => Outcome::Unusable,
+            }
+        } else {
+            self.place = place;
+            let decoded = self.decode(frame, self.now_us);
+            self.place = Place::Next;
+            match decoded? {
+                Err(fault) => {
+                    self.lose(fault.reason(), &fault, (peeked.seq, peeked.did));
+                    Outcome::Unusable
+                }
+                Ok(()) if self.pending > events => Outcome::New,
+                Ok(()) if self.known > known => Outcome::Known,
+                Ok(()) => Outcome::Undecided,
+            }
+        };
+        let source = &mut self.sources[self.current];
+        let turn = source.numbering.settle(place, seq, outcome);
+        if let Some(turn) = turn {
+            self.turned(turn);
+        }
+        let source = &self.sources[self.current];
+        if source.numbering.position() == Some(seq) && place != Place::Again {
+            self.appender.keep_frame(&source.name, seq, frame);
+        }
+        Ok(())
+    }
+
+    /// Tells that the numbers of the source have taken a turn.
+    fn turned(&mut self, turn: Turn) {
+        let (cause, first, next) = match turn {
+            Turn::Renumbered { last, first } => {
+                (GapCause::UpstreamRenumbered, last.saturating_add(1), first)
+            }
+            // The relay has said so already.
+            Turn::Jumped { .. } if self.sources[self.current].is_outdated => {
+                self.sources[self.current].is_outdated = false;
+                return;
+            }
+            Turn::Jumped { first, next } => (GapCause::UpstreamJump, first, next),
+        };
+        self.source_gap(cause, Some(first), Some(next));
+    }
+
+    /// Notes a gap of the source at hand, unless it has had too many of them: a relay may send what
+    /// it likes.
+    fn source_gap(&mut self, cause: GapCause, first: Option<u64>, next: Option<u64>) {
+        self.stats.gap(cause.name());
+        let source = &mut self.sources[self.current];
+        if !source.quota.take(self.now_us) {
+            return;
+        }
+        let what = match cause {
+            GapCause::UpstreamRenumbered => "the source counts anew; what it repeats is recognised",
+            GapCause::UpstreamJump => "the source has left out numbers, and maybe events",
+            _ => "the source no longer has all that its cursor asked for",
+        };
+        warn!(source = %source.name, cause = cause.name(), first, next, "{what}");
+        let upstream = UpstreamGap::new(&*source.name, first, next);
+        self.appender.note_gap(cause, None, Some(upstream));
+    }
+
     /// Notes that `source` was connected to, and that it was asked for what comes after `cursor`.
-    pub(crate) fn connected(&mut self, source: &str, _cursor: Option<u64>) {
+    pub(crate) fn connected(&mut self, source: &str, cursor: Option<u64>, now_us: u64) {
+        self.now_us = now_us;
         self.current = self.source(source);
+        self.sources[self.current].connected(cursor, now_us);
     }
 
     /// Notes that messages of `source` were stepped over, because they could not be received.
     pub(crate) fn stepped_over(&mut self, source: &str, first: Option<u64>, next: Option<u64>) {
         let upstream = UpstreamGap::new(source, first, next);
+        self.stats.gap(GapCause::UpstreamSteppedOver.name());
         self.appender
             .note_gap(GapCause::UpstreamSteppedOver, None, Some(upstream));
     }
 
-    /// Notes that `source` said that `cursor` is ahead of all that it has: it counts anew, and what
-    /// it sends next is taken whatever its number.
-    pub(crate) fn cursor_refused(&mut self, source: &str, cursor: u64) {
-        let index = self.source(source);
-        self.sources[index].position = None;
-        let upstream = UpstreamGap::new(source, Some(cursor.saturating_add(1)), None);
-        self.appender
-            .note_gap(GapCause::UpstreamRenumbered, None, Some(upstream));
+    /// Notes that `source` said that its cursor is ahead of all that it has: it counts anew.
+    pub(crate) fn cursor_refused(&mut self, source: &str) {
+        self.current = self.source(source);
+        self.future_cursor();
     }
 
     /// Makes everything taken in since the last commit visible and, as far as the log's durability
@@ -278,8 +364,12 @@ impl Pipeline {
     pub fn commit(&mut self) -> Result<(), StoreError> {
         for source in &mut self.sources {
             if std::mem::take(&mut source.is_touched) {
-                if let Some(position) = source.position {
-                    self.appender.set_cursor(&source.name, position);
+                match (source.numbering.position(), source.contact_us) {
+                    (Some(position), _) => self.appender.set_cursor(&source.name, position),
+                    (None, Some(contact)) => self
+                        .appender
+                        .set_cursor(&contact_name(&source.name), contact),
+                    (None, None) => {}
                 }
                 source.tally.flush(&source.name, self.now_us);
             }
@@ -356,7 +446,7 @@ impl Pipeline {
     #[must_use]
     pub fn cursor(&self, source: &str) -> Option<u64> {
         match self.sources.iter().find(|known| *known.name == *source) {
-            Some(source) => source.position,
+            Some(source) => source.numbering.position(),
             None => self.appender.cursor(source),
         }
     }
@@ -365,8 +455,27 @@ impl Pipeline {
     pub fn set_cursor(&mut self, source: &str, seq: u64) {
         let index = self.source(source);
         let source = &mut self.sources[index];
-        source.position = Some(seq);
+        source.numbering.set(seq);
         source.is_touched = true;
+    }
+
+    /// Whether the connection to `source` is of no use: it has sent nothing when it was first
+    /// connected to, and goes over so much from before now that it cannot be a quiet one.
+    ///
+    /// This is told once.
+    pub(crate) fn gives_up(&mut self, source: &str) -> bool {
+        let mut sources = self.sources.iter_mut();
+        let known = sources.find(|known| *known.name == *source);
+        known.is_some_and(|source| std::mem::take(&mut source.gives_up))
+    }
+
+    /// The cursor to ask `source` for the next time, which is 0 for all that it has: if it has said
+    /// that it is not as far as the one before, or has been connected to and has sent nothing yet.
+    pub(crate) fn resume_from(&self, source: &str) -> Option<u64> {
+        match self.sources.iter().find(|known| *known.name == *source) {
+            Some(source) => source.resume_from(),
+            None => Source::open(source, &self.appender).resume_from(),
+        }
     }
 
     /// What the pipeline has done so far.
@@ -379,10 +488,26 @@ impl Pipeline {
     fn source(&mut self, name: &str) -> usize {
         let known = self.sources.iter().position(|source| *source.name == *name);
         known.unwrap_or_else(|| {
-            let position = self.appender.cursor(name);
-            self.sources.push(Source::new(name, position));
+            self.sources.push(Source::open(name, &self.appender));
             self.sources.len() - 1
         })
+    }
+
+    /// Whether anything of a frame is wanted; counts it if not.
+    #[inline]
+    fn is_wanted(&self, peeked: &Peek<'_>) -> bool {
+        match self.wants(peeked) {
+            Ok(true) => true,
+            Ok(false) => {
+                self.stats.rejected();
+                false
+            }
+            Err(panic) => {
+                self.stats.panicked("ingest_if", &panic);
+                self.stats.dropped("gate_panicked");
+                false
+            }
+        }
     }
 
     /// Whether anything of a frame is wanted. An error is a panic of the caller's closure.
@@ -428,7 +553,18 @@ impl Pipeline {
                 self.stats.ignored();
                 Ok(())
             }
-            Ok(Frame::Error(_) | Frame::Info(_)) => Ok(()),
+            Ok(Frame::Error(error)) => {
+                if error.error == "FutureCursor" {
+                    self.future_cursor();
+                }
+                Ok(())
+            }
+            Ok(Frame::Info(info)) => {
+                if info.name == "OutdatedCursor" {
+                    self.outdated_cursor();
+                }
+                Ok(())
+            }
             Err(error) => Err(Fault::Frame(error).into()),
         };
         match outcome {
@@ -440,7 +576,7 @@ impl Pipeline {
 
     fn commit_frame(&mut self, commit: &Commit<'_>, now_us: u64) -> Result<(), Stop> {
         Did::check(commit.repo).map_err(Fault::Did)?;
-        Tid::check(commit.rev).map_err(Fault::Rev)?;
+        let rev: Tid = commit.rev.parse().map_err(Fault::Rev)?;
         Datetime::check_rfc3339(commit.time).map_err(Fault::Time)?;
         if commit.rebase {
             return Err(Fault::Rebase.into());
@@ -449,12 +585,21 @@ impl Pipeline {
             return Err(Fault::TooBig.into());
         }
         self.tally.commit(commit.rev);
-        if self.repeats(&["c", commit.repo, commit.rev]) {
-            return Err(Fault::Repeated.into());
+        if self.is_before_contact(commit.time) {
+            return Ok(());
         }
         let leaves = leaves_of(commit, self.block_check).map_err(Fault::Commit)?;
+        let Some(mut account) = self.news_of(commit, &rev) else {
+            return Ok(());
+        };
+        let before = self.pending;
         let len = leaves.len() as u32;
         for (index, leaf) in (0..).zip(leaves) {
+            let digest = account.digest(commit, index);
+            if account.is_known(digest) {
+                continue;
+            }
+            let events = self.pending;
             let outcome = match leaf {
                 Ok(leaf) if self.filter.matches_collection(leaf.collection) => {
                     self.leaf(commit, &leaf, CommitPart { index, len }, now_us)
@@ -472,6 +617,14 @@ impl Pipeline {
                 }
                 outcome => outcome?,
             }
+            if self.pending > events {
+                account.add(digest);
+            }
+        }
+        if self.pending > before {
+            self.remember_commit(commit.repo, &account);
+        } else if len == 0 && account.is_believable {
+            self.empty.insert(self.revs.key(commit.repo), account.rev);
         }
         Ok(())
     }
@@ -514,8 +667,12 @@ impl Pipeline {
     fn identity_frame(&mut self, identity: &Identity<'_>, now_us: u64) -> Result<(), Stop> {
         Did::check(identity.did).map_err(Fault::Did)?;
         Datetime::check_rfc3339(identity.time).map_err(Fault::Time)?;
-        if self.repeats(&["i", identity.did, identity.time]) {
-            return Err(Fault::Repeated.into());
+        if self.is_before_contact(identity.time) {
+            return Ok(());
+        }
+        let digest = dedup::identity_digest(identity);
+        if !self.is_news(identity.did, digest) {
+            return Ok(());
         }
         let Identity {
             did,
@@ -527,14 +684,20 @@ impl Pipeline {
             did,
             body: DraftBody::Identity { handle, seq, time },
         };
-        self.append(EventKind::Identity, "", CommitPart::WHOLE, &draft, now_us)
+        self.append(EventKind::Identity, "", CommitPart::WHOLE, &draft, now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
     }
 
     fn account_frame(&mut self, account: &Account<'_>, now_us: u64) -> Result<(), Stop> {
         Did::check(account.did).map_err(Fault::Did)?;
         Datetime::check_rfc3339(account.time).map_err(Fault::Time)?;
-        if self.repeats(&["a", account.did, account.time]) {
-            return Err(Fault::Repeated.into());
+        if self.is_before_contact(account.time) {
+            return Ok(());
+        }
+        let digest = dedup::account_digest(account);
+        if !self.is_news(account.did, digest) {
+            return Ok(());
         }
         let Account {
             did,
@@ -552,7 +715,9 @@ impl Pipeline {
                 time,
             },
         };
-        self.append(EventKind::Account, "", CommitPart::WHOLE, &draft, now_us)
+        self.append(EventKind::Account, "", CommitPart::WHOLE, &draft, now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
     }
 
     fn append(
@@ -600,10 +765,322 @@ impl Pipeline {
         Ok(())
     }
 
-    fn repeats(&mut self, parts: &[&str]) -> bool {
-        self.recent
-            .as_mut()
-            .is_some_and(|recent| !recent.insert(parts))
+    /// What is new in a commit; `None` if nothing is, which is counted.
+    fn news_of(&mut self, commit: &Commit<'_>, rev: &Tid) -> Option<News> {
+        let number = dedup::rev_number(rev);
+        // Nobody is to keep the real events of an account out with a time that is yet to come.
+        let latest = self.appender.next_time_us(self.now_us);
+        let is_believable = rev.microseconds() <= latest.saturating_add(BELIEVABLE_US);
+        let mut news = News {
+            key: 0,
+            rev: number,
+            is_believable,
+            state: None,
+        };
+        if self.accounts != Accounts::Kept {
+            news.key = self.revs.key(commit.repo);
+            let known = self.revs.get(news.key);
+            if !matches!(self.place, Place::Next | Place::First) {
+                match self.is_known_lately(commit, number, known) {
+                    Some(true) => {
+                        self.repeated();
+                        return None;
+                    }
+                    Some(false) => {}
+                    None => self.keep_accounts(),
+                }
+            }
+            if self.accounts != Accounts::Kept {
+                if let Some(known) = known.filter(|&known| number > known) {
+                    self.check_since(commit, known);
+                }
+                return Some(news);
+            }
+        }
+        let mut state = self.account(commit.repo);
+        if number < state.rev {
+            self.repeated();
+            return None;
+        }
+        if number == state.rev {
+            let is_known = |op| state.ops.contains(&dedup::op_digest(op));
+            let ops = commit.ops();
+            if !ops.is_empty() && ops.iter().any(is_known) {
+                self.repeated();
+                if ops.iter().all(is_known) {
+                    return None;
+                }
+            }
+        } else {
+            if state.rev > 0 {
+                self.check_since(commit, state.rev);
+            }
+            state.rev = number;
+            state.ops.clear();
+        }
+        news.state = Some(state);
+        Some(news)
+    }
+
+    /// Whether a commit is in the log, going by the newest revision of its account that came in
+    /// lately; `None` if that does not say it.
+    fn is_known_lately(&self, commit: &Commit<'_>, rev: u64, known: Option<u64>) -> Option<bool> {
+        match known.map(|known| rev.cmp(&known)) {
+            Some(Ordering::Less) => Some(true),
+            Some(Ordering::Greater) => Some(false),
+            // A single operation of the newest revision is the one that came in.
+            Some(Ordering::Equal) if commit.ops().len() == 1 => Some(true),
+            _ => (self.place == Place::Again).then_some(true),
+        }
+    }
+
+    /// Tells if a commit builds on a revision that the log does not have, although it has an older
+    /// one. Only if every commit is looked at, this says something.
+    fn check_since(&mut self, commit: &Commit<'_>, known: u64) {
+        let since = commit.since.and_then(|since| since.parse::<Tid>().ok());
+        let since = since.as_ref().map(dedup::rev_number);
+        let Some(since) = since.filter(|&since| since > known) else {
+            return;
+        };
+        let is_partial = self.filter.has_collections() || self.gate.is_some();
+        if is_partial || self.empty.get(self.revs.key(commit.repo)) == Some(since) {
+            return;
+        }
+        let cause = GapCause::Discontinuous;
+        self.stats.gap(cause.name());
+        if !self.discontinuous.take(self.now_us) {
+            return;
+        }
+        let source = &self.sources[self.current];
+        if self.discontinuous.is_first() {
+            warn!(
+                source = %source.name, did = commit.repo, rev = commit.rev, since = commit.since,
+                "a commit builds on a revision that the log does not have"
+            );
+        }
+        let upstream = UpstreamGap::new(&*source.name, None, None).did(commit.repo);
+        self.appender.note_gap(cause, None, Some(upstream));
+    }
+
+    fn remember_commit(&mut self, did: &str, news: &News) {
+        if !news.is_believable {
+            return;
+        }
+        match &news.state {
+            Some(state) => self.appender.set_account(did, state),
+            None => self.revs.insert(news.key, news.rev),
+        }
+    }
+
+    /// Whether an event of an account other than a commit is not in the log; otherwise it is counted.
+    fn is_news(&mut self, did: &str, digest: u64) -> bool {
+        if self.accounts != Accounts::Kept {
+            match self.place {
+                Place::Next | Place::First => return true,
+                Place::Again => {
+                    self.repeated();
+                    return false;
+                }
+                _ => self.keep_accounts(),
+            }
+        }
+        if self.account(did).notices.contains(&digest) {
+            self.repeated();
+            return false;
+        }
+        true
+    }
+
+    fn remember_notice(&mut self, did: &str, digest: u64) {
+        if self.accounts == Accounts::Kept {
+            let mut state = self.account(did);
+            state.add_notice(digest);
+            self.appender.set_account(did, &state);
+        }
+    }
+
+    fn repeated(&mut self) {
+        self.known += 1;
+        self.stats.repeated();
+    }
+
+    /// What is known of an account. If it cannot be read, its events are taken for new: better twice
+    /// than not at all.
+    fn account(&mut self, did: &str) -> AccountState {
+        let found = self.appender.account(did);
+        let found = found.inspect_err(|_| self.stats.dropped("account_unreadable"));
+        found.ok().flatten().unwrap_or_default()
+    }
+
+    /// Goes over to keeping what is known of accounts, and finds out what the log says of them.
+    #[cold]
+    fn keep_accounts(&mut self) {
+        self.accounts = Accounts::Kept;
+        if let Err(error) = self.account_for_log() {
+            warn!(%error, "events that come again may not be recognised: the log cannot be gone over");
+        }
+    }
+
+    fn account_for_log(&mut self) -> Result<(), StoreError> {
+        self.appender.commit()?;
+        let store = self.appender.store();
+        let end = store.bounds().next_seq;
+        let start = self.appender.accounted_to().max(store.bounds().oldest_seq);
+        let mut position = start.max(end.saturating_sub(LOOKED_BACK));
+        if position < end {
+            info!(
+                events = end - position,
+                "going over the log, for what it has of each account"
+            );
+        }
+        let mut count = 0_u32;
+        while position < end {
+            let run = match store.read(position)? {
+                Read::Events(run) => run,
+                Read::Gap(gap) if gap.next_seq > position => {
+                    position = gap.next_seq;
+                    continue;
+                }
+                _ => break,
+            };
+            if let Ok(page) = run.block().json() {
+                let lines = run.indexes().filter_map(|index| page.get(index));
+                for line in lines.filter_map(Line::parse) {
+                    let mut state = self.account(line.did());
+                    if line.add_to(&mut state) {
+                        self.appender.set_account(line.did(), &state);
+                        count += 1;
+                    }
+                }
+            }
+            position = run.next_seq();
+            if count >= ACCOUNTS_AT_ONCE {
+                self.appender.commit()?;
+                count = 0;
+            }
+        }
+        self.appender.keep_accounted();
+        self.appender.commit()
+    }
+
+    /// The source says that its numbers are not yet at the cursor: it counts anew.
+    fn future_cursor(&mut self) {
+        let source = &mut self.sources[self.current];
+        let last = source.numbering.position().filter(|&last| last > 0);
+        let Some(last) = last.filter(|_| !source.numbering.starts_over()) else {
+            return;
+        };
+        source.numbering.start_over();
+        self.source_gap(GapCause::UpstreamRenumbered, Some(last + 1), None);
+        if self.accounts != Accounts::Kept {
+            self.keep_accounts();
+        }
+    }
+
+    /// The source says that it no longer has all that comes after the cursor.
+    fn outdated_cursor(&mut self) {
+        let source = &mut self.sources[self.current];
+        if source.numbering.asked() == Some(0) {
+            return;
+        }
+        source.is_outdated = true;
+        let first = source.numbering.position().map(|last| last + 1);
+        self.source_gap(GapCause::UpstreamOutdated, first, None);
+    }
+
+    /// Whether a frame is older than the first connection to its source, which is asked for all that
+    /// it has because it had sent nothing yet.
+    fn is_before_contact(&mut self, time: &str) -> bool {
+        let source = &mut self.sources[self.current];
+        let Some(from) = source.skipped_before else {
+            return false;
+        };
+        if dedup::utc_seconds(time).is_none_or(|time| time >= from) {
+            source.skipped_before = None;
+            return false;
+        }
+        self.stats.rejected();
+        source.skipped += 1;
+        if source.skipped >= MOST_SKIPPED && !source.asks_live {
+            (source.asks_live, source.gives_up) = (true, true);
+            source.numbering.start_over();
+            self.source_gap(GapCause::UpstreamJump, None, None);
+        }
+        true
+    }
+}
+
+/// What is new in a commit.
+struct News {
+    /// The account in the table of newest revisions.
+    key: u64,
+    rev: u64,
+    /// Whether the revision is not from a time that is yet to come.
+    is_believable: bool,
+    /// What is known of the account, if that is kept.
+    state: Option<AccountState>,
+}
+
+impl News {
+    fn digest(&self, commit: &Commit<'_>, index: u32) -> u64 {
+        match (&self.state, commit.ops().get(index as usize)) {
+            (Some(_), Some(op)) => dedup::op_digest(op),
+            _ => 0,
+        }
+    }
+
+    fn is_known(&self, digest: u64) -> bool {
+        let state = self.state.as_ref();
+        state.is_some_and(|state| state.ops.contains(&digest))
+    }
+
+    fn add(&mut self, digest: u64) {
+        if let Some(state) = &mut self.state {
+            dedup::add_op(state, digest);
+        }
+    }
+}
+
+/// What is remembered of accounts, to tell what is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accounts {
+    /// The newest revision of those that were active not long ago.
+    Recent,
+    /// All that the log has of each, from the next frame on.
+    Wanted,
+    /// All that the log has of each.
+    Kept,
+}
+
+/// How often something may be told of in a minute.
+#[derive(Debug)]
+struct Quota {
+    since_us: u64,
+    taken: u32,
+    limit: u32,
+}
+
+impl Quota {
+    const fn new(limit: u32) -> Self {
+        Self {
+            since_us: 0,
+            taken: 0,
+            limit,
+        }
+    }
+
+    fn take(&mut self, now_us: u64) -> bool {
+        if now_us.abs_diff(self.since_us) >= MINUTE_US {
+            (self.since_us, self.taken) = (now_us, 0);
+        }
+        let is_allowed = self.taken < self.limit;
+        self.taken += u32::from(is_allowed);
+        is_allowed
+    }
+
+    /// Whether what was taken last is the first of its minute.
+    const fn is_first(&self) -> bool {
+        self.taken == 1
     }
 }
 
@@ -728,35 +1205,82 @@ impl fmt::Debug for Gate {
 #[derive(Debug)]
 struct Source {
     name: Box<str>,
-    position: Option<u64>,
+    numbering: Numbering,
+    /// When it was first connected to without a cursor.
+    contact_us: Option<u64>,
+    /// Frames of before this time, in seconds since 1970, are not wanted.
+    skipped_before: Option<i64>,
+    skipped: u32,
+    gives_up: bool,
+    /// Whether it has so many of those that it is not to be asked for them.
+    asks_live: bool,
+    /// Whether it has said that its oldest frames are newer than the cursor.
+    is_outdated: bool,
     is_touched: bool,
     tally: SourceTally,
+    quota: Quota,
 }
 
 impl Source {
-    fn new(name: &str, position: Option<u64>) -> Self {
+    /// One as an earlier run left it.
+    fn open(name: &str, appender: &Appender) -> Self {
         Self {
             name: name.into(),
-            position,
+            numbering: Numbering::new(appender.cursor(name)),
+            contact_us: appender.cursor(&contact_name(name)),
+            skipped_before: None,
+            skipped: 0,
+            gives_up: false,
+            asks_live: false,
+            is_outdated: false,
             is_touched: false,
             tally: SourceTally::default(),
+            quota: Quota::new(GAPS_A_MINUTE),
         }
     }
 
-    /// Moves on to a frame; `false` if it has been here before.
+    fn connected(&mut self, cursor: Option<u64>, now_us: u64) {
+        self.is_touched = true;
+        self.is_outdated = false;
+        self.numbering.connected(cursor);
+        self.asks_live &= cursor.is_some();
+        if self.numbering.position().is_some() {
+            return;
+        }
+        match (cursor, self.contact_us) {
+            (None, None) => self.contact_us = Some(now_us),
+            (Some(0), Some(contact)) => {
+                let contact = i64::try_from(contact / 1_000_000).unwrap_or(i64::MAX);
+                self.skipped_before = Some(contact - CLOCKS_APART);
+            }
+            _ => {}
+        }
+    }
+
+    fn resume_from(&self) -> Option<u64> {
+        if self.asks_live {
+            return None;
+        }
+        if self.numbering.starts_over() {
+            return Some(0);
+        }
+        let position = self.numbering.position();
+        position.or_else(|| self.contact_us.map(|_| 0))
+    }
+
+    /// Moves on to a frame, if it is the next.
     #[inline]
-    fn advance(&mut self, peeked: &Peek<'_>) -> bool {
+    fn judge(&mut self, peeked: &Peek<'_>) -> Place {
         self.is_touched = true;
         self.tally.frame(peeked);
-        let Some(seq) = peeked.seq else { return true };
-        // A number far below the last means that the relay counts anew, not that it repeats.
-        let is_repeat = |last: u64| seq <= last && last - seq < RENUMBERED;
-        if self.position.is_some_and(is_repeat) {
-            return false;
-        }
-        self.position = Some(seq);
-        true
+        self.numbering.judge(peeked.seq)
     }
+}
+
+/// The name under which the log has when a source was first connected to. No source has such a
+/// name, as the addresses of relays have no fragments.
+fn contact_name(source: &str) -> String {
+    format!("{source}#first-contact")
 }
 
 /// What a frame was lost for, or one of its operations.
@@ -780,8 +1304,6 @@ enum Fault {
         "`rebase` is set: the history before the commit was rewritten, which is no longer done"
     )]
     Rebase,
-    #[error("another source has sent it before")]
-    Repeated,
     #[error("revision: {0}")]
     Rev(IdentifierError),
     #[error("time: {0}")]
@@ -804,7 +1326,6 @@ impl Fault {
             Self::OutputTooLong => "output_too_long",
             Self::Record(error) => error.reason(),
             Self::Rebase => "rebase",
-            Self::Repeated => "repeated",
             Self::Rev(_) => "rev_invalid",
             Self::Time(_) => "time_invalid",
             Self::TooBig => "too_big",
@@ -839,13 +1360,21 @@ const BATCH_JSON: usize = 4 << 20;
 const FRAME_JSON: usize = 16 << 20;
 /// From so many bytes on, a record may be worth being kept for the operations after it.
 const SHARED: usize = 512;
-const REMEMBERED: usize = 100_000;
-
-/// A sequence number so much below the last one seen is that of a relay that counts anew.
-///
-/// Relays repeat at most their replay window after a reconnect, and only when they ignore the
-/// cursor; the small ones that tests use never count so far.
-const RENUMBERED: u64 = 1_000_000_000;
+/// At least so many accounts are remembered while they are not kept, in 1.2 MB at most.
+const RECENT_ACCOUNTS: usize = 28_000;
+const EMPTY_COMMITS: usize = 1_700;
+/// So much of the log is gone over for what it has of accounts: some seconds of work.
+const LOOKED_BACK: u64 = 2_000_000;
+const ACCOUNTS_AT_ONCE: u32 = 4096;
+const GAPS_A_MINUTE: u32 = 10;
+const DISCONTINUOUS_A_MINUTE: u32 = 60;
+const MINUTE_US: u64 = 60_000_000;
+/// How far the revisions of an account may be ahead of the clock here.
+const BELIEVABLE_US: u64 = 3_600_000_000;
+/// A source that has so many frames from before its first connection is not asked for them.
+const MOST_SKIPPED: u32 = 20_000;
+/// How many seconds the clock of a source may be behind the one here.
+const CLOCKS_APART: i64 = 600;
 
 #[cfg(test)]
 mod tests {

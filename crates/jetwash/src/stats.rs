@@ -22,7 +22,9 @@ pub(crate) struct Stats {
     wait_us: AtomicU64,
     /// How old the last commit was when the pipeline had it, in microseconds.
     age_us: AtomicU64,
+    repeated: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
+    gaps: Mutex<BTreeMap<&'static str, u64>>,
     reconnects: Mutex<BTreeMap<&'static str, u64>>,
     stalled: Mutex<Option<String>>,
     panics: Mutex<BTreeMap<&'static str, u64>>,
@@ -49,6 +51,18 @@ impl Stats {
     pub(crate) fn ignored(&self) {
         ::metrics::counter!("jetwash_ignored_total").increment(1);
         add(&self.ignored, 1);
+    }
+
+    /// Counts a frame that had something in it that is in the log.
+    pub(crate) fn repeated(&self) {
+        ::metrics::counter!("jetwash_repeated_total").increment(1);
+        add(&self.repeated, 1);
+    }
+
+    /// Counts a gap by the name of its cause.
+    pub(crate) fn gap(&self, cause: &'static str) {
+        ::metrics::counter!("jetwash_gaps_total", "cause" => cause).increment(1);
+        count(&self.gaps, cause);
     }
 
     /// Counts a frame, operation or record that was lost. `reason` is one of a fixed few, never
@@ -122,7 +136,9 @@ impl Stats {
             compressed_bytes: read(&self.compressed_bytes),
             rejected: read(&self.rejected),
             ignored: read(&self.ignored),
+            repeated: read(&self.repeated),
             dropped: copy(&self.dropped),
+            gaps: copy(&self.gaps),
             reconnects: copy(&self.reconnects),
             stalled: self.stalled(),
             panics: copy(&self.panics),
@@ -150,8 +166,14 @@ pub struct Snapshot {
     /// Frames of types that are not known, or no longer in use: the protocol says to pass them over,
     /// so nothing is lost with them.
     pub ignored: u64,
+    /// Frames that had something in them that is in the log, be it from another source or because
+    /// the source repeats itself. Nothing is lost by that.
+    pub repeated: u64,
     /// What was lost, counted by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// What is missing, or may be, although nothing was dropped here: counted by the name of the
+    /// [cause](jetwash_store::GapCause::name).
+    pub gaps: BTreeMap<&'static str, u64>,
     /// Connections to relays that ended, counted by reason.
     pub reconnects: BTreeMap<&'static str, u64>,
     /// Why the log cannot be written at the moment: the disk is full, for example. Sources wait

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jetwash_dict::{Dictionary, Encoder};
 use tokio::sync::watch;
 
+use crate::accounts::{AccountState, Accounts};
 use crate::backend::{Backend, Batch, BucketName, Reserved};
 use crate::block::Block;
 use crate::builder::BlockBuilder;
@@ -20,6 +21,7 @@ use crate::options::{Durability, Options, micros};
 use crate::retained::RetentionClock;
 use crate::ring::{BucketView, Ring, View};
 use crate::state;
+use crate::store::Store;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
 /// thread of its own.
@@ -68,6 +70,7 @@ pub struct Appender {
     /// The cursors as of the last commit, and its position.
     committed_cursors: BTreeMap<String, u64>,
     committed_seq: u64,
+    accounts: Accounts,
     /// Gaps of upstreams, noted since the last commit.
     noted: Vec<Noted>,
     next_note: u64,
@@ -147,6 +150,46 @@ impl Appender {
         self.cursors
             .iter()
             .map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// What is remembered of an account: what was [set](Self::set_account) last, in this process or,
+    /// on disk, in an earlier one.
+    ///
+    /// In memory, only the accounts of which something was set or asked not long ago are remembered:
+    /// the last 114,000 at least.
+    ///
+    /// # Errors
+    ///
+    /// When the disk cannot be read.
+    pub fn account(&mut self, did: &str) -> Result<Option<AccountState>, StoreError> {
+        let found = self.accounts.get(did, self.ring.durable.backend());
+        found.map_err(StoreError::storage("look up an account"))
+    }
+
+    /// Remembers something of an account, as part of the next commit: what follows from an event
+    /// that was pushed becomes durable with it, or not at all.
+    pub fn set_account(&mut self, did: &str, state: &AccountState) {
+        self.accounts.set(did, state);
+    }
+
+    /// The position from which on the [states](Self::set_account) of accounts may not tell of the
+    /// events in the ring.
+    #[must_use]
+    pub const fn accounted_to(&self) -> u64 {
+        self.accounts.covered()
+    }
+
+    /// Promises that from now on each commit sets what follows from its events, and that all events
+    /// committed before are told of: [`accounted_to`](Self::accounted_to) is the end of the ring
+    /// from the next commit on.
+    pub const fn keep_accounted(&mut self) {
+        self.accounts.start_covering();
+    }
+
+    /// The side that reads.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store::new(Arc::clone(&self.ring))
     }
 
     /// Whether the ring keeps raw upstream frames: see
@@ -262,8 +305,15 @@ impl Appender {
             .frames
             .as_ref()
             .is_some_and(|frames| !frames.is_empty());
-        let has_nothing_else = self.changed_cursors.is_empty() && self.noted.is_empty();
-        if self.sealed.is_empty() && has_nothing_else && !has_frames {
+        let has_accounts = self.accounts.has_pending();
+        let covered = self.accounts.cover(self.next_seq);
+        if self.sealed.is_empty()
+            && self.changed_cursors.is_empty()
+            && self.noted.is_empty()
+            && !has_frames
+            && !has_accounts
+            && covered.is_none()
+        {
             let synced = self.ring.durable.sync_if_due();
             return synced.map_err(StoreError::storage("sync the ring"));
         }
@@ -274,6 +324,10 @@ impl Appender {
         let mut batch = Batch::default();
         if self.backend().keeps_state() {
             self.add_state(&plan, &mut batch)?;
+            batch.accounts = self.accounts.pending();
+            if let Some(covered) = covered {
+                batch.set(state::ACCOUNTS.to_vec(), state::encode_numbers(&[covered]));
+            }
         }
         let kept = self.plan_frames(&mut batch)?;
         let mut full = Vec::with_capacity(plan.full.len());
@@ -290,6 +344,7 @@ impl Appender {
         crash_point!("commit.written");
         self.untrimmed += batch.event_bytes();
         self.note_committed();
+        self.accounts.committed(self.next_seq);
         self.sealed.clear();
         if let (Some(frames), Some(ring), Some(kept)) = (&mut self.frames, &self.ring.frames, kept)
         {
@@ -399,6 +454,7 @@ impl Appender {
             slots,
             cursors,
             changed_cursors,
+            accounted,
             uses,
             frames,
         } = parts;
@@ -409,6 +465,7 @@ impl Appender {
         let retention_clock = RetentionClock::new(newest);
         let next_note = view.noted.back().map_or(0, |noted| noted.number + 1);
         drop(view);
+        let accounts = Accounts::new(ring.durable.backend().keeps_state(), accounted);
         Self {
             ring,
             options,
@@ -424,6 +481,7 @@ impl Appender {
             committed_seq: next_seq,
             cursors,
             changed_cursors,
+            accounts,
             noted: Vec::new(),
             next_note,
             dictionary: uses.last().map(|(_, id)| *id),
@@ -846,6 +904,7 @@ pub(crate) struct AppenderParts {
     pub(crate) cursors: BTreeMap<String, u64>,
     /// Those that are not stored with these values.
     pub(crate) changed_cursors: BTreeSet<String>,
+    pub(crate) accounted: u64,
     pub(crate) uses: Vec<(u64, u32)>,
     pub(crate) frames: Option<FrameWriter>,
 }

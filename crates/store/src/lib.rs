@@ -59,6 +59,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod accounts;
 mod appender;
 mod backend;
 mod block;
@@ -89,6 +90,7 @@ mod state;
 mod store;
 mod table;
 
+pub use accounts::AccountState;
 pub use appender::{Appender, Trimmed};
 pub use block::{Block, Page};
 pub use dead_letters::{

@@ -206,6 +206,7 @@ fn recover(
         slots,
         cursors,
         changed_cursors,
+        accounted: state.accounted,
         uses: state.uses,
         frames: frame_writer,
     });
@@ -406,6 +407,7 @@ struct State {
     gaps: Vec<(u64, u64)>,
     noted: Vec<Noted>,
     cursors: BTreeMap<String, u64>,
+    accounted: u64,
     named: BTreeMap<String, u64>,
     uses: Vec<(u64, u32)>,
     frames: StoredFrames,
@@ -423,6 +425,7 @@ impl State {
             gaps: Vec::new(),
             noted: Vec::new(),
             cursors: BTreeMap::new(),
+            accounted: 0,
             named: BTreeMap::new(),
             uses: Vec::new(),
             frames: StoredFrames::default(),
@@ -473,6 +476,8 @@ impl State {
             self.id = Some(LogId::from_number(id));
         } else if key == state::FLOOR {
             [self.floor] = state::decode_numbers(&value)?;
+        } else if key == state::ACCOUNTS {
+            [self.accounted] = state::decode_numbers(&value)?;
         } else if key == state::GAPS {
             self.gaps = state::decode_gaps(&value)?;
         } else if key == state::USES {

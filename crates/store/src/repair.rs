@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::{self, RepairedFiles};
 use crate::error::{Files, OpenError, StoreError};
+use crate::gap::Gap;
 use crate::identity::LogId;
 use crate::open;
 use crate::options::Options;
@@ -98,14 +99,15 @@ fn look_through(store: &Store, oldest_seq: u64) -> Result<(u64, Vec<(u64, u64)>)
                 events += run.next_seq() - at;
                 at = run.next_seq();
             }
-            Ok(Read::AtTip) | Err(StoreError::AheadOfTip { .. }) => return Ok((events, lost)),
-            Ok(Read::Lost { oldest: next }) | Err(StoreError::Corrupt { next_seq: next, .. })
+            Ok(Read::AtTip) => return Ok((events, lost)),
+            Ok(Read::Gap(Gap { next_seq: next, .. }))
+            | Err(StoreError::Corrupt { next_seq: next, .. })
                 if next > at =>
             {
                 lose(at, next);
                 at = next;
             }
-            Ok(Read::Lost { .. }) => return Ok((events, lost)),
+            Ok(Read::Gap(_)) => return Ok((events, lost)),
             Err(error) => return Err(error),
         }
     }

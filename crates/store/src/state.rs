@@ -17,6 +17,8 @@ pub(crate) const FLOOR: &[u8] = b"floor";
 pub(crate) const GAPS: &[u8] = b"gaps";
 /// Which dictionary was used from which position on.
 pub(crate) const USES: &[u8] = b"uses";
+/// The position before which all events are accounted for.
+pub(crate) const ACCOUNTS: &[u8] = b"accounts";
 const FRAME_LOG: &[u8] = b"frames/log/";
 const FRAME_BUCKET: &[u8] = b"frames/bucket/";
 const NAMED: &[u8] = b"named/";

@@ -54,10 +54,8 @@ pub(crate) enum Content {
         first: Option<u64>,
         next: Option<u64>,
     },
-    /// The relay said that `cursor` is ahead of all that it has, so it counts anew.
-    CursorRefused {
-        cursor: u64,
-    },
+    /// The relay said that the cursor is ahead of all that it has, so it counts anew.
+    CursorRefused,
 }
 
 /// The way into the pipeline, bounded by bytes: a source that is faster than the pipeline waits,
@@ -104,9 +102,7 @@ impl Intake {
         let arrived = Instant::now();
         let bytes = match &content {
             Content::Frame(frame) => frame.len(),
-            Content::Connected { .. }
-            | Content::SteppedOver { .. }
-            | Content::CursorRefused { .. } => 0,
+            Content::Connected { .. } | Content::SteppedOver { .. } | Content::CursorRefused => 0,
         };
         // A frame larger than the whole budget goes alone.
         let share = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.budget);

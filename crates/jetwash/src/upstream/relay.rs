@@ -137,19 +137,21 @@ impl Relay {
         }
     }
 
-    /// The relay is behind the cursor: it counts anew, or too much was stepped over. What it has
-    /// now is taken as it comes.
+    /// The relay is behind the cursor. Either too much was stepped over, and what it has now is taken
+    /// as it comes; or it counts anew, and the pipeline says from where it is asked next.
     async fn refuse(&mut self, stored: Option<u64>, asked: Option<u64>) -> Result<(), Stopped> {
         let (Some(stored), Some(_)) = (stored, asked) else {
             return Ok(());
         };
-        self.refused = Some(stored);
         let content = match self.steps.refused() {
-            Some(first) => Content::SteppedOver {
-                first: Some(first),
-                next: None,
-            },
-            None => Content::CursorRefused { cursor: stored },
+            Some(first) => {
+                self.refused = Some(stored);
+                Content::SteppedOver {
+                    first: Some(first),
+                    next: None,
+                }
+            }
+            None => Content::CursorRefused,
         };
         self.intake.pass_on(&self.source, content).await
     }
@@ -321,7 +323,7 @@ impl Relay {
             return;
         };
         if let Ok(rev) = commit.rev.parse::<Tid>() {
-            let age = self.clock.now_us().saturating_sub(rev.microseconds());
+            let age = self.clock.read_us().0.saturating_sub(rev.microseconds());
             self.watch.lag(Duration::from_micros(age));
             let lag = self.watch.median_lag();
             self.is_live = lag.is_none_or(|lag| lag < LIVE);

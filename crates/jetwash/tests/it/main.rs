@@ -23,6 +23,8 @@ mod gaps;
 mod kept_frames;
 mod kill;
 mod memory;
+mod order;
+mod order_model;
 mod record_cache;
 mod recorded;
 mod relay;

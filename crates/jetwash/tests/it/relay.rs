@@ -113,7 +113,8 @@ async fn after_a_cut_the_relay_is_asked_to_go_on_from_the_cursor() {
     }
     pipeline.commit().unwrap();
     assert_eq!(through_a_relay, lines(&log).len());
-    assert_eq!(jetstream.snapshot().dropped["seq_not_increasing"], 1);
+    assert_eq!(jetstream.snapshot().repeated, 1);
+    assert!(jetstream.snapshot().dropped.is_empty());
 }
 
 #[tokio::test]
@@ -171,6 +172,6 @@ async fn two_relays_with_the_same_network_give_each_event_once() {
     lines.dedup();
     assert_eq!(lines.len(), count);
     let snapshot = jetstream.snapshot();
-    assert_eq!(snapshot.dropped.keys().collect::<Vec<_>>(), [&"repeated"]);
+    assert!(snapshot.dropped.is_empty() && snapshot.repeated > 0);
     assert_eq!(snapshot.frames, 200);
 }

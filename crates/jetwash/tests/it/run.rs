@@ -166,7 +166,7 @@ async fn what_was_pushed_before_the_stop_is_there_after_it_and_subscriptions_end
     let after = StartFrom::Cursor(Cursor::new(seen.len() as u64));
     let next = take(&jetstream, after, Filter::new(), 1).await;
     assert_eq!(next[0].cursor().get(), seen.len() as u64 + 1);
-    assert_eq!(jetstream.snapshot().dropped["seq_not_increasing"], 200);
+    assert!(jetstream.snapshot().dropped.is_empty());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, FilterPolicy};
@@ -249,6 +249,12 @@ impl Backend for DiskBackend {
                     None => write.remove(&engine.letters, key.as_slice()),
                 }
             }
+            if !batch.accounts.is_empty() {
+                let accounts = engine.accounts(&self.path)?;
+                for (key, value) in &batch.accounts {
+                    write.insert(accounts, key.as_slice(), value.clone());
+                }
+            }
             let buckets = lock(&self.buckets);
             for (bucket, block) in &batch.blocks {
                 let name = BucketName::Events(*bucket);
@@ -342,14 +348,23 @@ impl Backend for DiskBackend {
         })
     }
 
+    fn account(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        self.with_engine(|engine| match engine.accounts.get() {
+            Some(accounts) => Ok(accounts.get(key)?.map(Bytes::from)),
+            None => Ok(None),
+        })
+    }
+
     fn overhead_bytes(&self) -> u64 {
         let mut dropped = lock(&self.dropped);
         dropped.retain(DiskBucket::is_held);
         let held = dropped.iter().filter_map(|bucket| bucket.keyspace());
         let held: u64 = held.map(|keyspace| keyspace.disk_space()).sum();
         drop(dropped);
-        let beside =
-            self.with_engine(|engine| Ok(engine.state.disk_space() + engine.letters.disk_space()));
+        let beside = self.with_engine(|engine| {
+            let accounts = engine.accounts.get().map_or(0, Keyspace::disk_space);
+            Ok(engine.state.disk_space() + engine.letters.disk_space() + accounts)
+        });
         let journals = folder::journal_bytes(&self.path);
         held + beside.unwrap_or_default() + journals.unwrap_or_default()
     }
@@ -361,8 +376,11 @@ struct Engine {
     state: Keyspace,
     /// The dead letters, apart from the state because that is read whole on opening.
     letters: Keyspace,
+    /// What is remembered of accounts; made when there is something.
+    accounts: OnceLock<Keyspace>,
     state_buffer: Buffer,
     letters_buffer: Buffer,
+    accounts_buffer: Buffer,
 }
 
 impl Engine {
@@ -379,10 +397,9 @@ impl Engine {
             .open()
             .map_err(error)?;
         let names = database.list_keyspace_names();
-        if let Some(other) = names
-            .iter()
-            .find(|name| ![STATE, LETTERS].contains(&&***name) && bucket_name(name).is_none())
-        {
+        if let Some(other) = names.iter().find(|name| {
+            ![STATE, LETTERS, ACCOUNTS].contains(&&***name) && bucket_name(name).is_none()
+        }) {
             return Err(OpenError::Format {
                 path: path.to_owned(),
                 found: format!("of something else, with the keyspace {other:?}"),
@@ -391,6 +408,11 @@ impl Engine {
         }
         let state = database.keyspace(STATE, state_options).map_err(error)?;
         let letters = database.keyspace(LETTERS, state_options).map_err(error)?;
+        let accounts = OnceLock::new();
+        if names.iter().any(|name| &**name == ACCOUNTS) {
+            let keyspace = database.keyspace(ACCOUNTS, account_options);
+            let _ = accounts.set(keyspace.map_err(error)?);
+        }
         let keyspaces = folder::sync(&path.join(KEYSPACES));
         keyspaces.map_err(|source| error(source.into()))?;
         let mut buckets = Vec::new();
@@ -404,8 +426,10 @@ impl Engine {
             database,
             state,
             letters,
+            accounts,
             state_buffer: Buffer::default(),
             letters_buffer: Buffer::default(),
+            accounts_buffer: Buffer::default(),
         };
         Ok((engine, buckets, cut, manifest))
     }
@@ -427,6 +451,18 @@ impl Engine {
         Ok(())
     }
 
+    /// The keyspace of accounts, which is made if it is not there.
+    fn accounts(&self, path: &Path) -> Result<&Keyspace, BackendError> {
+        if let Some(accounts) = self.accounts.get() {
+            return Ok(accounts);
+        }
+        // See `begin`.
+        self.database.persist(PersistMode::SyncData)?;
+        let keyspace = self.database.keyspace(ACCOUNTS, account_options)?;
+        folder::sync(&path.join(KEYSPACES))?;
+        Ok(self.accounts.get_or_init(|| keyspace))
+    }
+
     /// Notes that a batch has been written.
     fn write_out(&self, batch: &Batch, full: u64) -> fjall::Result<()> {
         let bytes = |pairs: &[(Vec<u8>, Option<Bytes>)]| -> u64 {
@@ -438,7 +474,15 @@ impl Engine {
         self.state_buffer
             .add(&self.state, bytes(&batch.state), full)?;
         self.letters_buffer
-            .add(&self.letters, bytes(&batch.letters), full)
+            .add(&self.letters, bytes(&batch.letters), full)?;
+        let Some(accounts) = self.accounts.get() else {
+            return Ok(());
+        };
+        let written = batch.accounts.iter();
+        let written: u64 = written
+            .map(|(key, value)| ENTRY_BYTES + (key.len() + value.len()) as u64)
+            .sum();
+        self.accounts_buffer.add(accounts, written, full)
     }
 }
 
@@ -613,6 +657,7 @@ impl Bucket for DiskBucket {
 
 const STATE: &str = state::KEYSPACE;
 const LETTERS: &str = "letters";
+const ACCOUNTS: &str = "account-states";
 const BUCKET: &str = "bucket-";
 const FRAMES: &str = "frames-";
 const INDEX: u8 = 0;
@@ -650,8 +695,17 @@ fn state_options() -> KeyspaceCreateOptions {
 pub(super) fn keyspace_options(name: &str) -> KeyspaceCreateOptions {
     match bucket_name(name) {
         Some(_) => bucket_options(),
+        None if name == ACCOUNTS => account_options(),
         None => state_options(),
     }
+}
+
+fn account_options() -> KeyspaceCreateOptions {
+    // Filters for all accounts of the network would take more memory than the rest of the ring, and
+    // most accounts that are asked for are there.
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(ENGINE_LIMIT)
+        .filter_policy(FilterPolicy::disabled())
 }
 
 fn keyspace_name(name: BucketName) -> String {

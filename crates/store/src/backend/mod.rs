@@ -66,6 +66,9 @@ pub(crate) trait Backend: Send + Sync {
         max: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, BackendError>;
 
+    /// What was written of an account.
+    fn account(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError>;
+
     /// The bytes taken beside the blocks: journals, and dropped buckets that readers still hold.
     fn overhead_bytes(&self) -> u64;
 }
@@ -143,6 +146,8 @@ pub(crate) struct Batch {
     /// New blocks, and the first position of the bucket that each goes to.
     pub(crate) blocks: Vec<(u64, Stored)>,
     pub(crate) frames: Vec<FrameRow>,
+    /// Keys of accounts with what is remembered of each.
+    pub(crate) accounts: Vec<(Vec<u8>, Bytes)>,
 }
 
 /// A new frame, and where it goes to.

@@ -86,7 +86,7 @@ pub(crate) fn positions(store: &Store) -> Vec<u64> {
                 at = run.next_seq();
             }
             Ok(Read::AtTip) => return found,
-            Ok(Read::Lost { oldest }) => at = oldest,
+            Ok(Read::Gap(gap)) => at = gap.next_seq,
             Err(StoreError::Corrupt { next_seq, .. }) => at = next_seq,
             Err(error) => panic!("{error}"),
         }

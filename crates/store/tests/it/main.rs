@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod accounts;
 mod concurrency;
 mod crash;
 mod dead_letters;

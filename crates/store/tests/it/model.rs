@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jetwash_dict::Dictionary;
-use jetwash_store::{Appender, CursorError, Gap, GapCause, Options, Read, Retention, Store};
+use jetwash_store::{
+    AccountState, Appender, CursorError, Gap, GapCause, Options, Read, Retention, Store,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -30,6 +32,7 @@ enum Step {
     Reset { name: u8, to: u64 },
     Remove { name: u8 },
     SetCursor { name: u8, value: u64 },
+    SetAccount { did: u8, rev: u64 },
     SetDictionary { index: u8 },
     NoFrames,
     Trim { later_us: u32 },
@@ -65,6 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_u8, 0..100_u64).prop_map(|(name, to)| Step::Reset { name, to }),
         1 => (0..3_u8).prop_map(|name| Step::Remove { name }),
         2 => (0..3_u8, any::<u64>()).prop_map(|(name, value)| Step::SetCursor { name, value }),
+        2 => (0..3_u8, any::<u64>()).prop_map(|(did, rev)| Step::SetAccount { did, rev }),
         1 => (0..2_u8).prop_map(|index| Step::SetDictionary { index }),
         1 => Just(Step::NoFrames),
         2 => (0..100_000_u32).prop_map(|later_us| Step::Trim { later_us }),
@@ -119,6 +123,9 @@ struct Model {
     oldest: u64,
     cursors: BTreeMap<String, u64>,
     committed_cursors: BTreeMap<String, u64>,
+    /// The revisions of accounts.
+    accounts: BTreeMap<String, u64>,
+    committed_accounts: BTreeMap<String, u64>,
     /// Those of consumers, which need no commit.
     named: BTreeMap<String, u64>,
     dictionary: Option<u8>,
@@ -208,6 +215,7 @@ impl World {
                 appender.commit().unwrap();
                 model.committed = model.events.len();
                 model.committed_cursors.clone_from(&model.cursors);
+                model.committed_accounts.clone_from(&model.accounts);
             }
             Step::ClockBack { us } => model.now_us -= u64::from(*us),
             Step::ClockAhead { us } => model.now_us += u64::from(*us),
@@ -223,6 +231,13 @@ impl World {
             Step::SetCursor { name, value } => {
                 appender.set_cursor(&name.to_string(), *value);
                 model.cursors.insert(name.to_string(), *value);
+            }
+            Step::SetAccount { did, rev } => {
+                let mut state = AccountState::default();
+                state.rev = *rev;
+                let did = format!("did:web:{did}.example");
+                appender.set_account(&did, &state);
+                model.accounts.insert(did, *rev);
             }
             Step::SetDictionary { index } => {
                 appender.set_dictionary(&numbered(*index)).unwrap();
@@ -244,10 +259,16 @@ impl World {
                 *ring = Some(place.open(options.clone()));
                 model.events.truncate(model.committed);
                 model.cursors.clone_from(&model.committed_cursors);
+                model.accounts.clone_from(&model.committed_accounts);
             }
             Step::Reopen => {}
         }
-        let (appender, store) = ring.as_ref().unwrap();
+        let (appender, store) = ring.as_mut().unwrap();
+        for number in 0..3 {
+            let did = format!("did:web:{number}.example");
+            let rev = appender.account(&did).unwrap().map(|state| state.rev);
+            assert_eq!(rev, model.accounts.get(&did).copied());
+        }
         check(model, appender, store);
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use jetwash_store::{Appender, Durability, Location, Options, Read, Retention, open};
+use jetwash_store::{AccountState, Appender, Durability, Location, Options, Read, Retention, open};
 
 use crate::random::Random;
 use crate::restart::restart_machine;
@@ -21,6 +21,7 @@ use crate::support::{Event, START, event, folder, push, taken, tiny};
 
 const FOLDER: &str = "JETWASH_POWER_FOLDER";
 const MODE: &str = "JETWASH_POWER_MODE";
+const ACCOUNT: &str = "did:web:a.example";
 
 #[test]
 fn buffered_takes_back_what_was_not_synced_and_no_position() {
@@ -66,7 +67,7 @@ fn large(seq: u64, time_us: u64) -> Event {
     event
 }
 
-/// Commits some events with the cursor that belongs to them; returns the time of the last.
+/// Commits some events with the cursor and the state of an account that belong to them; returns the time of the last.
 fn write(appender: &mut Appender, count: u64) -> u64 {
     let mut time_us = 0;
     for _ in 0..count {
@@ -75,6 +76,9 @@ fn write(appender: &mut Appender, count: u64) -> u64 {
         push(appender, &large(seq, time_us), None);
     }
     appender.set_cursor("relay", appender.next_seq() - 1);
+    let mut state = AccountState::default();
+    state.rev = appender.next_seq() - 1;
+    appender.set_account(ACCOUNT, &state);
     appender.commit().unwrap();
     time_us
 }
@@ -263,6 +267,9 @@ impl Promise {
         assert!(appender.next_time_us(0) > time, "{context}: a time twice");
         let cursor = appender.cursor("relay").unwrap_or(0);
         assert_eq!(cursor, tip - 1, "{context}: {bounds:?}");
+        let account = appender.account(ACCOUNT).unwrap();
+        let rev = account.map_or(0, |state| state.rev);
+        assert_eq!(rev, cursor, "{context}: {bounds:?}");
         let mut expected: Vec<u64> = (bounds.oldest_seq..tip.max(bounds.oldest_seq)).collect();
         assert_eq!(
             read(&store, bounds.oldest_seq, context),

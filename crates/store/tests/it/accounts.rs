@@ -1,0 +1,73 @@
+//! What is remembered of accounts, beside their events.
+
+use jetwash_store::{AccountState, Appender};
+
+use crate::support::{Place, append, on_both, push_many, tiny};
+
+on_both!(a_state_is_what_was_set_last_and_an_unknown_account_has_none);
+
+fn state(rev: u64) -> AccountState {
+    let mut state = AccountState::default();
+    state.rev = rev;
+    state.ops = vec![rev, rev + 1];
+    state.add_notice(rev + 2);
+    state
+}
+
+fn did(number: u64) -> String {
+    if number.is_multiple_of(3) {
+        return format!("did:web:{number}.example");
+    }
+    let digits = b"abcdefghijklmnopqrstuvwxyz234567";
+    let digit = |index: u32| char::from(digits[(number >> (5 * index) & 31) as usize]);
+    let name: String = (0..12).map(digit).collect();
+    format!("did:plc:{name}{name}")
+}
+
+fn found(appender: &mut Appender, number: u64) -> Option<AccountState> {
+    appender.account(&did(number)).unwrap()
+}
+
+fn a_state_is_what_was_set_last_and_an_unknown_account_has_none(place: &Place) {
+    let (mut appender, _store) = place.open(tiny());
+    assert_eq!(found(&mut appender, 1), None);
+    appender.set_account(&did(1), &state(5));
+    assert_eq!(found(&mut appender, 1), Some(state(5)));
+    appender.commit().unwrap();
+    appender.set_account(&did(1), &state(6));
+    appender.set_account(&did(3), &state(7));
+    appender.commit().unwrap();
+    let states = [1, 3, 2].map(|number| found(&mut appender, number));
+    assert_eq!(states, [Some(state(6)), Some(state(7)), None]);
+}
+
+#[test]
+fn states_outlive_the_process_with_the_events_that_they_follow_from() {
+    let place = Place::disk();
+    let (mut appender, store) = place.open(tiny());
+    append(&mut appender, 10, 10);
+    assert_eq!(appender.accounted_to(), 0);
+    appender.keep_accounted();
+    // Far more than memory holds, and buffers that are written out.
+    for number in 0..40_000 {
+        appender.set_account(&did(number), &state(number));
+        if number % 500 == 0 {
+            push_many(&mut appender, 1);
+            appender.commit().unwrap();
+        }
+    }
+    appender.commit().unwrap();
+    appender.set_account(&did(7), &state(8));
+    drop((appender, store));
+
+    let (mut appender, store) = place.open(tiny());
+    for number in (0..40_000).step_by(7) {
+        let expected = Some(state(number));
+        assert_eq!(found(&mut appender, number), expected, "{number}");
+    }
+    assert_eq!(found(&mut appender, 40_000), None);
+    assert_eq!(appender.accounted_to(), store.bounds().next_seq);
+    // From here on nobody accounts for what comes.
+    append(&mut appender, 1, 1);
+    assert_eq!(appender.accounted_to(), store.bounds().next_seq - 1);
+}
