@@ -316,7 +316,8 @@ async fn a_consumer_that_stops_at_gaps_stays_before_them() {
             matches!(&error, ConsumerError::Gap { gap, .. } if gap.first_seq == 17),
             "{error}"
         );
-        assert_eq!(handle.status().stored, Some(Cursor::new(16)));
+        // What was waiting for a worker comes again.
+        assert!(handle.status().stored <= Some(Cursor::new(16)));
     }
 }
 
