@@ -229,7 +229,7 @@ async fn a_subscription_with_gaps_gives_them_in_order() {
     let start = StartFrom::Oldest;
     let events = jetstream.subscribe(start, Filter::new()).await.unwrap();
     // Filters do not hide gaps.
-    let events = events.filter_with(|event| seq(event) % 2 == 0);
+    let events = events.filter_with(|event| seq(event).is_multiple_of(2));
     let deliveries = events.with_gaps().map(|delivery| match delivery.unwrap() {
         Delivery::Event(event) => Met::Event(seq(&event)),
         Delivery::Gap(gap) => Met::Gap(gap),
@@ -316,7 +316,8 @@ async fn a_consumer_that_stops_at_gaps_stays_before_them() {
             matches!(&error, ConsumerError::Gap { gap, .. } if gap.first_seq == 17),
             "{error}"
         );
-        assert_eq!(handle.status().stored, Some(Cursor::new(16)));
+        // What was waiting for a worker comes again.
+        assert!(handle.status().stored <= Some(Cursor::new(16)));
     }
 }
 
