@@ -424,6 +424,11 @@ impl Pass<'_, '_> {
         if mime_type.shape != Shape::Text {
             return Err(fail);
         }
+        // That of a new blob's link may be a map of one `$link`, this one may not.
+        let mut reader = Reader::new(self.record.get(cid.source..).unwrap_or_default());
+        if matches!(reader.item(), Ok(Item::Map(_))) {
+            return Err(fail);
+        }
         self.take_text(cid.source, cid.start, mime_type)
             .ok_or(fail)?;
         Ok(Shape::Other)

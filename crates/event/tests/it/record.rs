@@ -187,6 +187,11 @@ fn an_old_blob_is_a_map_of_two_fields() {
         }
     }
     assert_eq!(
+        kind(&cbor!({"b": {"cid": {"$link": RAW_CID}, "mimeType": ""}})),
+        RecordErrorKind::Blob,
+        "only the link of a new blob may be a map"
+    );
+    assert_eq!(
         kind(&cbor!({"b": {"cid": RAW_CID, "mimeType": 1}})),
         RecordErrorKind::Blob
     );
