@@ -61,7 +61,7 @@ impl Stats {
 
     /// Counts a gap by the name of its cause.
     pub(crate) fn gap(&self, cause: &'static str) {
-        ::metrics::counter!("jetwash_gaps_total", "cause" => cause).increment(1);
+        ::metrics::counter!("jetwash_upstream_gaps_total", "cause" => cause).increment(1);
         count(&self.gaps, cause);
     }
 

@@ -158,7 +158,7 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
     (
         "jetwash_gaps_total",
         Counter,
-        "Gaps in what upstreams sent, by cause.",
+        "Gaps that readers were told of, once for each reader, by cause.",
     ),
     (
         "jetwash_ignored_total",
@@ -204,6 +204,31 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "jetwash_subscribers_slowed_total",
         Counter,
         "Times that a subscriber was slowed that sent more than it may.",
+    ),
+    (
+        "jetwash_upstream_gaps_total",
+        Counter,
+        "Gaps in what upstreams sent, by cause.",
+    ),
+    (
+        "jetwash_upstream_lag_seconds",
+        Gauge,
+        "How old the last commits of a relay were when they came, the median of a few.",
+    ),
+    (
+        "jetwash_upstream_last_event_age_seconds",
+        Gauge,
+        "How long ago the last frame of a relay came.",
+    ),
+    (
+        "jetwash_upstream_last_message_age_seconds",
+        Gauge,
+        "How long ago a relay was heard: by a frame, a ping or a pong.",
+    ),
+    (
+        "jetwash_upstream_state",
+        Gauge,
+        "How the connection to a relay is: 0 connecting, 1 connected, 2 silent, 3 stalled.",
     ),
 ];
 
