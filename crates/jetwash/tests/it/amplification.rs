@@ -78,8 +78,8 @@ async fn a_burst_of_frames_is_committed_before_its_json_fills_the_memory() {
         let change = |number: usize| {
             SimChange::create(did(0), POST, &format!("key{number}"), record.clone())
         };
-        let mut frame = |number| network.apply(&change(number)).unwrap().bytes;
-        (0..40).map(|number| frame(number)).collect()
+        let frame = |number| network.apply(&change(number)).unwrap().bytes;
+        (0..40).map(frame).collect()
     };
     let jetstream = Jetstream::builder()
         .commit_delay(std::time::Duration::from_secs(10))
