@@ -8,7 +8,7 @@ use jetwash_dict::Dictionary;
 use jetwash_store::{Appender, Durability, Options, Store};
 
 use crate::fixture::copy;
-use crate::support::{Place, append, event, folder, frame, push};
+use crate::support::{Place, append, copy_at_rest, event, frame, push};
 
 pub(crate) const RELAY: &str = "wss://relay.example/";
 pub(crate) const EVENTS: u64 = 6_000;
@@ -47,21 +47,9 @@ fn killed() -> Place {
     let (mut appender, store) = place.open(options());
     write(&mut appender, None);
     let left = Place::disk();
-    copy_while_open(place.path(), left.path());
+    copy_at_rest(place.path(), left.path());
     drop((appender, store));
     left
-}
-
-/// The engine removes files in its own time: what is gone between the listing and the copy is.
-fn copy_while_open(from: &Path, to: &Path) {
-    loop {
-        let trial = folder();
-        let copied = std::panic::catch_unwind(|| copy(from, trial.path()));
-        if copied.is_ok() {
-            copy(trial.path(), to);
-            return;
-        }
-    }
 }
 
 pub(crate) fn journals(folder: &Path) -> Vec<PathBuf> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jetwash_store::{Appender, Durability, Gap, GapCause, Options, Read, Store};
 
-use crate::support::{Place, START, append, folder, push_many, read_all, tiny};
+use crate::support::{Place, START, append, copy_at_rest, folder, push_many, read_all, tiny};
 
 fn options() -> Options {
     tiny().durability(Durability::Buffered)
@@ -18,32 +18,19 @@ fn killed(place: &Place) {
     let (mut appender, store) = place.open(options());
     append(&mut appender, 20, 4);
     let copy = folder();
-    copy_folder(place.path(), copy.path());
+    copy_at_rest(place.path(), copy.path());
     drop((appender, store));
     fs::remove_dir_all(place.path()).unwrap();
-    copy_folder(copy.path(), place.path());
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
+    copy_at_rest(copy.path(), place.path());
 }
 
 /// Ends the process of a ring as a power failure does.
 pub(crate) fn fail_power(place: &Place, ring: (Appender, Store)) {
     let copy = folder();
-    copy_folder(place.path(), copy.path());
+    copy_at_rest(place.path(), copy.path());
     drop(ring);
     fs::remove_dir_all(place.path()).unwrap();
-    copy_folder(copy.path(), place.path());
+    copy_at_rest(copy.path(), place.path());
     restart_machine(place.path());
 }
 

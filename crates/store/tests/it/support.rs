@@ -1,4 +1,7 @@
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use jetwash_dict::Dictionary;
 use jetwash_store::{
@@ -44,6 +47,46 @@ impl Place {
 /// disks take their time to sync.
 pub(crate) fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Copies the folder of a ring that is open, as it is at one moment: the storage engine adds and
+/// removes files in its own time, so a copy counts only if nothing has changed meanwhile.
+pub(crate) fn copy_at_rest(from: &Path, to: &Path) {
+    loop {
+        let before = listing(from);
+        let is_whole = before.iter().flatten().all(|(name, _)| {
+            let copy = to.join(name);
+            let made = fs::create_dir_all(copy.parent().unwrap());
+            made.is_ok() && fs::copy(from.join(name), copy).is_ok()
+        });
+        if before.is_some() && is_whole && listing(from) == before {
+            return;
+        }
+        fs::remove_dir_all(to).unwrap();
+    }
+}
+
+/// All files below a folder, with their sizes and times; `None` if some go while they are listed.
+fn listing(folder: &Path) -> Option<BTreeMap<PathBuf, (u64, SystemTime)>> {
+    fn add(
+        folder: &Path,
+        below: &Path,
+        files: &mut BTreeMap<PathBuf, (u64, SystemTime)>,
+    ) -> std::io::Result<()> {
+        for entry in fs::read_dir(folder.join(below))? {
+            let entry = entry?;
+            let (name, metadata) = (below.join(entry.file_name()), entry.metadata()?);
+            if metadata.is_dir() {
+                add(folder, &name, files)?;
+            } else {
+                files.insert(name, (metadata.len(), metadata.modified()?));
+            }
+        }
+        Ok(())
+    }
+    let mut files = BTreeMap::new();
+    add(folder, Path::new(""), &mut files).ok()?;
+    Some(files)
 }
 
 /// Makes two tests of each function: one in memory, one on disk.
