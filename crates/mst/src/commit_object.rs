@@ -39,6 +39,18 @@ pub struct CommitObject<'a> {
 }
 
 impl<'a> CommitObject<'a> {
+    /// Whether a block is, byte for byte, what nearly every host writes for this account and
+    /// revision: then it need not be decoded to be compared with them.
+    pub(crate) fn is_plain(block: &[u8], did: &str, rev: &str) -> bool {
+        let sig = text(block.strip_prefix(b"\xa6\x63did"), did)
+            .and_then(|rest| text(rest.strip_prefix(b"\x63rev"), rev))
+            .and_then(|rest| rest.strip_prefix(b"\x63sig\x58\x40"));
+        sig.and_then(|rest| rest.get(64..))
+            .and_then(|rest| rest.strip_prefix(b"\x64data\xd8\x2a\x58\x25\x00\x01\x71\x12\x20"))
+            .and_then(|rest| rest.get(32..))
+            .is_some_and(|rest| rest == b"\x64prev\xf6\x67version\x03")
+    }
+
     /// Reads a commit object from its block. Fields that the specification does not name are passed
     /// over.
     ///
@@ -112,4 +124,52 @@ fn read_cid(reader: &mut Reader<'_>, field: &'static str) -> Result<Cid, CommitO
     }
 }
 
+/// What follows a text in DAG-CBOR, if it is this one.
+fn text<'a>(bytes: Option<&'a [u8]>, expected: &str) -> Option<&'a [u8]> {
+    let bytes = match u8::try_from(expected.len()).ok()? {
+        length @ ..24 => bytes?.strip_prefix(&[0x60 | length])?,
+        length => bytes?.strip_prefix(&[0x78, length])?,
+    };
+    bytes.strip_prefix(expected.as_bytes())
+}
+
 const VERSION: u64 = 3;
+
+#[cfg(test)]
+mod tests {
+    use jetwash_cbor::Writer;
+
+    use super::*;
+
+    #[test]
+    fn what_is_plain_is_what_decoding_gives() {
+        let rev = "3l3qo2vutsw2b";
+        for did in ["did:web:a.example", "did:plc:z72i7hdynmk6r22z27h6tvur"] {
+            let root = Cid::of(Codec::DagCbor, &[0xa0]);
+            let mut writer = Writer::new();
+            writer.map(6).text("did").text(did).text("rev").text(rev);
+            writer.text("sig").bytes(&[7; 64]).text("data").link(&root);
+            writer.text("prev").null().text("version").unsigned(3);
+            let block = writer.into_bytes();
+            assert!(CommitObject::is_plain(&block, did, rev));
+            let mut plain = 0;
+            for bit in 0..block.len() * 8 {
+                let mut block = block.clone();
+                block[bit / 8] ^= 1 << (bit % 8);
+                if CommitObject::is_plain(&block, did, rev) {
+                    let object = CommitObject::decode(&block).expect("a commit object");
+                    assert_eq!((object.did, object.rev, object.prev), (did, rev, None));
+                    plain += 1;
+                }
+            }
+            assert_eq!(
+                plain,
+                (64 + 32) * 8,
+                "the signature and the root may be any"
+            );
+            assert!(!CommitObject::is_plain(&block[..block.len() - 1], did, rev));
+            assert!(!CommitObject::is_plain(&block, "did:web:b.example", rev));
+            assert!(!CommitObject::is_plain(&block, did, "3l3qo2vutsw2c"));
+        }
+    }
+}

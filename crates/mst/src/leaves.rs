@@ -62,7 +62,11 @@ pub fn leaves_of<'a>(commit: &'a Commit<'_>, check: BlockCheck) -> Result<Leaves
             verify_unless_foreign(&block)?;
         }
     }
-    check_own(own, commit.repo, commit.rev)?;
+    let own = own.ok_or(CommitError::CommitBlock)?;
+    own.verify()?;
+    if !CommitObject::is_plain(own.data, commit.repo, commit.rev) {
+        read_own(own, commit.repo, commit.rev)?;
+    }
     Ok(Leaves {
         ops,
         found: wanted.found,
@@ -85,7 +89,9 @@ pub fn sync_object<'a>(sync: &Sync<'a>) -> Result<CommitObject<'a>, CommitError>
             own = Some(block);
         }
     }
-    check_own(own, sync.did, sync.rev)
+    let own = own.ok_or(CommitError::CommitBlock)?;
+    own.verify()?;
+    read_own(own, sync.did, sync.rev)
 }
 
 /// Which blocks of a commit must match their CIDs.
@@ -423,14 +429,8 @@ fn verify_unless_foreign(block: &Block<'_>) -> Result<(), CarError> {
     }
 }
 
-/// Hashes and decodes the block of the commit object, and compares it with what the frame says.
-fn check_own<'a>(
-    block: Option<Block<'a>>,
-    did: &str,
-    rev: &str,
-) -> Result<CommitObject<'a>, CommitError> {
-    let block = block.ok_or(CommitError::CommitBlock)?;
-    block.verify()?;
+/// Decodes the block of the commit object, and compares it with what the frame says.
+fn read_own<'a>(block: Block<'a>, did: &str, rev: &str) -> Result<CommitObject<'a>, CommitError> {
     let object = CommitObject::decode(block.data)?;
     if object.did != did {
         return Err(CommitError::Did);
