@@ -86,8 +86,8 @@ pub enum ToCborErrorKind {
     /// A key that its map has twice.
     #[error("the map has this key twice")]
     DuplicateKey,
-    /// A float that is not finite in 64 bits.
-    #[error("a number too large for a 64-bit float")]
+    /// A float that is not finite in 64 bits, or zero with a minus: DAG-CBOR has neither.
+    #[error("a number that is no 64-bit float of DAG-CBOR: too large, or a negative zero")]
     Float,
     /// An integer outside the signed 64-bit range.
     #[error("an integer outside the signed 64-bit range")]
@@ -292,7 +292,7 @@ impl<'j> Pass<'j, '_> {
         let value: f64 = self.json[start..self.position]
             .parse()
             .map_err(|_| ToCborErrorKind::Syntax.at(start))?;
-        if !value.is_finite() {
+        if !value.is_finite() || value == 0.0 && value.is_sign_negative() {
             return Err(ToCborErrorKind::Float.at(start));
         }
         self.out.push(FLOAT);

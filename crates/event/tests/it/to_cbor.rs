@@ -131,6 +131,8 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     assert_eq!(kind(r#"{"a":1,"a":2}"#), ToCborErrorKind::DuplicateKey);
     assert_eq!(kind("1e999"), ToCborErrorKind::Float);
+    assert_eq!(kind("-0.0"), ToCborErrorKind::Float);
+    assert_eq!(kind("-1e-999"), ToCborErrorKind::Float);
     assert_eq!(kind(&"[".repeat(200)), ToCborErrorKind::Depth);
     assert!(cbor(&format!("{}{}", "[".repeat(128), "]".repeat(128))).is_ok());
     for wrong in [
