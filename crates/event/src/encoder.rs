@@ -70,7 +70,7 @@ impl Encoder {
     /// bytes in JSON that it has in DAG-CBOR, and one block may be the record of many operations.
     ///
     /// Gives where in `out` the record is, so that [`encode_again`](Self::encode_again) can make
-    /// another event of it; an empty range where there is none.
+    /// another event of it; the range is empty if the event has no record.
     ///
     /// # Errors
     ///

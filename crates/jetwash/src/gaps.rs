@@ -1,4 +1,4 @@
-//! How gaps are told: counted, in the log of the process now and then, and to whoever reads.
+//! Tells of gaps: to readers, to a counter, and now and then in the log lines of the process.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -707,7 +707,7 @@ impl Tasks {
         self.names.insert(task.id(), (kind, name.into()));
     }
 
-    /// Waits for the end of one; for ever if there is none.
+    /// Waits until one of them ends; waits for ever if no task is left.
     async fn ended(&mut self) {
         match self.set.join_next_with_id().await {
             Some(ended) => self.note(ended),

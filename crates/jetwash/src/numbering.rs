@@ -251,7 +251,7 @@ const GREATEST: u64 = (1 << 53) - 1;
 /// The furthest from one number to the next that is no cause for doubt: at the rate of the whole
 /// network, some minutes of it.
 const STEP: u64 = 100_000;
-/// The same where a source goes on that was asked for what comes after a number.
+/// The furthest first step of a source that was asked for the numbers after its cursor.
 const FIRST_STEP: u64 = 1_000;
 /// So many numbers behind the position of which nothing is known are those of a source that counts
 /// anew.

@@ -1212,7 +1212,7 @@ struct Source {
     skipped_before: Option<i64>,
     skipped: u32,
     gives_up: bool,
-    /// Whether it has so many of those that it is not to be asked for them.
+    /// Whether the source has sent too many old frames to be asked for more of them.
     asks_live: bool,
     /// Whether it has said that its oldest frames are newer than the cursor.
     is_outdated: bool,
@@ -1358,9 +1358,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const BATCH_JSON: usize = 4 << 20;
 /// The JSON of one frame: eight times what the blocks of a commit may have.
 const FRAME_JSON: usize = 16 << 20;
-/// From so many bytes on, a record may be worth being kept for the operations after it.
+/// A record of at least this many bytes is kept for later operations that share it.
 const SHARED: usize = 512;
-/// At least so many accounts are remembered while they are not kept, in 1.2 MB at most.
+/// The least number of accounts whose revisions are remembered in memory, in 1.2 MB at most.
 const RECENT_ACCOUNTS: usize = 28_000;
 const EMPTY_COMMITS: usize = 1_700;
 /// So much of the log is gone over for what it has of accounts: some seconds of work.
@@ -1371,7 +1371,7 @@ const DISCONTINUOUS_A_MINUTE: u32 = 60;
 const MINUTE_US: u64 = 60_000_000;
 /// How far the revisions of an account may be ahead of the clock here.
 const BELIEVABLE_US: u64 = 3_600_000_000;
-/// A source that has so many frames from before its first connection is not asked for them.
+/// After this many frames from before its first connection, a source is followed live.
 const MOST_SKIPPED: u32 = 20_000;
 /// How many seconds the clock of a source may be behind the one here.
 const CLOCKS_APART: i64 = 600;

@@ -18,7 +18,7 @@ const MODES: [(&str, &str); 5] = [
     ("binary, dictionary", "format=binary&compress=true"),
 ];
 
-/// No server that is not measured has a need for so many streams. One address gets half of them.
+/// More streams than a server is likely to need. One address gets at most half of them.
 const STREAMS: [&str; 2] = ["--max-streams", "1000"];
 
 impl Load {
