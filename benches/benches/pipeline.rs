@@ -15,7 +15,7 @@ use cid::Cid;
 use ipld_core::ipld::Ipld;
 use jetwash::event::{Draft, DraftBody, Encoder};
 use jetwash::frame::{Car, Frame, peek};
-use jetwash::mst::{BlockCheck, Change, leaves};
+use jetwash::mst::{BlockCheck, LeafChange, leaves};
 use jetwash::store::{self, Appender, CommitPart, EventKind, Location, NewEvent, Options};
 use jetwash::{Dictionary, Operation, Pipeline};
 use jetwash_benches::{Table, frames};
@@ -44,7 +44,7 @@ fn steps(frames: &[Vec<u8>], dictionary: &Dictionary) {
     let drafts = drafts(&decoded);
     let lines: Vec<Vec<u8>> = drafts.iter().map(|draft| line(draft)).collect();
     let (mut encoder, mut out) = (Encoder::new(), Vec::new());
-    let mut compressor = dictionary.encoder();
+    let mut compressor = dictionary.compressor();
     let mut compressed = Vec::new();
     let _ = Table::new("steps", frames.len())
         .row("peek: kind, seq and DID", || {
@@ -72,7 +72,7 @@ fn steps(frames: &[Vec<u8>], dictionary: &Dictionary) {
         .row("dictionary: one zstd frame an event", || {
             compressed.clear();
             for line in &lines {
-                compressor.encode(line, &mut compressed).unwrap();
+                compressor.compress(line, &mut compressed).unwrap();
             }
             compressed.len()
         })
@@ -94,7 +94,7 @@ fn whole_way(frames: &[Vec<u8>], dictionary: &Dictionary) {
     let mut checked = Pipeline::new(appender).dictionary(dictionary).unwrap();
     let (mut appender, _tree_log) = open(1);
     appender.set_dictionary(dictionary).unwrap();
-    let mut compressor = dictionary.encoder();
+    let mut compressor = dictionary.compressor();
     let (mut encoder, mut out) = (Encoder::new(), Vec::new());
     let mut lines = Vec::new();
     let medians = Table::new("the whole way, into a log on disk", frames.len())
@@ -169,9 +169,9 @@ fn drafts<'a>(frames: &'a [Frame<'_>]) -> Vec<Draft<'a>> {
         };
         for leaf in leaves(commit).unwrap().flatten() {
             let (operation, record) = match leaf.change {
-                Change::Create(record) => (Operation::Create, Some(record)),
-                Change::Update(record) => (Operation::Update, Some(record)),
-                Change::Delete => (Operation::Delete, None),
+                LeafChange::Create(record) => (Operation::Create, Some(record)),
+                LeafChange::Update(record) => (Operation::Update, Some(record)),
+                LeafChange::Delete => (Operation::Delete, None),
             };
             let record = record.map(|record| (record.data, &*Box::leak(Box::new(record.cid))));
             let (collection, rkey) = (leaf.collection, leaf.rkey);
@@ -199,9 +199,9 @@ fn encode_frame(frame: &[u8], encoder: &mut Encoder, out: &mut Vec<u8>) {
     for leaf in leaves(&commit).unwrap() {
         let leaf = leaf.unwrap();
         let (operation, record) = match &leaf.change {
-            Change::Create(record) => (Operation::Create, Some((record.data, &record.cid))),
-            Change::Update(record) => (Operation::Update, Some((record.data, &record.cid))),
-            Change::Delete => (Operation::Delete, None),
+            LeafChange::Create(record) => (Operation::Create, Some((record.data, &record.cid))),
+            LeafChange::Update(record) => (Operation::Update, Some((record.data, &record.cid))),
+            LeafChange::Delete => (Operation::Delete, None),
         };
         let (collection, rkey) = (leaf.collection, leaf.rkey);
         let body = DraftBody::Commit {
@@ -235,8 +235,8 @@ fn leaf_bytes(frame: &Frame<'_>) -> usize {
         return 0;
     };
     let size = |change| match change {
-        Change::Create(record) | Change::Update(record) => record.data.len(),
-        Change::Delete => 0,
+        LeafChange::Create(record) | LeafChange::Update(record) => record.data.len(),
+        LeafChange::Delete => 0,
     };
     leaves(commit)
         .unwrap()
@@ -333,12 +333,12 @@ fn to_json(value: &Ipld) -> Value {
     }
 }
 
-fn tree_append(frame: &[u8], compressor: &mut jetwash::dict::Encoder, appender: &mut Appender) {
+fn tree_append(frame: &[u8], compressor: &mut jetwash::dict::Compressor, appender: &mut Appender) {
     let mut lines = Vec::new();
     tree_lines(frame, &mut lines);
     for (kind, did, collection, json) in &lines {
         let mut compressed = Vec::new();
-        compressor.encode(json, &mut compressed).unwrap();
+        compressor.compress(json, &mut compressed).unwrap();
         let time_us = appender.next_time_us(NOW_US);
         let frame = Some(compressed.as_slice());
         let event = NewEvent {

@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jetwash::dict::Encoder;
+use jetwash::dict::Compressor;
 use jetwash::store::{
     self, Appender, Block, CommitPart, Durability, EventKind, Location, NewEvent, Options, Page,
     Read, Retention, Run, Store,
@@ -197,7 +197,7 @@ fn bytes_of_real_records(folder: &Path) {
         ("the one that comes along", Dictionary::builtin()),
     ] {
         let dictionary = dictionary.unwrap();
-        let mut encoder = dictionary.encoder();
+        let mut encoder = dictionary.compressor();
         let events: Vec<Event> = lines
             .iter()
             .map(|line| Event::of_line(line, &mut encoder))
@@ -313,7 +313,7 @@ struct Event {
 
 impl Event {
     /// The event that a line of Jetstream stands for.
-    fn of_line(line: &str, encoder: &mut Encoder) -> Self {
+    fn of_line(line: &str, encoder: &mut Compressor) -> Self {
         let value: Value = serde_json::from_str(line).unwrap();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let kind = match value["commit"]["operation"].as_str() {
@@ -324,7 +324,7 @@ impl Event {
             None => EventKind::Account,
         };
         let mut frame = Vec::new();
-        encoder.encode(line.as_bytes(), &mut frame).unwrap();
+        encoder.compress(line.as_bytes(), &mut frame).unwrap();
         Self {
             kind,
             did: text(&value["did"]),
@@ -363,9 +363,9 @@ fn events(frames: &[Vec<u8>]) -> (Vec<Event>, Dictionary) {
     let samples = events.split_off(events.len() / 2);
     let samples = samples.iter().map(|event| &event.json);
     let dictionary = Dictionary::train(samples, 64 << 10, 1).unwrap();
-    let mut encoder = dictionary.encoder();
+    let mut encoder = dictionary.compressor();
     for event in &mut events {
-        encoder.encode(&event.json, &mut event.frame).unwrap();
+        encoder.compress(&event.json, &mut event.frame).unwrap();
     }
     (events, dictionary)
 }

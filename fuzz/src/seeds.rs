@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use jetwash_cbor::{Cid, Codec, Reader, Writer};
+use jetwash_cbor::{CborReader, CborWriter, Cid, Codec};
 use jetwash_corpus::{Corpus, corpus};
 use jetwash_frame::{Car, Frame};
 use jetwash_mst::{Node, write_node};
@@ -51,7 +51,7 @@ pub fn write_seeds(target: &str) {
 
 fn frames() -> Vec<Vec<u8>> {
     let header = |name: &str| {
-        let mut writer = Writer::new();
+        let mut writer = CborWriter::new();
         writer.map(2).text("t").text(name).text("op").integer(1);
         writer
     };
@@ -70,7 +70,7 @@ fn frames() -> Vec<Vec<u8>> {
     account.text("status").text("deactivated");
     let mut info = header("#info");
     info.map(1).text("name").text("OutdatedCursor");
-    let mut error = Writer::new();
+    let mut error = CborWriter::new();
     error.map(1).text("op").integer(-1);
     error.map(1).text("error").text("FutureCursor");
 
@@ -108,7 +108,7 @@ fn frames() -> Vec<Vec<u8>> {
     sync.text("time").text("2026-07-04T14:38:07.517Z");
     sync.text("blocks").bytes(car);
     let writers = [commit, identity, account, sync, info, error];
-    writers.map(Writer::into_bytes).to_vec()
+    writers.map(CborWriter::into_bytes).to_vec()
 }
 
 fn cars() -> Vec<Vec<u8>> {
@@ -116,7 +116,7 @@ fn cars() -> Vec<Vec<u8>> {
     let cid = Cid::of(Codec::DagCbor, &record);
     let key = &b"app.bsky.feed.like/3mptbyplj5d2a"[..];
     let node = write_node(None, [(key, cid, None)]);
-    let mut object = Writer::new();
+    let mut object = CborWriter::new();
     object.map(6).text("did").text("did:web:a.example");
     object.text("rev").text("3mptbypluud2a");
     object.text("sig").bytes(&[7; 64]);
@@ -124,7 +124,7 @@ fn cars() -> Vec<Vec<u8>> {
     object.text("prev").null().text("version").unsigned(3);
     let blocks = [object.into_bytes(), node, record];
     let root = Cid::of(Codec::DagCbor, &blocks[0]);
-    let mut header = Writer::new();
+    let mut header = CborWriter::new();
     header.map(2).text("roots").array(1).link(&root);
     header.text("version").unsigned(1);
     let header = header.into_bytes();
@@ -164,20 +164,20 @@ fn nodes() -> Vec<Vec<u8>> {
 fn records() -> Vec<Vec<u8>> {
     let cid = Cid::of(Codec::Raw, b"content");
     let text = cid.to_string();
-    let mut like = Writer::new();
+    let mut like = CborWriter::new();
     like.map(3).text("$type").text("app.bsky.feed.like");
     like.text("subject").map(2).text("cid").text(&text);
     like.text("uri")
         .text("at://did:web:a.example/app.bsky.feed.post/3mptbyplj5d2a");
     like.text("createdAt").text("2026-07-04T14:38:07.517Z");
-    let mut blob = Writer::new();
+    let mut blob = CborWriter::new();
     blob.map(2).text("a").array(2).bytes(&[1, 2]).null();
     blob.text("b").map(4);
     blob.text("ref").link(&cid);
     blob.text("size").unsigned(10);
     blob.text("$type").text("blob");
     blob.text("mimeType").text("image/png");
-    let mut special = Writer::new();
+    let mut special = CborWriter::new();
     special.map(4);
     special.text("a").map(1).text("$link").text(&text);
     special.text("b").map(1).text("$bytes").text("AQI");
@@ -191,7 +191,7 @@ fn records() -> Vec<Vec<u8>> {
     special
         .text("d")
         .raw(&[0xfb, 0x40, 0x5e, 0xc0, 0, 0, 0, 0, 0]);
-    let mut plain = Writer::new();
+    let mut plain = CborWriter::new();
     plain
         .map(3)
         .text("b")
@@ -200,7 +200,7 @@ fn records() -> Vec<Vec<u8>> {
         .text("<&>\u{2028}\"\n\\");
     plain.text("a ").map(0);
     [like, blob, special, plain]
-        .map(Writer::into_bytes)
+        .map(CborWriter::into_bytes)
         .to_vec()
 }
 
@@ -226,14 +226,16 @@ fn events() -> Vec<Vec<u8>> {
 fn batches(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut seeds = vec![events.join(&b'\n')];
     for encoder in [
-        dictionary().encoder(),
-        jetwash_dict::Encoder::without_dictionary(1),
+        dictionary().compressor(),
+        jetwash_dict::Compressor::without_dictionary(1),
     ] {
-        let mut encoder = jetwash_dict::BatchEncoder::new(encoder);
+        let mut encoder = jetwash_dict::BatchCompressor::new(encoder);
         for batch in events.chunks(3) {
             let mut frame = Vec::new();
             let lines = batch.iter().map(Vec::as_slice);
-            encoder.encode(lines, &mut frame).expect("a seed is a line");
+            encoder
+                .compress(lines, &mut frame)
+                .expect("a seed is a line");
             seeds.push(frame);
         }
     }
@@ -258,15 +260,15 @@ fn binary(lines: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 fn packed(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut encoders = [
-        dictionary().encoder(),
-        jetwash_dict::Encoder::without_dictionary(1),
+        dictionary().compressor(),
+        jetwash_dict::Compressor::without_dictionary(1),
     ];
     let mut frames = vec![dictionary().bytes().to_vec()];
     for event in events {
         for encoder in &mut encoders {
             let mut frame = Vec::new();
             encoder
-                .encode(event, &mut frame)
+                .compress(event, &mut frame)
                 .expect("a seed can be compressed");
             frames.push(frame);
         }
@@ -461,11 +463,11 @@ fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
             let set = appender.set_dictionary(dictionary());
             set.expect("a dictionary can be kept");
         }
-        let mut encoder = dictionary().encoder();
+        let mut encoder = dictionary().compressor();
         for (number, event) in (0..).zip(events) {
             let mut frame = Vec::new();
             encoder
-                .encode(event, &mut frame)
+                .compress(event, &mut frame)
                 .expect("a seed can be compressed");
             let event = NewEvent {
                 kind: [EventKind::Create, EventKind::Identity][number as usize % 2],
@@ -509,7 +511,7 @@ fn recorded(target: &str, corpus: &Corpus) -> Vec<Vec<u8>> {
     });
     let is_node = |block: &&[u8]| Node::decode(block).is_ok();
     let is_record = |block: &&[u8]| {
-        let mut reader = Reader::new(block);
+        let mut reader = CborReader::new(block);
         !is_node(block) && reader.skip().is_ok()
     };
     match target {

@@ -1,15 +1,15 @@
 use std::sync::OnceLock;
 
 use ipld_core::ipld::Ipld;
-use jetwash_cbor::{Cid, Item, MAX_DEPTH, MapReader, Reader};
-use jetwash_dict::{BatchDecoder, BatchEncoder, Decoder, Dictionary};
+use jetwash_cbor::{CborReader, Cid, Item, MAX_DEPTH, MapReader};
+use jetwash_dict::{BatchCompressor, BatchDecompressor, Decompressor, Dictionary};
 use jetwash_event::{
-    AtUri, BinaryEncoder, BinaryEvent, Datetime, Did, Encoder, Event, Facts, Handle, Nsid,
+    AtUri, BinaryEncoder, BinaryEvent, Datetime, Did, Encoder, Facts, Handle, Nsid, ParsedEvent,
     RecordKey, Tid, ToCbor, write_v0,
 };
 use jetwash_frame::{Car, Frame, peek};
 use jetwash_mst::{
-    BlockCheck, BlockIndex, Change, Node, Walk, leaves, leaves_of, sync_object, write_node,
+    BlockCheck, BlockIndex, LeafChange, Node, Walk, leaves, leaves_of, sync_object, write_node,
 };
 
 use crate::oracle;
@@ -33,12 +33,12 @@ pub fn frame(data: &[u8]) {
     };
     assert_eq!((peeked.seq, peeked.did), (seq, did));
 
-    let mut reader = Reader::new(data);
+    let mut reader = CborReader::new(data);
     if reader.skip().is_ok() {
         assert_oracle_reads(reader.since(0));
     } else {
         // The keys of a header may be in another order, and are DAG-CBOR otherwise.
-        reader = Reader::new(data);
+        reader = CborReader::new(data);
         reader.pass_over().expect("the header has been read");
     }
     assert_oracle_reads(&data[reader.position()..]);
@@ -58,7 +58,7 @@ pub fn frame(data: &[u8]) {
         for leaf in leaves.flatten() {
             assert!(Nsid::check(leaf.collection).is_ok());
             assert!(RecordKey::check(leaf.rkey).is_ok());
-            if let Change::Create(record) | Change::Update(record) = leaf.change {
+            if let LeafChange::Create(record) | LeafChange::Update(record) = leaf.change {
                 assert!(record.cid.matches(record.data));
             }
         }
@@ -187,18 +187,18 @@ pub fn event(data: &[u8]) {
     let mut cbor = Vec::new();
     if ToCbor::new().encode(text, &mut cbor).is_ok() {
         assert_oracle_reads(&cbor);
-        let depth = Reader::new(&cbor).skip();
+        let depth = CborReader::new(&cbor).skip();
         depth.expect("what is written can be read");
     }
     let _ = Facts::of(text);
     let mut old = Vec::new();
     let _ = write_v0(data, &mut old);
 
-    let Ok(event) = serde_json::from_str::<Event>(text) else {
+    let Ok(event) = serde_json::from_str::<ParsedEvent>(text) else {
         return;
     };
     let line = serde_json::to_string(&event).expect("an event can be written");
-    let again: Event = serde_json::from_str(&line).expect("what was written can be read");
+    let again: ParsedEvent = serde_json::from_str(&line).expect("what was written can be read");
     let same = serde_json::to_string(&again).expect("an event can be written");
     assert_eq!(line, same);
     old.clear();
@@ -213,11 +213,11 @@ pub fn dict(data: &[u8]) {
     const LIMIT: usize = 1 << 16;
     let dictionary = dictionary();
     for (mut decoder, bytes) in [
-        (Decoder::without_dictionary(), &[][..]),
-        (dictionary.decoder(), dictionary.bytes()),
+        (Decompressor::without_dictionary(), &[][..]),
+        (dictionary.decompressor(), dictionary.bytes()),
     ] {
         let mut out = b"before".to_vec();
-        let result = decoder.decode(data, LIMIT, &mut out);
+        let result = decoder.decompress(data, LIMIT, &mut out);
         assert!(out.starts_with(b"before") && out.len() <= 6 + LIMIT);
         assert!(out.capacity() <= 4 * LIMIT, "{} bytes", out.capacity());
         if result.is_ok() {
@@ -229,11 +229,11 @@ pub fn dict(data: &[u8]) {
     let _ = Dictionary::from_bytes(data);
 
     let (mut packed, mut unpacked) = (Vec::new(), Vec::new());
-    let encoded = dictionary.encoder().encode(data, &mut packed);
+    let encoded = dictionary.compressor().compress(data, &mut packed);
     encoded.expect("anything can be compressed");
     let decoded = dictionary
-        .decoder()
-        .decode(&packed, data.len(), &mut unpacked);
+        .decompressor()
+        .decompress(&packed, data.len(), &mut unpacked);
     decoded.expect("what was compressed can be had back");
     assert_eq!(unpacked, data);
 }
@@ -241,9 +241,12 @@ pub fn dict(data: &[u8]) {
 /// A zstd frame of several lines, with and without a dictionary; then the lines of any text.
 pub fn batch(data: &[u8]) {
     const LIMIT: usize = 1 << 16;
-    for decoder in [Decoder::without_dictionary(), dictionary().decoder()] {
-        let mut decoder = BatchDecoder::new(decoder);
-        if let Ok(events) = decoder.decode(data, LIMIT) {
+    for decoder in [
+        Decompressor::without_dictionary(),
+        dictionary().decompressor(),
+    ] {
+        let mut decoder = BatchDecompressor::new(decoder);
+        if let Ok(events) = decoder.decompress(data, LIMIT) {
             let mut length = 0;
             for event in events {
                 assert!(!event.is_empty() && !event.contains(&b'\n'));
@@ -255,12 +258,13 @@ pub fn batch(data: &[u8]) {
 
     let lines: Vec<_> = data.split(|byte| *byte == b'\n').collect();
     let mut frame = Vec::new();
-    let encoded = BatchEncoder::new(dictionary().encoder()).encode(lines.clone(), &mut frame);
+    let encoded =
+        BatchCompressor::new(dictionary().compressor()).compress(lines.clone(), &mut frame);
     let is_made = lines.iter().all(|line| !line.is_empty());
     assert_eq!(encoded.is_ok(), is_made);
     if is_made {
-        let mut decoder = BatchDecoder::new(dictionary().decoder());
-        let found = decoder.decode(&frame, data.len());
+        let mut decoder = BatchDecompressor::new(dictionary().decompressor());
+        let found = decoder.decompress(&frame, data.len());
         let found: Vec<_> = found.expect("what was packed can be had back").collect();
         assert_eq!(found, lines);
     }
@@ -314,7 +318,7 @@ fn is_beyond_oracle(data: &[u8]) -> bool {
     const LEVELS: usize = 120;
     const LINK_LENGTH: usize = 64;
 
-    fn visit(reader: &mut Reader<'_>, depth: usize) -> Option<bool> {
+    fn visit(reader: &mut CborReader<'_>, depth: usize) -> Option<bool> {
         if depth > LEVELS {
             return Some(true);
         }
@@ -339,7 +343,7 @@ fn is_beyond_oracle(data: &[u8]) -> bool {
         }
         Some(false)
     }
-    visit(&mut Reader::new(data), 0).unwrap_or(false)
+    visit(&mut CborReader::new(data), 0).unwrap_or(false)
 }
 
 fn has_implausible_link(tree: &Ipld) -> bool {

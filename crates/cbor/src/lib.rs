@@ -1,10 +1,10 @@
 //! DAG-CBOR read strictly without copying, and the CIDs found in it.
 //!
 //! Frames, repository blocks and records are all DAG-CBOR: a subset of CBOR in which every value
-//! has exactly one encoding. [`Reader`] walks such bytes item by item, borrows strings and byte
+//! has exactly one encoding. [`CborReader`] walks such bytes item by item, borrows strings and byte
 //! strings from them, and refuses what the subset refuses: indefinite or overlong lengths, tags
 //! other than 42, map keys that are not text or not in canonical order, floats that are not
-//! finite 64-bit ones, invalid UTF-8, and nesting beyond [`MAX_DEPTH`]. [`Writer`] writes the
+//! finite 64-bit ones, invalid UTF-8, and nesting beyond [`MAX_DEPTH`]. [`CborWriter`] writes the
 //! little that the project has to write. [`Cid`] is the one form of content identifier that
 //! AT Protocol makes; [`Link`] is whatever a record may carry.
 //!
@@ -13,15 +13,15 @@
 //! # Examples
 //!
 //! ```
-//! use jetwash_cbor::{Reader, Writer};
+//! use jetwash_cbor::{CborReader, CborWriter};
 //!
-//! let mut writer = Writer::new();
+//! let mut writer = CborWriter::new();
 //! writer.map(2);
 //! writer.text("ok").boolean(true);
 //! writer.text("seq").unsigned(7);
 //!
 //! let bytes = writer.into_bytes();
-//! let mut reader = Reader::new(&bytes);
+//! let mut reader = CborReader::new(&bytes);
 //! let mut map = reader.map()?;
 //! let (mut ok, mut seq) = (None, None);
 //! while let Some(key) = map.next_key(&mut reader)? {
@@ -44,6 +44,6 @@ mod writer;
 
 pub use cid::{Cid, CidError, Codec, Link};
 pub use error::{Error, ErrorKind};
-pub use reader::{Item, MAX_DEPTH, MapReader, Reader};
+pub use reader::{CborReader, Item, MAX_DEPTH, MapReader};
 pub use varint::read_varint;
-pub use writer::{Writer, write_head};
+pub use writer::{CborWriter, write_head};

@@ -1,7 +1,7 @@
 use crate::cid::Link;
 use crate::error::{Error, ErrorKind};
 
-/// The deepest nesting of arrays and maps that [`Reader::skip`] follows.
+/// The deepest nesting of arrays and maps that [`CborReader::skip`] follows.
 ///
 /// The data model guide suggests 32; records seen in the network stay below 20. The bound is there
 /// because records nested thousands of levels deep have been used to crash consumers.
@@ -40,20 +40,20 @@ pub enum Item<'a> {
 /// # Examples
 ///
 /// ```
-/// use jetwash_cbor::{ErrorKind, Reader};
+/// use jetwash_cbor::{ErrorKind, CborReader};
 ///
-/// assert_eq!(Reader::new(&[0x18, 0x2a]).unsigned(), Ok(42));
+/// assert_eq!(CborReader::new(&[0x18, 0x2a]).unsigned(), Ok(42));
 /// // Seventeen fits into the initial byte, so the two-byte form is refused.
-/// let error = Reader::new(&[0x18, 0x11]).unsigned().unwrap_err();
+/// let error = CborReader::new(&[0x18, 0x11]).unsigned().unwrap_err();
 /// assert_eq!((error.offset, error.kind), (0, ErrorKind::Overlong));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Reader<'a> {
+pub struct CborReader<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> CborReader<'a> {
     /// A reader at the start of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
@@ -446,7 +446,7 @@ impl<'a> Reader<'a> {
 
 /// The keys of a map that is being read, checked for type, order and repeats.
 ///
-/// [`Reader::map`] makes one. After each key, its value has to be read or skipped.
+/// [`CborReader::map`] makes one. After each key, its value has to be read or skipped.
 #[derive(Clone, Debug)]
 pub struct MapReader<'a> {
     left: usize,
@@ -469,7 +469,7 @@ impl<'a> MapReader<'a> {
     ///
     /// When the key is malformed, no text, a repeat, or out of canonical order.
     #[inline]
-    pub fn next_key(&mut self, reader: &mut Reader<'a>) -> Result<Option<&'a str>, Error> {
+    pub fn next_key(&mut self, reader: &mut CborReader<'a>) -> Result<Option<&'a str>, Error> {
         let Some(left) = self.left.checked_sub(1) else {
             return Ok(None);
         };

@@ -8,18 +8,18 @@ use crate::cid::Cid;
 /// # Examples
 ///
 /// ```
-/// use jetwash_cbor::Writer;
+/// use jetwash_cbor::CborWriter;
 ///
-/// let mut writer = Writer::new();
+/// let mut writer = CborWriter::new();
 /// writer.array(2).unsigned(1).text("a");
 /// assert_eq!(writer.into_bytes(), [0x82, 0x01, 0x61, b'a']);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Writer {
+pub struct CborWriter {
     bytes: Vec<u8>,
 }
 
-impl Writer {
+impl CborWriter {
     /// A writer of nothing yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -105,7 +105,7 @@ impl Writer {
 /// Appends the head of an item in its shortest form: its major type, from 0 to 7, and the integer,
 /// length or count that goes with it.
 ///
-/// For those who write into bytes of their own; others use a [`Writer`].
+/// For those who write into bytes of their own; others use a [`CborWriter`].
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
 use thiserror::Error;
 
-use crate::decoder::{DecodeError, Decoder};
-use crate::encoder::{EncodeError, Encoder};
+use crate::compressor::{CompressError, Compressor};
+use crate::decompressor::{DecompressError, Decompressor};
 
 /// Makes one zstd frame of several events: their lines, with a newline between two of them and
 /// none after the last.
@@ -12,29 +12,29 @@ use crate::encoder::{EncodeError, Encoder};
 /// # Examples
 ///
 /// ```
-/// use jetwash_dict::{BatchDecoder, BatchEncoder, Encoder, Decoder};
+/// use jetwash_dict::{BatchDecompressor, BatchCompressor, Compressor, Decompressor};
 ///
-/// let mut encoder = BatchEncoder::new(Encoder::without_dictionary(1));
+/// let mut compressor = BatchCompressor::new(Compressor::without_dictionary(1));
 /// let mut frame = Vec::new();
-/// encoder.encode([&b"{\"a\":1}"[..], b"{\"a\":2}"], &mut frame)?;
+/// compressor.compress([&b"{\"a\":1}"[..], b"{\"a\":2}"], &mut frame)?;
 ///
-/// let mut decoder = BatchDecoder::new(Decoder::without_dictionary());
-/// let events: Vec<_> = decoder.decode(&frame, 1000)?.collect();
+/// let mut decompressor = BatchDecompressor::new(Decompressor::without_dictionary());
+/// let events: Vec<_> = decompressor.decompress(&frame, 1000)?.collect();
 /// assert_eq!(events, [&b"{\"a\":1}"[..], b"{\"a\":2}"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct BatchEncoder {
-    encoder: Encoder,
+pub struct BatchCompressor {
+    compressor: Compressor,
     lines: Vec<u8>,
 }
 
-impl BatchEncoder {
-    /// One that compresses as `encoder` does.
+impl BatchCompressor {
+    /// One that compresses as `compressor` does.
     #[must_use]
-    pub const fn new(encoder: Encoder) -> Self {
+    pub const fn new(compressor: Compressor) -> Self {
         Self {
-            encoder,
+            compressor,
             lines: Vec::new(),
         }
     }
@@ -45,7 +45,7 @@ impl BatchEncoder {
     ///
     /// When there is none, or one is empty or has a newline in it, which no event as compact JSON
     /// has; or when zstd runs out of memory. `out` is then left as it was.
-    pub fn encode<'a>(
+    pub fn compress<'a>(
         &mut self,
         events: impl IntoIterator<Item = &'a [u8]>,
         out: &mut Vec<u8>,
@@ -63,7 +63,7 @@ impl BatchEncoder {
         if self.lines.is_empty() {
             return Err(BatchError::Empty);
         }
-        let outcome = self.encoder.encode(&self.lines, out);
+        let outcome = self.compressor.compress(&self.lines, out);
         self.lines.shrink_to(KEPT);
         Ok(outcome?)
     }
@@ -71,17 +71,17 @@ impl BatchEncoder {
 
 /// Takes the events out of such frames, and out of those of a single event.
 #[derive(Debug)]
-pub struct BatchDecoder {
-    decoder: Decoder,
+pub struct BatchDecompressor {
+    decompressor: Decompressor,
     lines: Vec<u8>,
 }
 
-impl BatchDecoder {
-    /// One that reads what `decoder` does.
+impl BatchDecompressor {
+    /// One that reads what `decompressor` does.
     #[must_use]
-    pub const fn new(decoder: Decoder) -> Self {
+    pub const fn new(decompressor: Decompressor) -> Self {
         Self {
-            decoder,
+            decompressor,
             lines: Vec::new(),
         }
     }
@@ -91,15 +91,16 @@ impl BatchDecoder {
     ///
     /// # Errors
     ///
-    /// When `frame` is not one whole frame of this decoder's dictionary, or holds more.
-    pub fn decode(
+    /// When `frame` is not one whole frame of this decompressor's dictionary, or holds more.
+    pub fn decompress(
         &mut self,
         frame: &[u8],
         limit: usize,
-    ) -> Result<impl Iterator<Item = &[u8]>, DecodeError> {
+    ) -> Result<impl Iterator<Item = &[u8]>, DecompressError> {
         self.lines.clear();
         self.lines.shrink_to(KEPT);
-        self.decoder.decode(frame, limit, &mut self.lines)?;
+        self.decompressor
+            .decompress(frame, limit, &mut self.lines)?;
         let lines = self.lines.split(|byte| *byte == b'\n');
         Ok(lines.filter(|line| !line.is_empty()))
     }
@@ -114,7 +115,7 @@ pub enum BatchError {
     Empty,
     /// It could not be compressed.
     #[error(transparent)]
-    Encode(#[from] EncodeError),
+    Compress(#[from] CompressError),
     /// An event is empty, or has a newline in it.
     #[error("an event of a batch is a line: not empty, and without a newline")]
     Line,

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zstd::zstd_safe::{CDict, DDict};
 
-use crate::decoder::Decoder;
-use crate::encoder::Encoder;
+use crate::compressor::Compressor;
+use crate::decompressor::Decompressor;
 
 /// A dictionary in zstd's own format, checked and prepared for use.
 ///
@@ -54,13 +54,13 @@ impl Dictionary {
         if id == 0 {
             return Err(DictionaryError::Id);
         }
-        // What compresses is made for each encoder; here it only shows that it can be.
+        // What compresses is made for each compressor; here it only shows that it can be.
         CDict::try_create(&bytes, Self::DEFAULT_LEVEL).ok_or(DictionaryError::Tables)?;
-        let decoding = DDict::try_create(&bytes).ok_or(DictionaryError::Tables)?;
+        let decompressing = DDict::try_create(&bytes).ok_or(DictionaryError::Tables)?;
         Ok(Self(Arc::new(Prepared {
             id,
             sha256: Sha256::digest(&bytes).into(),
-            decoding,
+            decompressing,
             bytes,
         })))
     }
@@ -152,30 +152,30 @@ impl Dictionary {
         self.0.sha256 == Self::OFFICIAL_V1_SHA256
     }
 
-    /// An encoder tuned for events: as fast as [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL), and smaller.
+    /// An compressor tuned for events: as fast as [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL), and smaller.
     #[must_use]
-    pub fn encoder(&self) -> Encoder {
-        Encoder::tuned(self)
+    pub fn compressor(&self) -> Compressor {
+        Compressor::tuned(self)
     }
 
-    /// An encoder at another level, which prepares the dictionary anew. Clone it for more.
+    /// An compressor at another level, which prepares the dictionary anew. Clone it for more.
     ///
     /// # Errors
     ///
     /// When the dictionary cannot be prepared for that level.
-    pub fn encoder_at_level(&self, level: i32) -> Result<Encoder, DictionaryError> {
-        let encoding = CDict::try_create(&self.0.bytes, level).ok_or(DictionaryError::Tables)?;
-        Ok(Encoder::prepared(Arc::new(encoding)))
+    pub fn compressor_at_level(&self, level: i32) -> Result<Compressor, DictionaryError> {
+        let compressing = CDict::try_create(&self.0.bytes, level).ok_or(DictionaryError::Tables)?;
+        Ok(Compressor::prepared(Arc::new(compressing)))
     }
 
-    /// A decoder of frames made with this dictionary.
+    /// A decompressor of frames made with this dictionary.
     #[must_use]
-    pub fn decoder(&self) -> Decoder {
-        Decoder::prepared(self.clone())
+    pub fn decompressor(&self) -> Decompressor {
+        Decompressor::prepared(self.clone())
     }
 
-    pub(crate) fn decoding(&self) -> &DDict<'static> {
-        &self.0.decoding
+    pub(crate) fn decompressing(&self) -> &DDict<'static> {
+        &self.0.decompressing
     }
 }
 
@@ -239,7 +239,7 @@ struct Prepared {
     bytes: Box<[u8]>,
     id: u32,
     sha256: [u8; 32],
-    decoding: DDict<'static>,
+    decompressing: DDict<'static>,
 }
 
 /// The magic number of a dictionary, 0xEC30A437, as it is stored.

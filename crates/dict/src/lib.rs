@@ -6,17 +6,17 @@
 //! changes ([`Dictionary::OFFICIAL_V1_ID`]); others can be trained: a [`Trainer`] samples events,
 //! scrubs them of what is personal, and picks the size by what it does for accounts it has not seen.
 //!
-//! A dictionary is prepared once, when it is made. [`Encoder`]s and [`Decoder`]s share what was
+//! A dictionary is prepared once, when it is made. [`Compressor`]s and [`Decompressor`]s share what was
 //! prepared; keep one per worker. Every event is a frame of its own: nothing carries over from
-//! one to the next, so a frame made once serves all readers. A [`BatchEncoder`] makes one of
-//! several, and a [`StreamEncoder`] one of all that a single reader gets.
+//! one to the next, so a frame made once serves all readers. A [`BatchCompressor`] makes one of
+//! several, and a [`StreamCompressor`] one of all that a single reader gets.
 //!
 //! Nothing here knows of sockets, files or clocks: bytes are passed in.
 //!
 //! # Examples
 //!
 //! ```
-//! use jetwash_dict::{Dictionary, frame_dictionary_id};
+//! use jetwash_dict::{Dictionary, compressed_dictionary_id};
 //!
 //! // In earnest, train with thousands of events.
 //! let samples = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}.example","time_us":{n}}}"#));
@@ -24,28 +24,28 @@
 //!
 //! let event = br#"{"did":"did:web:5000.example","time_us":5000}"#;
 //! let mut frame = Vec::new();
-//! dictionary.encoder().encode(event, &mut frame)?;
+//! dictionary.compressor().compress(event, &mut frame)?;
 //! assert!(frame.len() < event.len());
-//! assert_eq!(frame_dictionary_id(&frame), Some(20_261_122));
+//! assert_eq!(compressed_dictionary_id(&frame), Some(20_261_122));
 //!
-//! let mut decoded = Vec::new();
-//! dictionary.decoder().decode(&frame, 1 << 20, &mut decoded)?;
-//! assert_eq!(decoded, event);
+//! let mut decompressed = Vec::new();
+//! dictionary.decompressor().decompress(&frame, 1 << 20, &mut decompressed)?;
+//! assert_eq!(decompressed, event);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod batch;
-mod decoder;
+mod compressor;
+mod decompressor;
 mod dictionary;
-mod encoder;
 mod random;
 mod scrub;
 mod stream;
 mod trainer;
 
-pub use batch::{BatchDecoder, BatchEncoder, BatchError};
-pub use decoder::{DecodeError, Decoder, frame_dictionary_id};
+pub use batch::{BatchCompressor, BatchDecompressor, BatchError};
+pub use compressor::{CompressError, Compressor};
+pub use decompressor::{DecompressError, Decompressor, compressed_dictionary_id};
 pub use dictionary::{Dictionary, DictionaryError, TrainError};
-pub use encoder::{EncodeError, Encoder};
-pub use stream::{StreamDecoder, StreamEncoder, StreamError};
+pub use stream::{StreamCompressor, StreamDecompressor, StreamError};
 pub use trainer::{Candidate, Evaluation, Trained, Trainer};

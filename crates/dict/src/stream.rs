@@ -6,35 +6,35 @@ use zstd::zstd_safe::{
     CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, compress_bound, get_error_name,
 };
 
+use crate::compressor::CompressError;
 use crate::dictionary::Dictionary;
-use crate::encoder::EncodeError;
 
 /// Compresses what one reader gets as a single zstd frame that never ends.
 ///
 /// Every piece may refer to all that went before it within the window, so a stream is smaller than
 /// frames of single events. The price is paid for each reader: a piece is of use to nobody else,
-/// and the encoder holds some 700 KB for as long as the reader is there.
+/// and the compressor holds some 700 KB for as long as the reader is there.
 ///
 /// # Examples
 ///
 /// ```
-/// use jetwash_dict::{StreamDecoder, StreamEncoder};
+/// use jetwash_dict::{StreamDecompressor, StreamCompressor};
 ///
-/// let mut encoder = StreamEncoder::new(None)?;
-/// let mut decoder = StreamDecoder::new(None)?;
+/// let mut compressor = StreamCompressor::new(None)?;
+/// let mut decompressor = StreamDecompressor::new(None)?;
 /// for event in ["{\"did\":\"did:web:a.example\"}\n", "{\"did\":\"did:web:b.example\"}\n"] {
-///     let (mut piece, mut decoded) = (Vec::new(), Vec::new());
-///     encoder.encode(event.as_bytes(), &mut piece)?;
-///     decoder.decode(&piece, 1 << 20, &mut decoded)?;
-///     assert_eq!(decoded, event.as_bytes());
+///     let (mut piece, mut decompressed) = (Vec::new(), Vec::new());
+///     compressor.compress(event.as_bytes(), &mut piece)?;
+///     decompressor.decompress(&piece, 1 << 20, &mut decompressed)?;
+///     assert_eq!(decompressed, event.as_bytes());
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct StreamEncoder {
+pub struct StreamCompressor {
     context: CCtx<'static>,
 }
 
-impl StreamEncoder {
+impl StreamCompressor {
     /// The window of every stream, as a power of two: 128 KiB, some 300 events.
     pub const WINDOW_LOG: u32 = 17;
 
@@ -43,8 +43,8 @@ impl StreamEncoder {
     /// # Errors
     ///
     /// When zstd runs out of memory.
-    pub fn new(dictionary: Option<&Dictionary>) -> Result<Self, EncodeError> {
-        let mut context = CCtx::try_create().ok_or(EncodeError {
+    pub fn new(dictionary: Option<&Dictionary>) -> Result<Self, CompressError> {
+        let mut context = CCtx::try_create().ok_or(CompressError {
             reason: OUT_OF_MEMORY,
         })?;
         let begun = (|| {
@@ -63,7 +63,7 @@ impl StreamEncoder {
     /// # Errors
     ///
     /// When zstd runs out of memory. The stream cannot go on after that.
-    pub fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub fn compress(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
         let mut input = InBuffer::around(input);
         let mut room = compress_bound(input.src.len()) + PIECE_HEAD;
         loop {
@@ -85,21 +85,21 @@ impl StreamEncoder {
     }
 }
 
-impl fmt::Debug for StreamEncoder {
+impl fmt::Debug for StreamCompressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamEncoder").finish_non_exhaustive()
+        f.debug_struct("StreamCompressor").finish_non_exhaustive()
     }
 }
 
 /// Reads the pieces of a stream, in their order.
 ///
-/// It holds no more than a window of [`StreamEncoder::WINDOW_LOG`] beside what it gives out; a
+/// It holds no more than a window of [`StreamCompressor::WINDOW_LOG`] beside what it gives out; a
 /// stream that asks for a larger one is refused.
-pub struct StreamDecoder {
+pub struct StreamDecompressor {
     context: DCtx<'static>,
 }
 
-impl StreamDecoder {
+impl StreamDecompressor {
     /// Awaits a stream that was begun with the same dictionary.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl StreamDecoder {
             reason: OUT_OF_MEMORY,
         })?;
         let begun = (|| {
-            context.set_parameter(DParameter::WindowLogMax(StreamEncoder::WINDOW_LOG))?;
+            context.set_parameter(DParameter::WindowLogMax(StreamCompressor::WINDOW_LOG))?;
             context.load_dictionary(dictionary.map_or(&[], Dictionary::bytes))
         })();
         match begun {
@@ -125,7 +125,7 @@ impl StreamDecoder {
     ///
     /// When the piece is damaged or does not follow the last one, or holds more than `limit`. The
     /// stream cannot be read further then, and `out` has what could be read.
-    pub fn decode(
+    pub fn decompress(
         &mut self,
         piece: &[u8],
         limit: usize,
@@ -154,9 +154,9 @@ impl StreamDecoder {
     }
 }
 
-impl fmt::Debug for StreamDecoder {
+impl fmt::Debug for StreamDecompressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamDecoder").finish_non_exhaustive()
+        f.debug_struct("StreamDecompressor").finish_non_exhaustive()
     }
 }
 
@@ -178,8 +178,8 @@ pub enum StreamError {
     },
 }
 
-fn failed(code: usize) -> EncodeError {
-    EncodeError {
+fn failed(code: usize) -> CompressError {
+    CompressError {
         reason: get_error_name(code),
     }
 }
@@ -194,6 +194,6 @@ fn corrupt(code: usize) -> StreamError {
 const LEVEL: i32 = 1;
 /// More than zstd writes of its own before and after the data of a piece.
 const PIECE_HEAD: usize = 64;
-/// How much is decoded at once.
+/// How much is decompressed at once.
 const ROOM: usize = 16 << 10;
 const OUT_OF_MEMORY: &str = "out of memory";

@@ -161,7 +161,7 @@ impl Trainer {
     /// As [`train`](Self::train), for events in another form than their lines, and with word of
     /// each candidate when it has been judged.
     ///
-    /// `encode` gives the form of a line, which may have been scrubbed; lines that have none are
+    /// `compress` gives the form of a line, which may have been scrubbed; lines that have none are
     /// left out.
     ///
     /// # Errors
@@ -170,14 +170,14 @@ impl Trainer {
     pub fn train_with(
         mut self,
         id: Option<u32>,
-        mut encode: impl FnMut(&str) -> Option<Vec<u8>>,
+        mut compress: impl FnMut(&str) -> Option<Vec<u8>>,
         mut progress: impl FnMut(&Candidate),
     ) -> Result<Trained, TrainError> {
         let (samples, held_out) = self.part();
-        let samples: Vec<_> = samples.iter().filter_map(|line| encode(line)).collect();
+        let samples: Vec<_> = samples.iter().filter_map(|line| compress(line)).collect();
         let held_out = held_out.iter();
         let held_out: Vec<_> = held_out
-            .filter_map(|(group, line)| Some((group, encode(line)?)))
+            .filter_map(|(group, line)| Some((group, compress(line)?)))
             .collect();
         let mut candidates: Vec<(Candidate, Dictionary)> = Vec::new();
         let mut failure = None;
@@ -399,13 +399,13 @@ impl Evaluation {
     /// # Ok::<(), jetwash_dict::TrainError>(())
     /// ```
     pub fn of<'a>(dictionary: &Dictionary, events: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let (mut encoder, mut frame) = (dictionary.encoder(), Vec::new());
+        let (mut compressor, mut frame) = (dictionary.compressor(), Vec::new());
         let mut sum = Self::default();
         for event in events {
             frame.clear();
             // What cannot be compressed, for lack of memory alone, goes as it is.
-            let length = encoder
-                .encode(event, &mut frame)
+            let length = compressor
+                .compress(event, &mut frame)
                 .map_or(event.len(), |()| frame.len());
             sum.events += 1;
             sum.bytes += event.len() as u64;

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use jetwash_cbor::{Cid, CidError, Codec, Error as CborError, Reader, write_head};
+use jetwash_cbor::{CborReader, Cid, CidError, Codec, Error as CborError, write_head};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -157,7 +157,7 @@ impl<'a> BinaryEvent<'a> {
     ///
     /// When the bytes are not DAG-CBOR, or not that of an event.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseBinaryError> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = CborReader::new(bytes);
         let (mut did, mut time_us, mut body) = (None, None, None);
         let (mut cid, mut record) = (None, None);
         let mut map = reader.map()?;
@@ -352,7 +352,7 @@ struct Commit<'a> {
 }
 
 impl<'a> Commit<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, ParseBinaryError> {
+    fn read(reader: &mut CborReader<'a>) -> Result<Self, ParseBinaryError> {
         let mut commit = Self::default();
         let mut map = reader.map()?;
         while let Some(key) = map.next_key(reader)? {
@@ -393,7 +393,7 @@ impl<'a> Commit<'a> {
     }
 }
 
-fn read_identity<'a>(reader: &mut Reader<'a>) -> Result<DraftBody<'a>, ParseBinaryError> {
+fn read_identity<'a>(reader: &mut CborReader<'a>) -> Result<DraftBody<'a>, ParseBinaryError> {
     let (mut handle, mut seq, mut time) = (None, None, None);
     let mut map = reader.map()?;
     while let Some(key) = map.next_key(reader)? {
@@ -411,7 +411,7 @@ fn read_identity<'a>(reader: &mut Reader<'a>) -> Result<DraftBody<'a>, ParseBina
     })
 }
 
-fn read_account<'a>(reader: &mut Reader<'a>) -> Result<DraftBody<'a>, ParseBinaryError> {
+fn read_account<'a>(reader: &mut CborReader<'a>) -> Result<DraftBody<'a>, ParseBinaryError> {
     let (mut active, mut seq, mut status, mut time) = (None, None, None, None);
     let mut map = reader.map()?;
     while let Some(key) = map.next_key(reader)? {

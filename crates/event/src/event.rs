@@ -20,14 +20,14 @@ use crate::to_cbor::{ToCbor, ToCborError};
 /// # Examples
 ///
 /// ```
-/// use jetwash_event::{Body, Event, Kind};
+/// use jetwash_event::{Body, ParsedEvent, Kind};
 ///
 /// let line = concat!(
 ///     r#"{"did":"did:plc:ewvi7nxzyoun6zhxrhs64oiz","time_us":1725911162329308,"#,
 ///     r#""kind":"commit","commit":{"rev":"3l3qo2vutsw2b","operation":"delete","#,
 ///     r#""collection":"app.bsky.feed.like","rkey":"3l3qo2vuowo2b"}}"#,
 /// );
-/// let event: Event = serde_json::from_str(line)?;
+/// let event: ParsedEvent = serde_json::from_str(line)?;
 /// assert_eq!(event.kind(), Kind::Commit);
 /// if let Body::Commit(commit) = &event.body {
 ///     assert_eq!(commit.collection, "app.bsky.feed.like");
@@ -36,7 +36,7 @@ use crate::to_cbor::{ToCbor, ToCborError};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct ParsedEvent {
     /// The account.
     pub did: Did,
     /// Its position in time, set by the Jetstream that made it: microseconds since 1970, higher
@@ -46,7 +46,7 @@ pub struct Event {
     pub body: Body,
 }
 
-impl Event {
+impl ParsedEvent {
     /// The kind of event.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -73,20 +73,20 @@ impl Event {
     }
 }
 
-impl<'de> Deserialize<'de> for Event {
+impl<'de> Deserialize<'de> for ParsedEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let line = LineIn::deserialize(deserializer)?;
         line.into_event().map_err(serde::de::Error::custom)
     }
 }
 
-impl Serialize for Event {
+impl Serialize for ParsedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         LineOut::from(self).serialize(serializer)
     }
 }
 
-/// What an [`Event`] says of its account.
+/// What an [`ParsedEvent`] says of its account.
 #[derive(Clone, Debug)]
 pub enum Body {
     /// A record was created, updated or deleted.
@@ -130,7 +130,7 @@ impl Commit {
     /// # Examples
     ///
     /// ```
-    /// use jetwash_event::{Event, ParseRecordError};
+    /// use jetwash_event::{ParsedEvent, ParseRecordError};
     ///
     /// #[derive(serde::Deserialize)]
     /// struct Follow {
@@ -143,7 +143,7 @@ impl Commit {
     ///     r#""rkey":"3l3qo2vuowo2b","record":{"subject":"did:web:b.example"},"#,
     ///     r#""cid":"bafyreib25swk3a6waplk2ie75u4a3qfejnkoiezfowuz7sa74i7tief3di"}}"#,
     /// );
-    /// let event: Event = serde_json::from_str(line)?;
+    /// let event: ParsedEvent = serde_json::from_str(line)?;
     /// let follow: Result<Follow, ParseRecordError> = event.commit().unwrap().record();
     /// assert_eq!(follow.unwrap().subject, "did:web:b.example");
     /// # Ok::<(), serde_json::Error>(())
@@ -162,7 +162,7 @@ impl Commit {
     /// # Examples
     ///
     /// ```
-    /// use jetwash_event::Event;
+    /// use jetwash_event::ParsedEvent;
     ///
     /// let line = concat!(
     ///     r#"{"did":"did:web:a.example","time_us":1,"kind":"commit","commit":{"#,
@@ -170,7 +170,7 @@ impl Commit {
     ///     r#""rkey":"3l3qo2vuowo2b","record":{},"#,
     ///     r#""cid":"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"}}"#,
     /// );
-    /// let event: Event = serde_json::from_str(line)?;
+    /// let event: ParsedEvent = serde_json::from_str(line)?;
     /// assert_eq!(event.commit().unwrap().record_cbor().unwrap(), b"\xa0");
     /// # Ok::<(), serde_json::Error>(())
     /// ```
@@ -282,7 +282,7 @@ struct AccountIn {
 }
 
 impl LineIn {
-    fn into_event(self) -> Result<Event, String> {
+    fn into_event(self) -> Result<ParsedEvent, String> {
         let missing = || format!("`kind` is `{0}`, but there is no `{0}`", self.kind);
         let body = match self.kind {
             Kind::Commit => Body::Commit(self.commit.ok_or_else(missing)?),
@@ -306,7 +306,7 @@ impl LineIn {
                 })
             }
         };
-        Ok(Event {
+        Ok(ParsedEvent {
             did: self.did,
             time_us: self.time_us,
             body,
@@ -355,8 +355,8 @@ struct AccountOut<'a> {
     time: Text<'a>,
 }
 
-impl<'a> From<&'a Event> for LineOut<'a> {
-    fn from(event: &'a Event) -> Self {
+impl<'a> From<&'a ParsedEvent> for LineOut<'a> {
+    fn from(event: &'a ParsedEvent) -> Self {
         let mut line = Self {
             did: &event.did,
             time_us: event.time_us,

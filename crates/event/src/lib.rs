@@ -6,7 +6,7 @@
 //!   line that production Jetstream writes, byte for byte, the record straight from DAG-CBOR.
 //!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks, and a
 //!   [`BinaryEncoder`] into DAG-CBOR, which a [`BinaryEvent`] reads.
-//! - On the way out, an [`Event`] is parsed from such a line; its record stays unparsed until
+//! - On the way out, an [`ParsedEvent`] is parsed from such a line; its record stays unparsed until
 //!   [`Commit::record`] is asked for it; [`Commit::record_cbor`] gives the bytes that the
 //!   repository holds. A [`Filter`] says which events a reader wants, by a [`DidSet`] too, which
 //!   may be of any size and change at any time; a [`ContentFilter`] which records, by the
@@ -18,7 +18,7 @@
 //! # Examples
 //!
 //! ```
-//! use jetwash_event::{Body, Draft, DraftBody, Encoder, Event, Filter};
+//! use jetwash_event::{Body, Draft, DraftBody, Encoder, ParsedEvent, Filter};
 //!
 //! // In: what the firehose says, and the position that it gets.
 //! let draft = Draft {
@@ -36,7 +36,7 @@
 //! // Out: the event, if this reader wants it.
 //! let filter = Filter::new().collections(["app.bsky.feed.*"])?;
 //! assert!(filter.matches(draft.kind(), draft.did, draft.collection()));
-//! let event: Event = serde_json::from_slice(&line)?;
+//! let event: ParsedEvent = serde_json::from_slice(&line)?;
 //! if let Body::Account(account) = &event.body {
 //!     assert_eq!(account.status.as_deref(), Some("deactivated"));
 //! }
@@ -63,7 +63,7 @@ pub use content_filter::ContentFilter;
 pub use did_set::{DidChange, DidSet, Replacement};
 pub use encoder::{Draft, DraftBody, Encoder};
 pub use event::{
-    Account, Body, Commit, Event, Identity, ParseRecordError, RecordCborError, record_cbor,
+    Account, Body, Commit, Identity, ParseRecordError, ParsedEvent, RecordCborError, record_cbor,
 };
 pub use facts::Facts;
 pub use filter::{Filter, FilterError};

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use jetwash_cbor::{Item, Link, MAX_DEPTH, MapReader, Reader};
+use jetwash_cbor::{CborReader, Item, Link, MAX_DEPTH, MapReader};
 use thiserror::Error;
 
 use crate::escape::write_string;
@@ -145,7 +145,7 @@ impl RecordWriter {
         }
         self.entries.clear();
         let mut pass = Pass {
-            reader: Reader::new(record),
+            reader: CborReader::new(record),
             record,
             entries: &mut self.entries,
             scratch: &mut self.scratch,
@@ -190,7 +190,7 @@ enum Shape {
 
 /// One record on its way.
 struct Pass<'r, 'w> {
-    reader: Reader<'r>,
+    reader: CborReader<'r>,
     record: &'r [u8],
     entries: &'w mut Vec<Entry>,
     scratch: &'w mut Vec<u8>,
@@ -425,7 +425,7 @@ impl Pass<'_, '_> {
             return Err(fail);
         }
         // That of a new blob's link may be a map of one `$link`, this one may not.
-        let mut reader = Reader::new(self.record.get(cid.source..).unwrap_or_default());
+        let mut reader = CborReader::new(self.record.get(cid.source..).unwrap_or_default());
         if matches!(reader.item(), Ok(Item::Map(_))) {
             return Err(fail);
         }
@@ -442,7 +442,7 @@ impl Pass<'_, '_> {
             .extend_from_slice(&self.out[mime_type.start..mime_type.end]);
         self.out.truncate(body);
         self.out.extend_from_slice(b"\"cid\":\"");
-        let mut reader = Reader::new(self.record.get(source..)?);
+        let mut reader = CborReader::new(self.record.get(source..)?);
         match reader.item().ok()? {
             Item::Text(text) => write_cid(text, self.out)?,
             Item::Bytes(bytes) => Link::from_bytes(bytes).ok()?.write_text(self.out),

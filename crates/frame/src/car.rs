@@ -1,4 +1,4 @@
-use jetwash_cbor::{Cid, CidError, Link, Reader, read_varint};
+use jetwash_cbor::{CborReader, Cid, CidError, Link, read_varint};
 use thiserror::Error;
 
 /// A CAR file of version 1, borrowed: a header with roots, then blocks in any order.
@@ -10,12 +10,12 @@ use thiserror::Error;
 /// # Examples
 ///
 /// ```
-/// use jetwash_cbor::{Cid, Codec, Writer};
+/// use jetwash_cbor::{Cid, Codec, CborWriter};
 /// use jetwash_frame::Car;
 ///
 /// let block = [0xa0];
 /// let cid = Cid::of(Codec::DagCbor, &block);
-/// let mut header = Writer::new();
+/// let mut header = CborWriter::new();
 /// header.map(2).text("roots").array(1).link(&cid).text("version").unsigned(1);
 /// let header = header.into_bytes();
 /// let mut bytes = vec![header.len() as u8];
@@ -87,7 +87,7 @@ impl<'a> Car<'a> {
     /// # Errors
     ///
     /// When a block before it is malformed.
-    pub fn find(&self, cid: Link<'_>) -> Result<Option<Block<'a>>, CarError> {
+    pub fn find(&self, cid: Link<'_>) -> Result<Option<CarBlock<'a>>, CarError> {
         for block in self.blocks() {
             let block = block?;
             if block.cid.as_bytes() == cid.as_bytes() {
@@ -100,7 +100,7 @@ impl<'a> Car<'a> {
 
 /// One block of a CAR file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block<'a> {
+pub struct CarBlock<'a> {
     /// What the file says the block's CID is.
     pub cid: Link<'a>,
     /// The content.
@@ -109,7 +109,7 @@ pub struct Block<'a> {
     pub offset: usize,
 }
 
-impl Block<'_> {
+impl CarBlock<'_> {
     /// Makes sure that the content hashes to the CID, which is then known to be good.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ pub struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    fn read(&mut self) -> Result<Block<'a>, CarError> {
+    fn read(&mut self) -> Result<CarBlock<'a>, CarError> {
         let offset = self.position;
         let (length, rest) =
             read_varint(&self.bytes[offset..]).ok_or(CarError::Varint { offset })?;
@@ -158,12 +158,12 @@ impl<'a> Blocks<'a> {
         };
         let cid = cid.map_err(|source| CarError::Cid { offset, source })?;
         self.position = self.bytes.len() - rest.len() + section.len();
-        Ok(Block { cid, data, offset })
+        Ok(CarBlock { cid, data, offset })
     }
 }
 
 impl<'a> Iterator for Blocks<'a> {
-    type Item = Result<Block<'a>, CarError>;
+    type Item = Result<CarBlock<'a>, CarError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -223,7 +223,7 @@ pub enum CarError {
 }
 
 fn read_header(bytes: &[u8]) -> Result<(Link<'_>, usize), CarError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = CborReader::new(bytes);
     let (mut roots, mut version) = (None, None);
     let mut map = reader.map().map_err(CarError::Header)?;
     while let Some(key) = map.next_key(&mut reader).map_err(CarError::Header)? {
@@ -244,7 +244,7 @@ fn read_header(bytes: &[u8]) -> Result<(Link<'_>, usize), CarError> {
 }
 
 fn read_roots<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut CborReader<'a>,
 ) -> Result<(Option<Link<'a>>, usize), jetwash_cbor::Error> {
     let count = reader.array()?;
     let mut first = None;

@@ -1,8 +1,8 @@
-use jetwash_cbor::{ErrorKind, Item, MapReader, Reader};
+use jetwash_cbor::{CborReader, ErrorKind, Item, MapReader};
 use smallvec::SmallVec;
 
 use crate::error::{FrameError, Part};
-use crate::message::{Account, Commit, Identity, Info, Sync};
+use crate::message::{AccountMessage, CommitMessage, IdentityMessage, InfoMessage, SyncMessage};
 use crate::peek::{FrameKind, peek};
 
 /// The largest frame in bytes, everything included (event stream specification).
@@ -27,17 +27,17 @@ pub const MAX_FRAME_BYTES: usize = 5_000_000;
 )]
 pub enum Frame<'a> {
     /// The hosting status of an account.
-    Account(Account<'a>),
+    Account(AccountMessage<'a>),
     /// A change to a repository.
-    Commit(Commit<'a>),
+    Commit(CommitMessage<'a>),
     /// An error, after which the relay closes the stream.
     Error(ErrorFrame<'a>),
     /// A DID document or handle may have changed.
-    Identity(Identity<'a>),
+    Identity(IdentityMessage<'a>),
     /// A notice from the relay.
-    Info(Info<'a>),
+    Info(InfoMessage<'a>),
     /// The current state of a repository.
-    Sync(Sync<'a>),
+    Sync(SyncMessage<'a>),
     /// A frame of an unknown type, to be ignored.
     Unknown(Unknown<'a>),
 }
@@ -66,12 +66,12 @@ impl<'a> Frame<'a> {
         }
         let (header, mut reader) = Header::read(bytes)?;
         let frame = match header.kind() {
-            FrameKind::Account => Self::Account(Account::read(&mut reader)?),
-            FrameKind::Commit => Self::Commit(Commit::read(&mut reader)?),
+            FrameKind::Account => Self::Account(AccountMessage::read(&mut reader)?),
+            FrameKind::Commit => Self::Commit(CommitMessage::read(&mut reader)?),
             FrameKind::Error => Self::Error(ErrorFrame::read(&mut reader)?),
-            FrameKind::Identity => Self::Identity(Identity::read(&mut reader)?),
-            FrameKind::Info => Self::Info(Info::read(&mut reader)?),
-            FrameKind::Sync => Self::Sync(Sync::read(&mut reader)?),
+            FrameKind::Identity => Self::Identity(IdentityMessage::read(&mut reader)?),
+            FrameKind::Info => Self::Info(InfoMessage::read(&mut reader)?),
+            FrameKind::Sync => Self::Sync(SyncMessage::read(&mut reader)?),
             FrameKind::Unknown => {
                 let payload = |source| FrameError::Cbor {
                     part: Part::Payload,
@@ -104,7 +104,7 @@ pub struct ErrorFrame<'a> {
 }
 
 impl<'a> ErrorFrame<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+    fn read(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
         let (mut error, mut message) = (None, None);
         read_map(reader, Part::Payload, |key, reader| {
             match key {
@@ -140,7 +140,7 @@ pub(crate) struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads the header and gives a reader of what follows it.
     #[inline]
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, Reader<'a>), FrameError> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, CborReader<'a>), FrameError> {
         // Relays write headers in one way only, so nearly every one is recognised as a whole.
         for (header, name) in HEADERS {
             if bytes.starts_with(header) {
@@ -148,17 +148,17 @@ impl<'a> Header<'a> {
                     op: OP_MESSAGE,
                     name: Some(name),
                 };
-                return Ok((header_read, Reader::starting_at(bytes, header.len())));
+                return Ok((header_read, CborReader::starting_at(bytes, header.len())));
             }
         }
-        let mut reader = Reader::new(bytes);
+        let mut reader = CborReader::new(bytes);
         Ok((Self::read_fields(&mut reader)?, reader))
     }
 
     #[cold]
-    fn read_fields(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+    fn read_fields(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
         let (mut op, mut name) = (None, None);
-        let field = |key, reader: &mut Reader<'a>| {
+        let field = |key, reader: &mut CborReader<'a>| {
             match key {
                 "t" => name = Some(reader.text()?),
                 "op" => op = Some(reader.integer()?),
@@ -192,9 +192,9 @@ impl<'a> Header<'a> {
 
 /// Reads a map, giving each key to `field`, which reads or skips the value.
 pub(crate) fn read_map<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut CborReader<'a>,
     part: Part,
-    mut field: impl FnMut(&'a str, &mut Reader<'a>) -> Result<(), jetwash_cbor::Error>,
+    mut field: impl FnMut(&'a str, &mut CborReader<'a>) -> Result<(), jetwash_cbor::Error>,
 ) -> Result<(), FrameError> {
     let cbor = |source| FrameError::Cbor { part, source };
     let mut map = reader.map().map_err(cbor)?;
@@ -207,8 +207,8 @@ pub(crate) fn read_map<'a>(
 /// Reads a map as [`read_map`] does, but takes its keys in any order: some hosts write the header of
 /// a frame as it comes to them. No key may occur twice, so what is meant stays clear.
 fn read_map_in_any_order<'a>(
-    reader: &mut Reader<'a>,
-    mut field: impl FnMut(&'a str, &mut Reader<'a>) -> Result<(), jetwash_cbor::Error>,
+    reader: &mut CborReader<'a>,
+    mut field: impl FnMut(&'a str, &mut CborReader<'a>) -> Result<(), jetwash_cbor::Error>,
 ) -> Result<(), jetwash_cbor::Error> {
     let start = reader.position();
     let Item::Map(pairs) = reader.item()? else {

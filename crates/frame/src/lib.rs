@@ -39,11 +39,11 @@ mod message;
 mod peek;
 mod plain_commit;
 
-pub use car::{Block, Blocks, Car, CarError};
+pub use car::{Blocks, Car, CarBlock, CarError};
 pub use error::{FrameError, Part};
 pub use frame::{ErrorFrame, Frame, MAX_FRAME_BYTES, Unknown};
 pub use message::{
-    Account, Action, Commit, Identity, Info, MAX_BLOCKS_BYTES, MAX_OPS, MAX_SYNC_BLOCKS_BYTES,
-    RepoOp, Sync,
+    AccountMessage, Action, CommitMessage, IdentityMessage, InfoMessage, MAX_BLOCKS_BYTES, MAX_OPS,
+    MAX_SYNC_BLOCKS_BYTES, RepoOp, SyncMessage,
 };
 pub use peek::{FrameKind, Peek, peek};

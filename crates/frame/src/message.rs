@@ -1,4 +1,4 @@
-use jetwash_cbor::{Error, Link, Reader};
+use jetwash_cbor::{CborReader, Error, Link};
 use smallvec::SmallVec;
 
 use crate::error::{FrameError, Part};
@@ -13,7 +13,7 @@ pub const MAX_OPS: usize = 200;
 
 /// `#commit`: a change to a repository, with the blocks that prove it.
 #[derive(Clone, Debug)]
-pub struct Commit<'a> {
+pub struct CommitMessage<'a> {
     /// The relay's sequence number.
     pub seq: u64,
     /// Deprecated. Producers send `false`, or nothing, which means the same.
@@ -38,14 +38,14 @@ pub struct Commit<'a> {
     ops: SmallVec<[RepoOp<'a>; 1]>,
 }
 
-impl<'a> Commit<'a> {
+impl<'a> CommitMessage<'a> {
     /// What the commit did, at most [`MAX_OPS`] records; none if only the revision changed.
     #[must_use]
     pub fn ops(&self) -> &[RepoOp<'a>] {
         &self.ops
     }
 
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+    pub(crate) fn read(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
         let (mut seq, mut repo, mut commit, mut rev) = (None, None, None, None);
         let (mut since, mut blocks, mut time) = (None, None, None);
         let (mut rebase, mut too_big, mut prev_data) = (false, false, None);
@@ -70,12 +70,12 @@ impl<'a> Commit<'a> {
                 "seq" => seq = Some(reader.unsigned()?),
                 "repo" => repo = Some(reader.text()?),
                 "time" => time = Some(reader.text()?),
-                "since" => since = Some(nullable(reader, Reader::text)?),
+                "since" => since = Some(nullable(reader, CborReader::text)?),
                 "blocks" => blocks = Some(reader.bytes()?),
                 "commit" => commit = Some(reader.link()?),
                 "rebase" => rebase = flag(reader)?,
                 "tooBig" => too_big = flag(reader)?,
-                "prevData" => prev_data = nullable(reader, Reader::link)?,
+                "prevData" => prev_data = nullable(reader, CborReader::link)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -113,15 +113,15 @@ pub struct RepoOp<'a> {
 }
 
 impl<'a> RepoOp<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+    fn read(reader: &mut CborReader<'a>) -> Result<Self, Error> {
         let start = reader.position();
         let (mut action, mut path, mut cid, mut prev) = (None, None, None, None);
         let mut map = reader.map()?;
         while let Some(key) = map.next_key(reader)? {
             match key {
-                "cid" => cid = nullable(reader, Reader::link)?,
+                "cid" => cid = nullable(reader, CborReader::link)?,
                 "path" => path = Some(reader.text()?),
-                "prev" => prev = nullable(reader, Reader::link)?,
+                "prev" => prev = nullable(reader, CborReader::link)?,
                 "action" => action = Some(Action::new(reader.text()?)),
                 _ => reader.skip()?,
             }
@@ -168,7 +168,7 @@ impl<'a> Action<'a> {
 
 /// `#sync`: the current state of a repository, without its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sync<'a> {
+pub struct SyncMessage<'a> {
     /// The relay's sequence number.
     pub seq: u64,
     /// The DID of the account.
@@ -181,8 +181,8 @@ pub struct Sync<'a> {
     pub time: &'a str,
 }
 
-impl<'a> Sync<'a> {
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+impl<'a> SyncMessage<'a> {
+    pub(crate) fn read(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
         let (mut seq, mut did, mut blocks, mut rev, mut time) = (None, None, None, None, None);
         read_map(reader, Part::Payload, |key, reader| {
             match key {
@@ -209,7 +209,7 @@ impl<'a> Sync<'a> {
 
 /// `#identity`: the DID document or handle of an account may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity<'a> {
+pub struct IdentityMessage<'a> {
     /// The relay's sequence number.
     pub seq: u64,
     /// The DID of the account.
@@ -220,15 +220,15 @@ pub struct Identity<'a> {
     pub time: &'a str,
 }
 
-impl<'a> Identity<'a> {
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+impl<'a> IdentityMessage<'a> {
+    pub(crate) fn read(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
         let (mut seq, mut did, mut handle, mut time) = (None, None, None, None);
         read_map(reader, Part::Payload, |key, reader| {
             match key {
                 "did" => did = Some(reader.text()?),
                 "seq" => seq = Some(reader.unsigned()?),
                 "time" => time = Some(reader.text()?),
-                "handle" => handle = nullable(reader, Reader::text)?,
+                "handle" => handle = nullable(reader, CborReader::text)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -244,7 +244,7 @@ impl<'a> Identity<'a> {
 
 /// `#account`: the hosting status of an account at the host that sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account<'a> {
+pub struct AccountMessage<'a> {
     /// The relay's sequence number.
     pub seq: u64,
     /// The DID of the account.
@@ -257,8 +257,8 @@ pub struct Account<'a> {
     pub time: &'a str,
 }
 
-impl<'a> Account<'a> {
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+impl<'a> AccountMessage<'a> {
+    pub(crate) fn read(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
         let (mut seq, mut did, mut active, mut status, mut time) = (None, None, None, None, None);
         read_map(reader, Part::Payload, |key, reader| {
             match key {
@@ -266,7 +266,7 @@ impl<'a> Account<'a> {
                 "seq" => seq = Some(reader.unsigned()?),
                 "time" => time = Some(reader.text()?),
                 "active" => active = Some(reader.boolean()?),
-                "status" => status = nullable(reader, Reader::text)?,
+                "status" => status = nullable(reader, CborReader::text)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -283,20 +283,20 @@ impl<'a> Account<'a> {
 
 /// `#info`: a notice from the relay. It has no sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Info<'a> {
+pub struct InfoMessage<'a> {
     /// The name; `OutdatedCursor` is the one known.
     pub name: &'a str,
     /// An explanation for people.
     pub message: Option<&'a str>,
 }
 
-impl<'a> Info<'a> {
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
+impl<'a> InfoMessage<'a> {
+    pub(crate) fn read(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
         let (mut name, mut message) = (None, None);
         read_map(reader, Part::Payload, |key, reader| {
             match key {
                 "name" => name = Some(reader.text()?),
-                "message" => message = nullable(reader, Reader::text)?,
+                "message" => message = nullable(reader, CborReader::text)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -310,8 +310,8 @@ impl<'a> Info<'a> {
 
 /// `null` or what `read` reads. Sloppy hosts send `null` for fields that are merely optional.
 fn nullable<'a, T>(
-    reader: &mut Reader<'a>,
-    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
+    reader: &mut CborReader<'a>,
+    read: impl FnOnce(&mut CborReader<'a>) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
     if reader.null() {
         Ok(None)
@@ -321,8 +321,8 @@ fn nullable<'a, T>(
 }
 
 /// A flag that need not be there, and so may be `null` as well.
-fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
-    Ok(nullable(reader, Reader::boolean)?.unwrap_or_default())
+fn flag(reader: &mut CborReader<'_>) -> Result<bool, Error> {
+    Ok(nullable(reader, CborReader::boolean)?.unwrap_or_default())
 }
 
 fn within(

@@ -1,4 +1,4 @@
-use jetwash_cbor::{Item, Reader};
+use jetwash_cbor::{CborReader, Item};
 
 use crate::error::{FrameError, Part};
 use crate::frame::Header;
@@ -121,7 +121,7 @@ impl<'a> Peek<'a> {
     /// ```
     #[inline]
     pub fn paths(&self) -> impl Iterator<Item = &'a str> {
-        let mut reader = Reader::new(self.ops);
+        let mut reader = CborReader::new(self.ops);
         let (mut left, mut ops) = match reader.array() {
             Ok(count) => (count, self.ops.get(reader.position()..).unwrap_or_default()),
             // What is no list counts as one operation that cannot be read.
@@ -139,7 +139,7 @@ impl<'a> Peek<'a> {
         })
     }
 
-    fn read_payload(&mut self, reader: &mut Reader<'a>) -> Result<(), jetwash_cbor::Error> {
+    fn read_payload(&mut self, reader: &mut CborReader<'a>) -> Result<(), jetwash_cbor::Error> {
         let mut map = reader.map()?;
         while let Some(key) = map.next_key(reader)? {
             match key {
@@ -163,7 +163,7 @@ impl<'a> Peek<'a> {
 }
 
 /// The next item if it is an unsigned integer; any other item is passed over.
-fn unsigned(reader: &mut Reader<'_>) -> Result<Option<u64>, jetwash_cbor::Error> {
+fn unsigned(reader: &mut CborReader<'_>) -> Result<Option<u64>, jetwash_cbor::Error> {
     match reader.clone().item()? {
         Item::Unsigned(_) => reader.unsigned().map(Some),
         _ => reader.pass_over().map(|()| None),
@@ -171,7 +171,7 @@ fn unsigned(reader: &mut Reader<'_>) -> Result<Option<u64>, jetwash_cbor::Error>
 }
 
 /// The next item if it is text; any other item is passed over.
-fn text<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Error> {
+fn text<'a>(reader: &mut CborReader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Error> {
     match reader.clone().item()? {
         Item::Text(_) => reader.text().map(Some),
         _ => reader.pass_over().map(|()| None),
@@ -181,13 +181,13 @@ fn text<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Er
 /// The path of the first of some operations, and what follows it; `None` if it cannot be read.
 #[cold]
 fn first_path(ops: &[u8]) -> Option<(&str, &[u8])> {
-    let mut reader = Reader::new(ops);
+    let mut reader = CborReader::new(ops);
     let path = path_of(&mut reader).ok()??;
     Some((path, ops.get(reader.position()..)?))
 }
 
 /// The path of the operation that comes next.
-fn path_of<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Error> {
+fn path_of<'a>(reader: &mut CborReader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Error> {
     let mut path = None;
     let mut map = reader.map()?;
     while let Some(key) = map.next_key(reader)? {

@@ -123,7 +123,7 @@ impl<'a> Rest<'a> {
 
     #[inline]
     fn unsigned(&mut self) -> Option<u64> {
-        let mut reader = jetwash_cbor::Reader::new(self.0);
+        let mut reader = jetwash_cbor::CborReader::new(self.0);
         let number = reader.unsigned().ok()?;
         self.take(reader.position())?;
         Some(number)

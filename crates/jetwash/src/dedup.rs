@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use jetwash_event::{Cid, Tid};
-use jetwash_frame::{Account, Action, Identity, RepoOp};
+use jetwash_frame::{AccountMessage, Action, IdentityMessage, RepoOp};
 use jetwash_store::AccountState;
 use serde::Deserialize;
 
@@ -92,7 +92,7 @@ fn digest_op(action: &str, path: &str, cid: Option<&Cid>) -> u64 {
 }
 
 /// What tells an event of an identity from all others of its account.
-pub(crate) fn identity_digest(identity: &Identity<'_>) -> u64 {
+pub(crate) fn identity_digest(identity: &IdentityMessage<'_>) -> u64 {
     digest_identity(identity.handle, identity.time)
 }
 
@@ -105,7 +105,7 @@ fn digest_identity(handle: Option<&str>, time: &str) -> u64 {
 }
 
 /// What tells an event of a hosting status from all others of its account.
-pub(crate) fn account_digest(account: &Account<'_>) -> u64 {
+pub(crate) fn account_digest(account: &AccountMessage<'_>) -> u64 {
     digest_account(account.active, account.status, account.time)
 }
 

@@ -210,7 +210,7 @@ pub use simulator::SIMULATOR;
 pub use stats::Snapshot;
 pub use subscription::{
     Cursor, Event, Phase, ReadError, Reader, Reading, StartFrom, Subscription,
-    SubscriptionWithGaps, frames_of, json_of, some_json_of,
+    SubscriptionWithGaps, compressed_of, json_of, some_json_of,
 };
 pub use upstream::{
     Endpoint, EndpointError, NotReady, RelayOptionError, RelayOptions, Stopped, Upstream,

@@ -9,9 +9,12 @@ use jetwash_event::{
     Datetime, Did, Draft, DraftBody, Encoder, Filter, IdentifierError, Kind, Operation,
     RecordError, RecordErrorKind, Tid,
 };
-use jetwash_frame::{Account, Commit, Frame, FrameError, FrameKind, Identity, Peek, Sync, peek};
+use jetwash_frame::{
+    AccountMessage, CommitMessage, Frame, FrameError, FrameKind, IdentityMessage, Peek,
+    SyncMessage, peek,
+};
 use jetwash_mst::{
-    BlockCheck, Change, CommitError, Leaf, OpError, OpFault, leaves_of, sync_object,
+    BlockCheck, CommitError, Leaf, LeafChange, OpError, OpFault, leaves_of, sync_object,
 };
 use jetwash_store::{
     AccountState, Appender, CommitPart, EventKind, GapCause, NewEvent, Read, StoreError, Trimmed,
@@ -65,7 +68,7 @@ pub struct Pipeline {
     gate: Option<Gate>,
     block_check: BlockCheck,
     encoder: Encoder,
-    compressor: Option<jetwash_dict::Encoder>,
+    compressor: Option<jetwash_dict::Compressor>,
     accounts: Accounts,
     /// The newest revisions, while accounts are not kept.
     revs: Revs,
@@ -415,7 +418,7 @@ impl Pipeline {
     /// before it stays in use.
     pub fn rotate_dictionary(&mut self, dictionary: &Dictionary) -> Result<u64, StoreError> {
         self.appender.set_dictionary(dictionary)?;
-        self.compressor = Some(dictionary.encoder());
+        self.compressor = Some(dictionary.compressor());
         Ok(self.appender.next_seq())
     }
 
@@ -574,7 +577,7 @@ impl Pipeline {
         }
     }
 
-    fn commit_frame(&mut self, commit: &Commit<'_>, now_us: u64) -> Result<(), Stop> {
+    fn commit_frame(&mut self, commit: &CommitMessage<'_>, now_us: u64) -> Result<(), Stop> {
         Did::check(commit.repo).map_err(Fault::Did)?;
         let rev: Tid = commit.rev.parse().map_err(Fault::Rev)?;
         Datetime::check_rfc3339(commit.time).map_err(Fault::Time)?;
@@ -631,15 +634,15 @@ impl Pipeline {
 
     fn leaf(
         &mut self,
-        commit: &Commit<'_>,
+        commit: &CommitMessage<'_>,
         leaf: &Leaf<'_>,
         part: CommitPart,
         now_us: u64,
     ) -> Result<(), Stop> {
         let (operation, kind, record) = match &leaf.change {
-            Change::Create(record) => (Operation::Create, EventKind::Create, Some(record)),
-            Change::Update(record) => (Operation::Update, EventKind::Update, Some(record)),
-            Change::Delete => (Operation::Delete, EventKind::Delete, None),
+            LeafChange::Create(record) => (Operation::Create, EventKind::Create, Some(record)),
+            LeafChange::Update(record) => (Operation::Update, EventKind::Update, Some(record)),
+            LeafChange::Delete => (Operation::Delete, EventKind::Delete, None),
         };
         self.tally.op(operation, leaf.collection);
         let draft = Draft {
@@ -656,7 +659,7 @@ impl Pipeline {
     }
 
     /// Nothing comes of a `#sync`, but what is wrong with one is counted.
-    fn sync_frame(sync: &Sync<'_>) -> Result<(), Stop> {
+    fn sync_frame(sync: &SyncMessage<'_>) -> Result<(), Stop> {
         Did::check(sync.did).map_err(Fault::Did)?;
         Tid::check(sync.rev).map_err(Fault::Rev)?;
         Datetime::check_rfc3339(sync.time).map_err(Fault::Time)?;
@@ -664,7 +667,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn identity_frame(&mut self, identity: &Identity<'_>, now_us: u64) -> Result<(), Stop> {
+    fn identity_frame(&mut self, identity: &IdentityMessage<'_>, now_us: u64) -> Result<(), Stop> {
         Did::check(identity.did).map_err(Fault::Did)?;
         Datetime::check_rfc3339(identity.time).map_err(Fault::Time)?;
         if self.is_before_contact(identity.time) {
@@ -674,7 +677,7 @@ impl Pipeline {
         if !self.is_news(identity.did, digest) {
             return Ok(());
         }
-        let Identity {
+        let IdentityMessage {
             did,
             handle,
             seq,
@@ -689,7 +692,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn account_frame(&mut self, account: &Account<'_>, now_us: u64) -> Result<(), Stop> {
+    fn account_frame(&mut self, account: &AccountMessage<'_>, now_us: u64) -> Result<(), Stop> {
         Did::check(account.did).map_err(Fault::Did)?;
         Datetime::check_rfc3339(account.time).map_err(Fault::Time)?;
         if self.is_before_contact(account.time) {
@@ -699,7 +702,7 @@ impl Pipeline {
         if !self.is_news(account.did, digest) {
             return Ok(());
         }
-        let Account {
+        let AccountMessage {
             did,
             active,
             seq,
@@ -737,7 +740,7 @@ impl Pipeline {
             Some(compressor) => {
                 self.compressed.clear();
                 compressor
-                    .encode(json, &mut self.compressed)
+                    .compress(json, &mut self.compressed)
                     .map_err(|_| Fault::Compress)?;
                 Some(self.compressed.as_slice())
             }
@@ -766,7 +769,7 @@ impl Pipeline {
     }
 
     /// What is new in a commit; `None` if nothing is, which is counted.
-    fn news_of(&mut self, commit: &Commit<'_>, rev: &Tid) -> Option<News> {
+    fn news_of(&mut self, commit: &CommitMessage<'_>, rev: &Tid) -> Option<News> {
         let number = dedup::rev_number(rev);
         // Nobody is to keep the real events of an account out with a time that is yet to come.
         let latest = self.appender.next_time_us(self.now_us);
@@ -824,7 +827,12 @@ impl Pipeline {
 
     /// Whether a commit is in the log, going by the newest revision of its account that came in
     /// lately; `None` if that does not say it.
-    fn is_known_lately(&self, commit: &Commit<'_>, rev: u64, known: Option<u64>) -> Option<bool> {
+    fn is_known_lately(
+        &self,
+        commit: &CommitMessage<'_>,
+        rev: u64,
+        known: Option<u64>,
+    ) -> Option<bool> {
         match known.map(|known| rev.cmp(&known)) {
             Some(Ordering::Less) => Some(true),
             Some(Ordering::Greater) => Some(false),
@@ -836,7 +844,7 @@ impl Pipeline {
 
     /// Tells if a commit builds on a revision that the log does not have, although it has an older
     /// one. Only if every commit is looked at, this says something.
-    fn check_since(&mut self, commit: &Commit<'_>, known: u64) {
+    fn check_since(&mut self, commit: &CommitMessage<'_>, known: u64) {
         let since = commit.since.and_then(|since| since.parse::<Tid>().ok());
         let since = since.as_ref().map(dedup::rev_number);
         let Some(since) = since.filter(|&since| since > known) else {
@@ -1022,7 +1030,7 @@ struct News {
 }
 
 impl News {
-    fn digest(&self, commit: &Commit<'_>, index: u32) -> u64 {
+    fn digest(&self, commit: &CommitMessage<'_>, index: u32) -> u64 {
         match (&self.state, commit.ops().get(index as usize)) {
             (Some(_), Some(op)) => dedup::op_digest(op),
             _ => 0,

@@ -198,7 +198,7 @@ impl Event {
     /// # Errors
     ///
     /// When the log holds a line that is no event, which nothing but a fault can bring about.
-    pub fn parse(&self) -> Result<jetwash_event::Event, serde_json::Error> {
+    pub fn parse(&self) -> Result<jetwash_event::ParsedEvent, serde_json::Error> {
         serde_json::from_slice(self.bytes())
     }
 
@@ -736,7 +736,7 @@ pub async fn some_json_of(block: &Arc<Block>, indexes: &[usize]) -> Result<Page,
 /// # Errors
 ///
 /// When they cannot be read or are damaged.
-pub async fn frames_of(block: &Arc<Block>) -> Result<Option<Page>, ReadError> {
+pub async fn compressed_of(block: &Arc<Block>) -> Result<Option<Page>, ReadError> {
     if block.has_frames() {
         return Ok(block.frames()?.cloned());
     }

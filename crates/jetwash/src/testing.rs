@@ -40,7 +40,7 @@
 //! # }
 //! ```
 //!
-//! To test a program with its subscriptions, give the [frames](frames_of) to a
+//! To test a program with its subscriptions, give the [frames](frames_from) to a
 //! [`Jetstream`](crate::Jetstream), by [`JetstreamBuilder::frames`](crate::JetstreamBuilder::frames)
 //! all at once or by a [`Pusher`](crate::Pusher) one after the other. To test what it does when its
 //! relay misbehaves, play the relay: `jetwash_sim::ScriptedRelay` is one whose every connection a
@@ -108,12 +108,12 @@ pub fn events_of(changes: impl IntoIterator<Item = SimChange>) -> Result<Vec<Eve
 ///
 /// ```
 /// use futures_util::{StreamExt, stream};
-/// use jetwash::testing::{SimChange, did, frames_of};
+/// use jetwash::testing::{SimChange, did, frames_from};
 /// use jetwash::{Filter, Jetstream, StartFrom};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let frames = frames_of([SimChange::identity(did(0), Some("alice.test"))])?;
+/// let frames = frames_from([SimChange::identity(did(0), Some("alice.test"))])?;
 /// let jetstream = Jetstream::builder().frames("test", stream::iter(frames)).build()?;
 /// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
 /// tokio::spawn(jetstream.run(std::future::pending()));
@@ -122,7 +122,9 @@ pub fn events_of(changes: impl IntoIterator<Item = SimChange>) -> Result<Vec<Eve
 /// # Ok(())
 /// # }
 /// ```
-pub fn frames_of(changes: impl IntoIterator<Item = SimChange>) -> Result<Vec<Bytes>, ChangeError> {
+pub fn frames_from(
+    changes: impl IntoIterator<Item = SimChange>,
+) -> Result<Vec<Bytes>, ChangeError> {
     let mut network = ManualNetwork::new();
     let frame = |change| Ok(network.apply(&change)?.bytes.into());
     changes.into_iter().map(frame).collect()

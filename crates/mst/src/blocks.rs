@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use jetwash_cbor::{Cid, Link};
-use jetwash_frame::{Block, Car, CarError};
+use jetwash_frame::{Car, CarBlock, CarError};
 
 /// Where a [`Walk`](crate::Walk) finds blocks.
 ///
@@ -51,7 +51,7 @@ impl<'a> BlockIndex<'a> {
     pub fn from_car(car: &Car<'a>) -> Result<Self, CarError> {
         let mut index = Self::new();
         for block in car.blocks() {
-            let Block { cid, data, .. } = block?;
+            let CarBlock { cid, data, .. } = block?;
             index.insert(cid, data);
         }
         Ok(index)

@@ -1,4 +1,4 @@
-use jetwash_cbor::{Cid, CidError, Codec, Reader};
+use jetwash_cbor::{CborReader, Cid, CidError, Codec};
 use thiserror::Error;
 
 /// The commit object of a repository, version 3: what its owner signs.
@@ -10,11 +10,11 @@ use thiserror::Error;
 /// # Examples
 ///
 /// ```
-/// use jetwash_cbor::{Cid, Codec, Writer};
+/// use jetwash_cbor::{Cid, Codec, CborWriter};
 /// use jetwash_mst::CommitObject;
 ///
 /// let root = Cid::of(Codec::DagCbor, &[0xa0]);
-/// let mut writer = Writer::new();
+/// let mut writer = CborWriter::new();
 /// writer.map(6).text("did").text("did:web:a.example").text("rev").text("3l3qo2vutsw2b");
 /// writer.text("sig").bytes(&[7; 64]).text("data").link(&root);
 /// writer.text("prev").null().text("version").unsigned(3);
@@ -59,7 +59,7 @@ impl<'a> CommitObject<'a> {
     /// When the block is no strict DAG-CBOR map, is of another version, or lacks a field: `prev` too
     /// has to be there, if only as `null`.
     pub fn decode(block: &'a [u8]) -> Result<Self, CommitObjectError> {
-        let mut reader = Reader::new(block);
+        let mut reader = CborReader::new(block);
         let (mut did, mut rev, mut sig) = (None, None, None);
         let (mut data, mut prev, mut version) = (None, None, None);
         let mut map = reader.map()?;
@@ -115,7 +115,7 @@ pub enum CommitObjectError {
     Version(u64),
 }
 
-fn read_cid(reader: &mut Reader<'_>, field: &'static str) -> Result<Cid, CommitObjectError> {
+fn read_cid(reader: &mut CborReader<'_>, field: &'static str) -> Result<Cid, CommitObjectError> {
     let fail = |source| CommitObjectError::Link { field, source };
     let cid = Cid::try_from(reader.link()?).map_err(fail)?;
     match cid.codec() {
@@ -137,7 +137,7 @@ const VERSION: u64 = 3;
 
 #[cfg(test)]
 mod tests {
-    use jetwash_cbor::Writer;
+    use jetwash_cbor::CborWriter;
 
     use super::*;
 
@@ -146,7 +146,7 @@ mod tests {
         let rev = "3l3qo2vutsw2b";
         for did in ["did:web:a.example", "did:plc:z72i7hdynmk6r22z27h6tvur"] {
             let root = Cid::of(Codec::DagCbor, &[0xa0]);
-            let mut writer = Writer::new();
+            let mut writer = CborWriter::new();
             writer.map(6).text("did").text(did).text("rev").text(rev);
             writer.text("sig").bytes(&[7; 64]).text("data").link(&root);
             writer.text("prev").null().text("version").unsigned(3);

@@ -1,6 +1,6 @@
 use jetwash_cbor::{Cid, Codec, Link};
 use jetwash_event::{IdentifierError, Nsid, RecordKey};
-use jetwash_frame::{Action, Block, Car, CarError, Commit, RepoOp, Sync};
+use jetwash_frame::{Action, Car, CarBlock, CarError, CommitMessage, RepoOp, SyncMessage};
 use smallvec::SmallVec;
 use thiserror::Error;
 
@@ -33,7 +33,7 @@ use crate::commit_object::{CommitObject, CommitObjectError};
 /// }
 /// # assert!(paths(&[]).is_empty());
 /// ```
-pub fn leaves<'a>(commit: &'a Commit<'_>) -> Result<Leaves<'a>, CommitError> {
+pub fn leaves<'a>(commit: &'a CommitMessage<'_>) -> Result<Leaves<'a>, CommitError> {
     leaves_of(commit, BlockCheck::Named)
 }
 
@@ -42,7 +42,10 @@ pub fn leaves<'a>(commit: &'a Commit<'_>) -> Result<Leaves<'a>, CommitError> {
 /// # Errors
 ///
 /// As [`leaves`], and when a block that has to match its CID does not.
-pub fn leaves_of<'a>(commit: &'a Commit<'_>, check: BlockCheck) -> Result<Leaves<'a>, CommitError> {
+pub fn leaves_of<'a>(
+    commit: &'a CommitMessage<'_>,
+    check: BlockCheck,
+) -> Result<Leaves<'a>, CommitError> {
     let car = Car::parse(commit.blocks)?;
     if car.root() != commit.commit {
         return Err(CommitError::Root);
@@ -80,7 +83,7 @@ pub fn leaves_of<'a>(commit: &'a Commit<'_>, check: BlockCheck) -> Result<Leaves
 /// # Errors
 ///
 /// When the frame cannot be used: see [`CommitError`].
-pub fn sync_object<'a>(sync: &Sync<'a>) -> Result<CommitObject<'a>, CommitError> {
+pub fn sync_object<'a>(sync: &SyncMessage<'a>) -> Result<CommitObject<'a>, CommitError> {
     let car = Car::parse(sync.blocks)?;
     let mut own = None;
     for block in car.blocks() {
@@ -152,12 +155,12 @@ pub struct Leaf<'a> {
     /// The record key, checked.
     pub rkey: &'a str,
     /// What happened to the record.
-    pub change: Change<'a>,
+    pub change: LeafChange<'a>,
 }
 
 /// What an operation did, with the record where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change<'a> {
+pub enum LeafChange<'a> {
     /// The record is new.
     Create(RecordBlock<'a>),
     /// The record is gone.
@@ -182,14 +185,14 @@ impl<'a> Leaf<'a> {
         RecordKey::check(rkey).map_err(OpFault::RecordKey)?;
         let change = match op.action {
             Action::Create if op.prev.is_some() => return Err(OpFault::PrevOfCreated),
-            Action::Create => Change::Create(RecordBlock::new(op.cid, block)?),
+            Action::Create => LeafChange::Create(RecordBlock::new(op.cid, block)?),
             // Hosts older than Sync 1.1 send no `prev`.
             Action::Update if op.prev.is_some() && op.prev == op.cid => {
                 return Err(OpFault::PrevIsCid);
             }
-            Action::Update => Change::Update(RecordBlock::new(op.cid, block)?),
+            Action::Update => LeafChange::Update(RecordBlock::new(op.cid, block)?),
             Action::Delete if op.cid.is_some() => return Err(OpFault::CidOfDeleted),
-            Action::Delete => Change::Delete,
+            Action::Delete => LeafChange::Delete,
             Action::Other(_) => return Err(OpFault::Action),
         };
         Ok(Self {
@@ -335,7 +338,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(block: Block<'a>) -> Self {
+    fn new(block: CarBlock<'a>) -> Self {
         Self {
             data: block.data,
             is_good: block.verify().is_ok(),
@@ -367,7 +370,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// Keeps the block if it is the first of a CID that operations ask for, and says whether it is.
-    fn offer(&mut self, ops: &[RepoOp<'_>], block: Block<'a>) -> bool {
+    fn offer(&mut self, ops: &[RepoOp<'_>], block: CarBlock<'a>) -> bool {
         let cid = block.cid.as_bytes();
         let mut taken = None;
         if self.by_cid.is_empty() {
@@ -422,7 +425,7 @@ fn repeated_paths(ops: &[RepoOp<'_>]) -> Vec<usize> {
 
 /// Makes sure that a block is what its CID says. A CID of a kind that cannot be checked names
 /// neither a node nor a record nor a commit, so its block means nothing here.
-fn verify_unless_foreign(block: &Block<'_>) -> Result<(), CarError> {
+fn verify_unless_foreign(block: &CarBlock<'_>) -> Result<(), CarError> {
     match block.verify() {
         Ok(_) | Err(CarError::Cid { .. }) => Ok(()),
         Err(error) => Err(error),
@@ -430,7 +433,11 @@ fn verify_unless_foreign(block: &Block<'_>) -> Result<(), CarError> {
 }
 
 /// Decodes the block of the commit object, and compares it with what the frame says.
-fn read_own<'a>(block: Block<'a>, did: &str, rev: &str) -> Result<CommitObject<'a>, CommitError> {
+fn read_own<'a>(
+    block: CarBlock<'a>,
+    did: &str,
+    rev: &str,
+) -> Result<CommitObject<'a>, CommitError> {
     let object = CommitObject::decode(block.data)?;
     if object.did != did {
         return Err(CommitError::Did);

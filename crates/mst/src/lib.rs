@@ -51,11 +51,11 @@ pub use blocks::{BlockIndex, BlockSource};
 pub use commit_object::{CommitObject, CommitObjectError};
 pub use height::key_height;
 pub use leaves::{
-    BlockCheck, Change, CommitError, Leaf, Leaves, OpError, OpFault, RecordBlock, leaves,
+    BlockCheck, CommitError, Leaf, LeafChange, Leaves, OpError, OpFault, RecordBlock, leaves,
     leaves_of, sync_object,
 };
 pub use node::{
     MAX_HEIGHT, MAX_KEY_BYTES, MAX_NODE_ENTRIES, Node, NodeEntry, NodeError, write_node,
 };
 pub use tree::{InvalidKey, Iter, NodeBlock, Tree};
-pub use walk::{RecordError, Walk, WalkEntry, WalkError};
+pub use walk::{LeafError, Walk, WalkEntry, WalkError};

@@ -1,4 +1,4 @@
-use jetwash_cbor::{Cid, CidError, Codec, Link, MapReader, Reader, Writer};
+use jetwash_cbor::{CborReader, CborWriter, Cid, CidError, Codec, Link, MapReader};
 use thiserror::Error;
 
 use crate::height::key_height;
@@ -52,7 +52,7 @@ impl<'a> Node<'a> {
     /// fields than those of a node, keys that are not in order, not shortened as far as possible or
     /// not of one height, children below height 0, or more than the limits allow.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, NodeError> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = CborReader::new(bytes);
         let mut map = reader.map()?;
         expect_key(&mut map, &mut reader, "e")?;
         let mut keys = KeyCheck::default();
@@ -146,7 +146,7 @@ where
     I: IntoIterator<Item = (&'k [u8], Cid, Option<Cid>), IntoIter: ExactSizeIterator>,
 {
     let entries = entries.into_iter();
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(2).text("e").array(entries.len());
     let mut previous: &[u8] = &[];
     for (key, value, right) in entries {
@@ -260,7 +260,7 @@ impl KeyCheck {
 }
 
 fn read_entries<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut CborReader<'a>,
     keys: &mut KeyCheck,
 ) -> Result<Vec<NodeEntry<'a>>, NodeError> {
     let count = reader.array()?;
@@ -275,7 +275,7 @@ fn read_entries<'a>(
 }
 
 fn read_entry<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut CborReader<'a>,
     keys: &mut KeyCheck,
     entry: usize,
 ) -> Result<NodeEntry<'a>, NodeError> {
@@ -297,7 +297,7 @@ fn read_entry<'a>(
     })
 }
 
-fn read_child(reader: &mut Reader<'_>) -> Result<Option<Cid>, NodeError> {
+fn read_child(reader: &mut CborReader<'_>) -> Result<Option<Cid>, NodeError> {
     if reader.null() {
         return Ok(None);
     }
@@ -308,7 +308,7 @@ fn read_child(reader: &mut Reader<'_>) -> Result<Option<Cid>, NodeError> {
     }
 }
 
-fn write_child(writer: &mut Writer, child: Option<&Cid>) {
+fn write_child(writer: &mut CborWriter, child: Option<&Cid>) {
     match child {
         Some(cid) => writer.link(cid),
         None => writer.null(),
@@ -317,7 +317,7 @@ fn write_child(writer: &mut Writer, child: Option<&Cid>) {
 
 fn expect_key<'a>(
     map: &mut MapReader<'a>,
-    reader: &mut Reader<'a>,
+    reader: &mut CborReader<'a>,
     expected: &'static str,
 ) -> Result<(), NodeError> {
     let offset = reader.position();
@@ -327,7 +327,7 @@ fn expect_key<'a>(
     }
 }
 
-fn expect_end<'a>(map: &mut MapReader<'a>, reader: &mut Reader<'a>) -> Result<(), NodeError> {
+fn expect_end<'a>(map: &mut MapReader<'a>, reader: &mut CborReader<'a>) -> Result<(), NodeError> {
     let offset = reader.position();
     match map.next_key(reader)? {
         None => Ok(()),

@@ -20,7 +20,7 @@ use crate::node::{Node, NodeError};
 ///
 /// ```
 /// use jetwash_cbor::{Cid, Codec};
-/// use jetwash_mst::{BlockIndex, RecordError, Walk, write_node};
+/// use jetwash_mst::{BlockIndex, LeafError, Walk, write_node};
 ///
 /// let record = Cid::of(Codec::DagCbor, &[0xa0]);
 /// let node = write_node(None, [(&b"a/1"[..], record, None)]);
@@ -30,7 +30,7 @@ use crate::node::{Node, NodeError};
 /// index.insert(root.as_link(), &node);
 /// let entry = Walk::new(&index, root).next().unwrap()?;
 /// assert_eq!((&entry.key[..], entry.cid), (&b"a/1"[..], record.as_link()));
-/// assert_eq!(entry.record, Err(RecordError::Missing));
+/// assert_eq!(entry.record, Err(LeafError::Missing));
 /// # Ok::<(), jetwash_mst::WalkError>(())
 /// ```
 pub struct Walk<'s, S: ?Sized> {
@@ -76,8 +76,8 @@ impl<'s, S: BlockSource + ?Sized> Walk<'s, S> {
 
     fn entry(&self, cid: Link<'s>) -> WalkEntry<'s> {
         let record = match Cid::try_from(cid) {
-            Ok(cid) => self.source.block(&cid).ok_or(RecordError::Missing),
-            Err(_) => Err(RecordError::ForeignCid),
+            Ok(cid) => self.source.block(&cid).ok_or(LeafError::Missing),
+            Err(_) => Err(LeafError::ForeignCid),
         };
         WalkEntry {
             key: self.last_key.clone(),
@@ -152,13 +152,13 @@ pub struct WalkEntry<'s> {
     /// The record's CID. It may be of a kind that AT Protocol does not make.
     pub cid: Link<'s>,
     /// The record, or why it is not there.
-    pub record: Result<&'s [u8], RecordError>,
+    pub record: Result<&'s [u8], LeafError>,
 }
 
 /// Why a record is not there.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RecordError {
+pub enum LeafError {
     /// Its CID is of a kind whose content cannot be checked.
     #[error("the record's CID is neither DAG-CBOR nor raw under SHA-256")]
     ForeignCid,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use jetwash::dict::{EncodeError, StreamEncoder};
+use jetwash::dict::{CompressError, StreamCompressor};
 use jetwash::event::{ToCbor, write_v0};
 use jetwash::store::Block;
 use jetwash::{Dictionary, some_json_of};
@@ -25,7 +25,7 @@ pub(crate) struct Encoding {
 
 /// What one subscriber gets as one zstd frame without an end.
 struct Stream {
-    encoder: StreamEncoder,
+    encoder: StreamCompressor,
     /// Lines that the next piece will have.
     pending: Vec<u8>,
 }
@@ -35,11 +35,11 @@ impl Encoding {
         format: Format,
         dictionary: Option<Dictionary>,
         recoder: Arc<Recoder>,
-    ) -> Result<Self, EncodeError> {
+    ) -> Result<Self, CompressError> {
         let dictionary = dictionary.filter(|_| format.compression != Compression::None);
         let stream = match format.compression {
             Compression::Stream => Some(Stream {
-                encoder: StreamEncoder::new(dictionary.as_ref())?,
+                encoder: StreamCompressor::new(dictionary.as_ref())?,
                 pending: Vec::new(),
             }),
             _ => None,
@@ -156,7 +156,7 @@ impl Encoding {
         &mut self,
         notice: &str,
         out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<(), CompressError> {
         let mut binary = Vec::new();
         let notice = match self.format.shape {
             // It has no part that could not be written so.
@@ -186,7 +186,7 @@ impl Encoding {
     }
 
     /// Appends the message that carries what has been written to a stream, and gives its size.
-    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<usize, CompressError> {
         let Some(stream) = &mut self.stream else {
             return Ok(0);
         };
@@ -194,7 +194,9 @@ impl Encoding {
             return Ok(0);
         }
         self.scratch.clear();
-        stream.encoder.encode(&stream.pending, &mut self.scratch)?;
+        stream
+            .encoder
+            .compress(&stream.pending, &mut self.scratch)?;
         stream.pending.clear();
         write_frame(Opcode::Binary, &self.scratch, out);
         Ok(self.scratch.len())

@@ -1,7 +1,7 @@
 use std::io;
 
 use jetwash::ReadError;
-use jetwash::dict::EncodeError;
+use jetwash::dict::CompressError;
 use thiserror::Error;
 
 use crate::memory::OverBudget;
@@ -16,7 +16,7 @@ pub(crate) enum End {
     #[error("the client went away")]
     Disconnected,
     #[error(transparent)]
-    Encode(EncodeError),
+    Encode(CompressError),
     #[error("bad bytes from the client: {0}")]
     Incoming(IncomingError),
     #[error(transparent)]
@@ -78,8 +78,8 @@ impl End {
     }
 }
 
-impl From<EncodeError> for End {
-    fn from(error: EncodeError) -> Self {
+impl From<CompressError> for End {
+    fn from(error: CompressError) -> Self {
         Self::Encode(error)
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use jetwash::dict::EncodeError;
+use jetwash::dict::CompressError;
 use jetwash::store::{Block, Run};
 use jetwash::{Gap, Selection};
 use serde::Serialize;
@@ -313,7 +313,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     }
 
     /// Ends the message that events are being collected for, and gives its size.
-    pub(crate) fn finish(&mut self) -> Result<Delivered, EncodeError> {
+    pub(crate) fn finish(&mut self) -> Result<Delivered, CompressError> {
         let size = self.encoding.finish(&mut self.out)?;
         Ok(Delivered {
             events: 0,
@@ -447,13 +447,13 @@ impl<W> Outbound<W> {
     }
 
     /// Appends a message that tells where the stream is, for those only who asked for it.
-    pub(crate) fn push_notice(&mut self, kind: &str) -> Result<(), EncodeError> {
+    pub(crate) fn push_notice(&mut self, kind: &str) -> Result<(), CompressError> {
         let notice = format!(r#"{{"kind":"{kind}","time_us":{}}}"#, self.time_us);
         self.encoding.write_notice(&notice, &mut self.out)
     }
 
     /// Appends a message that tells of a gap, as [`push_notice`](Self::push_notice).
-    pub(crate) fn push_gap(&mut self, gap: &Gap) -> Result<(), EncodeError> {
+    pub(crate) fn push_gap(&mut self, gap: &Gap) -> Result<(), CompressError> {
         let gap = GapNotice::of(gap);
         let gap = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
         let notice = format!(r#"{{"kind":"gap","time_us":{},"gap":{gap}}}"#, self.time_us);

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use jetwash::dict::{EncodeError, Encoder};
+use jetwash::dict::{CompressError, Compressor};
 use jetwash::event::BinaryEncoder;
 use jetwash::store::{Block, Page, StoreError};
 use jetwash::{Dictionary, ReadError};
@@ -43,7 +43,7 @@ pub(crate) enum Packing {
 pub(crate) struct Recoder {
     kept: Mutex<Kept>,
     /// Encoders at rest, with the number of their dictionary.
-    encoders: Mutex<Vec<(Option<u32>, Encoder)>>,
+    encoders: Mutex<Vec<(Option<u32>, Compressor)>>,
     max_bytes: usize,
 }
 
@@ -142,7 +142,7 @@ impl Recoder {
         content: Content,
         events: impl IntoIterator<Item = &'a [u8]>,
         dictionary: Option<&Dictionary>,
-    ) -> Result<Made, EncodeError> {
+    ) -> Result<Made, CompressError> {
         let mut events = events.into_iter();
         let mut batch = Vec::new();
         self.encode(dictionary, |encoder, bytes| {
@@ -156,7 +156,7 @@ impl Recoder {
                 batch.extend_from_slice(event);
             }
             if !batch.is_empty() {
-                encoder.encode(&batch, bytes)?;
+                encoder.compress(&batch, bytes)?;
             }
             Ok(!is_end)
         })
@@ -167,11 +167,11 @@ impl Recoder {
         &self,
         events: impl IntoIterator<Item = &'a [u8]>,
         dictionary: Option<&Dictionary>,
-    ) -> Result<Made, EncodeError> {
+    ) -> Result<Made, CompressError> {
         let mut events = events.into_iter();
         self.encode(dictionary, |encoder, bytes| match events.next() {
             Some([]) => Ok(true),
-            Some(event) => encoder.encode(event, bytes).map(|()| true),
+            Some(event) => encoder.compress(event, bytes).map(|()| true),
             None => Ok(false),
         })
     }
@@ -180,8 +180,8 @@ impl Recoder {
     fn encode(
         &self,
         dictionary: Option<&Dictionary>,
-        mut next: impl FnMut(&mut Encoder, &mut Vec<u8>) -> Result<bool, EncodeError>,
-    ) -> Result<Made, EncodeError> {
+        mut next: impl FnMut(&mut Compressor, &mut Vec<u8>) -> Result<bool, CompressError>,
+    ) -> Result<Made, CompressError> {
         let mut encoder = self.borrow_encoder(dictionary);
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         while next(&mut encoder, &mut bytes)? {
@@ -201,25 +201,26 @@ impl Recoder {
         content: &[u8],
         dictionary: Option<&Dictionary>,
         out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<(), CompressError> {
         let mut encoder = self.borrow_encoder(dictionary);
-        encoder.encode(content, out)?;
+        encoder.compress(content, out)?;
         self.return_encoder(dictionary, encoder);
         Ok(())
     }
 
-    fn borrow_encoder(&self, dictionary: Option<&Dictionary>) -> Encoder {
+    fn borrow_encoder(&self, dictionary: Option<&Dictionary>) -> Compressor {
         let id = dictionary.map(Dictionary::id);
         let mut encoders = self.encoders();
         match encoders.iter().position(|(found, _)| *found == id) {
             Some(index) => encoders.swap_remove(index).1,
-            None => {
-                dictionary.map_or_else(|| Encoder::without_dictionary(LEVEL), Dictionary::encoder)
-            }
+            None => dictionary.map_or_else(
+                || Compressor::without_dictionary(LEVEL),
+                Dictionary::compressor,
+            ),
         }
     }
 
-    fn return_encoder(&self, dictionary: Option<&Dictionary>, encoder: Encoder) {
+    fn return_encoder(&self, dictionary: Option<&Dictionary>, encoder: Compressor) {
         let mut encoders = self.encoders();
         if encoders.len() >= MAX_ENCODERS {
             encoders.remove(0);
@@ -227,7 +228,7 @@ impl Recoder {
         encoders.push((dictionary.map(Dictionary::id), encoder));
     }
 
-    fn encoders(&self) -> MutexGuard<'_, Vec<(Option<u32>, Encoder)>> {
+    fn encoders(&self) -> MutexGuard<'_, Vec<(Option<u32>, Compressor)>> {
         self.encoders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -267,7 +268,7 @@ impl Made {
 #[derive(Debug, Error)]
 pub(crate) enum RecodeError {
     #[error(transparent)]
-    Encode(#[from] EncodeError),
+    Encode(#[from] CompressError),
     #[error(transparent)]
     Read(ReadError),
 }

@@ -16,7 +16,7 @@ use axum::routing::{any, get};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::{Parts, downcast};
-use jetwash::dict::EncodeError;
+use jetwash::dict::CompressError;
 use jetwash::{Dictionary, Jetstream};
 use tokio::io::AsyncRead;
 use tokio::net::{TcpListener, TcpStream};
@@ -296,8 +296,9 @@ impl Server {
         };
         let recoder = Arc::clone(&self.shared.recoder);
         let encoding = Encoding::new(query.format, dictionary, recoder);
-        let failed =
-            |error: EncodeError| Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+        let failed = |error: CompressError| {
+            Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        };
         Ok(Subscribed {
             encoding: encoding.map_err(failed)?,
             _permits: permits,

@@ -1,4 +1,4 @@
-use jetwash_cbor::{Cid, Writer};
+use jetwash_cbor::{CborWriter, Cid};
 
 /// Writes a CAR file of version 1.
 ///
@@ -10,7 +10,7 @@ pub(crate) struct CarWriter {
 
 impl CarWriter {
     pub(crate) fn new(root: &Cid) -> Self {
-        let mut header = Writer::new();
+        let mut header = CborWriter::new();
         header.map(2).text("roots").array(1).link(root);
         header.text("version").unsigned(1);
         let header = header.into_bytes();

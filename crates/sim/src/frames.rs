@@ -2,7 +2,7 @@
 //!
 //! Source: the event stream and sync specifications.
 
-use jetwash_cbor::{Cid, Writer};
+use jetwash_cbor::{CborWriter, Cid};
 
 use crate::repo::{Committed, Op};
 
@@ -92,20 +92,20 @@ pub(crate) fn info(name: &str, message: &str) -> Vec<u8> {
 /// The frame after which the stream closes.
 #[cfg(feature = "relay")]
 pub(crate) fn error(error: &str, message: &str) -> Vec<u8> {
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(1).text("op").integer(-1);
     writer.map(2).text("error").text(error);
     writer.text("message").text(message);
     writer.into_bytes()
 }
 
-fn header(kind: &str) -> Writer {
-    let mut writer = Writer::new();
+fn header(kind: &str) -> CborWriter {
+    let mut writer = CborWriter::new();
     writer.map(2).text("t").text(kind).text("op").unsigned(1);
     writer
 }
 
-fn write_op(writer: &mut Writer, op: &Op) {
+fn write_op(writer: &mut CborWriter, op: &Op) {
     writer.map(3 + usize::from(op.previous.is_some()));
     write_optional_link(writer.text("cid"), op.cid.as_ref());
     writer.text("path").text(&op.path);
@@ -120,7 +120,7 @@ fn write_op(writer: &mut Writer, op: &Op) {
     writer.text("action").text(action);
 }
 
-fn write_optional_link(writer: &mut Writer, cid: Option<&Cid>) {
+fn write_optional_link(writer: &mut CborWriter, cid: Option<&Cid>) {
     match cid {
         Some(cid) => writer.link(cid),
         None => writer.null(),

@@ -4,7 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use jetwash_cbor::{Cid, CidError, Writer};
+use jetwash_cbor::{CborWriter, Cid, CidError};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -13,7 +13,7 @@ pub(crate) fn encode(record: &Value) -> Result<Vec<u8>, RecordJsonError> {
     if !record.is_object() {
         return Err(RecordJsonError::NoObject);
     }
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     write(&mut writer, record, 0)?;
     Ok(writer.into_bytes())
 }
@@ -44,7 +44,7 @@ pub enum RecordJsonError {
     Number(String),
 }
 
-fn write(writer: &mut Writer, value: &Value, depth: usize) -> Result<(), RecordJsonError> {
+fn write(writer: &mut CborWriter, value: &Value, depth: usize) -> Result<(), RecordJsonError> {
     if depth > MAX_DEPTH {
         return Err(RecordJsonError::Depth);
     }
@@ -68,7 +68,7 @@ fn write(writer: &mut Writer, value: &Value, depth: usize) -> Result<(), RecordJ
 }
 
 fn write_object(
-    writer: &mut Writer,
+    writer: &mut CborWriter,
     pairs: &Map<String, Value>,
     depth: usize,
 ) -> Result<(), RecordJsonError> {

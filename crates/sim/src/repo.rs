@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use jetwash_cbor::{Cid, Codec, Writer};
+use jetwash_cbor::{CborWriter, Cid, Codec};
 use jetwash_mst::Tree;
 
 use crate::car::CarWriter;
@@ -308,7 +308,7 @@ fn sign(did: &str, rev: &str, data: &Cid, key: &Key) -> SignedCommit {
 }
 
 fn commit_object(did: &str, rev: &str, data: &Cid, signature: Option<&[u8; 64]>) -> Vec<u8> {
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(5 + usize::from(signature.is_some()));
     writer.text("did").text(did).text("rev").text(rev);
     if let Some(signature) = signature {

@@ -1,4 +1,4 @@
-use jetwash_cbor::{Cid, Writer};
+use jetwash_cbor::{CborWriter, Cid};
 
 /// A value of the data model, to be written as DAG-CBOR.
 #[derive(Clone, Debug)]
@@ -15,12 +15,12 @@ pub(crate) enum Value {
 impl Value {
     /// The bytes, with the keys of every map in canonical order.
     pub(crate) fn encode(mut self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = CborWriter::new();
         self.write(&mut writer);
         writer.into_bytes()
     }
 
-    fn write(&mut self, writer: &mut Writer) {
+    fn write(&mut self, writer: &mut CborWriter) {
         match self {
             Self::Array(items) => {
                 writer.array(items.len());

@@ -134,7 +134,7 @@ impl FileSpoolBuilder {
     ///
     /// When a setting makes no sense, or the folder cannot be opened: another spool has it, its
     /// manifest is damaged, or the operating system refuses.
-    pub fn build(self) -> Result<FileSpool, BuildError> {
+    pub fn build(self) -> Result<FileSpool, SpoolBuildError> {
         let Self {
             folder: path,
             settings,
@@ -151,22 +151,22 @@ impl FileSpoolBuilder {
 }
 
 impl Settings {
-    fn check(&self) -> Result<(), BuildError> {
+    fn check(&self) -> Result<(), SpoolBuildError> {
         if self.roll_bytes == 0 {
-            return Err(BuildError::ZeroBytes);
+            return Err(SpoolBuildError::ZeroBytes);
         }
         if self.roll_after.is_zero() {
-            return Err(BuildError::ZeroAge);
+            return Err(SpoolBuildError::ZeroAge);
         }
         if self.first_retry.is_zero() || self.longest_retry < self.first_retry {
-            return Err(BuildError::Retry {
+            return Err(SpoolBuildError::Retry {
                 first: self.first_retry,
                 longest: self.longest_retry,
             });
         }
         match self.compression {
             Compression::Zstd(level) if !(1..=19).contains(&level) => {
-                Err(BuildError::Level { level })
+                Err(SpoolBuildError::Level { level })
             }
             _ => Ok(()),
         }
@@ -176,7 +176,7 @@ impl Settings {
 /// Why a spool cannot be built.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum BuildError {
+pub enum SpoolBuildError {
     /// The folder cannot be opened.
     #[error(transparent)]
     Folder(#[from] FolderError),

@@ -9,7 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
-use crate::manifest::{self, Entry, FileEntry, Gap, Manifest, ManifestError, Progress, Rewound};
+use crate::manifest::{
+    self, Entry, FileEntry, Manifest, ManifestError, Progress, Rewound, SpoolGap,
+};
 use crate::part::{Compression, Part};
 
 /// A folder that nobody else writes to as long as this is there.
@@ -131,8 +133,8 @@ impl Folder {
     }
 
     /// Notes that the events up to a position are missing.
-    pub(crate) fn gap(&mut self, last: u64, reason: &str) -> Result<Gap, FolderError> {
-        let gap = Gap {
+    pub(crate) fn gap(&mut self, last: u64, reason: &str) -> Result<SpoolGap, FolderError> {
+        let gap = SpoolGap {
             first: self.manifest.cursor + 1,
             last,
             reason: reason.to_owned(),

@@ -59,7 +59,7 @@
 //!   tries again, less and less often. It never makes a folder again that has vanished, as its disk
 //!   may just not be mounted: it waits for a folder that has the same manifest.
 //! - If the log moves past the spool meanwhile, the missing positions are entered in the manifest as
-//!   a [`Gap`] and counted. The log's retention is how long a spool may stand still.
+//!   a [`SpoolGap`] and counted. The log's retention is how long a spool may stand still.
 //! - If the log is another one than before, or lost its newest events in a power failure, the spool
 //!   notices by the times of the events and goes on from an earlier position. Then events can come
 //!   again, in order and to the end; they are recognised by DID, revision and path, those on accounts
@@ -81,10 +81,10 @@ mod spool;
 mod status;
 mod worker;
 
-pub use builder::{BuildError, FileSpoolBuilder};
+pub use builder::{FileSpoolBuilder, SpoolBuildError};
 pub use folder::FolderError;
-pub use manifest::{Gap, ManifestError};
+pub use manifest::{ManifestError, SpoolGap};
 pub use part::Compression;
 pub use reader::{Lines, SpoolFile, SpoolReadError, SpoolReader};
-pub use spool::{FileSpool, RunError};
+pub use spool::{FileSpool, SpoolRunError};
 pub use status::{SpoolState, SpoolStatus, Trouble, WaitReason};

@@ -14,7 +14,7 @@ use thiserror::Error;
 pub(crate) enum Entry {
     Spool(Header),
     File(FileEntry),
-    Gap(Gap),
+    Gap(SpoolGap),
     Progress(Progress),
     Rewound(Rewound),
 }
@@ -52,7 +52,7 @@ pub(crate) struct FileEntry {
 /// Events of the log that are in no file, because the log could not give them any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Gap {
+pub struct SpoolGap {
     /// The cursor of the first event that is missing.
     pub first: u64,
     /// The cursor of the last one.
@@ -61,7 +61,7 @@ pub struct Gap {
     pub reason: String,
 }
 
-impl Gap {
+impl SpoolGap {
     /// How many events of the log are missing, whether the spool's filter matched them or not.
     #[must_use]
     pub const fn events(&self) -> u64 {
@@ -223,7 +223,7 @@ impl Manifest {
         })
     }
 
-    pub(crate) fn gaps(&self) -> impl Iterator<Item = &Gap> {
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = &SpoolGap> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Gap(gap) => Some(gap),
             _ => None,

@@ -8,7 +8,7 @@ use jetwash::Cursor;
 use thiserror::Error;
 
 use crate::folder::{FolderError, measure, now_us, read_removed, write_removed};
-use crate::manifest::{self, FileEntry, Gap, Manifest, ManifestError};
+use crate::manifest::{self, FileEntry, Manifest, ManifestError, SpoolGap};
 
 /// The files of a spool, for a program that loads them somewhere.
 ///
@@ -92,7 +92,7 @@ impl SpoolReader {
     /// # Errors
     ///
     /// When the manifest cannot be read.
-    pub fn gaps(&self) -> Result<Vec<Gap>, SpoolReadError> {
+    pub fn gaps(&self) -> Result<Vec<SpoolGap>, SpoolReadError> {
         Ok(self.manifest()?.gaps().cloned().collect())
     }
 

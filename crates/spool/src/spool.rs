@@ -87,7 +87,7 @@ impl FileSpool {
         self,
         jetstream: &Jetstream,
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), RunError> {
+    ) -> Result<(), SpoolRunError> {
         let (stop, stopped) = watch::channel(());
         let (end, mut ended) = oneshot::channel();
         let worker = Worker {
@@ -104,13 +104,13 @@ impl FileSpool {
             .name("jetwash-spool".to_owned())
             // Nobody listens if this was dropped, which is a stop like any other.
             .spawn(move || drop(end.send(worker.run())))
-            .map_err(RunError::Thread)?;
+            .map_err(SpoolRunError::Thread)?;
         tokio::select! {
             () = shutdown => {}
-            outcome = &mut ended => return outcome.unwrap_or(Err(RunError::Panicked)),
+            outcome = &mut ended => return outcome.unwrap_or(Err(SpoolRunError::Panicked)),
         }
         drop(stop);
-        ended.await.unwrap_or(Err(RunError::Panicked))
+        ended.await.unwrap_or(Err(SpoolRunError::Panicked))
     }
 
     pub(crate) fn new(path: PathBuf, folder: Folder, settings: Settings) -> Self {
@@ -127,7 +127,7 @@ impl FileSpool {
 /// Why [`FileSpool::run`] did not end as it should.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum RunError {
+pub enum SpoolRunError {
     /// The thread that writes the files died.
     #[error("the spool's thread panicked")]
     Panicked,

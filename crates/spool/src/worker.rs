@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::builder::Settings;
 use crate::folder::{Folder, FolderError};
 use crate::part::Part;
-use crate::spool::RunError;
+use crate::spool::SpoolRunError;
 use crate::status::{
     self, DAMAGED, LOST, SpoolState, SpoolStatus, Trouble, count_file, count_gap, count_trouble,
 };
@@ -41,7 +41,7 @@ enum Wake {
 }
 
 impl Worker {
-    pub(crate) fn run(mut self) -> Result<(), RunError> {
+    pub(crate) fn run(mut self) -> Result<(), SpoolRunError> {
         let mut retry = self.settings.first_retry;
         let mut is_last = false;
         loop {
@@ -58,7 +58,7 @@ impl Worker {
                 error!(%cursor, %trouble, "the spool ends before its last file is complete");
                 self.set_state(SpoolState::Stopped);
                 let cursor = cursor.get();
-                return Err(RunError::Unfinished { cursor, trouble });
+                return Err(SpoolRunError::Unfinished { cursor, trouble });
             }
             self.report(&trouble, retry);
             is_last = self.pause(retry);

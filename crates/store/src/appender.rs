@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetwash_dict::{Dictionary, Encoder};
+use jetwash_dict::{Compressor, Dictionary};
 use tokio::sync::watch;
 
 use crate::accounts::{AccountState, Accounts};
@@ -59,7 +59,7 @@ pub struct Appender {
     builder: BlockBuilder,
     merger: BlockBuilder,
     /// For full blocks that have no frames.
-    packer: Encoder,
+    packer: Compressor,
     /// Pushed and not committed, apart from what is in `builder`.
     sealed: Vec<Arc<Block>>,
     tail: Tail,
@@ -472,7 +472,7 @@ impl Appender {
             tip,
             builder: BlockBuilder::new(),
             merger: BlockBuilder::new(),
-            packer: Encoder::without_dictionary(Dictionary::DEFAULT_LEVEL),
+            packer: Compressor::without_dictionary(Dictionary::DEFAULT_LEVEL),
             sealed: Vec::new(),
             tail,
             next_seq,

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
-use jetwash_dict::{DecodeError, Decoder};
+use jetwash_dict::{DecompressError, Decompressor};
 use jetwash_event::Facts;
 
 use crate::backend::{Bucket, BucketError};
@@ -336,9 +336,9 @@ impl Block {
                 }
                 ends.resize(index, json.len() as u32);
                 let whole = json.len() + length;
-                decoder.decode(frame, length, &mut json)?;
+                decoder.decompress(frame, length, &mut json)?;
                 if json.len() != whole {
-                    return Err(DecodeError::Truncated);
+                    return Err(DecompressError::Truncated);
                 }
                 ends.push(whole as u32);
             }
@@ -357,8 +357,8 @@ impl Block {
             Encoding::CompressedJson => {
                 let packed = self.load()?;
                 let mut json = Vec::new();
-                Decoder::without_dictionary()
-                    .decode_all(&packed, length, &mut json)
+                Decompressor::without_dictionary()
+                    .decompress_all(&packed, length, &mut json)
                     .map_err(|_| self.corrupt("the JSON does not decompress"))?;
                 Bytes::from(json)
             }

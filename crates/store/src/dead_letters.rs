@@ -109,7 +109,11 @@ impl DeadLetters {
     /// # Errors
     ///
     /// When they cannot be read, or one is damaged.
-    pub fn list(&self, after: Option<u64>, max: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
+    pub fn list(
+        &self,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<StoredLetter>, DeadLetterError> {
         let from = self.key(after.map_or(0, |after| after.saturating_add(1)));
         if after == Some(u64::MAX) {
             return Ok(Vec::new());
@@ -126,7 +130,7 @@ impl DeadLetters {
     /// # Errors
     ///
     /// When it cannot be read, or is damaged.
-    pub fn get(&self, seq: u64) -> Result<Option<DeadLetter>, DeadLetterError> {
+    pub fn get(&self, seq: u64) -> Result<Option<StoredLetter>, DeadLetterError> {
         let key = self.key(seq);
         let pairs = self.read(&key, &key, 1)?;
         let letter = pairs.first().map(|(key, value)| self.decode(key, value));
@@ -213,7 +217,7 @@ impl DeadLetters {
         Ok(written.map_err(StoreError::storage("write a dead letter"))?)
     }
 
-    fn decode(&self, key: &[u8], value: &Bytes) -> Result<DeadLetter, DeadLetterError> {
+    fn decode(&self, key: &[u8], value: &Bytes) -> Result<StoredLetter, DeadLetterError> {
         let damaged = DeadLetterError::Damaged {
             consumer: self.consumer.clone(),
             seq: seq_of(key).unwrap_or_default(),
@@ -248,14 +252,14 @@ pub struct NewDeadLetter<'a> {
 
 /// An event that was put aside.
 #[derive(Clone)]
-pub struct DeadLetter {
+pub struct StoredLetter {
     block: Arc<Block>,
     reason: String,
     attempts: u32,
     failed_at_us: u64,
 }
 
-impl DeadLetter {
+impl StoredLetter {
     /// A block of this one event, as it was.
     #[must_use]
     pub const fn block(&self) -> &Arc<Block> {
@@ -287,9 +291,9 @@ impl DeadLetter {
     }
 }
 
-impl fmt::Debug for DeadLetter {
+impl fmt::Debug for StoredLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeadLetter")
+        f.debug_struct("StoredLetter")
             .field("seq", &self.seq())
             .field("reason", &self.reason)
             .field("attempts", &self.attempts)
@@ -406,7 +410,7 @@ fn encode(letter: &NewDeadLetter<'_>, store: &Store) -> Result<(u64, Vec<u8>), D
     Ok((meta.seq, value))
 }
 
-fn decode(value: &Bytes, store: &Store) -> Option<DeadLetter> {
+fn decode(value: &Bytes, store: &Store) -> Option<StoredLetter> {
     let (&[LETTER_VERSION], rest) = value.split_first_chunk()? else {
         return None;
     };
@@ -418,7 +422,7 @@ fn decode(value: &Bytes, store: &Store) -> Option<DeadLetter> {
     let payload = value.slice_ref(piece.get(payload..)?);
     format::check_payload(&index, &payload).ok()?;
     let dictionaries = Arc::clone(store.dictionary_set());
-    Some(DeadLetter {
+    Some(StoredLetter {
         block: Arc::new(Block::in_memory(index, None, Some(payload), dictionaries)),
         reason: std::str::from_utf8(reason).ok()?.to_owned(),
         attempts: u32::from_le_bytes(*attempts),

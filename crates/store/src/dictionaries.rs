@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use jetwash_dict::{DecodeError, Decoder, Dictionary};
+use jetwash_dict::{DecompressError, Decompressor, Dictionary};
 
 use crate::block::Page;
 
@@ -13,7 +13,7 @@ pub(crate) struct Dictionaries {
 /// A dictionary with the decoders that nobody uses at the moment.
 struct Shelf {
     dictionary: Dictionary,
-    decoders: Mutex<Vec<Decoder>>,
+    decoders: Mutex<Vec<Decompressor>>,
 }
 
 impl Dictionaries {
@@ -50,7 +50,7 @@ impl Dictionaries {
     ) -> Result<Vec<u8>, &'static str> {
         let mut json = Vec::new();
         self.with_decoder(id, |decoder| {
-            decoder.decode_all(frames.bytes(), length, &mut json)
+            decoder.decompress_all(frames.bytes(), length, &mut json)
         })?;
         Ok(json)
     }
@@ -59,20 +59,20 @@ impl Dictionaries {
     pub(crate) fn with_decoder(
         &self,
         id: u32,
-        work: impl FnOnce(&mut Decoder) -> Result<(), DecodeError>,
+        work: impl FnOnce(&mut Decompressor) -> Result<(), DecompressError>,
     ) -> Result<(), &'static str> {
         let shelf = self
             .shelf(id)
             .ok_or("the dictionary of its frames is missing")?;
         let idle = shelf.decoders().pop();
-        let mut decoder = idle.unwrap_or_else(|| shelf.dictionary.decoder());
+        let mut decoder = idle.unwrap_or_else(|| shelf.dictionary.decompressor());
         let outcome = work(&mut decoder);
         let mut idle = shelf.decoders();
         if idle.len() < IDLE_DECODERS {
             idle.push(decoder);
         }
         outcome.map_err(|error| match error {
-            DecodeError::TooLarge { .. } | DecodeError::Truncated => {
+            DecompressError::TooLarge { .. } | DecompressError::Truncated => {
                 "the frames have another length than the index says"
             }
             _ => "a frame does not decompress",
@@ -89,7 +89,7 @@ impl Dictionaries {
 }
 
 impl Shelf {
-    fn decoders(&self) -> std::sync::MutexGuard<'_, Vec<Decoder>> {
+    fn decoders(&self) -> std::sync::MutexGuard<'_, Vec<Decompressor>> {
         self.decoders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jetwash_dict::Encoder;
+use jetwash_dict::Compressor;
 use jetwash_event::PlcDid;
 
 use crate::block::{Block, BlockKey, Encoding, Index};
@@ -193,14 +193,14 @@ pub(crate) struct Stored {
 }
 
 /// The stored form of a full block, whose payload is in memory. JSON is compressed here.
-pub(crate) fn encode_block(block: &Block, packer: &mut Encoder) -> Result<Stored, StoreError> {
+pub(crate) fn encode_block(block: &Block, packer: &mut Compressor) -> Result<Stored, StoreError> {
     let mut index = block.index().clone();
     let payload = match (index.encoding, block.frames()?) {
         (Encoding::Frames { .. }, Some(frames)) => frames.bytes().clone(),
         _ => {
             let json = block.json()?.bytes();
             let mut packed = Vec::new();
-            let result = packer.encode(json, &mut packed);
+            let result = packer.compress(json, &mut packed);
             result.map_err(|error| StoreError::storage("compress a block")(error.into()))?;
             packed.shrink_to_fit();
             index.encoding = Encoding::CompressedJson;

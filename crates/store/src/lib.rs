@@ -94,7 +94,7 @@ pub use accounts::AccountState;
 pub use appender::{Appender, Trimmed};
 pub use block::{Block, Page};
 pub use dead_letters::{
-    DeadLetter, DeadLetterError, DeadLetters, LetterLimits, LetterTotals, NewDeadLetter,
+    DeadLetterError, DeadLetters, LetterLimits, LetterTotals, NewDeadLetter, StoredLetter,
 };
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use jetwash::Dictionary;
 use jetwash::dict::{Evaluation, Trainer};
-use jetwash::event::{BinaryEncoder, Event};
+use jetwash::event::{BinaryEncoder, ParsedEvent};
 
 use crate::source::each_line;
 use crate::{Source, Train};
@@ -76,7 +76,7 @@ pub(crate) fn evaluate(path: &Path, source: &Source, binary: bool) -> Result<(),
     let mut groups: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
     let mut encoder = BinaryEncoder::new();
     each_line(source, |line| {
-        let parsed: Result<Event, _> = serde_json::from_str(line);
+        let parsed: Result<ParsedEvent, _> = serde_json::from_str(line);
         let group = match &parsed {
             Ok(event) => event
                 .collection()
@@ -101,18 +101,18 @@ pub(crate) fn evaluate(path: &Path, source: &Source, binary: bool) -> Result<(),
 
 /// What a frame costs, there and back.
 fn time(dictionary: &Dictionary, events: &[&[u8]]) -> Result<(), Box<dyn Error>> {
-    let (mut encoder, mut decoder) = (dictionary.encoder(), dictionary.decoder());
+    let (mut encoder, mut decoder) = (dictionary.compressor(), dictionary.decompressor());
     let (mut frames, mut ends, mut out) = (Vec::new(), vec![0], Vec::new());
     let start = Instant::now();
     for event in events {
-        encoder.encode(event, &mut frames)?;
+        encoder.compress(event, &mut frames)?;
         ends.push(frames.len());
     }
     let encoding = start.elapsed();
     let start = Instant::now();
     for (range, event) in ends.windows(2).zip(events) {
         out.clear();
-        decoder.decode(&frames[range[0]..range[1]], event.len(), &mut out)?;
+        decoder.decompress(&frames[range[0]..range[1]], event.len(), &mut out)?;
     }
     let decoding = start.elapsed();
     let each = |time: std::time::Duration| time.as_secs_f64() * 1e6 / events.len() as f64;

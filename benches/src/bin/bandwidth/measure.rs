@@ -3,7 +3,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use jetwash::Dictionary;
-use jetwash::dict::{BatchDecoder, BatchEncoder, StreamDecoder, StreamEncoder};
+use jetwash::dict::{BatchCompressor, BatchDecompressor, StreamCompressor, StreamDecompressor};
 use jetwash::event::BinaryEncoder;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -127,7 +127,7 @@ pub(crate) fn by_collection(
 ) -> Result<(), Box<dyn Error>> {
     let mut groups: BTreeMap<String, Vec<&String>> = BTreeMap::new();
     for line in lines {
-        let event: jetwash::event::Event = serde_json::from_str(line)?;
+        let event: jetwash::event::ParsedEvent = serde_json::from_str(line)?;
         let name = event.collection().unwrap_or_else(|| event.kind().as_str());
         groups.entry(name.to_owned()).or_default().push(line);
     }
@@ -183,14 +183,14 @@ pub(crate) fn for_many(
     for readers in [1, 10, 100] {
         let mut streams = Vec::new();
         for _ in 0..readers {
-            streams.push(StreamEncoder::new(Some(&dictionaries.json))?);
+            streams.push(StreamCompressor::new(Some(&dictionaries.json))?);
         }
         let mut piece = Vec::new();
         cells.push(each(json.len(), || {
             for event in &json {
                 for stream in &mut streams {
                     piece.clear();
-                    stream.encode(event, &mut piece)?;
+                    stream.compress(event, &mut piece)?;
                 }
             }
             Ok(())
@@ -233,13 +233,13 @@ type Packed = (Vec<Vec<u8>>, f64, f64);
 
 /// Packs so many events in a frame.
 fn pack(events: &[&[u8]], dictionary: &Dictionary, size: usize) -> Result<Packed, Box<dyn Error>> {
-    let mut single = dictionary.encoder();
-    let mut several = BatchEncoder::new(dictionary.encoder());
+    let mut single = dictionary.compressor();
+    let mut several = BatchCompressor::new(dictionary.compressor());
     let mut encode = |batch: &[&[u8]], frame: &mut Vec<u8>| -> Result<(), Box<dyn Error>> {
         // Binary events may have newlines in them, and have no batches.
         match batch {
-            [one] => Ok(single.encode(one, frame)?),
-            all => Ok(several.encode(all.iter().copied(), frame)?),
+            [one] => Ok(single.compress(one, frame)?),
+            all => Ok(several.compress(all.iter().copied(), frame)?),
         }
     };
     let mut frames = Vec::new();
@@ -256,10 +256,10 @@ fn pack(events: &[&[u8]], dictionary: &Dictionary, size: usize) -> Result<Packed
         }
         Ok(())
     })?;
-    let mut decoder = BatchDecoder::new(dictionary.decoder());
+    let mut decoder = BatchDecompressor::new(dictionary.decompressor());
     let decode_us = each(events.len(), || {
         for frame in &frames {
-            let lines = decoder.decode(frame, LIMIT)?;
+            let lines = decoder.decompress(frame, LIMIT)?;
             std::hint::black_box(lines.count());
         }
         Ok(())
@@ -272,11 +272,11 @@ fn stream(
     events: &[&[u8]],
     dictionary: Option<&Dictionary>,
 ) -> Result<Measured, Box<dyn Error>> {
-    let mut encoder = StreamEncoder::new(dictionary)?;
+    let mut encoder = StreamCompressor::new(dictionary)?;
     let mut pieces = Vec::new();
     for event in events {
         let mut piece = Vec::new();
-        encoder.encode(event, &mut piece)?;
+        encoder.compress(event, &mut piece)?;
         pieces.push(piece);
     }
     let bytes = pieces.iter().map(Vec::len).sum::<usize>() as f64 / events.len() as f64;
@@ -284,17 +284,17 @@ fn stream(
     let encode_us = each(events.len(), || {
         for event in events {
             piece.clear();
-            encoder.encode(event, &mut piece)?;
+            encoder.compress(event, &mut piece)?;
         }
         Ok(())
     })?;
     // A stream is read once, from its beginning on; to begin one is part of the time.
     let mut out = Vec::new();
     let decode_us = each(events.len(), || {
-        let mut decoder = StreamDecoder::new(dictionary)?;
+        let mut decoder = StreamDecompressor::new(dictionary)?;
         for piece in &pieces {
             out.clear();
-            decoder.decode(piece, LIMIT, &mut out)?;
+            decoder.decompress(piece, LIMIT, &mut out)?;
         }
         Ok(())
     })?;

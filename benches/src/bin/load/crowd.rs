@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetwash::Dictionary;
-use jetwash::dict::Decoder;
+use jetwash::dict::Decompressor;
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -69,7 +69,7 @@ impl Crowd {
             poll: Poll::new()?,
             members,
             buffer: vec![0; BUFFER],
-            decoder: dictionary.decoder(),
+            decoder: dictionary.decompressor(),
             json: Vec::new(),
             sample,
             count: 0,
@@ -118,7 +118,7 @@ struct Reading {
     poll: Poll,
     members: Vec<Member>,
     buffer: Vec<u8>,
-    decoder: Decoder,
+    decoder: Decompressor,
     json: Vec<u8>,
     /// One event in so many has its time read.
     sample: u64,
@@ -266,7 +266,7 @@ impl Reading {
             }
             let time = if member.shape.is_compressed {
                 self.json.clear();
-                let decoded = self.decoder.decode(payload, 16 << 20, &mut self.json);
+                let decoded = self.decoder.decompress(payload, 16 << 20, &mut self.json);
                 decoded.ok().and_then(|()| time_of(&self.json))
             } else {
                 time_of(payload)

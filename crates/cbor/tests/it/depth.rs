@@ -1,6 +1,6 @@
 //! Nesting that nobody meant well: refused at a bound, and within the stack of a small thread.
 
-use jetwash_cbor::{ErrorKind, MAX_DEPTH, MapReader, Reader};
+use jetwash_cbor::{CborReader, ErrorKind, MAX_DEPTH, MapReader};
 
 /// Every way to put an item into another: the bytes that come before it.
 const WAYS: [(&str, &[&[u8]]); 7] = [
@@ -22,9 +22,9 @@ fn every_way_of_nesting_is_refused_on_a_small_stack() {
         for (name, way) in WAYS {
             for levels in [MAX_DEPTH + 1, 20_000, 500_000] {
                 let bytes = nested(way, levels);
-                assert!(Reader::new(&bytes).skip().is_err(), "{name}");
-                assert!(Reader::new(&bytes).link().is_err(), "{name}");
-                let mut reader = Reader::new(&bytes);
+                assert!(CborReader::new(&bytes).skip().is_err(), "{name}");
+                assert!(CborReader::new(&bytes).link().is_err(), "{name}");
+                let mut reader = CborReader::new(&bytes);
                 while let Ok(item) = reader.item() {
                     if let jetwash_cbor::Item::Map(pairs) = item {
                         MapReader::new(pairs).next_key(&mut reader).unwrap();
@@ -40,7 +40,7 @@ fn passing_over_nested_items_costs_no_stack() {
     on_small_stack(|| {
         for (name, way) in WAYS {
             let bytes = nested(way, 500_000);
-            let mut reader = Reader::new(&bytes);
+            let mut reader = CborReader::new(&bytes);
             assert_eq!(reader.pass_over(), Ok(()), "{name}");
             assert!(reader.is_at_end(), "{name}");
         }
@@ -55,8 +55,8 @@ fn the_deepest_nesting_that_is_allowed_fits_on_a_small_stack() {
             &[b"\xa1\x61a"],
             &[b"\x81", b"\xa1\x61a"],
         ] {
-            assert_eq!(Reader::new(&nested(way, MAX_DEPTH)).skip(), Ok(()));
-            let error = Reader::new(&nested(way, MAX_DEPTH + 1)).skip();
+            assert_eq!(CborReader::new(&nested(way, MAX_DEPTH)).skip(), Ok(()));
+            let error = CborReader::new(&nested(way, MAX_DEPTH + 1)).skip();
             assert_eq!(error.unwrap_err().kind, ErrorKind::Depth);
         }
     });
@@ -73,16 +73,16 @@ fn a_link_holds_a_byte_string_directly() {
         b"\x00",
     ] {
         let bytes = [b"\xd8\x2a", content].concat();
-        let error = Reader::new(&bytes).item().unwrap_err();
+        let error = CborReader::new(&bytes).item().unwrap_err();
         assert_eq!(
             (error.offset, error.kind),
             (0, ErrorKind::Link),
             "{content:x?}"
         );
     }
-    let error = Reader::new(b"\xd8\x2a").item().unwrap_err();
+    let error = CborReader::new(b"\xd8\x2a").item().unwrap_err();
     assert_eq!((error.offset, error.kind), (2, ErrorKind::End));
-    let error = Reader::new(b"\xd8\x2a\x5f").item().unwrap_err();
+    let error = CborReader::new(b"\xd8\x2a\x5f").item().unwrap_err();
     assert_eq!((error.offset, error.kind), (2, ErrorKind::Indefinite));
 }
 
@@ -93,7 +93,7 @@ fn a_head_that_announces_more_than_there_is_ends_at_the_last_byte() {
         .rev()
         .flat_map(|left| [&[0x9a][..], &(left * 5).max(1 << 16).to_be_bytes()].concat())
         .collect();
-    assert!(Reader::new(&bytes).pass_over().is_err());
+    assert!(CborReader::new(&bytes).pass_over().is_err());
 }
 
 fn nested(way: &[&[u8]], levels: usize) -> Vec<u8> {

@@ -13,11 +13,11 @@ mod reader;
 mod vectors;
 mod writer;
 
-use jetwash_cbor::{ErrorKind, Reader};
+use jetwash_cbor::{CborReader, ErrorKind};
 
 /// What a reader says of bytes that should be exactly one item.
 fn check(bytes: &[u8]) -> Result<(), ErrorKind> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = CborReader::new(bytes);
     reader
         .skip()
         .and_then(|()| reader.finish())

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use ipld_core::ipld::Ipld;
-use jetwash_cbor::{Error, Item, MapReader, Reader};
+use jetwash_cbor::{CborReader, Error, Item, MapReader};
 use proptest::prelude::*;
 
 use crate::check;
 
 /// Builds a tree, as the oracle does.
-fn tree(reader: &mut Reader<'_>) -> Result<Ipld, Error> {
+fn tree(reader: &mut CborReader<'_>) -> Result<Ipld, Error> {
     Ok(match reader.item()? {
         Item::Null => Ipld::Null,
         Item::Boolean(value) => Ipld::Bool(value),
@@ -65,7 +65,7 @@ proptest! {
     fn what_another_encoder_writes_is_read_as_the_same_values(value in value()) {
         let bytes = serde_ipld_dagcbor::to_vec(&value).unwrap();
         prop_assert_eq!(check(&bytes), Ok(()));
-        let mut reader = Reader::new(&bytes);
+        let mut reader = CborReader::new(&bytes);
         prop_assert_eq!(tree(&mut reader), Ok(value));
         prop_assert!(reader.is_at_end());
     }

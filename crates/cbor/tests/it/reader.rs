@@ -1,13 +1,13 @@
 //! The reader, item by item.
 
-use jetwash_cbor::{Error, ErrorKind, Item, MAX_DEPTH, Reader};
+use jetwash_cbor::{CborReader, Error, ErrorKind, Item, MAX_DEPTH};
 
 use crate::check;
 
 #[test]
 fn an_item_of_another_type_is_named_with_its_position() {
     let bytes = [0x00, 0x61, b'a'];
-    let mut reader = Reader::new(&bytes);
+    let mut reader = CborReader::new(&bytes);
     reader.unsigned().unwrap();
     let error = reader.unsigned().unwrap_err();
     assert_eq!(
@@ -22,7 +22,7 @@ fn an_item_of_another_type_is_named_with_its_position() {
 
 #[test]
 fn integers_are_signed_and_have_64_bits() {
-    let integer = |bytes: &[u8]| Reader::new(bytes).integer().map_err(|error| error.kind);
+    let integer = |bytes: &[u8]| CborReader::new(bytes).integer().map_err(|error| error.kind);
     assert_eq!(
         integer(b"\x1b\x7f\xff\xff\xff\xff\xff\xff\xff"),
         Ok(i64::MAX)
@@ -44,7 +44,7 @@ fn integers_are_signed_and_have_64_bits() {
 
 #[test]
 fn null_is_read_only_if_it_comes_next() {
-    let mut reader = Reader::new(b"\xf6\x07");
+    let mut reader = CborReader::new(b"\xf6\x07");
     assert!(reader.null());
     assert!(!reader.null());
     assert_eq!(reader.unsigned(), Ok(7));
@@ -62,7 +62,7 @@ fn map_keys_are_text_in_canonical_order_without_repeats() {
 
 #[test]
 fn a_length_beyond_the_bytes_is_refused_before_anything_is_read() {
-    let item = |bytes: &'static [u8]| Reader::new(bytes).item().map_err(|error| error.kind);
+    let item = |bytes: &'static [u8]| CborReader::new(bytes).item().map_err(|error| error.kind);
     assert_eq!(item(b"\x82\x01\x02"), Ok(Item::Array(2)));
     assert_eq!(item(b"\x83\x01\x02"), Err(ErrorKind::ContainerTooLong));
     assert_eq!(item(b"\xa1\x60"), Err(ErrorKind::ContainerTooLong));
@@ -121,7 +121,7 @@ fn every_beginning_of_an_item_is_incomplete() {
 
 #[test]
 fn bytes_after_the_item_are_left_and_can_be_refused() {
-    let mut reader = Reader::new(b"\x01\x02");
+    let mut reader = CborReader::new(b"\x01\x02");
     reader.skip().unwrap();
     assert_eq!(
         (reader.position(), reader.since(0), reader.is_at_end()),

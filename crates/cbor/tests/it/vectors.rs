@@ -1,6 +1,6 @@
 //! Conformance vectors of CBOR and of its stricter profiles.
 
-use jetwash_cbor::{Cid, ErrorKind, Reader};
+use jetwash_cbor::{CborReader, Cid, ErrorKind};
 use jetwash_corpus::corpus;
 
 use crate::{check, from_hex};
@@ -67,7 +67,7 @@ fn what_is_invalid_in_dag_cbor_is_refused_and_what_is_valid_is_read() {
                 "invalid_out" | "invalid_in" if is_ours => {
                     if only_links.contains(&name) {
                         assert_eq!(check(&bytes), Ok(()), "{file}: {name}");
-                        let link = Reader::new(&bytes).link().unwrap();
+                        let link = CborReader::new(&bytes).link().unwrap();
                         assert!(Cid::try_from(link).is_err(), "{file}: {name}");
                         used += 1;
                     } else {

@@ -1,7 +1,7 @@
 //! The writer against an independent decoder.
 
 use ipld_core::ipld::Ipld;
-use jetwash_cbor::{Cid, Codec, Writer};
+use jetwash_cbor::{CborWriter, Cid, Codec};
 use proptest::prelude::*;
 
 use crate::check;
@@ -14,7 +14,7 @@ proptest! {
         shift in 0_u32..64,
     ) {
         let (signed, unsigned) = (signed >> shift, unsigned >> shift);
-        let mut writer = Writer::new();
+        let mut writer = CborWriter::new();
         writer.array(2).integer(signed).unsigned(unsigned);
         let bytes = writer.into_bytes();
         prop_assert_eq!(check(&bytes), Ok(()));
@@ -25,7 +25,7 @@ proptest! {
     #[test]
     fn strings_of_any_length_are_written(length in 0_usize..70_000, byte in any::<u8>()) {
         let (text, bytes) = ("x".repeat(length), vec![byte; length]);
-        let mut writer = Writer::new();
+        let mut writer = CborWriter::new();
         writer.array(2).text(&text).bytes(&bytes);
         let expected = Ipld::List(vec![Ipld::String(text), Ipld::Bytes(bytes)]);
         prop_assert_eq!(serde_ipld_dagcbor::to_vec(&expected).unwrap(), writer.into_bytes());
@@ -35,7 +35,7 @@ proptest! {
 #[test]
 fn every_sort_of_item_is_written() {
     let cid = Cid::of(Codec::Raw, b"content");
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(4);
     writer.text("a").boolean(true);
     writer.text("b").null();

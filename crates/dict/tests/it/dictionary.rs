@@ -1,7 +1,7 @@
 //! Dictionaries: loading, naming, training.
 
 use jetwash_corpus::corpus;
-use jetwash_dict::{Dictionary, DictionaryError, TrainError, frame_dictionary_id};
+use jetwash_dict::{Dictionary, DictionaryError, TrainError, compressed_dictionary_id};
 
 use crate::{event, trained};
 
@@ -47,10 +47,10 @@ fn a_trained_dictionary_has_the_number_it_was_given() {
     assert!(dictionary.bytes().len() <= 4096);
     let mut frame = Vec::new();
     dictionary
-        .encoder()
-        .encode(event(5).as_bytes(), &mut frame)
+        .compressor()
+        .compress(event(5).as_bytes(), &mut frame)
         .unwrap();
-    assert_eq!(frame_dictionary_id(&frame), Some(20_261_122));
+    assert_eq!(compressed_dictionary_id(&frame), Some(20_261_122));
     assert_eq!(trained(20_261_122), dictionary, "training is repeatable");
 }
 
@@ -60,11 +60,11 @@ fn a_trained_dictionary_compresses_better_than_none() {
     let unseen = event(1_000_000);
     let (mut with, mut without) = (Vec::new(), Vec::new());
     dictionary
-        .encoder()
-        .encode(unseen.as_bytes(), &mut with)
+        .compressor()
+        .compress(unseen.as_bytes(), &mut with)
         .unwrap();
-    jetwash_dict::Encoder::without_dictionary(1)
-        .encode(unseen.as_bytes(), &mut without)
+    jetwash_dict::Compressor::without_dictionary(1)
+        .compress(unseen.as_bytes(), &mut without)
         .unwrap();
     assert!(
         with.len() * 2 < without.len(),
@@ -106,10 +106,10 @@ fn a_dictionary_trained_on_real_events_halves_others() {
     let lines = corpus.lines("events/events_v1_from_repos.jsonl.zst");
     let samples = lines.iter().step_by(2);
     let dictionary = Dictionary::train(samples, 1 << 16, 20_261_122).unwrap();
-    let (mut encoder, mut frames) = (dictionary.encoder(), Vec::new());
+    let (mut compressor, mut frames) = (dictionary.compressor(), Vec::new());
     let mut total = 0;
     for line in lines.iter().skip(1).step_by(2) {
-        encoder.encode(line.as_bytes(), &mut frames).unwrap();
+        compressor.compress(line.as_bytes(), &mut frames).unwrap();
         total += line.len();
     }
     assert!(frames.len() * 2 < total, "{} of {total}", frames.len());
@@ -127,8 +127,8 @@ fn the_one_that_comes_along_halves_the_lines_of_production() {
     let mut frames = Vec::new();
     for line in &lines {
         dictionary
-            .encoder()
-            .encode(line.as_bytes(), &mut frames)
+            .compressor()
+            .compress(line.as_bytes(), &mut frames)
             .unwrap();
     }
     let ratio = frames.len() as f64 / lines.iter().map(String::len).sum::<usize>() as f64;

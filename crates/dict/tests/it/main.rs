@@ -7,9 +7,9 @@
 )]
 
 mod batch;
-mod decoder;
+mod compressor;
+mod decompressor;
 mod dictionary;
-mod encoder;
 mod stream;
 mod trainer;
 

@@ -1,7 +1,7 @@
 //! Binary events: recorded lines there and back, shapes by hand, hostile bytes.
 
 use ipld_core::ipld::Ipld;
-use jetwash_cbor::{Cid, Codec, Writer};
+use jetwash_cbor::{CborWriter, Cid, Codec};
 use jetwash_corpus::corpus;
 use jetwash_event::{BinaryEncoder, BinaryError, BinaryEvent, Encoder, ParseBinaryError};
 use proptest::prelude::*;
@@ -64,7 +64,7 @@ fn a_record_goes_without_its_cid_because_that_is_its_hash() {
         r#""operation":"update","collection":"a.b.c","rkey":"k","record":{{}},"cid":"{cid}""#
     );
     let bytes = binary(&commit(&rest)).unwrap();
-    let mut expected = Writer::new();
+    let mut expected = CborWriter::new();
     expected.map(3).text("did").text("did:web:a.example");
     expected.text("time").unsigned(7).text("commit").map(5);
     expected.text("op").text("update").text("col").text("a.b.c");
@@ -178,14 +178,14 @@ fn what_is_no_event_is_refused() {
         assert!(error.contains(part), "{error}");
     }
 
-    let mut two = Writer::new();
+    let mut two = CborWriter::new();
     two.map(2).text("commit").map(1).text("op").text("delete");
     two.text("account").map(0);
     assert_eq!(
         BinaryEvent::parse(&two.into_bytes()),
         Err(ParseBinaryError::Body)
     );
-    let mut unknown = Writer::new();
+    let mut unknown = CborWriter::new();
     unknown
         .map(1)
         .text("commit")
@@ -196,7 +196,7 @@ fn what_is_no_event_is_refused() {
         BinaryEvent::parse(&unknown.into_bytes()),
         Err(ParseBinaryError::Operation)
     );
-    let mut orphan = Writer::new();
+    let mut orphan = CborWriter::new();
     orphan
         .map(1)
         .text("commit")

@@ -3,7 +3,7 @@
 
 use jetwash_cbor::{Cid, Codec, MAX_DEPTH};
 use jetwash_event::{
-    BinaryEncoder, BinaryEvent, Draft, DraftBody, Encoder, Event, Facts, Operation, ToCbor,
+    BinaryEncoder, BinaryEvent, Draft, DraftBody, Encoder, Facts, Operation, ParsedEvent, ToCbor,
     record_cbor, write_v0,
 };
 
@@ -67,7 +67,7 @@ fn the_deepest_record_that_is_allowed_goes_both_ways_on_a_small_stack() {
             Encoder::new()
                 .encode(&draft(&record), 7, &mut line)
                 .unwrap();
-            let event: Event = serde_json::from_slice(&line).unwrap();
+            let event: ParsedEvent = serde_json::from_slice(&line).unwrap();
             assert_eq!(serde_json::to_vec(&event).unwrap(), line);
             let line = String::from_utf8(line).unwrap();
             let mut binary = Vec::new();
@@ -115,7 +115,7 @@ fn a_line_with_deep_json_is_no_danger_on_a_small_stack() {
                 );
                 let head = r#"{"did":"did:web:a.example","time_us":7,"kind":"commit","#;
                 let line = format!(r#"{head}"commit":{{{commit}}}}}"#);
-                let _ = serde_json::from_str::<Event>(&line);
+                let _ = serde_json::from_str::<ParsedEvent>(&line);
                 let _ = write_v0(line.as_bytes(), &mut Vec::new());
                 assert!(BinaryEncoder::new().encode(&line, &mut Vec::new()).is_err());
                 for line in [
@@ -123,7 +123,7 @@ fn a_line_with_deep_json_is_no_danger_on_a_small_stack() {
                     format!(r#"{head}"commit":{deep}}}"#),
                     deep,
                 ] {
-                    let _ = serde_json::from_str::<Event>(&line);
+                    let _ = serde_json::from_str::<ParsedEvent>(&line);
                     let _ = BinaryEncoder::new().encode(&line, &mut Vec::new());
                 }
             }

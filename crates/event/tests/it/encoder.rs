@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ipld_core::ipld::Ipld;
-use jetwash_cbor::{Cid, Link, Reader, Writer, read_varint};
+use jetwash_cbor::{CborReader, CborWriter, Cid, Link, read_varint};
 use jetwash_corpus::corpus;
 use jetwash_event::{Draft, DraftBody, Encoder, Operation};
 
@@ -153,7 +153,7 @@ fn mask_time(line: &mut String) {
 
 /// The least that makes drafts of a frame: no checks, and everything by way of a tree.
 fn write_lines(encoder: &mut Encoder, frame: &[u8], lines: &mut Vec<String>) {
-    let mut header = Reader::new(frame);
+    let mut header = CborReader::new(frame);
     header.skip().unwrap();
     let kind = String::from_utf8_lossy(header.since(0)).into_owned();
     let payload: Ipld = serde_ipld_dagcbor::from_slice(&frame[header.position()..]).unwrap();
@@ -243,7 +243,7 @@ fn car_blocks(car: &[u8]) -> HashMap<Cid, &[u8]> {
 #[test]
 fn a_record_of_the_longest_lists_is_no_trouble() {
     // Every entry out of order, so that all of them move.
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(676 + 26);
     let letters = || ('a'..='z').rev();
     let mut one: Vec<String> = letters().map(String::from).collect();

@@ -1,11 +1,12 @@
 //! The typed model on recorded lines and on lines made by hand.
 
 use jetwash_corpus::corpus;
-use jetwash_event::{Body, Event, Kind, Operation, ParseRecordError};
+use jetwash_event::{Body, Kind, Operation, ParseRecordError, ParsedEvent};
 use serde::Deserialize;
 
-fn check_round_trip(line: &str) -> Event {
-    let event: Event = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+fn check_round_trip(line: &str) -> ParsedEvent {
+    let event: ParsedEvent =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     assert_eq!(serde_json::to_string(&event).unwrap(), line);
     event
 }
@@ -100,7 +101,7 @@ fn fields_that_nobody_knows_yet_are_passed_over() {
         r#"{"cursor":"ab","did":"did:web:a.example","extra":{"a":[1]},"time_us":1,"kind":"identity","#,
         r#""identity":{"did":"did:web:a.example","seq":5,"time":"t","extra":1}}"#,
     );
-    let event: Event = serde_json::from_str(line).unwrap();
+    let event: ParsedEvent = serde_json::from_str(line).unwrap();
     assert_eq!(event.kind(), Kind::Identity);
 }
 
@@ -129,7 +130,9 @@ fn a_line_that_contradicts_itself_is_refused() {
             "unknown variant `sync`",
         ),
     ] {
-        let error = serde_json::from_str::<Event>(line).unwrap_err().to_string();
+        let error = serde_json::from_str::<ParsedEvent>(line)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(says), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! Records from DAG-CBOR to JSON: rules by example, and any record against the oracle.
 
 use ipld_core::ipld::Ipld;
-use jetwash_cbor::{ErrorKind, MAX_DEPTH, Writer};
+use jetwash_cbor::{CborWriter, ErrorKind, MAX_DEPTH};
 use jetwash_event::{Encoder, RecordError, RecordErrorKind};
 use proptest::prelude::*;
 
@@ -104,7 +104,7 @@ fn a_float_without_a_fraction_is_an_integer_and_any_other_is_refused() {
 
 #[test]
 fn links_and_bytes_become_maps() {
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(3);
     writer.text("a").link(&RAW_CID.parse().unwrap());
     writer.text("b").bytes(&[]);
@@ -117,7 +117,7 @@ fn links_and_bytes_become_maps() {
 
 #[test]
 fn the_fields_of_a_blob_have_an_order_of_their_own() {
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(1).text("b").map(4);
     writer.text("ref").link(&RAW_CID.parse().unwrap());
     writer.text("size").unsigned(10);
@@ -149,7 +149,7 @@ fn a_blob_of_negative_size_has_the_old_form() {
     let record = cbor!({"b": {"$type": "blob", "ref": link, "mimeType": "a/b", "size": -1}});
     let old = format!(r#"{{"b":{{"cid":"{RAW_CID}","mimeType":"a/b"}}}}"#);
     assert_eq!(json(&record).unwrap(), old);
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(1).text("b").map(4);
     writer.text("ref").link(&RAW_CID.parse().unwrap());
     writer.text("size").integer(-7);
@@ -320,7 +320,7 @@ fn nesting_is_bounded() {
 fn large_text_may_be_nested_but_not_deeply() {
     // Every map has its entries out of order, so that what is inside moves with each of them.
     let record = |depth: usize, length: usize| {
-        let mut writer = Writer::new();
+        let mut writer = CborWriter::new();
         (0..depth).for_each(|_| _ = writer.map(2).text("b"));
         writer.text(&"<".repeat(length));
         (0..depth).for_each(|_| _ = writer.text("aa").null());
@@ -334,7 +334,7 @@ fn large_text_may_be_nested_but_not_deeply() {
 #[test]
 fn sizes_are_bounded() {
     let text = |length: usize| {
-        let mut writer = Writer::new();
+        let mut writer = CborWriter::new();
         writer.map(1).text("a").text(&"x".repeat(length));
         writer.into_bytes()
     };
@@ -344,7 +344,7 @@ fn sizes_are_bounded() {
     assert_eq!(kind(&text((1 << 20) - 7)), RecordErrorKind::Length);
 
     let array = |length: usize| {
-        let mut writer = Writer::new();
+        let mut writer = CborWriter::new();
         writer.map(1).text("a").array(length);
         let nulls = vec![0xf6; length];
         writer.raw(&nulls);

@@ -5,7 +5,7 @@ use ipld_core::ipld::Ipld;
 use jetwash_cbor::{Cid, Codec};
 use jetwash_corpus::corpus;
 use jetwash_event::{
-    Encoder, Event, RecordCborError, ToCbor, ToCborError, ToCborErrorKind, record_cbor,
+    Encoder, ParsedEvent, RecordCborError, ToCbor, ToCborError, ToCborErrorKind, record_cbor,
 };
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn recorded_records_come_back_to_their_cid() {
         "events/events_v1_from_repos.jsonl.zst",
     ] {
         for line in corpus.lines(name) {
-            let event: Event = serde_json::from_str(&line).unwrap();
+            let event: ParsedEvent = serde_json::from_str(&line).unwrap();
             let Some(commit) = event.commit().filter(|commit| commit.cid.is_some()) else {
                 continue;
             };

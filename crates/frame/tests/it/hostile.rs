@@ -1,6 +1,6 @@
 //! Bytes that nobody meant as a frame: an error at most, never a panic.
 
-use jetwash_cbor::{Cid, Codec, Reader};
+use jetwash_cbor::{CborReader, Cid, Codec};
 use jetwash_frame::{Car, Frame, peek};
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn read_all(bytes: &[u8]) {
     }
 }
 
-fn paths_by_reader<'a>(reader: &mut Reader<'a>) -> Vec<&'a str> {
+fn paths_by_reader<'a>(reader: &mut CborReader<'a>) -> Vec<&'a str> {
     let mut paths = Vec::new();
     let Ok(count) = reader.array() else {
         return vec![""];
@@ -34,14 +34,14 @@ fn paths_by_reader<'a>(reader: &mut Reader<'a>) -> Vec<&'a str> {
     paths
 }
 
-fn path_by_reader<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
+fn path_by_reader<'a>(reader: &mut CborReader<'a>) -> Option<&'a str> {
     let mut path = None;
     let mut map = reader.map().ok()?;
     while let Some(key) = map.next_key(reader).ok()? {
         let start = reader.position();
         reader.pass_over().ok()?;
         if key == "path" {
-            path = Reader::new(reader.since(start)).text().ok();
+            path = CborReader::new(reader.since(start)).text().ok();
         }
     }
     path
@@ -103,7 +103,7 @@ proptest! {
             && peeked.seq.is_some()
             && peeked.did.is_some()
         {
-            let expected = paths_by_reader(&mut Reader::starting_at(&frame, start));
+            let expected = paths_by_reader(&mut CborReader::starting_at(&frame, start));
             prop_assert_eq!(peeked.paths().collect::<Vec<_>>(), expected);
         }
     }

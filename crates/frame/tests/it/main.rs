@@ -13,11 +13,11 @@ mod frames;
 mod hostile;
 mod recorded;
 
-use jetwash_cbor::{Cid, Codec, Writer};
+use jetwash_cbor::{CborWriter, Cid, Codec};
 
 /// The bytes of a CAR file with these roots and blocks.
 fn car_file(roots: &[Cid], blocks: &[(Cid, &[u8])]) -> Vec<u8> {
-    let mut header = Writer::new();
+    let mut header = CborWriter::new();
     header.map(2).text("roots").array(roots.len());
     for root in roots {
         header.link(root);
@@ -83,23 +83,23 @@ impl CommitFrame {
                 encoded(|writer| writer.text("2026-07-04T14:38:07Z")),
             ),
             ("blobs", encoded(|writer| writer.array(0))),
-            ("since", encoded(Writer::null)),
+            ("since", encoded(CborWriter::null)),
             ("blocks", encoded(|writer| writer.bytes(&self.blocks))),
             ("commit", encoded(|writer| writer.link(&self.commit))),
             ("rebase", encoded(|writer| writer.boolean(false))),
             ("tooBig", encoded(|writer| writer.boolean(false))),
         ];
         if let Some(name) = self.extra {
-            fields.push((name, encoded(Writer::null)));
+            fields.push((name, encoded(CborWriter::null)));
         }
         fields.retain(|(name, _)| Some(*name) != self.leave_out);
         for (name, value) in &mut fields {
             if Some(*name) == self.null {
-                *value = encoded(Writer::null);
+                *value = encoded(CborWriter::null);
             }
         }
         fields.sort_by_key(|(name, _)| (name.len(), *name));
-        let mut frame = Writer::new();
+        let mut frame = CborWriter::new();
         frame
             .map(2)
             .text("t")
@@ -114,7 +114,7 @@ impl CommitFrame {
     }
 
     fn encode_ops(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = CborWriter::new();
         writer.array(self.ops.len());
         for (action, path, cid, prev) in &self.ops {
             writer.map(3 + usize::from(prev.is_some())).text("cid");
@@ -132,8 +132,8 @@ impl CommitFrame {
     }
 }
 
-fn encoded(write: impl FnOnce(&mut Writer) -> &mut Writer) -> Vec<u8> {
-    let mut writer = Writer::new();
+fn encoded(write: impl FnOnce(&mut CborWriter) -> &mut CborWriter) -> Vec<u8> {
+    let mut writer = CborWriter::new();
     write(&mut writer);
     writer.into_bytes()
 }

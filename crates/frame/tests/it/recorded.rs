@@ -43,7 +43,7 @@ fn real_frames_decode_as_an_independent_decoder_says() {
     }
 }
 
-fn assert_ops(commit: &jetwash_frame::Commit<'_>, expected: &Value) {
+fn assert_ops(commit: &jetwash_frame::CommitMessage<'_>, expected: &Value) {
     let expected = expected.as_array().unwrap();
     assert_eq!(commit.ops().len(), expected.len());
     for (op, expected) in commit.ops().iter().zip(expected) {
@@ -60,7 +60,7 @@ fn assert_ops(commit: &jetwash_frame::Commit<'_>, expected: &Value) {
     }
 }
 
-fn assert_blocks(commit: &jetwash_frame::Commit<'_>, expected: &Value) {
+fn assert_blocks(commit: &jetwash_frame::CommitMessage<'_>, expected: &Value) {
     let car = Car::parse(commit.blocks).unwrap();
     let blocks: Vec<_> = car.blocks().collect::<Result<_, _>>().unwrap();
     assert_eq!(blocks.len(), expected["n_blocks"]);

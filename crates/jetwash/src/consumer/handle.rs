@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetwash_event::{ContentFilter, Filter};
-use jetwash_store::{DeadLetter, Store};
+use jetwash_store::{Store, StoredLetter};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -62,7 +62,7 @@ impl ConsumerHandle {
     /// # Examples
     ///
     /// ```
-    /// use jetwash::testing::{SimChange, did, frames_of};
+    /// use jetwash::testing::{SimChange, did, frames_from};
     /// use jetwash::{ContentFilter, Event, Failure, Jetstream, StartFrom};
     /// use serde_json::json;
     ///
@@ -72,7 +72,7 @@ impl ConsumerHandle {
     ///     let post = json!({"$type": "app.bsky.feed.post", "text": text});
     ///     SimChange::create(did(0), "app.bsky.feed.post", key, post)
     /// };
-    /// let frames = frames_of([post("1", "Kaffe"), post("2", "Te"), post("3", "Kaffe"), post("4", "Te")])?;
+    /// let frames = frames_from([post("1", "Kaffe"), post("2", "Te"), post("3", "Kaffe"), post("4", "Te")])?;
     /// let jetstream = Jetstream::builder().build()?;
     /// tokio::spawn(jetstream.clone().run(std::future::pending()));
     ///
@@ -171,7 +171,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<Cursor>,
     },
     /// To be handled again; the reply is whether that went well.
-    Replay(DeadLetter, oneshot::Sender<bool>),
+    Replay(StoredLetter, oneshot::Sender<bool>),
     Stop,
 }
 

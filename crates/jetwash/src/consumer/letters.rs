@@ -76,7 +76,7 @@ impl Letters {
         self.blocking(move |store| store.discard(name.get())).await
     }
 
-    async fn get(&self, name: Cursor) -> Result<Option<jetwash_store::DeadLetter>, LettersError> {
+    async fn get(&self, name: Cursor) -> Result<Option<jetwash_store::StoredLetter>, LettersError> {
         self.blocking(move |store| store.get(name.get())).await
     }
 
@@ -178,7 +178,7 @@ pub enum LettersError {
     },
 }
 
-fn letter(stored: &jetwash_store::DeadLetter) -> Option<DeadLetter> {
+fn letter(stored: &jetwash_store::StoredLetter) -> Option<DeadLetter> {
     Some(DeadLetter {
         event: event_of(stored)?,
         reason: stored.reason().to_owned(),
@@ -188,7 +188,7 @@ fn letter(stored: &jetwash_store::DeadLetter) -> Option<DeadLetter> {
 }
 
 /// The event of a letter, which is in memory as a whole.
-pub(super) fn event_of(letter: &jetwash_store::DeadLetter) -> Option<Event> {
+pub(super) fn event_of(letter: &jetwash_store::StoredLetter) -> Option<Event> {
     let json = letter.block().json().ok()?;
     Event::at(letter.block(), json, 0, Phase::Replay)
 }

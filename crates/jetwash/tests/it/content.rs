@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, stream};
 use jetwash::event::Account;
-use jetwash::testing::{SimChange, did, frames_of};
+use jetwash::testing::{SimChange, did, frames_from};
 use jetwash::{
     Change, ContentFilter, Event, Failure, Filter, Jetstream, Kind, NetworkConfig, Operation,
     StartFrom, TypedHandler, typed,
@@ -102,7 +102,7 @@ async fn facts_are_found_once_and_shared() {
 fn coffee_and_tea() -> Jetstream {
     let post =
         |text: &str| json!({"$type": POST, "text": text, "createdAt": "2026-01-01T00:00:00Z"});
-    let frames = frames_of([
+    let frames = frames_from([
         SimChange::create(did(0), POST, "1", post("good coffee")),
         SimChange::create(did(0), POST, "2", post("good tea")),
         SimChange::update(did(0), POST, "1", post("better coffee")),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use jetwash::testing::{SimChange, did, frames_of};
+use jetwash::testing::{SimChange, did, frames_from};
 use jetwash::{Event, Failure, Filter, Jetstream, ReadError, RunError, StartFrom};
 use tokio::sync::oneshot;
 
@@ -13,7 +13,7 @@ use crate::take;
 
 fn frames(count: u64) -> Vec<bytes::Bytes> {
     let change = |number| SimChange::account(did(number), true, None);
-    frames_of((0..count).map(change)).unwrap()
+    frames_from((0..count).map(change)).unwrap()
 }
 
 async fn until(is_so: impl Fn() -> bool) {

@@ -3,7 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::StreamExt;
-use jetwash::testing::{ChangeFault, SimChange, SimWrite, TestingError, did, events_of, frames_of};
+use jetwash::testing::{
+    ChangeFault, SimChange, SimWrite, TestingError, did, events_of, frames_from,
+};
 use jetwash::{Filter, Jetstream, Kind, ManualClock, Operation, StartFrom};
 use jetwash_sim::ScriptedRelay;
 use serde_json::{Value, json};
@@ -88,7 +90,7 @@ async fn the_times_of_events_are_those_of_the_clock_and_only_grow() {
     let changes = (0..3).map(|_| SimChange::account(did(0), true, None));
     let mut times = Vec::new();
     let hour = Duration::from_secs(3600);
-    for (frame, now) in frames_of(changes)
+    for (frame, now) in frames_from(changes)
         .unwrap()
         .into_iter()
         .zip([start, start + hour, start])
@@ -133,7 +135,7 @@ async fn whatever_a_relay_does_each_event_comes_once() {
             SimChange::create(did(number % 2), POST, &number.to_string(), text)
         })
         .collect();
-    let frames = frames_of(changes).unwrap();
+    let frames = frames_from(changes).unwrap();
     let mut relay = ScriptedRelay::start().await.unwrap();
     let url = relay.url();
     let jetstream = Jetstream::builder().relay(&url).build().unwrap();

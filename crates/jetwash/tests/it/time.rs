@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::StreamExt;
-use jetwash::testing::{SimChange, did, frames_of};
+use jetwash::testing::{SimChange, did, frames_from};
 use jetwash::{
     Filter, Jetstream, JetstreamBuilder, ManualClock, RunError, StartFrom, Subscription,
 };
@@ -29,7 +29,7 @@ impl Timed {
         let events = jetstream.subscribe(StartFrom::Live, Filter::new()).await;
         let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
         let mut frames =
-            frames_of((0..20).map(|_| SimChange::account(did(0), true, None))).unwrap();
+            frames_from((0..20).map(|_| SimChange::account(did(0), true, None))).unwrap();
         frames.reverse();
         Self {
             jetstream,

@@ -2,7 +2,7 @@
 
 use jetwash_cbor::{Cid, Codec};
 use jetwash_frame::Frame;
-use jetwash_mst::{Change, CommitError, OpFault, leaves};
+use jetwash_mst::{CommitError, LeafChange, OpFault, leaves};
 
 use crate::parts::{commit, frame, record};
 
@@ -23,11 +23,11 @@ fn real_commits_give_the_records_that_an_independent_decoder_found() {
             let leaf = leaf.unwrap();
             assert_eq!(format!("{}/{}", leaf.collection, leaf.rkey), op["path"]);
             match leaf.change {
-                Change::Create(record) | Change::Update(record) => {
+                LeafChange::Create(record) | LeafChange::Update(record) => {
                     assert_eq!(record.cid.to_string(), op["cid"]);
                     assert_eq!(record.data.len(), op["record_len"]);
                 }
-                Change::Delete => assert!(op["cid"].is_null()),
+                LeafChange::Delete => assert!(op["cid"].is_null()),
             }
             count += 1;
         }
@@ -43,7 +43,7 @@ fn each_operation_gets_its_own_record_however_many_there_are() {
         let records: Vec<_> = leaves(&commit(&frame))
             .unwrap()
             .map(|leaf| match leaf.unwrap().change {
-                Change::Create(record) => record.data.to_vec(),
+                LeafChange::Create(record) => record.data.to_vec(),
                 other => panic!("{other:?}"),
             })
             .collect();

@@ -1,6 +1,6 @@
 //! Nodes that a correct writer cannot make, each refused for its reason.
 
-use jetwash_cbor::{Cid, Codec, Writer};
+use jetwash_cbor::{CborWriter, Cid, Codec};
 use jetwash_mst::{
     BlockIndex, MAX_KEY_BYTES, MAX_NODE_ENTRIES, Node, NodeError, Walk, WalkError, key_height,
     write_node,
@@ -18,7 +18,7 @@ fn keys_of_height(height: u8, count: usize) -> Vec<Vec<u8>> {
 
 /// A node of whole keys as they are given, each with a prefix length as it is given.
 fn node(entries: &[(u64, &[u8])]) -> Vec<u8> {
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(2).text("e").array(entries.len());
     for (prefix, suffix) in entries {
         writer
@@ -135,7 +135,7 @@ fn a_record_may_have_a_foreign_cid() {
     // dag-pb under SHA-256, as tag 42 around a zero byte and the CID.
     let mut foreign = vec![0xd8, 0x2a, 0x58, 0x25, 0, 1, 0x70, 0x12, 32];
     foreign.extend([7; 32]);
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(2).text("e").array(1);
     writer.map(4).text("k").bytes(b"a").text("p").unsigned(0);
     writer.text("t").null().text("v").raw(&foreign);
@@ -147,13 +147,13 @@ fn a_record_may_have_a_foreign_cid() {
 
 #[test]
 fn fields_are_exactly_those_of_a_node() {
-    let mut missing = Writer::new();
+    let mut missing = CborWriter::new();
     missing.map(1).text("e").array(0);
     assert!(matches!(
         Node::decode(&missing.into_bytes()),
         Err(NodeError::Field { expected: "l", .. })
     ));
-    let mut extra = Writer::new();
+    let mut extra = CborWriter::new();
     extra
         .map(3)
         .text("e")

@@ -1,7 +1,7 @@
 //! Commits put together part by part, each of which can be changed.
 
-use jetwash_cbor::{Cid, Codec, Writer};
-use jetwash_frame::{Commit, Frame};
+use jetwash_cbor::{CborWriter, Cid, Codec};
+use jetwash_frame::{CommitMessage, Frame};
 
 /// A commit of so many creates, but for what `change` does to it.
 pub(crate) fn frame(count: usize, change: impl FnOnce(&mut Parts)) -> Vec<u8> {
@@ -29,7 +29,7 @@ pub(crate) fn frame(count: usize, change: impl FnOnce(&mut Parts)) -> Vec<u8> {
     parts.encode()
 }
 
-pub(crate) fn commit(frame: &[u8]) -> Commit<'_> {
+pub(crate) fn commit(frame: &[u8]) -> CommitMessage<'_> {
     match Frame::decode(frame) {
         Ok(Frame::Commit(commit)) => commit,
         other => panic!("{other:?}"),
@@ -37,7 +37,7 @@ pub(crate) fn commit(frame: &[u8]) -> Commit<'_> {
 }
 
 pub(crate) fn record(index: usize) -> Vec<u8> {
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.text(&format!("record {index}"));
     writer.into_bytes()
 }
@@ -50,12 +50,12 @@ pub(crate) fn object(change: impl FnOnce(&mut Vec<(&'static str, Vec<u8>)>)) -> 
         ("rev", item(|writer| writer.text(REV))),
         ("sig", item(|writer| writer.bytes(&[7; 64]))),
         ("data", item(|writer| writer.link(&data))),
-        ("prev", item(Writer::null)),
+        ("prev", item(CborWriter::null)),
         ("version", item(|writer| writer.unsigned(3))),
     ];
     change(&mut fields);
     fields.sort_by_key(|(name, _)| (name.len(), *name));
-    let mut writer = Writer::new();
+    let mut writer = CborWriter::new();
     writer.map(fields.len());
     for (name, value) in &fields {
         writer.text(name).raw(value);
@@ -63,8 +63,8 @@ pub(crate) fn object(change: impl FnOnce(&mut Vec<(&'static str, Vec<u8>)>)) -> 
     writer.into_bytes()
 }
 
-pub(crate) fn item(write: impl FnOnce(&mut Writer) -> &mut Writer) -> Vec<u8> {
-    let mut writer = Writer::new();
+pub(crate) fn item(write: impl FnOnce(&mut CborWriter) -> &mut CborWriter) -> Vec<u8> {
+    let mut writer = CborWriter::new();
     write(&mut writer);
     writer.into_bytes()
 }
@@ -94,7 +94,7 @@ impl Parts {
     fn encode(&self) -> Vec<u8> {
         let object = Cid::of(Codec::DagCbor, &self.object);
         let object = self.object_cid.unwrap_or(object);
-        let mut frame = Writer::new();
+        let mut frame = CborWriter::new();
         frame.map(2).text("t").text("#commit");
         frame.text("op").unsigned(1).map(10);
         frame.text("ops").array(self.ops.len());
@@ -130,7 +130,7 @@ impl Parts {
 
 /// A CAR file of one root.
 pub(crate) fn car(root: &Cid, blocks: &[(Cid, Vec<u8>)]) -> Vec<u8> {
-    let mut header = Writer::new();
+    let mut header = CborWriter::new();
     header.map(2).text("roots").array(1).link(root);
     header.text("version").unsigned(1);
     let header = header.into_bytes();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jetwash_cbor::{Cid, Reader};
+use jetwash_cbor::{CborReader, Cid};
 use jetwash_corpus::corpus;
 use jetwash_frame::Car;
 use jetwash_mst::{BlockIndex, BlockSource, Tree};
@@ -134,7 +134,7 @@ fn apply(tree: &mut Tree, op: &Value) {
 
 /// The tree that a commit names.
 pub(crate) fn data_of(index: &BlockIndex<'_>, commit: Cid) -> Cid {
-    let mut reader = Reader::new(index.block(&commit).unwrap());
+    let mut reader = CborReader::new(index.block(&commit).unwrap());
     let mut map = reader.map().unwrap();
     while let Some(key) = map.next_key(&mut reader).unwrap() {
         if key == "data" {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jetwash_cbor::Cid;
 use jetwash_corpus::{Corpus, corpus};
 use jetwash_frame::Car;
-use jetwash_mst::{BlockIndex, RecordError, Walk, WalkEntry, WalkError};
+use jetwash_mst::{BlockIndex, LeafError, Walk, WalkEntry, WalkError};
 
 use crate::load;
 use crate::proofs::data_of;
@@ -80,9 +80,7 @@ fn walk_goes_on_behind_what_a_slice_leaves_out() {
             assert!(there.count() < index.len(), "{name}");
             let missing = entries.iter().filter_map(|entry| entry.record.err());
             assert!(
-                missing
-                    .into_iter()
-                    .all(|error| error == RecordError::Missing),
+                missing.into_iter().all(|error| error == LeafError::Missing),
                 "{name}"
             );
         });

@@ -1,9 +1,9 @@
 //! What can be wrong with a commit or a sync that needs no key, proof or history to be seen.
 
-use jetwash_cbor::{Cid, Codec, Writer};
+use jetwash_cbor::{CborWriter, Cid, Codec};
 use jetwash_frame::{CarError, Frame};
 use jetwash_mst::{
-    BlockCheck, Change, CommitError, CommitObject, CommitObjectError, Node, OpFault, leaves,
+    BlockCheck, CommitError, CommitObject, CommitObjectError, LeafChange, Node, OpFault, leaves,
     leaves_of, sync_object,
 };
 
@@ -47,7 +47,7 @@ fn fields_of_a_commit_object_have_their_types() {
     for (field, value) in [
         ("did", item(|writer| writer.unsigned(1))),
         ("sig", item(|writer| writer.text("x"))),
-        ("data", item(Writer::null)),
+        ("data", item(CborWriter::null)),
         ("data", item(|writer| writer.link(&raw))),
         ("prev", item(|writer| writer.text("x"))),
         ("prev", item(|writer| writer.link(&raw))),
@@ -62,7 +62,7 @@ fn fields_of_a_commit_object_have_their_types() {
     let cid = Cid::of(Codec::DagCbor, b"before");
     let object = object(|fields| {
         fields[4].1 = item(|writer| writer.link(&cid));
-        fields.push(("novelty", item(Writer::null)));
+        fields.push(("novelty", item(CborWriter::null)));
     });
     let object = CommitObject::decode(&object).unwrap();
     assert_eq!((object.did, object.rev, object.prev), (DID, REV, Some(cid)));
@@ -178,7 +178,7 @@ fn operations_that_share_a_record_all_have_it() {
         });
         let commit = commit(&frame);
         for leaf in leaves(&commit).unwrap() {
-            let Change::Create(found) = leaf.unwrap().change else {
+            let LeafChange::Create(found) = leaf.unwrap().change else {
                 panic!()
             };
             assert_eq!(found.data, record(0));
@@ -238,7 +238,7 @@ fn fault(frame: &[u8]) -> CommitError {
 }
 
 fn sync(did: &str, rev: &str, blocks: &[u8]) -> Vec<u8> {
-    let mut frame = Writer::new();
+    let mut frame = CborWriter::new();
     frame.map(2).text("t").text("#sync").text("op").unsigned(1);
     frame.map(5).text("did").text(did).text("rev").text(rev);
     frame.text("seq").unsigned(7);

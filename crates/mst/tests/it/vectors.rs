@@ -1,6 +1,6 @@
 //! How node keys are shortened.
 
-use jetwash_cbor::Reader;
+use jetwash_cbor::CborReader;
 use jetwash_corpus::corpus;
 use jetwash_mst::write_node;
 
@@ -26,7 +26,7 @@ fn keys_share_the_prefixes_of_the_interop_vectors() {
 }
 
 fn second_prefix(node: &[u8]) -> u64 {
-    let mut reader = Reader::new(node);
+    let mut reader = CborReader::new(node);
     let mut map = reader.map().unwrap();
     assert_eq!(map.next_key(&mut reader), Ok(Some("e")));
     assert_eq!(reader.array(), Ok(2));

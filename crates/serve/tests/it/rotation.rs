@@ -21,7 +21,7 @@ fn unpack(message: Message, dictionary: &Dictionary) -> Vec<String> {
     let Message::Binary(frame) = message else {
         panic!("not binary: {message:?}");
     };
-    let found = jetwash::dict::frame_dictionary_id(&frame);
+    let found = jetwash::dict::compressed_dictionary_id(&frame);
     assert_eq!(found, Some(dictionary.id()), "another dictionary");
     let decoder = zstd::stream::read::Decoder::with_dictionary(&*frame, dictionary.bytes());
     let mut text = String::new();

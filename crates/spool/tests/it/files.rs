@@ -1,7 +1,7 @@
 use std::fs;
 use std::time::Duration;
 
-use jetwash_spool::{BuildError, Compression, SpoolReader, SpoolState};
+use jetwash_spool::{Compression, SpoolBuildError, SpoolReader, SpoolState};
 
 use crate::{NOW_US, append, builder, file_of, lines, log, names, posts, spool_all, until};
 
@@ -111,9 +111,9 @@ fn settings_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let builder = || builder(&folder.path().join("spool"));
     let error = builder().roll_bytes(0).build().unwrap_err();
-    assert!(matches!(error, BuildError::ZeroBytes));
+    assert!(matches!(error, SpoolBuildError::ZeroBytes));
     let error = builder().roll_after(Duration::ZERO).build().unwrap_err();
-    assert!(matches!(error, BuildError::ZeroAge));
+    assert!(matches!(error, SpoolBuildError::ZeroAge));
     let level = Compression::Zstd(20);
     let error = builder().compression(level).build().unwrap_err();
     assert_eq!(
@@ -124,6 +124,6 @@ fn settings_that_make_no_sense_are_refused() {
         .retry(Duration::from_secs(2), Duration::from_secs(1))
         .build()
         .unwrap_err();
-    assert!(matches!(error, BuildError::Retry { .. }));
+    assert!(matches!(error, SpoolBuildError::Retry { .. }));
     assert!(!folder.path().join("spool").exists());
 }

@@ -4,7 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use jetwash_spool::{
-    BuildError, FileSpool, FolderError, RunError, SpoolReader, SpoolState, SpoolStatus, WaitReason,
+    FileSpool, FolderError, SpoolBuildError, SpoolReader, SpoolRunError, SpoolState, SpoolStatus,
+    WaitReason,
 };
 
 use crate::{NOW_US, append, builder, lines, log, names, posts, until};
@@ -20,7 +21,7 @@ fn a_second_spool_on_a_folder_is_refused() {
     let error = builder(folder.path()).build().unwrap_err();
     assert!(matches!(
         error,
-        BuildError::Folder(FolderError::Locked { .. })
+        SpoolBuildError::Folder(FolderError::Locked { .. })
     ));
     let expected = format!(
         "{}: another spool is writing there",
@@ -38,7 +39,7 @@ fn a_spool_that_must_exist_is_not_made() {
     let error = builder(&spool).must_exist().build().unwrap_err();
     assert!(matches!(
         error,
-        BuildError::Folder(FolderError::Gone { .. })
+        SpoolBuildError::Folder(FolderError::Gone { .. })
     ));
     assert!(!spool.exists());
     drop(builder(&spool).build().unwrap());
@@ -155,7 +156,7 @@ async fn a_spool_that_cannot_complete_its_file_says_so_when_it_ends() {
         .await
         .unwrap_err();
     assert!(
-        matches!(error, RunError::Unfinished { cursor: 0, .. }),
+        matches!(error, SpoolRunError::Unfinished { cursor: 0, .. }),
         "{error}"
     );
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use jetwash::Operation;
-use jetwash::event::{Body, Event};
+use jetwash::event::{Body, ParsedEvent};
 use jetwash_spool::{SpoolFile, SpoolReadError, SpoolReader};
 use rusqlite::{Connection, Transaction, params};
 
@@ -90,7 +90,7 @@ fn load(transaction: &Transaction<'_>, file: &SpoolFile) -> Result<(), Box<dyn E
     let mut status = transaction.prepare("REPLACE INTO accounts VALUES (?1, ?2, ?3, ?4)")?;
     let mut forget = transaction.prepare("DELETE FROM posts WHERE did = ?1")?;
     for line in file.lines()? {
-        let event: Event = serde_json::from_str(&line?)?;
+        let event: ParsedEvent = serde_json::from_str(&line?)?;
         let did = event.did.as_str();
         match &event.body {
             Body::Commit(commit) => {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jetwash::event::{Body, Event};
+use jetwash::event::{Body, ParsedEvent};
 use jetwash::store::{self, Location, Options, Read};
 use jetwash_sim::{Network, NetworkConfig, Rate, RelayConfig, SimEvent, serve};
 use jetwash_spool::SpoolReader;
@@ -344,7 +344,7 @@ impl Log {
         while let Read::Events(run) = store.read(position).unwrap() {
             let page = run.block().json().unwrap();
             for index in run.indexes() {
-                let event: Event = serde_json::from_slice(page.get(index).unwrap()).unwrap();
+                let event: ParsedEvent = serde_json::from_slice(page.get(index).unwrap()).unwrap();
                 let cursor = run.block().meta(index).unwrap().seq;
                 events.push((cursor, truth.happenings[truth.find(&event)].seq));
             }
@@ -369,7 +369,7 @@ impl Log {
 
 impl Truth {
     /// What an event is about. There has to be one, and it has to say the same.
-    fn find(&self, event: &Event) -> usize {
+    fn find(&self, event: &ParsedEvent) -> usize {
         let did = event.did.to_string();
         let index = match &event.body {
             Body::Commit(commit) => {
@@ -402,7 +402,7 @@ fn files(folder: &Path, truth: &Truth) -> HashMap<usize, Option<String>> {
     assert_eq!(reader.gap_totals().unwrap(), (0, 0));
     for file in reader.files_after(0).unwrap() {
         for line in file.lines().unwrap() {
-            let event: Event = serde_json::from_str(&line.unwrap()).unwrap();
+            let event: ParsedEvent = serde_json::from_str(&line.unwrap()).unwrap();
             let index = truth.find(&event);
             let record = event.commit().and_then(|commit| commit.record.clone());
             let before = found.insert(index, record.map(|record| record.get().to_owned()));

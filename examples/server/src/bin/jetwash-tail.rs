@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use jetwash::dict::{Decoder, Dictionary};
+use jetwash::dict::{Decompressor, Dictionary};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -88,7 +88,7 @@ async fn tail(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             }
             Some(Ok(Message::Binary(frame))) => {
                 let mut json = Vec::new();
-                decoder.decode(&frame, MAX_EVENT_BYTES, &mut json)?;
+                decoder.decompress(&frame, MAX_EVENT_BYTES, &mut json)?;
                 tally.add(frame.len(), json.len());
                 show.event(&String::from_utf8(json)?)?;
             }
@@ -130,9 +130,9 @@ fn refusal(url: &str, error: tungstenite::Error) -> String {
 }
 
 /// With the dictionary of the file, or else with the one that the server says it uses.
-fn decoder(arguments: &Arguments) -> Result<Decoder, Box<dyn Error>> {
+fn decoder(arguments: &Arguments) -> Result<Decompressor, Box<dyn Error>> {
     if !arguments.compress {
-        return Ok(Decoder::without_dictionary());
+        return Ok(Decompressor::without_dictionary());
     }
     let Some(path) = &arguments.dictionary else {
         return ask_for_dictionary(&arguments.url);
@@ -140,18 +140,20 @@ fn decoder(arguments: &Arguments) -> Result<Decoder, Box<dyn Error>> {
     let file = |error: &dyn Error| format!("--dictionary {}: {error}", path.display());
     let bytes = std::fs::read(path).map_err(|error| file(&error))?;
     let dictionary = Dictionary::from_bytes(bytes).map_err(|error| file(&error))?;
-    Ok(dictionary.decoder())
+    Ok(dictionary.decompressor())
 }
 
-fn ask_for_dictionary(url: &str) -> Result<Decoder, Box<dyn Error>> {
+fn ask_for_dictionary(url: &str) -> Result<Decompressor, Box<dyn Error>> {
     let server = url.replacen("ws", "http", 1);
     let server = server
         .split_once("/subscribe")
         .map_or(server.as_str(), |(server, _)| server);
     let url = format!("{server}/xrpc/network.bsky.jetstream.getZstdDictionary");
     match ureq::get(&url).call() {
-        Ok(mut answer) => Ok(Dictionary::from_bytes(answer.body_mut().read_to_vec()?)?.decoder()),
-        Err(ureq::Error::StatusCode(404)) => Ok(Decoder::without_dictionary()),
+        Ok(mut answer) => {
+            Ok(Dictionary::from_bytes(answer.body_mut().read_to_vec()?)?.decompressor())
+        }
+        Err(ureq::Error::StatusCode(404)) => Ok(Decompressor::without_dictionary()),
         Err(error) => Err(format!("{url}: {error}; give the dictionary as a file").into()),
     }
 }

@@ -9,27 +9,27 @@ use crate::dictionary::Dictionary;
 /// Makes a zstd frame of each event.
 ///
 /// Frames have the size of their content and the number of the dictionary, but no checksum: what
-/// carries them has its own. [`Dictionary::encoder`] makes one with a dictionary. Keep one per
+/// carries them has its own. [`Dictionary::compressor`] makes one with a dictionary. Keep one per
 /// worker: it holds the working memory, so that a frame costs no allocation, and the dictionary as
 /// it is searched, which takes a tenth of a millisecond to make.
 ///
 /// # Examples
 ///
 /// ```
-/// use jetwash_dict::Encoder;
+/// use jetwash_dict::Compressor;
 ///
 /// let mut frame = Vec::new();
-/// Encoder::without_dictionary(1).encode(&[7; 1000], &mut frame)?;
+/// Compressor::without_dictionary(1).compress(&[7; 1000], &mut frame)?;
 /// assert!(frame.len() < 50);
-/// # Ok::<(), jetwash_dict::EncodeError>(())
+/// # Ok::<(), jetwash_dict::CompressError>(())
 /// ```
-pub struct Encoder {
+pub struct Compressor {
     context: CCtx<'static>,
     source: Source,
 }
 
-impl Encoder {
-    /// An encoder at a level of zstd, without a dictionary.
+impl Compressor {
+    /// An compressor at a level of zstd, without a dictionary.
     #[must_use]
     pub fn without_dictionary(level: i32) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Encoder {
         }
     }
 
-    /// Tuned for events: see [`Dictionary::encoder`].
+    /// Tuned for events: see [`Dictionary::compressor`].
     pub(crate) fn tuned(dictionary: &Dictionary) -> Self {
         let mut context = CCtx::create();
         let prepared = prepare(&mut context, dictionary.bytes());
@@ -60,7 +60,7 @@ impl Encoder {
     /// # Errors
     ///
     /// When zstd runs out of memory; `out` is then left as it was.
-    pub fn encode(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub fn compress(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
         let start = out.len();
         out.resize(start + compress_bound(event.len()), 0);
         let room = &mut out[start..];
@@ -75,14 +75,14 @@ impl Encoder {
         out.truncate(start + written.unwrap_or(0));
         match written {
             Ok(_) => Ok(()),
-            Err(code) => Err(EncodeError {
+            Err(code) => Err(CompressError {
                 reason: get_error_name(code),
             }),
         }
     }
 }
 
-impl Clone for Encoder {
+impl Clone for Compressor {
     fn clone(&self) -> Self {
         if let Source::Tuned(dictionary, _) = &self.source {
             return Self::tuned(dictionary);
@@ -94,9 +94,9 @@ impl Clone for Encoder {
     }
 }
 
-impl fmt::Debug for Encoder {
+impl fmt::Debug for Compressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("Encoder");
+        let mut debug = f.debug_struct("Compressor");
         match &self.source {
             Source::Dictionary(dictionary) => debug.field("dictionary", &dictionary.get_dict_id()),
             Source::Level(level) => debug.field("level", level),
@@ -106,16 +106,16 @@ impl fmt::Debug for Encoder {
     }
 }
 
-impl From<&Dictionary> for Encoder {
+impl From<&Dictionary> for Compressor {
     fn from(dictionary: &Dictionary) -> Self {
-        dictionary.encoder()
+        dictionary.compressor()
     }
 }
 
 /// An event could not be compressed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("zstd could not compress the event: {reason}")]
-pub struct EncodeError {
+pub struct CompressError {
     /// What zstd says.
     pub reason: &'static str,
 }

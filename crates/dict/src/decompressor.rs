@@ -10,35 +10,35 @@ use crate::dictionary::Dictionary;
 
 /// Takes events out of zstd frames that may come from anyone.
 ///
-/// [`Dictionary::decoder`] makes one for the frames made with a dictionary. Frames need not say
-/// how long their content is, and may be of any encoder. Keep one per worker: it holds the
+/// [`Dictionary::decompressor`] makes one for the frames made with a dictionary. Frames need not say
+/// how long their content is, and may be of any compressor. Keep one per worker: it holds the
 /// working memory.
 ///
 /// # Examples
 ///
 /// ```
-/// use jetwash_dict::{DecodeError, Decoder, Encoder};
+/// use jetwash_dict::{DecompressError, Decompressor, Compressor};
 ///
 /// let mut frame = Vec::new();
-/// Encoder::without_dictionary(1).encode(&[7; 1000], &mut frame)?;
+/// Compressor::without_dictionary(1).compress(&[7; 1000], &mut frame)?;
 ///
-/// let mut decoder = Decoder::without_dictionary();
+/// let mut decompressor = Decompressor::without_dictionary();
 /// let mut event = Vec::new();
-/// decoder.decode(&frame, 1000, &mut event)?;
+/// decompressor.decompress(&frame, 1000, &mut event)?;
 /// assert_eq!(event, [7; 1000]);
 /// assert_eq!(
-///     decoder.decode(&frame, 999, &mut event),
-///     Err(DecodeError::TooLarge { limit: 999 }),
+///     decompressor.decompress(&frame, 999, &mut event),
+///     Err(DecompressError::TooLarge { limit: 999 }),
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Decoder {
+pub struct Decompressor {
     context: DCtx<'static>,
     dictionary: Option<Dictionary>,
 }
 
-impl Decoder {
-    /// A decoder of frames made without a dictionary.
+impl Decompressor {
+    /// A decompressor of frames made without a dictionary.
     #[must_use]
     pub fn without_dictionary() -> Self {
         Self {
@@ -60,17 +60,17 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// When `frame` is not exactly one whole frame made with this decoder's dictionary, or holds
+    /// When `frame` is not exactly one whole frame made with this decompressor's dictionary, or holds
     /// more than `limit`; `out` is then left as it was.
-    pub fn decode(
+    pub fn decompress(
         &mut self,
         frame: &[u8],
         limit: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), DecompressError> {
         self.check(frame)?;
         let start = out.len();
-        let result = self.decode_checked(frame, limit, out);
+        let result = self.decompress_checked(frame, limit, out);
         let length = *result.as_ref().unwrap_or(&0);
         out.truncate(start + length);
         result.map(|_| ())
@@ -79,52 +79,52 @@ impl Decoder {
     /// Replaces what is in `out` by what several frames hold together, one directly after the
     /// other, if that is exactly `length` bytes.
     ///
-    /// It takes less time than to decode them one by one, and looks less closely: where one ends
+    /// It takes less time than to decompress them one by one, and looks less closely: where one ends
     /// and the next begins is not checked against anything.
     ///
     /// # Errors
     ///
-    /// When `frames` is not a number of whole frames made with this decoder's dictionary, or they
+    /// When `frames` is not a number of whole frames made with this decompressor's dictionary, or they
     /// hold more or less than `length`; `out` is then empty.
     ///
     /// # Examples
     ///
     /// ```
-    /// use jetwash_dict::{Decoder, Encoder};
+    /// use jetwash_dict::{Decompressor, Compressor};
     ///
     /// let mut frames = Vec::new();
-    /// let mut encoder = Encoder::without_dictionary(1);
-    /// encoder.encode(b"one, ", &mut frames)?;
-    /// encoder.encode(b"two", &mut frames)?;
+    /// let mut compressor = Compressor::without_dictionary(1);
+    /// compressor.compress(b"one, ", &mut frames)?;
+    /// compressor.compress(b"two", &mut frames)?;
     ///
     /// let mut events = Vec::new();
-    /// Decoder::without_dictionary().decode_all(&frames, 8, &mut events)?;
+    /// Decompressor::without_dictionary().decompress_all(&frames, 8, &mut events)?;
     /// assert_eq!(events, b"one, two");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn decode_all(
+    pub fn decompress_all(
         &mut self,
         frames: &[u8],
         length: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), DecompressError> {
         out.clear();
         out.reserve_exact(length);
         let written = match &self.dictionary {
             Some(dictionary) => {
                 self.context
-                    .decompress_using_ddict(out, frames, dictionary.decoding())
+                    .decompress_using_ddict(out, frames, dictionary.decompressing())
             }
             None => self.context.decompress(out, frames),
         };
         let error = match written {
             Ok(written) if written == length => return Ok(()),
-            Ok(written) if written < length => DecodeError::Truncated,
-            Ok(_) => DecodeError::TooLarge { limit: length },
+            Ok(written) if written < length => DecompressError::Truncated,
+            Ok(_) => DecompressError::TooLarge { limit: length },
             Err(code) if is_error(code, DESTINATION_SIZE_TOO_SMALL) => {
-                DecodeError::TooLarge { limit: length }
+                DecompressError::TooLarge { limit: length }
             }
-            Err(code) if is_error(code, SOURCE_SIZE_WRONG) => DecodeError::Truncated,
+            Err(code) if is_error(code, SOURCE_SIZE_WRONG) => DecompressError::Truncated,
             Err(code) => corrupt(code),
         };
         out.clear();
@@ -132,37 +132,39 @@ impl Decoder {
     }
 
     /// Makes sure that this is one whole frame, made with the right dictionary.
-    fn check(&self, frame: &[u8]) -> Result<(), DecodeError> {
+    fn check(&self, frame: &[u8]) -> Result<(), DecompressError> {
         if !MAGIC.starts_with(&frame[..frame.len().min(4)]) {
-            return Err(DecodeError::Magic);
+            return Err(DecompressError::Magic);
         }
         match find_frame_compressed_size(frame) {
-            Ok(length) if length < frame.len() => return Err(DecodeError::Trailing { length }),
+            Ok(length) if length < frame.len() => return Err(DecompressError::Trailing { length }),
             Ok(_) => {}
-            Err(code) if is_error(code, SOURCE_SIZE_WRONG) => return Err(DecodeError::Truncated),
+            Err(code) if is_error(code, SOURCE_SIZE_WRONG) => {
+                return Err(DecompressError::Truncated);
+            }
             Err(code) => return Err(corrupt(code)),
         }
-        let found = frame_dictionary_id(frame);
+        let found = compressed_dictionary_id(frame);
         let expected = self.dictionary.as_ref().map(Dictionary::id);
         if found == expected {
             Ok(())
         } else {
-            Err(DecodeError::WrongDictionary { expected, found })
+            Err(DecompressError::WrongDictionary { expected, found })
         }
     }
 
-    fn decode_checked(
+    fn decompress_checked(
         &mut self,
         frame: &[u8],
         limit: usize,
         out: &mut Vec<u8>,
-    ) -> Result<usize, DecodeError> {
-        let too_large = DecodeError::TooLarge { limit };
-        let size = get_frame_content_size(frame).map_err(|_| DecodeError::Truncated)?;
+    ) -> Result<usize, DecompressError> {
+        let too_large = DecompressError::TooLarge { limit };
+        let size = get_frame_content_size(frame).map_err(|_| DecompressError::Truncated)?;
         let mut room = match size.map(usize::try_from) {
             Some(Ok(size)) if size <= limit => size,
             Some(_) => return Err(too_large),
-            // Encoders that leave the size out do so for the shortest events.
+            // Compressors that leave the size out do so for the shortest events.
             None => FIRST_ROOM.max(4 * frame.len()).min(limit),
         };
         let start = out.len();
@@ -170,10 +172,11 @@ impl Decoder {
             out.resize(start + room, 0);
             let room_left = &mut out[start..];
             let written = match &self.dictionary {
-                Some(dictionary) => {
-                    self.context
-                        .decompress_using_ddict(room_left, frame, dictionary.decoding())
-                }
+                Some(dictionary) => self.context.decompress_using_ddict(
+                    room_left,
+                    frame,
+                    dictionary.decompressing(),
+                ),
                 None => self.context.decompress(room_left, frame),
             };
             match written {
@@ -190,31 +193,31 @@ impl Decoder {
     }
 }
 
-impl fmt::Debug for Decoder {
+impl fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Decoder")
+        f.debug_struct("Decompressor")
             .field("dictionary", &self.dictionary)
             .finish_non_exhaustive()
     }
 }
 
-impl From<&Dictionary> for Decoder {
+impl From<&Dictionary> for Decompressor {
     fn from(dictionary: &Dictionary) -> Self {
-        dictionary.decoder()
+        dictionary.decompressor()
     }
 }
 
 /// The number of the dictionary that a frame was made with, as it says itself: `None` if it was
 /// made without one, or if it is no frame at all.
 #[must_use]
-pub fn frame_dictionary_id(frame: &[u8]) -> Option<u32> {
+pub fn compressed_dictionary_id(frame: &[u8]) -> Option<u32> {
     get_dict_id_from_frame(frame).map(std::num::NonZero::get)
 }
 
 /// Why a frame gives no event.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum DecodeError {
+pub enum DecompressError {
     /// The frame is damaged.
     #[error("the frame is damaged: {reason}")]
     Corrupt {
@@ -246,7 +249,7 @@ pub enum DecodeError {
         DictionaryName(*expected)
     )]
     WrongDictionary {
-        /// The number of the decoder's dictionary.
+        /// The number of the decompressor's dictionary.
         expected: Option<u32>,
         /// The number that the frame has.
         found: Option<u32>,
@@ -279,8 +282,8 @@ const fn is_error(code: usize, number: usize) -> bool {
     code.wrapping_neg() == number
 }
 
-fn corrupt(code: usize) -> DecodeError {
-    DecodeError::Corrupt {
+fn corrupt(code: usize) -> DecompressError {
+    DecompressError::Corrupt {
         reason: get_error_name(code),
     }
 }

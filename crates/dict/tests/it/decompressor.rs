@@ -1,7 +1,9 @@
 //! Frames of others, well-meant and not.
 
 use jetwash_corpus::corpus;
-use jetwash_dict::{DecodeError, Decoder, Dictionary, Encoder, frame_dictionary_id};
+use jetwash_dict::{
+    Compressor, DecompressError, Decompressor, Dictionary, compressed_dictionary_id,
+};
 use proptest::prelude::*;
 use zstd::stream::raw::CParameter;
 
@@ -9,29 +11,33 @@ use crate::{event, trained};
 
 const LIMIT: usize = 1 << 20;
 
-fn decode(decoder: &mut Decoder, frame: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+fn decompress(
+    decompressor: &mut Decompressor,
+    frame: &[u8],
+    limit: usize,
+) -> Result<Vec<u8>, DecompressError> {
     let mut out = b"before".to_vec();
-    let result = decoder.decode(frame, limit, &mut out);
-    let decoded = out.split_off(6);
+    let result = decompressor.decompress(frame, limit, &mut out);
+    let decompressed = out.split_off(6);
     assert_eq!(out, b"before");
     if result.is_err() {
-        assert!(decoded.is_empty(), "something was left behind");
+        assert!(decompressed.is_empty(), "something was left behind");
     }
-    result.map(|()| decoded)
+    result.map(|()| decompressed)
 }
 
-/// A frame as a streaming encoder makes it: without the size, with a window and a checksum.
+/// A frame as a streaming compressor makes it: without the size, with a window and a checksum.
 fn frame_without_size(dictionary: Option<&Dictionary>, text: &[u8]) -> Vec<u8> {
     let bytes = dictionary.map_or(&[][..], Dictionary::bytes);
-    let mut encoder = zstd::bulk::Compressor::with_dictionary(1, bytes).unwrap();
-    encoder
+    let mut compressor = zstd::bulk::Compressor::with_dictionary(1, bytes).unwrap();
+    compressor
         .set_parameter(CParameter::ContentSizeFlag(false))
         .unwrap();
-    encoder
+    compressor
         .set_parameter(CParameter::ChecksumFlag(true))
         .unwrap();
-    encoder.set_parameter(CParameter::WindowLog(17)).unwrap();
-    let frame = encoder.compress(text).unwrap();
+    compressor.set_parameter(CParameter::WindowLog(17)).unwrap();
+    let frame = compressor.compress(text).unwrap();
     assert_eq!(
         zstd::zstd_safe::get_frame_content_size(&frame).unwrap(),
         None
@@ -42,12 +48,12 @@ fn frame_without_size(dictionary: Option<&Dictionary>, text: &[u8]) -> Vec<u8> {
 #[test]
 fn what_was_encoded_is_decoded() {
     let dictionary = trained(7);
-    let (mut encoder, mut decoder) = (dictionary.encoder(), dictionary.decoder());
+    let (mut compressor, mut decompressor) = (dictionary.compressor(), dictionary.decompressor());
     for text in [String::new(), event(1), event(2).repeat(500)] {
         let mut frame = Vec::new();
-        encoder.encode(text.as_bytes(), &mut frame).unwrap();
+        compressor.compress(text.as_bytes(), &mut frame).unwrap();
         assert_eq!(
-            decode(&mut decoder, &frame, LIMIT).unwrap(),
+            decompress(&mut decompressor, &frame, LIMIT).unwrap(),
             text.as_bytes()
         );
     }
@@ -56,17 +62,17 @@ fn what_was_encoded_is_decoded() {
 #[test]
 fn a_frame_need_not_say_how_long_its_content_is() {
     let dictionary = trained(7);
-    let mut decoder = dictionary.decoder();
+    let mut decompressor = dictionary.decompressor();
     for length in [0, 1, 200, 512, 513, 5_000, 300_000] {
         let text = event(1).repeat(length / 100 + 1).into_bytes();
         let text = &text[..length];
         let frame = frame_without_size(Some(&dictionary), text);
-        assert_eq!(decode(&mut decoder, &frame, LIMIT).unwrap(), text);
+        assert_eq!(decompress(&mut decompressor, &frame, LIMIT).unwrap(), text);
         // The limit is what the content has, not what room it was given.
-        assert_eq!(decode(&mut decoder, &frame, length).unwrap(), text);
+        assert_eq!(decompress(&mut decompressor, &frame, length).unwrap(), text);
         if let Some(limit) = length.checked_sub(1) {
-            let error = decode(&mut decoder, &frame, limit).unwrap_err();
-            assert_eq!(error, DecodeError::TooLarge { limit });
+            let error = decompress(&mut decompressor, &frame, limit).unwrap_err();
+            assert_eq!(error, DecompressError::TooLarge { limit });
         }
     }
 }
@@ -74,14 +80,17 @@ fn a_frame_need_not_say_how_long_its_content_is() {
 #[test]
 fn the_limit_is_exact_for_a_frame_that_says_its_size() {
     let mut frame = Vec::new();
-    Encoder::without_dictionary(1)
-        .encode(&[7; 1000], &mut frame)
+    Compressor::without_dictionary(1)
+        .compress(&[7; 1000], &mut frame)
         .unwrap();
-    let mut decoder = Decoder::without_dictionary();
-    assert_eq!(decode(&mut decoder, &frame, 1000).unwrap(), [7; 1000]);
+    let mut decompressor = Decompressor::without_dictionary();
     assert_eq!(
-        decode(&mut decoder, &frame, 999),
-        Err(DecodeError::TooLarge { limit: 999 })
+        decompress(&mut decompressor, &frame, 1000).unwrap(),
+        [7; 1000]
+    );
+    assert_eq!(
+        decompress(&mut decompressor, &frame, 999),
+        Err(DecompressError::TooLarge { limit: 999 })
     );
 }
 
@@ -89,13 +98,13 @@ fn the_limit_is_exact_for_a_frame_that_says_its_size() {
 fn a_wrong_dictionary_is_named_with_the_right_one() {
     let mut frame = Vec::new();
     trained(7)
-        .encoder()
-        .encode(event(1).as_bytes(), &mut frame)
+        .compressor()
+        .compress(event(1).as_bytes(), &mut frame)
         .unwrap();
-    let error = decode(&mut trained(8).decoder(), &frame, LIMIT).unwrap_err();
+    let error = decompress(&mut trained(8).decompressor(), &frame, LIMIT).unwrap_err();
     assert_eq!(
         error,
-        DecodeError::WrongDictionary {
+        DecompressError::WrongDictionary {
             expected: Some(8),
             found: Some(7)
         }
@@ -104,19 +113,19 @@ fn a_wrong_dictionary_is_named_with_the_right_one() {
         error.to_string(),
         "the frame was made with dictionary 7, but is read with dictionary 8"
     );
-    let error = decode(&mut Decoder::without_dictionary(), &frame, LIMIT).unwrap_err();
+    let error = decompress(&mut Decompressor::without_dictionary(), &frame, LIMIT).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the frame was made with dictionary 7, but is read with no dictionary"
     );
     frame.clear();
-    Encoder::without_dictionary(1)
-        .encode(b"text", &mut frame)
+    Compressor::without_dictionary(1)
+        .compress(b"text", &mut frame)
         .unwrap();
-    let error = decode(&mut trained(8).decoder(), &frame, LIMIT).unwrap_err();
+    let error = decompress(&mut trained(8).decompressor(), &frame, LIMIT).unwrap_err();
     assert!(matches!(
         error,
-        DecodeError::WrongDictionary { found: None, .. }
+        DecompressError::WrongDictionary { found: None, .. }
     ));
 }
 
@@ -128,8 +137,8 @@ fn a_frame_that_claims_too_much_costs_no_memory() {
     // The last block, of one byte to be repeated 2^20 times.
     frame.extend_from_slice(&[0x03, 0x00, 0x80, b'x']);
     let mut out = Vec::new();
-    let error = Decoder::without_dictionary().decode(&frame, LIMIT, &mut out);
-    assert_eq!(error, Err(DecodeError::TooLarge { limit: LIMIT }));
+    let error = Decompressor::without_dictionary().decompress(&frame, LIMIT, &mut out);
+    assert_eq!(error, Err(DecompressError::TooLarge { limit: LIMIT }));
     assert_eq!(out.capacity(), 0);
 }
 
@@ -141,8 +150,8 @@ fn a_bomb_is_stopped_at_the_limit() {
     ] {
         assert!(frame.len() < 10_000);
         let mut out = Vec::new();
-        let error = Decoder::without_dictionary().decode(&frame, 10_000, &mut out);
-        assert_eq!(error, Err(DecodeError::TooLarge { limit: 10_000 }));
+        let error = Decompressor::without_dictionary().decompress(&frame, 10_000, &mut out);
+        assert_eq!(error, Err(DecompressError::TooLarge { limit: 10_000 }));
         assert!(out.capacity() <= 20_000, "{}", out.capacity());
     }
 }
@@ -150,51 +159,51 @@ fn a_bomb_is_stopped_at_the_limit() {
 #[test]
 fn a_frame_cut_short_anywhere_is_refused() {
     let dictionary = trained(7);
-    let mut decoder = dictionary.decoder();
+    let mut decompressor = dictionary.decompressor();
     let mut frame = Vec::new();
     dictionary
-        .encoder()
-        .encode(event(1).as_bytes(), &mut frame)
+        .compressor()
+        .compress(event(1).as_bytes(), &mut frame)
         .unwrap();
     for frame in [
         frame,
         frame_without_size(Some(&dictionary), event(1).as_bytes()),
     ] {
         for length in 0..frame.len() {
-            let error = decode(&mut decoder, &frame[..length], LIMIT).unwrap_err();
-            assert_eq!(error, DecodeError::Truncated, "{length} bytes");
+            let error = decompress(&mut decompressor, &frame[..length], LIMIT).unwrap_err();
+            assert_eq!(error, DecompressError::Truncated, "{length} bytes");
         }
     }
 }
 
 #[test]
 fn what_is_not_one_frame_is_refused() {
-    let mut decoder = Decoder::without_dictionary();
+    let mut decompressor = Decompressor::without_dictionary();
     assert_eq!(
-        decode(&mut decoder, b"{\"did\":1}", LIMIT),
-        Err(DecodeError::Magic)
+        decompress(&mut decompressor, b"{\"did\":1}", LIMIT),
+        Err(DecompressError::Magic)
     );
     // A frame to be skipped is a frame to zstd, but holds no event.
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, b'x'];
     assert_eq!(
-        decode(&mut decoder, &skippable, LIMIT),
-        Err(DecodeError::Magic)
+        decompress(&mut decompressor, &skippable, LIMIT),
+        Err(DecompressError::Magic)
     );
     let mut frame = Vec::new();
-    Encoder::without_dictionary(1)
-        .encode(b"text", &mut frame)
+    Compressor::without_dictionary(1)
+        .compress(b"text", &mut frame)
         .unwrap();
     let length = frame.len();
     frame.push(0);
     assert_eq!(
-        decode(&mut decoder, &frame, LIMIT),
-        Err(DecodeError::Trailing { length })
+        decompress(&mut decompressor, &frame, LIMIT),
+        Err(DecompressError::Trailing { length })
     );
     frame.pop();
     frame.extend_from_within(..);
     assert_eq!(
-        decode(&mut decoder, &frame, LIMIT),
-        Err(DecodeError::Trailing { length })
+        decompress(&mut decompressor, &frame, LIMIT),
+        Err(DecompressError::Trailing { length })
     );
 }
 
@@ -202,25 +211,25 @@ fn what_is_not_one_frame_is_refused() {
 fn a_damaged_checksum_is_noticed() {
     let mut frame = frame_without_size(None, event(1).as_bytes());
     *frame.last_mut().unwrap() ^= 1;
-    let error = decode(&mut Decoder::without_dictionary(), &frame, LIMIT).unwrap_err();
-    assert!(matches!(error, DecodeError::Corrupt { .. }), "{error}");
+    let error = decompress(&mut Decompressor::without_dictionary(), &frame, LIMIT).unwrap_err();
+    assert!(matches!(error, DecompressError::Corrupt { .. }), "{error}");
 }
 
 #[test]
 fn a_decoder_is_none_the_worse_for_an_error() {
     let dictionary = trained(7);
-    let mut decoder = dictionary.decoder();
+    let mut decompressor = dictionary.decompressor();
     let mut frame = Vec::new();
     dictionary
-        .encoder()
-        .encode(event(1).as_bytes(), &mut frame)
+        .compressor()
+        .compress(event(1).as_bytes(), &mut frame)
         .unwrap();
     for position in 0..frame.len() {
         let mut damaged = frame.clone();
         damaged[position] ^= 0x55;
-        let _ = decode(&mut decoder, &damaged, LIMIT);
+        let _ = decompress(&mut decompressor, &damaged, LIMIT);
         assert_eq!(
-            decode(&mut decoder, &frame, LIMIT).unwrap(),
+            decompress(&mut decompressor, &frame, LIMIT).unwrap(),
             event(1).as_bytes()
         );
     }
@@ -230,12 +239,12 @@ fn a_decoder_is_none_the_worse_for_an_error() {
 fn the_number_of_a_frame_can_be_read_from_its_head() {
     let mut frame = Vec::new();
     trained(1 << 31)
-        .encoder()
-        .encode(event(1).as_bytes(), &mut frame)
+        .compressor()
+        .compress(event(1).as_bytes(), &mut frame)
         .unwrap();
-    assert_eq!(frame_dictionary_id(&frame[..16]), Some(1 << 31));
-    assert_eq!(frame_dictionary_id(&frame[..3]), None);
-    assert_eq!(frame_dictionary_id(b"something else"), None);
+    assert_eq!(compressed_dictionary_id(&frame[..16]), Some(1 << 31));
+    assert_eq!(compressed_dictionary_id(&frame[..3]), None);
+    assert_eq!(compressed_dictionary_id(b"something else"), None);
 }
 
 #[test]
@@ -245,11 +254,11 @@ fn frames_as_production_makes_them_are_decoded() {
     };
     let bytes = corpus.bytes("dictionaries/legacy_subscribe.zdict");
     let dictionary = Dictionary::from_bytes(bytes).unwrap();
-    let mut decoder = dictionary.decoder();
+    let mut decompressor = dictionary.decompressor();
     for line in corpus.lines("firehose-2026-07-04/expected_v1.jsonl") {
         let frame = frame_without_size(Some(&dictionary), line.as_bytes());
         assert_eq!(
-            decode(&mut decoder, &frame, LIMIT).unwrap(),
+            decompress(&mut decompressor, &frame, LIMIT).unwrap(),
             line.as_bytes()
         );
     }
@@ -259,9 +268,9 @@ proptest! {
     #[test]
     fn any_bytes_round_trip(text in prop::collection::vec(any::<u8>(), 0..5_000)) {
         let mut frame = Vec::new();
-        Encoder::without_dictionary(1).encode(&text, &mut frame).unwrap();
-        let decoded = decode(&mut Decoder::without_dictionary(), &frame, LIMIT);
-        prop_assert_eq!(decoded, Ok(text));
+        Compressor::without_dictionary(1).compress(&text, &mut frame).unwrap();
+        let decompressed = decompress(&mut Decompressor::without_dictionary(), &frame, LIMIT);
+        prop_assert_eq!(decompressed, Ok(text));
     }
 
     #[test]
@@ -271,11 +280,11 @@ proptest! {
         byte in any::<u8>(),
     ) {
         let mut frame = Vec::new();
-        Encoder::without_dictionary(1).encode(text.as_bytes(), &mut frame).unwrap();
+        Compressor::without_dictionary(1).compress(text.as_bytes(), &mut frame).unwrap();
         let position = position.index(frame.len());
         frame[position] = byte;
         let mut out = Vec::new();
-        if Decoder::without_dictionary().decode(&frame, 1_000, &mut out).is_ok() {
+        if Decompressor::without_dictionary().decompress(&frame, 1_000, &mut out).is_ok() {
             prop_assert!(out.len() <= 1_000);
         }
         prop_assert!(out.capacity() <= 2_000);
@@ -287,29 +296,33 @@ fn several_frames_are_decoded_at_once() {
     let dictionary = trained(7);
     let events: Vec<String> = (0..300).map(event).collect();
     let whole = events.concat();
-    let (mut frames, mut encoder) = (Vec::new(), dictionary.encoder());
+    let (mut frames, mut compressor) = (Vec::new(), dictionary.compressor());
     for event in &events {
-        encoder.encode(event.as_bytes(), &mut frames).unwrap();
+        compressor.compress(event.as_bytes(), &mut frames).unwrap();
     }
-    let mut decoder = dictionary.decoder();
+    let mut decompressor = dictionary.decompressor();
     let mut out = b"what was there before".to_vec();
-    decoder.decode_all(&frames, whole.len(), &mut out).unwrap();
+    decompressor
+        .decompress_all(&frames, whole.len(), &mut out)
+        .unwrap();
     assert_eq!(out, whole.as_bytes());
 
     let mut fails = |frames: &[u8], length| {
-        let error = decoder.decode_all(frames, length, &mut out).unwrap_err();
+        let error = decompressor
+            .decompress_all(frames, length, &mut out)
+            .unwrap_err();
         assert!(out.is_empty());
         error
     };
     let limit = whole.len() - 1;
-    assert_eq!(fails(&frames, limit), DecodeError::TooLarge { limit });
-    assert_eq!(fails(&frames, whole.len() + 1), DecodeError::Truncated);
+    assert_eq!(fails(&frames, limit), DecompressError::TooLarge { limit });
+    assert_eq!(fails(&frames, whole.len() + 1), DecompressError::Truncated);
     assert_eq!(
         fails(&frames[..frames.len() - 1], whole.len()),
-        DecodeError::Truncated
+        DecompressError::Truncated
     );
     assert!(matches!(
         fails(&frames[1..], whole.len()),
-        DecodeError::Corrupt { .. }
+        DecompressError::Corrupt { .. }
     ));
 }

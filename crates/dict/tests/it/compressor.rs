@@ -1,7 +1,7 @@
 //! Frames as others see them.
 
 use jetwash_corpus::corpus;
-use jetwash_dict::{Dictionary, Encoder, frame_dictionary_id};
+use jetwash_dict::{Compressor, Dictionary, compressed_dictionary_id};
 use zstd::zstd_safe::get_frame_content_size;
 
 use crate::{event, trained};
@@ -13,13 +13,13 @@ fn recorded_events_come_out_of_an_independent_decoder_unchanged() {
     };
     let bytes = corpus.bytes("dictionaries/legacy_subscribe.zdict");
     let mut plain = zstd::bulk::Decompressor::with_dictionary(&bytes).unwrap();
-    let mut encoder = Dictionary::from_bytes(bytes).unwrap().encoder();
+    let mut compressor = Dictionary::from_bytes(bytes).unwrap().compressor();
     let (mut total, mut compressed) = (0, 0);
     for line in corpus.lines("firehose-2026-07-04/expected_v1.jsonl") {
         let mut frame = Vec::new();
-        encoder.encode(line.as_bytes(), &mut frame).unwrap();
+        compressor.compress(line.as_bytes(), &mut frame).unwrap();
         assert_eq!(plain.decompress(&frame, 1 << 20).unwrap(), line.as_bytes());
-        assert_eq!(frame_dictionary_id(&frame), Some(1_612_007_021));
+        assert_eq!(compressed_dictionary_id(&frame), Some(1_612_007_021));
         total += line.len();
         compressed += frame.len();
     }
@@ -32,14 +32,14 @@ fn a_frame_has_its_size_and_number_and_no_checksum() {
     for text in [String::new(), event(1), event(2).repeat(10)] {
         let mut frame = Vec::new();
         dictionary
-            .encoder()
-            .encode(text.as_bytes(), &mut frame)
+            .compressor()
+            .compress(text.as_bytes(), &mut frame)
             .unwrap();
         assert_eq!(
             get_frame_content_size(&frame).unwrap(),
             Some(text.len() as u64)
         );
-        assert_eq!(frame_dictionary_id(&frame), Some(7));
+        assert_eq!(compressed_dictionary_id(&frame), Some(7));
         // The third bit of the byte after the magic number says whether there is one.
         assert_eq!(frame[4] & 0b100, 0);
     }
@@ -48,14 +48,14 @@ fn a_frame_has_its_size_and_number_and_no_checksum() {
 #[test]
 fn frames_are_appended_and_stand_alone() {
     let dictionary = trained(7);
-    let mut encoder = dictionary.encoder();
+    let mut compressor = dictionary.compressor();
     let (mut both, mut second) = (b"before".to_vec(), Vec::new());
-    encoder.encode(event(1).as_bytes(), &mut both).unwrap();
+    compressor.compress(event(1).as_bytes(), &mut both).unwrap();
     let middle = both.len();
-    encoder.encode(event(2).as_bytes(), &mut both).unwrap();
+    compressor.compress(event(2).as_bytes(), &mut both).unwrap();
     dictionary
-        .encoder()
-        .encode(event(2).as_bytes(), &mut second)
+        .compressor()
+        .compress(event(2).as_bytes(), &mut second)
         .unwrap();
     assert_eq!(both[..6], *b"before");
     assert_eq!(both[middle..], second);
@@ -63,13 +63,13 @@ fn frames_are_appended_and_stand_alone() {
 
 #[test]
 fn a_room_large_enough_is_used_again() {
-    let mut encoder = trained(7).encoder();
+    let mut compressor = trained(7).compressor();
     let mut frame = Vec::with_capacity(4096);
     let address = frame.as_ptr();
     for number in 0..100 {
         frame.clear();
-        encoder
-            .encode(event(number).as_bytes(), &mut frame)
+        compressor
+            .compress(event(number).as_bytes(), &mut frame)
             .unwrap();
         assert_eq!(frame.as_ptr(), address);
     }
@@ -80,16 +80,16 @@ fn other_levels_and_no_dictionary_work_too() {
     let dictionary = trained(7);
     let text = event(3);
     let mut frame = Vec::new();
-    let mut thorough = dictionary.encoder_at_level(19).unwrap();
-    thorough.encode(text.as_bytes(), &mut frame).unwrap();
+    let mut thorough = dictionary.compressor_at_level(19).unwrap();
+    thorough.compress(text.as_bytes(), &mut frame).unwrap();
     let mut plain = zstd::bulk::Decompressor::with_dictionary(dictionary.bytes()).unwrap();
     assert_eq!(plain.decompress(&frame, 1 << 20).unwrap(), text.as_bytes());
 
     frame.clear();
-    Encoder::without_dictionary(3)
-        .encode(text.as_bytes(), &mut frame)
+    Compressor::without_dictionary(3)
+        .compress(text.as_bytes(), &mut frame)
         .unwrap();
-    assert_eq!(frame_dictionary_id(&frame), None);
+    assert_eq!(compressed_dictionary_id(&frame), None);
     assert_eq!(
         zstd::bulk::decompress(&frame, 1 << 20).unwrap(),
         text.as_bytes()
