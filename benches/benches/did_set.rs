@@ -165,7 +165,7 @@ fn rejects() {
         ("the start of collections", pipeline(start)),
         (
             "a closure",
-            pipeline(Filter::new()).accept_if(|frame| frame.did.is_none()),
+            pipeline(Filter::new()).filter_with(|frame| frame.did.is_none()),
         ),
     ];
     let mut table = Turns::new(format!("{kind}: ns for each frame that is rejected"));

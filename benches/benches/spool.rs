@@ -24,7 +24,7 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let events = fill(&folder.path().join("log"), &simulated_frames(20_000));
     let jetstream = Jetstream::builder()
-        .store(folder.path().join("log"))
+        .folder(folder.path().join("log"))
         .retain_for(Duration::from_secs(1 << 30))
         .build()
         .unwrap();

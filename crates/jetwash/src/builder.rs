@@ -52,7 +52,7 @@ pub struct JetstreamBuilder {
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) auto_dictionary: Option<AutoDictionary>,
     pub(crate) filter: Filter,
-    pub(crate) gate: Option<Gate>,
+    pub(crate) predicate: Option<Predicate>,
     pub(crate) block_check: BlockCheck,
     pub(crate) record_cache: Option<usize>,
     pub(crate) commit_delay: Option<Duration>,
@@ -85,7 +85,7 @@ impl JetstreamBuilder {
     ///
     /// If the stream panics, it ends; the other sources go on. [`Jetstream::snapshot`] counts that at
     /// once, and [`Jetstream::run`] tells it at its end.
-    pub fn frames(
+    pub fn frame_stream(
         mut self,
         name: impl Into<String>,
         frames: impl Stream<Item = Bytes> + Send + 'static,
@@ -103,7 +103,7 @@ impl JetstreamBuilder {
     /// memory, and gone with the process: it keeps 128 MiB of events if neither
     /// [`retain_bytes`](Self::retain_bytes) nor [`memory_budget`](Self::memory_budget) says
     /// otherwise, which is about a quarter of an hour of the whole network.
-    pub fn store(mut self, folder: impl Into<PathBuf>) -> Self {
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
@@ -115,14 +115,14 @@ impl JetstreamBuilder {
     }
 
     /// How many bytes of events are kept at most; if not said, any number in a
-    /// [folder](Self::store), and 128 MiB in memory.
+    /// [folder](Self::folder), and 128 MiB in memory.
     pub const fn retain_bytes(mut self, bytes: u64) -> Self {
         self.retain_bytes = Some(bytes);
         self
     }
 
     /// Keeps the raw frames as well, in a ring of their own of at most so many bytes, for those who
-    /// send them on: see [`Jetstream::frames`]. Real frames have some 5 KB each.
+    /// send them on: see [`Jetstream::kept_frames`]. Real frames have some 5 KB each.
     ///
     /// Every frame that a source sends in order is kept, also one whose events the
     /// [ingest filter](Self::ingest_filter) rejects, or that turns out to be malformed once it is
@@ -180,7 +180,7 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Also keeps out every frame for which `is_wanted` says `false`. It is asked about each
+    /// Also keeps out every frame for which `predicate` says `false`. It is asked about each
     /// commit, identity and account that the ingest filter lets pass, before anything is decoded,
     /// on the one thread that all frames go through: it should take nanoseconds. A frame at which it
     /// panics is dropped, as `gate_panicked`.
@@ -192,15 +192,18 @@ impl JetstreamBuilder {
     /// use jetwash::frame::FrameKind;
     ///
     /// // A tenth of all accounts, and only commits of one operation.
-    /// let builder = Jetstream::builder().ingest_if(|frame| {
+    /// let builder = Jetstream::builder().ingest_filter_with(|frame| {
     ///     let last = frame.did.and_then(|did| did.bytes().last());
     ///     let is_sampled = last.is_some_and(|byte| byte % 10 == 0);
     ///     is_sampled && (frame.kind != FrameKind::Commit || frame.paths().count() == 1)
     /// });
     /// # drop(builder);
     /// ```
-    pub fn ingest_if(mut self, is_wanted: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
-        self.gate = Some(Box::new(is_wanted));
+    pub fn ingest_filter_with(
+        mut self,
+        predicate: impl Fn(&Peek<'_>) -> bool + Send + 'static,
+    ) -> Self {
+        self.predicate = Some(Box::new(predicate));
         self
     }
 
@@ -374,7 +377,7 @@ impl fmt::Debug for JetstreamBuilder {
 }
 
 /// Says of a frame whether it is wanted.
-pub(crate) type Gate = Box<dyn Fn(&Peek<'_>) -> bool + Send>;
+pub(crate) type Predicate = Box<dyn Fn(&Peek<'_>) -> bool + Send>;
 
 /// Frames that the caller brings.
 pub(crate) struct Source {

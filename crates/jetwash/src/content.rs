@@ -83,14 +83,14 @@ impl Subscription {
         }
     }
 
-    /// Gives only the events for which `is_wanted` says so. Errors are given in any case.
+    /// Gives only the events for which `predicate` says so. Errors are given in any case.
     ///
-    /// If `is_wanted` panics, [`ReadError::Panicked`] comes in place of the event.
+    /// If `predicate` panics, [`ReadError::Panicked`] comes in place of the event.
     #[must_use]
-    pub fn filter_with(self, mut is_wanted: impl FnMut(&Event) -> bool + Send + 'static) -> Self {
+    pub fn filter_with(self, mut predicate: impl FnMut(&Event) -> bool + Send + 'static) -> Self {
         let stats = Arc::clone(&self.stats);
         let events = self.events.filter_map(move |event| {
-            let judged = event.and_then(|event| match catch(|| is_wanted(&event)) {
+            let judged = event.and_then(|event| match catch(|| predicate(&event)) {
                 Ok(is_wanted) => Ok(is_wanted.then_some(event)),
                 Err(panic) => {
                     stats.panicked("filter", &panic);

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 /// The raw frames of a source from a sequence number on, kept or still to come.
 ///
-/// [`Jetstream::frames`](crate::Jetstream::frames) makes one. It holds no queue: one that is slow
+/// [`Jetstream::kept_frames`](crate::Jetstream::kept_frames) makes one. It holds no queue: one that is slow
 /// reads older frames, from disk if need be. It is what a relay that serves `subscribeRepos` again
 /// is made of.
 ///
@@ -19,13 +19,13 @@ use tokio::task::JoinHandle;
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let jetstream = Jetstream::builder()
 ///     .relay("relay1.us-east.bsky.network")
-///     .store("jetwash.db")
+///     .folder("jetwash.db")
 ///     .keep_frames(10 << 30)
 ///     .build()?;
 /// tokio::spawn(jetstream.clone().run(std::future::pending()));
 ///
 /// let relay = "wss://relay1.us-east.bsky.network/xrpc/com.atproto.sync.subscribeRepos";
-/// let mut frames = jetstream.frames(relay, FrameStart::Seq(31_527_015_421))?;
+/// let mut frames = jetstream.kept_frames(relay, FrameStart::Seq(31_527_015_421))?;
 /// while let Some(next) = frames.next().await {
 ///     for frame in next? {
 ///         println!("{} has {} bytes", frame.seq, frame.bytes.len());

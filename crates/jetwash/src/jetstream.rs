@@ -253,7 +253,7 @@ impl Jetstream {
     /// # Errors
     ///
     /// When frames are not kept.
-    pub fn frames(
+    pub fn kept_frames(
         &self,
         source: &str,
         start: FrameStart,
@@ -534,8 +534,8 @@ impl Jetstream {
             .check_blocks(builder.block_check)
             .record_cache(records.clone())
             .stats(Arc::clone(&stats));
-        if let Some(gate) = builder.gate {
-            pipeline = pipeline.accept_if(gate);
+        if let Some(predicate) = builder.predicate {
+            pipeline = pipeline.filter_with(predicate);
         }
         if let Some(dictionary) = &dictionary {
             pipeline = pipeline.dictionary(dictionary)?;

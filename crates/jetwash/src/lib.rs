@@ -4,7 +4,7 @@
 //! diffs in CBOR, some 5 KB each), keeps of each what the commit changed, and appends it as a line
 //! of JSON of about 500 bytes to a log that holds the last day. Any number of subscriptions read
 //! that log, each from a position of its own and through a filter of its own. Without a
-//! [folder](JetstreamBuilder::store) the log is in memory, and holds no more than 128 MiB.
+//! [folder](JetstreamBuilder::folder) the log is in memory, and holds no more than 128 MiB.
 //!
 //! ```no_run
 //! use futures_util::StreamExt;
@@ -74,7 +74,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = jetwash::NetworkConfig { accounts: 10, records: 100, ..Default::default() };
 //! let jetstream = Jetstream::builder()
-//!     // .relay("relay1.us-east.bsky.network").store("data") in earnest
+//!     // .relay("relay1.us-east.bsky.network").folder("data") in earnest
 //! #   .simulator(network, None)
 //!     .build()?;
 //! tokio::spawn(jetstream.clone().run(std::future::pending()));

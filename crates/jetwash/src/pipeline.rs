@@ -65,7 +65,7 @@ use crate::upstream::short;
 pub struct Pipeline {
     appender: Appender,
     filter: Filter,
-    gate: Option<Gate>,
+    predicate: Option<Predicate>,
     block_check: BlockCheck,
     encoder: Encoder,
     compressor: Option<jetwash_dict::Compressor>,
@@ -100,7 +100,7 @@ impl Pipeline {
         Self {
             appender,
             filter: Filter::default(),
-            gate: None,
+            predicate: None,
             block_check: BlockCheck::default(),
             encoder: Encoder::new(),
             compressor: None,
@@ -133,11 +133,11 @@ impl Pipeline {
         self
     }
 
-    /// Also turns away the frames for which `is_wanted` says `false`, before they are decoded. It is
+    /// Also turns away the frames for which `predicate` says `false`, before they are decoded. It is
     /// asked about commits, identities and accounts that the filter lets pass.
     #[must_use]
-    pub fn accept_if(mut self, is_wanted: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
-        self.gate = Some(Gate(Box::new(is_wanted)));
+    pub fn filter_with(mut self, predicate: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
+        self.predicate = Some(Predicate(Box::new(predicate)));
         self
     }
 
@@ -506,7 +506,7 @@ impl Pipeline {
                 false
             }
             Err(panic) => {
-                self.stats.panicked("ingest_if", &panic);
+                self.stats.panicked("ingest_filter_with", &panic);
                 self.stats.dropped("gate_panicked");
                 false
             }
@@ -526,8 +526,8 @@ impl Pipeline {
         let is_wanted = self.filter.matches_kind(kind)
             && peeked.did.is_none_or(|did| self.filter.matches_did(did))
             && self.wants_collections(peeked);
-        match &self.gate {
-            Some(gate) if is_wanted => catch(|| gate.0(peeked)),
+        match &self.predicate {
+            Some(predicate) if is_wanted => catch(|| predicate.0(peeked)),
             _ => Ok(is_wanted),
         }
     }
@@ -850,7 +850,7 @@ impl Pipeline {
         let Some(since) = since.filter(|&since| since > known) else {
             return;
         };
-        let is_partial = self.filter.has_collections() || self.gate.is_some();
+        let is_partial = self.filter.has_collections() || self.predicate.is_some();
         if is_partial || self.empty.get(self.revs.key(commit.repo)) == Some(since) {
             return;
         }
@@ -1201,11 +1201,11 @@ impl Output {
 }
 
 /// What the caller lets pass.
-struct Gate(Box<dyn Fn(&Peek<'_>) -> bool + Send>);
+struct Predicate(Box<dyn Fn(&Peek<'_>) -> bool + Send>);
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for Predicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gate")
+        f.write_str("Predicate")
     }
 }
 

@@ -181,7 +181,7 @@ pub struct Snapshot {
     /// while all is well.
     pub stalled: Option<String>,
     /// Panics that were caught, counted by where they were: `source`, a stream that the caller
-    /// brought; `ingest_if` and `filter`, closures; `handler`, that of a consumer; `relay`,
+    /// brought; `ingest_filter_with` and `filter`, closures; `handler`, that of a consumer; `relay`,
     /// `trainer` and `writer`, tasks of this crate; and what
     /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could go on did.
     pub panics: BTreeMap<&'static str, u64>,

@@ -173,7 +173,7 @@ impl Event {
     }
 
     /// The name of the source that it came from: a relay's [`Endpoint`](crate::Endpoint) as text,
-    /// or what [`JetstreamBuilder::frames`](crate::JetstreamBuilder::frames) was given. With several,
+    /// or what [`JetstreamBuilder::frame_stream`](crate::JetstreamBuilder::frame_stream) was given. With several,
     /// the one that was first to send it.
     #[must_use]
     pub fn source(&self) -> &str {

@@ -41,7 +41,7 @@
 //! ```
 //!
 //! To test a program with its subscriptions, give the [frames](frames_from) to a
-//! [`Jetstream`](crate::Jetstream), by [`JetstreamBuilder::frames`](crate::JetstreamBuilder::frames)
+//! [`Jetstream`](crate::Jetstream), by [`JetstreamBuilder::frame_stream`](crate::JetstreamBuilder::frame_stream)
 //! all at once or by a [`Pusher`](crate::Pusher) one after the other. To test what it does when its
 //! relay misbehaves, play the relay: `jetwash_sim::ScriptedRelay` is one whose every connection a
 //! test controls. To test what it does as time passes, bring a [`ManualClock`](crate::ManualClock).
@@ -114,7 +114,7 @@ pub fn events_of(changes: impl IntoIterator<Item = SimChange>) -> Result<Vec<Eve
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let frames = frames_from([SimChange::identity(did(0), Some("alice.test"))])?;
-/// let jetstream = Jetstream::builder().frames("test", stream::iter(frames)).build()?;
+/// let jetstream = Jetstream::builder().frame_stream("test", stream::iter(frames)).build()?;
 /// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
 /// tokio::spawn(jetstream.run(std::future::pending()));
 /// let event = events.next().await.unwrap()?;

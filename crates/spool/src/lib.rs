@@ -13,7 +13,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let jetstream = Jetstream::builder()
 //!     .relay("relay1.us-east.bsky.network")
-//!     .store("/var/lib/jetwash")
+//!     .folder("/var/lib/jetwash")
 //!     .build()?;
 //! let spool = FileSpool::builder("/var/spool/posts")
 //!     .filter(Filter::new().collections(["app.bsky.feed.post"])?)
@@ -51,7 +51,7 @@
 //!   given to another.
 //! - The manifest is the spool's cursor. After a crash an unfinished file is thrown away and read
 //!   again from the log, so an event is in exactly one file. This needs a log that outlasts the
-//!   process: [`store`](jetwash::JetstreamBuilder::store).
+//!   process: [`store`](jetwash::JetstreamBuilder::folder).
 //! - The disk never stands in the way of reading. The spool has a thread of its own and follows the
 //!   log at its own pace; nothing is queued for it.
 //! - When the disk is full, the folder is gone or something else fails, the spool says so in its

@@ -92,7 +92,7 @@ fn watch(arguments: &Arguments) -> Watch {
 
 fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
     let builder = Jetstream::builder()
-        .store(&arguments.data_dir)
+        .folder(&arguments.data_dir)
         .ingest_filter(Filter::new().collections(["app.bsky.feed.post"])?);
     let builder = match &arguments.relay {
         Some(relay) => builder.relay(relay),

@@ -82,7 +82,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .kinds([Kind::Commit, Kind::Account]);
     // The log holds so much that a full disk can be noticed and mended.
     let jetstream = builder
-        .store(arguments.folder.join("log"))
+        .folder(arguments.folder.join("log"))
         .retain_for(3 * DAY)
         .ingest_filter(wanted)
         .build()?;

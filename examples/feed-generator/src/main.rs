@@ -92,7 +92,7 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error + Send + Sync
     let posts = Filter::new().collections(["app.bsky.feed.post"])?;
     let mut builder = Jetstream::builder().ingest_filter(posts);
     if let Some(folder) = &arguments.data_dir {
-        builder = builder.store(folder.join("log"));
+        builder = builder.folder(folder.join("log"));
     }
     builder = match &arguments.relay {
         Some(relay) => builder.relay(relay),

@@ -108,7 +108,7 @@ impl Relay {
             None => (FrameStart::Live, false),
             Some(cursor) => self.start(cursor)?,
         };
-        let frames = self.jetstream.frames(&self.source, start)?;
+        let frames = self.jetstream.kept_frames(&self.source, start)?;
         Ok(Opened {
             frames,
             is_outdated,

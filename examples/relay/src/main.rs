@@ -68,7 +68,7 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
         .keep_frames(arguments.keep << 20)
         .dictionary(Dictionary::builtin()?);
     if let Some(folder) = &arguments.data_dir {
-        builder = builder.store(folder);
+        builder = builder.folder(folder);
     }
     builder = match &arguments.relay {
         Some(relay) => builder.relay(relay.to_string()),

@@ -143,7 +143,7 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
         if arguments.repair {
             repair(&folder)?;
         }
-        builder = builder.store(folder);
+        builder = builder.folder(folder);
     }
     if let Some(bytes) = arguments.max_bytes {
         builder = builder.retain_bytes(bytes);
@@ -190,7 +190,7 @@ fn add_sources(
     if let Some(path) = &arguments.replay {
         let frames =
             replay::open(path).map_err(|error| format!("--replay {}: {error}", path.display()))?;
-        builder = builder.frames(path.display().to_string(), frames);
+        builder = builder.frame_stream(path.display().to_string(), frames);
     }
     if arguments.sim {
         let config = NetworkConfig {

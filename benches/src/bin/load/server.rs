@@ -37,7 +37,7 @@ pub(crate) fn serve(arguments: ServeArguments) -> Result<(), Box<dyn Error>> {
         .relay(arguments.relay)
         .dictionary(Dictionary::from_bytes(fs::read(arguments.dictionary)?)?);
     if let Some(folder) = arguments.data_dir {
-        builder = builder.store(folder);
+        builder = builder.folder(folder);
     }
     let mut options = ServeOptions::default();
     if let Some(timeout) = arguments.write_timeout {

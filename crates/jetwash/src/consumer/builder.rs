@@ -114,11 +114,11 @@ impl Consumer {
         self
     }
 
-    /// Gives only the events for which `is_wanted` says so, whatever other filters say. It is asked
+    /// Gives only the events for which `predicate` says so, whatever other filters say. It is asked
     /// between reading and the workers, so it should be quick. The others count as done. An event
     /// at which it panics is put aside as a dead letter.
-    pub fn filter_with(mut self, is_wanted: impl Fn(&Event) -> bool + Send + 'static) -> Self {
-        self.wanted.push(Box::new(is_wanted));
+    pub fn filter_with(mut self, predicate: impl Fn(&Event) -> bool + Send + 'static) -> Self {
+        self.wanted.push(Box::new(predicate));
         self
     }
 

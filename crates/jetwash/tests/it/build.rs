@@ -39,7 +39,7 @@ fn every_mistake_is_reported_at_once_with_its_value() {
 fn a_folder_that_cannot_be_used_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = Jetstream::builder()
-        .store(file.path().join("below"))
+        .folder(file.path().join("below"))
         .build()
         .unwrap_err();
     assert!(matches!(error.mistakes(), [Mistake::Store(_)]));

@@ -804,7 +804,7 @@ async fn events_that_are_gone_are_counted_or_stop_the_consumer() {
     appender.trim_after(u64::MAX / 2, Duration::MAX).unwrap();
     drop((appender, log));
 
-    let jetstream = Jetstream::builder().store(folder.path()).build().unwrap();
+    let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
     jetstream.clone().run(ready(())).await.unwrap();
     let ok = |_: Event| async { Ok::<(), Failure>(()) };
     let stops = jetstream.consumer("stops").stop_at_gaps();

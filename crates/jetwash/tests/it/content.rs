@@ -110,7 +110,10 @@ fn coffee_and_tea() -> Jetstream {
         SimChange::create(did(0), POST, "3", post("more coffee")),
     ]);
     let frames = stream::iter(frames.unwrap());
-    Jetstream::builder().frames("test", frames).build().unwrap()
+    Jetstream::builder()
+        .frame_stream("test", frames)
+        .build()
+        .unwrap()
 }
 
 #[tokio::test]

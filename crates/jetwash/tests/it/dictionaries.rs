@@ -50,7 +50,7 @@ fn frames_in(jetstream: &Jetstream) -> Vec<(u64, u32, String)> {
 #[tokio::test]
 async fn a_rotation_applies_from_the_position_that_it_gives() {
     let folder = tempfile::tempdir().unwrap();
-    let builder = Jetstream::builder().store(folder.path());
+    let builder = Jetstream::builder().folder(folder.path());
     let jetstream = builder.dictionary(dictionary(1)).build().unwrap();
     let mut changes = jetstream.dictionary_changes();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -148,7 +148,7 @@ fn simulated() -> jetwash::JetstreamBuilder {
 async fn the_log_trains_its_own_dictionary_which_is_better() {
     let folder = tempfile::tempdir().unwrap();
     let first = dictionary(1);
-    let builder = simulated().dictionary(first.clone()).store(folder.path());
+    let builder = simulated().dictionary(first.clone()).folder(folder.path());
     let jetstream = builder.build().unwrap();
     let mut changes = jetstream.dictionary_changes();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -179,7 +179,7 @@ async fn the_log_trains_its_own_dictionary_which_is_better() {
     // The next run goes on with what this one has learnt.
     let jetstream = simulated()
         .dictionary(first)
-        .store(folder.path())
+        .folder(folder.path())
         .build()
         .unwrap();
     assert_eq!(jetstream.dictionary(), Some(second));
@@ -191,7 +191,7 @@ async fn a_log_whose_dictionary_is_being_trained_can_be_opened_again_at_once() {
     let auto = || AutoDictionary::new().first_after(2000).look_every(1);
     let builder = || simulated().auto_dictionary(auto().worse_by(-1.0));
     for first in 1..=3 {
-        let jetstream = builder().store(folder.path()).build().unwrap();
+        let jetstream = builder().folder(folder.path()).build().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
         // With what there is by now, one is begun as soon as the one before it is done.

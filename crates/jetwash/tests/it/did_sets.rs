@@ -165,7 +165,7 @@ fn a_closure_over_the_peeked_header_decides() {
     let frames = commits(100);
     let (pipeline, log) = pipeline();
     let mut pipeline =
-        pipeline.accept_if(|frame| frame.seq.is_some_and(|seq| seq.is_multiple_of(2)));
+        pipeline.filter_with(|frame| frame.seq.is_some_and(|seq| seq.is_multiple_of(2)));
     let mut wanted = 0;
     for frame in &frames {
         wanted += u64::from(

@@ -33,7 +33,7 @@ pub(crate) fn filled(folder: &std::path::Path, frames: usize) -> Jetstream {
     }
     pipeline.commit().unwrap();
     drop(pipeline);
-    Jetstream::builder().store(folder).build().unwrap()
+    Jetstream::builder().folder(folder).build().unwrap()
 }
 
 fn now_us() -> u64 {
@@ -85,7 +85,7 @@ async fn a_record_is_there_as_type_as_json_and_as_cbor() {
     }
     pipeline.commit().unwrap();
     drop(pipeline);
-    let jetstream = Jetstream::builder().store(folder.path()).build().unwrap();
+    let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
     let (mut records, mut deletions) = (0, 0);
     for event in all(&jetstream).await {
         let line: Value = serde_json::from_str(event.json()).unwrap();
@@ -142,7 +142,7 @@ async fn a_change_is_one_of_five() {
 async fn events_are_replayed_until_the_tip_and_live_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     let old = filled(folder.path(), 200).bounds().events() as usize;
-    let jetstream = Jetstream::builder().store(folder.path()).build().unwrap();
+    let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
     let mut events = jetstream
         .subscribe(StartFrom::Oldest, Filter::new())
         .await

@@ -114,7 +114,7 @@ fn start(
     JoinHandle<Result<(), RunError>>,
 ) {
     let jetstream = Jetstream::builder()
-        .store(folder.join("ring"))
+        .folder(folder.join("ring"))
         .build()
         .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

@@ -98,7 +98,7 @@ fn damage(folder: &Path, first_seq: u64) {
 }
 
 fn jetstream(folder: &Path) -> Jetstream {
-    let builder = Jetstream::builder().store(folder).store_options(options());
+    let builder = Jetstream::builder().folder(folder).store_options(options());
     builder.build().unwrap()
 }
 

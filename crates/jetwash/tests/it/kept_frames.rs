@@ -28,7 +28,7 @@ fn keeping() -> JetstreamBuilder {
 
 /// The next `count` frames from a sequence number on.
 async fn take(jetstream: &Jetstream, start: FrameStart, count: usize) -> Vec<(u64, Vec<u8>)> {
-    let mut reader = jetstream.frames(RELAY, start).unwrap();
+    let mut reader = jetstream.kept_frames(RELAY, start).unwrap();
     let mut taken = Vec::new();
     while taken.len() < count {
         let frames = reader.next().await.unwrap().unwrap();
@@ -62,7 +62,7 @@ async fn every_frame_is_kept_as_it_came_whatever_becomes_of_its_events() {
     );
     assert_eq!(jetstream.bounds().events(), 0);
     let mut reader = jetstream
-        .frames(RELAY, FrameStart::Seq(sent[399].0))
+        .kept_frames(RELAY, FrameStart::Seq(sent[399].0))
         .unwrap();
     drop(stop);
     task.await.unwrap();
@@ -75,7 +75,7 @@ async fn frames_are_read_from_disk_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let sent = network(300);
     for half in [&sent[..150], &sent[150..]] {
-        let (jetstream, stop, task) = start(keeping().store(folder.path()));
+        let (jetstream, stop, task) = start(keeping().folder(folder.path()));
         let pusher = jetstream.pusher(RELAY);
         for (_, frame) in half {
             pusher.push(frame.clone()).await.unwrap();
@@ -83,10 +83,12 @@ async fn frames_are_read_from_disk_after_a_restart() {
         drop(stop);
         task.await.unwrap();
     }
-    let jetstream = keeping().store(folder.path()).build().unwrap();
+    let jetstream = keeping().folder(folder.path()).build().unwrap();
     assert_eq!(take(&jetstream, FrameStart::Oldest, 300).await, sent);
     let early = sent[0].0 - 1;
-    let mut reader = jetstream.frames(RELAY, FrameStart::Seq(early)).unwrap();
+    let mut reader = jetstream
+        .kept_frames(RELAY, FrameStart::Seq(early))
+        .unwrap();
     let lost = reader.next().await.unwrap().unwrap_err();
     let expected = (early, sent[0].0);
     assert!(matches!(lost, FramesError::Lost { from, oldest } if (from, oldest) == expected));
@@ -96,7 +98,9 @@ async fn frames_are_read_from_disk_after_a_restart() {
 #[test]
 fn frames_that_are_not_kept_cannot_be_read() {
     let jetstream = Jetstream::builder().build().unwrap();
-    let error = jetstream.frames(RELAY, FrameStart::Oldest).unwrap_err();
+    let error = jetstream
+        .kept_frames(RELAY, FrameStart::Oldest)
+        .unwrap_err();
     assert!(matches!(error, FramesError::NotKept), "{error}");
     let error = Jetstream::builder().keep_frames(17).build().unwrap_err();
     assert!(error.to_string().contains("17 bytes"), "{error}");

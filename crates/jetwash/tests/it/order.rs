@@ -354,7 +354,11 @@ mod connected {
             .apply_all(&[create(1, "b"), create(2, "c")])
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let jetstream = start(Jetstream::builder().relay(relay.url()).store(folder.path()));
+        let jetstream = start(
+            Jetstream::builder()
+                .relay(relay.url())
+                .folder(folder.path()),
+        );
         relay.accept().await.unwrap().disconnect();
         // The first connection may be noted a moment after the second is made.
         let mut connection = relay.accept().await.unwrap();

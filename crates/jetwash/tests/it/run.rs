@@ -60,7 +60,7 @@ async fn the_simulator_goes_on_after_a_restart() {
     let (mut seen, mut frames) = (0, 0);
     for _ in 0..3 {
         let simulated = Jetstream::builder()
-            .store(folder.path())
+            .folder(folder.path())
             .simulator(network(), Some(20_000));
         let (jetstream, stop, task) = start(simulated);
         let after = StartFrom::Cursor(Cursor::new(seen));
@@ -134,7 +134,7 @@ async fn a_filter_gives_what_filtering_by_hand_gives() {
 #[tokio::test]
 async fn what_was_pushed_before_the_stop_is_there_after_it_and_subscriptions_end() {
     let folder = tempfile::tempdir().unwrap();
-    let build = || Jetstream::builder().store(folder.path());
+    let build = || Jetstream::builder().folder(folder.path());
     let (jetstream, stop, task) = start(build());
     let mut events = jetstream
         .subscribe(StartFrom::Live, Filter::new())
@@ -172,7 +172,7 @@ async fn what_was_pushed_before_the_stop_is_there_after_it_and_subscriptions_end
 #[tokio::test]
 async fn events_in_hand_do_not_keep_the_log_open() {
     let folder = tempfile::tempdir().unwrap();
-    let builder = || Jetstream::builder().store(folder.path());
+    let builder = || Jetstream::builder().folder(folder.path());
     let (jetstream, stop, task) = start(builder().simulator(network(), None));
     take(&jetstream, StartFrom::Oldest, Filter::new(), 3_000).await;
     drop(stop);

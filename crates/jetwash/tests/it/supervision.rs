@@ -30,7 +30,10 @@ async fn until(is_so: impl Fn() -> bool) {
 #[tokio::test]
 async fn a_source_that_panics_leaves_the_others_running_and_is_told_at_the_end() {
     let bad = stream::iter(frames(1)).chain(stream::poll_fn(|_| panic!("the stream broke")));
-    let jetstream = Jetstream::builder().frames("bad", bad).build().unwrap();
+    let jetstream = Jetstream::builder()
+        .frame_stream("bad", bad)
+        .build()
+        .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
     until(|| jetstream.snapshot().panics.get("source") == Some(&1)).await;
@@ -55,7 +58,7 @@ async fn a_source_that_panics_leaves_the_others_running_and_is_told_at_the_end()
 
 #[tokio::test]
 async fn a_closure_that_judges_frames_costs_the_frame_when_it_panics() {
-    let builder = Jetstream::builder().ingest_if(|frame| {
+    let builder = Jetstream::builder().ingest_filter_with(|frame| {
         assert!(frame.did != Some(&*did(3)), "not this one");
         frame.did != Some(&*did(4))
     });
@@ -70,7 +73,7 @@ async fn a_closure_that_judges_frames_costs_the_frame_when_it_panics() {
     let lost = |event: &Event| event.did() == did(3) || event.did() == did(4);
     assert!(!events.iter().any(lost));
     let snapshot = jetstream.snapshot();
-    assert_eq!(snapshot.panics["ingest_if"], 1);
+    assert_eq!(snapshot.panics["ingest_filter_with"], 1);
     assert_eq!(snapshot.dropped["gate_panicked"], 1);
     assert_eq!(snapshot.rejected, 1);
     drop(stop);
@@ -80,7 +83,7 @@ async fn a_closure_that_judges_frames_costs_the_frame_when_it_panics() {
 #[tokio::test]
 async fn a_filter_of_a_subscription_costs_the_event_when_it_panics() {
     let jetstream = Jetstream::builder()
-        .frames("a", stream::iter(frames(10)))
+        .frame_stream("a", stream::iter(frames(10)))
         .build()
         .unwrap();
     let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
@@ -105,7 +108,7 @@ async fn a_filter_of_a_subscription_costs_the_event_when_it_panics() {
 #[tokio::test]
 async fn a_filter_of_a_consumer_puts_the_event_aside_when_it_panics_and_a_handler_is_asked_again() {
     let jetstream = Jetstream::builder()
-        .frames("a", stream::iter(frames(10)))
+        .frame_stream("a", stream::iter(frames(10)))
         .build()
         .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

@@ -91,7 +91,7 @@ async fn a_clock_that_stays_where_it_jumped_to_is_believed() {
 #[tokio::test]
 async fn a_log_from_the_future_goes_on_from_there_and_that_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let builder = || Jetstream::builder().store(folder.path());
+    let builder = || Jetstream::builder().folder(folder.path());
     let ahead = ManualClock::new(clock().now() + 10 * YEAR);
     let first = {
         let mut timed = Timed::start(builder(), &ahead).await;

@@ -91,7 +91,7 @@ async fn a_subscriber_that_comes_to_damaged_events_gets_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let builder = || {
         Jetstream::builder()
-            .store(folder.path())
+            .folder(folder.path())
             .store_options(Options::default().block_events(16).hot_bytes(1))
     };
     let world = World::start_narrow_with(builder(), ServeOptions::default()).await;

@@ -103,7 +103,7 @@ impl Limited {
 #[ignore = "it is the server that the other tests here start"]
 async fn the_limited_process() {
     let folder = tempfile::tempdir().unwrap();
-    let jetstream = Jetstream::builder().store(folder.path()).build().unwrap();
+    let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
     tokio::spawn(jetstream.clone().run(std::future::pending()));
     let server = Server::new(jetstream.clone(), ServeOptions::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

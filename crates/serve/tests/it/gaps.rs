@@ -64,7 +64,7 @@ fn open(folder: &Path) -> Appender {
 
 fn builder(folder: &Path) -> JetstreamBuilder {
     Jetstream::builder()
-        .store(folder)
+        .folder(folder)
         .store_options(options())
         .retain_for(std::time::Duration::from_secs(1 << 30))
 }

@@ -72,7 +72,7 @@ fn posts(numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
 /// A log that nothing is added to.
 fn log(folder: &Path) -> JetstreamBuilder {
     Jetstream::builder()
-        .store(folder)
+        .folder(folder)
         .store_options(options())
         .retain_for(Duration::from_secs(1 << 30))
 }

@@ -64,7 +64,7 @@ fn mentions_and_keywords_are_heard_and_nothing_else() {
 async fn hear(relay: &str, folder: &Path, count: usize) -> Vec<String> {
     let jetstream = Jetstream::builder()
         .relay(relay)
-        .store(folder)
+        .folder(folder)
         .build()
         .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

@@ -136,7 +136,7 @@ async fn load_frames(folder: &Path, source: &str, frames: &[Vec<u8>]) {
     assert!(pipeline.snapshot().dropped.is_empty());
     drop(pipeline);
     let jetstream = Jetstream::builder()
-        .store(folder.join("log"))
+        .folder(folder.join("log"))
         .retain_for(Duration::from_secs(1 << 30))
         .build()
         .unwrap();

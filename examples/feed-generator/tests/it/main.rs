@@ -34,7 +34,7 @@ impl Feed {
     async fn start(relay: &ScriptedRelay, folder: &Path) -> Self {
         let jetstream = Jetstream::builder()
             .relay(relay.url())
-            .store(folder.join("log"))
+            .folder(folder.join("log"))
             .build()
             .unwrap();
         let index = Arc::new(Index::open(Some(&folder.join("feed.db"))).unwrap());
