@@ -340,7 +340,7 @@ fn tree_append(frame: &[u8], compressor: &mut jetwash::dict::Compressor, appende
         let mut compressed = Vec::new();
         compressor.compress(json, &mut compressed).unwrap();
         let time_us = appender.next_time_us(NOW_US);
-        let frame = Some(compressed.as_slice());
+        let compressed = Some(compressed.as_slice());
         let event = NewEvent {
             kind: *kind,
             did,
@@ -349,7 +349,7 @@ fn tree_append(frame: &[u8], compressor: &mut jetwash::dict::Compressor, appende
             source: "wss://relay.example/",
             time_us,
             json,
-            frame,
+            compressed,
         };
         appender.push(&event).unwrap();
     }

@@ -34,10 +34,10 @@ fn main() {
     let (events, dictionary) = made.join().unwrap();
     let mean = |bytes: fn(&Event) -> usize| events.iter().map(bytes).sum::<usize>() / events.len();
     println!(
-        "{} simulated events: {} bytes of JSON and a frame of {} in the mean, one thread",
+        "{} simulated events: {} bytes of JSON and {} compressed in the mean, one thread",
         events.len(),
         mean(|event| event.json.len()),
-        mean(|event| event.frame.len()),
+        mean(|event| event.compressed.len()),
     );
     let folder = tempfile::tempdir().unwrap();
     append(&events, &dictionary, &folder.path().join("append"));
@@ -91,7 +91,7 @@ fn read(events: &[Event], dictionary: &Dictionary, folder: &Path) {
         append_all(&mut appender, events, 100);
         frames += events
             .iter()
-            .map(|event| event.frame.len() as u64)
+            .map(|event| event.compressed.len() as u64)
             .sum::<u64>();
     }
     let bounds = store.bounds();
@@ -216,7 +216,7 @@ fn bytes_of_real_records(folder: &Path) {
         println!(
             "{name:<44} {:>12.1} {:>12.1} {:>12.1}",
             mean(sum(|event| event.json.len())),
-            mean(sum(|event| event.frame.len())),
+            mean(sum(|event| event.compressed.len())),
             mean(bytes),
         );
         drop((appender, store));
@@ -253,7 +253,7 @@ fn play(store: &Store, filter: &Filter, load: fn(&Block, &[usize]) -> usize) -> 
 }
 
 fn frames_of(block: &Block, wanted: &[usize]) -> usize {
-    bytes_of(block.frames().unwrap().unwrap(), wanted)
+    bytes_of(block.compressed().unwrap().unwrap(), wanted)
 }
 
 fn json_of(block: &Block, wanted: &[usize]) -> usize {
@@ -294,7 +294,7 @@ fn append_all(appender: &mut Appender, events: &[Event], per_commit: usize) {
                     source: SOURCE,
                     time_us,
                     json: &event.json,
-                    frame: Some(&event.frame),
+                    compressed: Some(&event.compressed),
                 })
                 .unwrap();
         }
@@ -308,7 +308,7 @@ struct Event {
     collection: String,
     commit: CommitPart,
     json: Vec<u8>,
-    frame: Vec<u8>,
+    compressed: Vec<u8>,
 }
 
 impl Event {
@@ -323,15 +323,15 @@ impl Event {
             None if value["kind"] == "identity" => EventKind::Identity,
             None => EventKind::Account,
         };
-        let mut frame = Vec::new();
-        encoder.compress(line.as_bytes(), &mut frame).unwrap();
+        let mut compressed = Vec::new();
+        encoder.compress(line.as_bytes(), &mut compressed).unwrap();
         Self {
             kind,
             did: text(&value["did"]),
             collection: text(&value["commit"]["collection"]),
             commit: CommitPart::WHOLE,
             json: line.as_bytes().to_vec(),
-            frame,
+            compressed,
         }
     }
 }
@@ -355,7 +355,7 @@ fn events(frames: &[Vec<u8>]) -> (Vec<Event>, Dictionary) {
                 collection: meta.collection.to_owned(),
                 commit: meta.commit.unwrap_or(CommitPart::WHOLE),
                 json: json.get(index).unwrap().to_vec(),
-                frame: Vec::new(),
+                compressed: Vec::new(),
             });
         }
         run.indexes().len()
@@ -365,7 +365,9 @@ fn events(frames: &[Vec<u8>]) -> (Vec<Event>, Dictionary) {
     let dictionary = Dictionary::train(samples, 64 << 10, 1).unwrap();
     let mut encoder = dictionary.compressor();
     for event in &mut events {
-        encoder.compress(&event.json, &mut event.frame).unwrap();
+        encoder
+            .compress(&event.json, &mut event.compressed)
+            .unwrap();
     }
     (events, dictionary)
 }

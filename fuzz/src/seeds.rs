@@ -477,7 +477,7 @@ fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
                 source: "wss://relay.example",
                 time_us: 1_700_000_000_000_000 + number,
                 json: event,
-                frame: is_packed.then_some(&frame[..]),
+                compressed: is_packed.then_some(&frame[..]),
             };
             appender.push(&event).expect("a seed is an event");
         }

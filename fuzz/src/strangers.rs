@@ -208,7 +208,7 @@ pub fn store_block(data: &[u8]) {
     if let Ok(page) = block.json_of(&[0]) {
         let _ = page.get(0);
     }
-    if let Ok(Some(page)) = block.frames() {
+    if let Ok(Some(page)) = block.compressed() {
         (0..=count).for_each(|index| drop(page.slice(index)));
     }
     if let Ok(page) = block.json() {

@@ -736,7 +736,7 @@ impl Pipeline {
         self.output
             .encode(&mut self.encoder, draft, commit, time_us, &mut self.line)?;
         let json = self.line.as_slice();
-        let frame = match &mut self.compressor {
+        let compressed = match &mut self.compressor {
             Some(compressor) => {
                 self.compressed.clear();
                 compressor
@@ -754,7 +754,7 @@ impl Pipeline {
             source: &self.sources[self.current].name,
             time_us,
             json,
-            frame,
+            compressed,
         };
         let seq = self.appender.next_seq();
         self.appender.push(&event).map_err(|_| Fault::TooLong)?;
@@ -764,7 +764,8 @@ impl Pipeline {
         self.pending += 1;
         self.output.taken(json.len());
         self.tally.event(json.len());
-        self.stats.event(json.len(), frame.map_or(0, <[u8]>::len));
+        self.stats
+            .event(json.len(), compressed.map_or(0, <[u8]>::len));
         Ok(())
     }
 

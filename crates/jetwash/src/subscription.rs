@@ -730,17 +730,17 @@ pub async fn some_json_of(block: &Arc<Block>, indexes: &[usize]) -> Result<Page,
     blocking(block, move |block| block.json_of(&indexes)).await
 }
 
-/// A block's events as dictionary frames, loaded where that may block unless they are in memory;
+/// A block's events as compressed events, loaded where that may block unless they are in memory;
 /// `None` if the log holds them without.
 ///
 /// # Errors
 ///
 /// When they cannot be read or are damaged.
 pub async fn compressed_of(block: &Arc<Block>) -> Result<Option<Page>, ReadError> {
-    if block.has_frames() {
-        return Ok(block.frames()?.cloned());
+    if block.has_compressed() {
+        return Ok(block.compressed()?.cloned());
     }
-    blocking(block, |block| block.frames().map(|page| page.cloned())).await
+    blocking(block, |block| block.compressed().map(|page| page.cloned())).await
 }
 
 async fn blocking<T: Send + 'static>(

@@ -178,7 +178,7 @@ pub(crate) async fn gather(reader: &mut Reader) -> Option<Vec<Run>> {
 
 /// The size of a block's events, if they are in memory in every form.
 fn ready_bytes(block: &Block) -> Option<usize> {
-    let is_ready = block.has_json() && block.has_frames();
+    let is_ready = block.has_json() && block.has_compressed();
     is_ready.then(|| Some(block.json().ok()?.bytes().len()))?
 }
 

@@ -83,7 +83,7 @@ impl Recoder {
     ) -> Option<Result<Events, RecodeError>> {
         let is_ready = match stored_as(block, form) {
             Some(Stored::Json) => block.has_json(),
-            Some(Stored::Frames) => block.has_frames(),
+            Some(Stored::Frames) => block.has_compressed(),
             None => {
                 let is_short = block.len() <= SHORT && block.has_json();
                 is_short || self.kept().has(Key::new(block, form))
@@ -102,7 +102,7 @@ impl Recoder {
         match stored_as(block, form) {
             Some(Stored::Json) => return Ok(Events::Stored(block.json()?.clone())),
             Some(Stored::Frames) => {
-                if let Some(page) = block.frames()? {
+                if let Some(page) = block.compressed()? {
                     return Ok(Events::Stored(page.clone()));
                 }
             }

@@ -44,7 +44,7 @@ use crate::store::Store;
 ///     source: "wss://relay.example",
 ///     time_us,
 ///     json: b"{}",
-///     frame: None,
+///     compressed: None,
 /// })?;
 /// appender.set_cursor("wss://relay.example", 4_711);
 /// assert_eq!(store.bounds().next_seq, seq);
@@ -58,7 +58,7 @@ pub struct Appender {
     tip: watch::Sender<u64>,
     builder: BlockBuilder,
     merger: BlockBuilder,
-    /// For full blocks that have no frames.
+    /// For full blocks that are not compressed.
     packer: Compressor,
     /// Pushed and not committed, apart from what is in `builder`.
     sealed: Vec<Arc<Block>>,
@@ -105,10 +105,10 @@ impl Appender {
     /// # Errors
     ///
     /// When its time is not above that of the event before it, a part of it is too long, or it
-    /// brings a frame although no dictionary is set. Nothing is added then.
+    /// is compressed although no dictionary is set. Nothing is added then.
     pub fn push(&mut self, event: &NewEvent<'_>) -> Result<u64, PushError> {
         self.check(event)?;
-        let dictionary = self.dictionary.filter(|_| event.frame.is_some());
+        let dictionary = self.dictionary.filter(|_| event.compressed.is_some());
         let full = self.builder.len() >= self.options.block_events
             || self.builder.json_len() >= self.options.block_bytes;
         if full || !self.builder.accepts(dictionary) {
@@ -218,7 +218,7 @@ impl Appender {
         self.frames.as_ref().map_or(0, FrameWriter::pending_bytes)
     }
 
-    /// Sets the dictionary that the frames of all events pushed from now on are made with. It is
+    /// Sets the dictionary that all events pushed from now on are compressed with. It is
     /// stored at once, and stays until the ring has forgotten the last event that needs it.
     ///
     /// # Errors
@@ -512,14 +512,18 @@ impl Appender {
             }
         };
         within("JSON", event.json.len(), MAX_EVENT)?;
-        within("frame", event.frame.map_or(0, <[u8]>::len), MAX_EVENT)?;
+        within(
+            "compressed",
+            event.compressed.map_or(0, <[u8]>::len),
+            MAX_EVENT,
+        )?;
         within("DID", event.did.len(), MAX_NAME)?;
         within("collection", event.collection.len(), MAX_NAME)?;
         within("source", event.source.len(), MAX_NAME)?;
         if event.kind.operation().is_some() && event.commit.index >= event.commit.len {
             return Err(PushError::CommitPart { part: event.commit });
         }
-        if event.frame.is_some() && self.dictionary.is_none() {
+        if event.compressed.is_some() && self.dictionary.is_none() {
             return Err(PushError::NoDictionary);
         }
         Ok(())
@@ -909,7 +913,7 @@ pub(crate) struct AppenderParts {
     pub(crate) frames: Option<FrameWriter>,
 }
 
-/// An event's JSON and its frame: far above anything the network carries, and so small that a
+/// An event's JSON, plain and compressed: far above anything the network carries, and so small that a
 /// block of them stays within 32 bits.
 const MAX_EVENT: usize = 16 << 20;
 const MAX_NAME: usize = u16::MAX as usize;

@@ -17,11 +17,11 @@ use crate::table::StringTable;
 
 /// A few hundred events that follow each other: what the ring stores, caches and hands out.
 ///
-/// The index, that is times, kinds, DIDs and collections, is always there. [`Block::frames`] and
+/// The index, that is times, kinds, DIDs and collections, is always there. [`Block::compressed`] and
 /// [`Block::json`] are loaded when first asked for, and then shared by all who hold the block.
 pub struct Block {
     index: Index,
-    frames: OnceLock<Page>,
+    compressed: OnceLock<Page>,
     json: OnceLock<Page>,
     facts: OnceLock<Box<[OnceLock<Facts>]>>,
     /// How many events were asked for by [`Block::json_of`] while there was no JSON.
@@ -126,32 +126,32 @@ impl Block {
         self.index.times.partition_point(|time| *time < time_us)
     }
 
-    /// The dictionary that [`Block::frames`] were made with; `None` if the block has no frames.
+    /// The dictionary that [`Block::compressed`] were made with; `None` if the block is not compressed.
     #[must_use]
     pub fn dictionary_id(&self) -> Option<u32> {
         match self.index.encoding {
-            Encoding::Frames { dictionary } => Some(dictionary),
-            Encoding::Json | Encoding::CompressedJson => None,
+            Encoding::Compressed { dictionary } => Some(dictionary),
+            Encoding::Json | Encoding::PackedJson => None,
         }
     }
 
-    /// The events as zstd frames, one per event, made with the dictionary
-    /// [`Block::dictionary_id`]; `None` if they were pushed without frames.
+    /// The events compressed with zstd, each by itself, made with the dictionary
+    /// [`Block::dictionary_id`]; `None` if they were pushed uncompressed.
     ///
     /// Reads from the disk if the block came from there and nobody has asked before.
     ///
     /// # Errors
     ///
-    /// When the frames cannot be read, or fail their checksum.
-    pub fn frames(&self) -> Result<Option<&Page>, StoreError> {
+    /// When the compressed events cannot be read, or fail their checksum.
+    pub fn compressed(&self) -> Result<Option<&Page>, StoreError> {
         if self.dictionary_id().is_none() {
             return Ok(None);
         }
-        if let Some(page) = self.frames.get() {
+        if let Some(page) = self.compressed.get() {
             return Ok(Some(page));
         }
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        self.frames_while_making().map(Some)
+        self.compressed_while_making().map(Some)
     }
 
     /// The events as JSON.
@@ -186,23 +186,23 @@ impl Block {
     ///
     /// As [`Block::json`]. What is wrong with other events may go unnoticed.
     pub fn json_of(&self, indexes: &[usize]) -> Result<Page, StoreError> {
-        let Encoding::Frames { dictionary } = self.index.encoding else {
+        let Encoding::Compressed { dictionary } = self.index.encoding else {
             return self.json().cloned();
         };
         if self.has_json() || !self.is_few(indexes.len()) {
             return self.json().cloned();
         }
         let before = self.picked.fetch_add(indexes.len(), Ordering::Relaxed);
-        // The frames are kept from when a second reader comes.
-        let frames = match self.frames.get() {
+        // The compressed events are kept from when a second reader comes.
+        let compressed = match self.compressed.get() {
             Some(page) => page.clone(),
-            None if before == 0 => self.load_frames()?,
+            None if before == 0 => self.load_compressed()?,
             None => {
                 let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-                self.frames_while_making()?.clone()
+                self.compressed_while_making()?.clone()
             }
         };
-        self.pick(dictionary, &frames, indexes)
+        self.pick(dictionary, &compressed, indexes)
     }
 
     /// Loads what [`Block::json_of`] will need for so many events, so that
@@ -213,16 +213,16 @@ impl Block {
     /// As [`Block::json`].
     pub fn prepare_json_of(&self, events: usize) -> Result<(), StoreError> {
         if self.dictionary_id().is_some() && self.is_few(events) {
-            self.frames().map(drop)
+            self.compressed().map(drop)
         } else {
             self.json().map(drop)
         }
     }
 
-    /// Whether [`Block::frames`] answers from memory.
+    /// Whether [`Block::compressed`] answers from memory.
     #[must_use]
-    pub fn has_frames(&self) -> bool {
-        self.dictionary_id().is_none() || self.frames.get().is_some()
+    pub fn has_compressed(&self) -> bool {
+        self.dictionary_id().is_none() || self.compressed.get().is_some()
     }
 
     /// Whether [`Block::json`] answers from memory, without decompressing.
@@ -235,7 +235,7 @@ impl Block {
     /// many.
     #[must_use]
     pub fn has_json_of(&self, events: usize) -> bool {
-        self.has_json() || (self.frames.get().is_some() && self.is_few(events))
+        self.has_json() || (self.compressed.get().is_some() && self.is_few(events))
     }
 
     /// What filters by content ask about the record of an event, by its index in the block: found
@@ -255,7 +255,7 @@ impl Block {
 
     pub(crate) fn in_memory(
         index: Index,
-        frames: Option<Bytes>,
+        compressed: Option<Bytes>,
         json: Option<Bytes>,
         dictionaries: Arc<Dictionaries>,
     ) -> Self {
@@ -264,7 +264,7 @@ impl Block {
             None => OnceLock::new(),
         };
         Self {
-            frames: page(frames, &index.frame_ends),
+            compressed: page(compressed, &index.compressed_ends),
             json: page(json, &index.json_ends),
             facts: OnceLock::new(),
             picked: AtomicUsize::new(0),
@@ -278,7 +278,7 @@ impl Block {
     pub(crate) const fn cold(index: Index, cold: Cold, dictionaries: Arc<Dictionaries>) -> Self {
         Self {
             index,
-            frames: OnceLock::new(),
+            compressed: OnceLock::new(),
             json: OnceLock::new(),
             facts: OnceLock::new(),
             picked: AtomicUsize::new(0),
@@ -298,21 +298,22 @@ impl Block {
 
     /// The bytes that the block holds now.
     pub(crate) fn memory(&self) -> usize {
-        let pages = self.frames.get().map_or(0, Page::len) + self.json.get().map_or(0, Page::len);
+        let pages =
+            self.compressed.get().map_or(0, Page::len) + self.json.get().map_or(0, Page::len);
         self.index.memory() + pages
     }
 
-    fn frames_while_making(&self) -> Result<&Page, StoreError> {
-        if let Some(page) = self.frames.get() {
+    fn compressed_while_making(&self) -> Result<&Page, StoreError> {
+        if let Some(page) = self.compressed.get() {
             return Ok(page);
         }
-        let page = self.load_frames()?;
+        let page = self.load_compressed()?;
         self.grown(page.len());
-        Ok(self.frames.get_or_init(|| page))
+        Ok(self.compressed.get_or_init(|| page))
     }
 
-    fn load_frames(&self) -> Result<Page, StoreError> {
-        Ok(Page::new(self.load()?, &self.index.frame_ends))
+    fn load_compressed(&self) -> Result<Page, StoreError> {
+        Ok(Page::new(self.load()?, &self.index.compressed_ends))
     }
 
     /// Whether so many events, and those that were asked for before, are few enough to be unpacked
@@ -322,21 +323,26 @@ impl Block {
         picked.saturating_add(events) <= self.len() / FEW
     }
 
-    fn pick(&self, dictionary: u32, frames: &Page, indexes: &[usize]) -> Result<Page, StoreError> {
+    fn pick(
+        &self,
+        dictionary: u32,
+        compressed: &Page,
+        indexes: &[usize],
+    ) -> Result<Page, StoreError> {
         let events = indexes.iter().filter_map(|&index| {
             let json = range(&self.index.json_ends, index)?;
-            Some((index, frames.get(index)?, json.len()))
+            Some((index, compressed.get(index)?, json.len()))
         });
         let mut ends = Vec::with_capacity(self.len());
         let mut json = Vec::new();
         let picked = self.dictionaries.with_decoder(dictionary, |decoder| {
-            for (index, frame, length) in events {
+            for (index, compressed, length) in events {
                 if index < ends.len() {
                     continue;
                 }
                 ends.resize(index, json.len() as u32);
                 let whole = json.len() + length;
-                decoder.decompress(frame, length, &mut json)?;
+                decoder.decompress(compressed, length, &mut json)?;
                 if json.len() != whole {
                     return Err(DecompressError::Truncated);
                 }
@@ -354,7 +360,7 @@ impl Block {
         let length = ends.last().map_or(0, |end| *end as usize);
         let json = match self.index.encoding {
             Encoding::Json => self.load()?,
-            Encoding::CompressedJson => {
+            Encoding::PackedJson => {
                 let packed = self.load()?;
                 let mut json = Vec::new();
                 Decompressor::without_dictionary()
@@ -362,13 +368,13 @@ impl Block {
                     .map_err(|_| self.corrupt("the JSON does not decompress"))?;
                 Bytes::from(json)
             }
-            Encoding::Frames { dictionary } => {
-                // Who reads JSON has no use for frames: they are not kept for it.
-                let frames = match self.frames.get() {
+            Encoding::Compressed { dictionary } => {
+                // Who reads JSON has no use for compressed events: they are not kept for it.
+                let compressed = match self.compressed.get() {
                     Some(page) => page.clone(),
-                    None => self.load_frames()?,
+                    None => self.load_compressed()?,
                 };
-                let json = self.dictionaries.unpack(dictionary, &frames, length);
+                let json = self.dictionaries.unpack(dictionary, &compressed, length);
                 Bytes::from(json.map_err(|what| self.corrupt(what))?)
             }
         };
@@ -492,7 +498,7 @@ pub(crate) struct Index {
     pub(crate) commit_parts: CommitParts,
     pub(crate) json_ends: Arc<[u32]>,
     /// Empty unless the encoding is `Frames`.
-    pub(crate) frame_ends: Arc<[u32]>,
+    pub(crate) compressed_ends: Arc<[u32]>,
     pub(crate) dids: StringTable,
     pub(crate) collections: StringTable,
     /// Never empty.
@@ -524,7 +530,7 @@ impl Index {
             + self.source_indexes.len() * size_of::<u16>()
             + self.commit_parts.memory()
             + self.sources.memory()
-            + (self.json_ends.len() + self.frame_ends.len()) * size_of::<u32>()
+            + (self.json_ends.len() + self.compressed_ends.len()) * size_of::<u32>()
             + self.dids.memory()
             + self.collections.memory()
             + size_of::<Block>()
@@ -537,15 +543,15 @@ pub(crate) enum Encoding {
     /// The events' JSON, one directly after the other.
     Json,
     /// The same as one zstd frame without a dictionary.
-    CompressedJson,
-    /// One zstd frame per event, one directly after the other.
-    Frames { dictionary: u32 },
+    PackedJson,
+    /// Each event compressed by itself, one directly after the other.
+    Compressed { dictionary: u32 },
 }
 
 impl Encoding {
     /// Whether blocks of the two can become one.
     pub(crate) fn merges_with(self, other: Self) -> bool {
-        let json = |encoding| matches!(encoding, Self::Json | Self::CompressedJson);
+        let json = |encoding| matches!(encoding, Self::Json | Self::PackedJson);
         self == other || (json(self) && json(other))
     }
 }

@@ -22,14 +22,14 @@ pub(crate) struct BlockBuilder {
     source_indexes: Vec<u16>,
     commit_parts: CommitParts,
     json_ends: Vec<u32>,
-    frame_ends: Vec<u32>,
+    compressed_ends: Vec<u32>,
     dids: Interner,
     collections: Interner,
     sources: Interner,
     json: Vec<u8>,
     /// Some merged blocks have no JSON at hand; it is unpacked again if somebody asks.
     json_known: bool,
-    frames: Vec<u8>,
+    compressed: Vec<u8>,
 }
 
 impl BlockBuilder {
@@ -44,13 +44,13 @@ impl BlockBuilder {
             source_indexes: Vec::new(),
             commit_parts: CommitParts::default(),
             json_ends: Vec::new(),
-            frame_ends: Vec::new(),
+            compressed_ends: Vec::new(),
             dids: Interner::default(),
             collections: Interner::default(),
             sources: Interner::default(),
             json: Vec::new(),
             json_known: true,
-            frames: Vec::new(),
+            compressed: Vec::new(),
         }
     }
 
@@ -93,9 +93,9 @@ impl BlockBuilder {
         self.source_indexes.push(self.sources.intern(event.source));
         self.json.extend_from_slice(event.json);
         self.json_ends.push(self.json.len() as u32);
-        if let Some(frame) = event.frame {
-            self.frames.extend_from_slice(frame);
-            self.frame_ends.push(self.frames.len() as u32);
+        if let Some(compressed) = event.compressed {
+            self.compressed.extend_from_slice(compressed);
+            self.compressed_ends.push(self.compressed.len() as u32);
         }
     }
 
@@ -105,15 +105,15 @@ impl BlockBuilder {
             return None;
         }
         let encoding = match self.dictionary {
-            Some(dictionary) => Encoding::Frames { dictionary },
+            Some(dictionary) => Encoding::Compressed { dictionary },
             None => Encoding::Json,
         };
         // Copied where there is room to spare, so that the block takes no more memory than it needs,
         // and the builder keeps its room for the next one.
         let json = take_bytes(&mut self.json);
-        let frames = take_bytes(&mut self.frames);
+        let compressed = take_bytes(&mut self.compressed);
         let payload = if self.dictionary.is_some() {
-            &frames
+            &compressed
         } else {
             &json
         };
@@ -130,7 +130,7 @@ impl BlockBuilder {
             source_indexes: take(&mut self.source_indexes),
             commit_parts: std::mem::take(&mut self.commit_parts),
             json_ends: take_shared(&mut self.json_ends),
-            frame_ends: take_shared(&mut self.frame_ends),
+            compressed_ends: take_shared(&mut self.compressed_ends),
             dids: self.dids.take(),
             collections: self.collections.take(),
             sources: self.sources.take(),
@@ -138,10 +138,10 @@ impl BlockBuilder {
             payload_crc: crc32fast::hash(payload),
         };
         let json = std::mem::replace(&mut self.json_known, true).then_some(json);
-        let frames = self.dictionary.map(|_| frames);
+        let compressed = self.dictionary.map(|_| compressed);
         Some(Block::in_memory(
             index,
-            frames,
+            compressed,
             json,
             Arc::clone(dictionaries),
         ))
@@ -171,8 +171,8 @@ impl BlockBuilder {
             let pages = blocks.iter().filter_map(|block| block.ready_json());
             self.json.reserve_exact(pages.map(bytes).sum());
         }
-        let pages = blocks.iter().filter_map(|block| block.frames().ok()?);
-        self.frames.reserve_exact(pages.map(bytes).sum());
+        let pages = blocks.iter().filter_map(|block| block.compressed().ok()?);
+        self.compressed.reserve_exact(pages.map(bytes).sum());
     }
 
     fn append(&mut self, block: &Block) {
@@ -211,15 +211,15 @@ impl BlockBuilder {
         {
             self.json.extend_from_slice(page.bytes());
         }
-        if let Ok(Some(page)) = block.frames() {
-            self.append_frames(page);
+        if let Ok(Some(page)) = block.compressed() {
+            self.append_compressed(page);
         }
     }
 
-    fn append_frames(&mut self, page: &Page) {
-        let base = self.frames.len() as u32;
-        self.frames.extend_from_slice(page.bytes());
-        self.frame_ends
+    fn append_compressed(&mut self, page: &Page) {
+        let base = self.compressed.len() as u32;
+        self.compressed.extend_from_slice(page.bytes());
+        self.compressed_ends
             .extend(page.ends().iter().map(|end| base + end));
     }
 }

@@ -43,7 +43,7 @@ impl Store {
 ///     source: "wss://relay.example",
 ///     time_us: 1_700_000_000_000_000,
 ///     json: b"{}",
-///     frame: None,
+///     compressed: None,
 /// })?;
 /// appender.commit()?;
 /// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
@@ -397,7 +397,7 @@ fn encode(letter: &NewDeadLetter<'_>, store: &Store) -> Result<(u64, Vec<u8>), D
         source: meta.source,
         time_us: meta.time_us,
         json,
-        frame: None,
+        compressed: None,
     });
     let block = builder.take(store.dictionary_set()).ok_or_else(missing)?;
     let reason = clipped(letter.reason);

@@ -98,9 +98,9 @@ pub struct NewEvent<'a> {
     pub time_us: u64,
     /// The event as JSON.
     pub json: &'a [u8],
-    /// The same JSON as one zstd frame, made with the dictionary set last. Without one the ring
+    /// The same JSON compressed with zstd and the dictionary set last. Without one the ring
     /// compresses the JSON itself, a block at a time.
-    pub frame: Option<&'a [u8]>,
+    pub compressed: Option<&'a [u8]>,
 }
 
 /// What the ring knows of an event without touching its JSON.
@@ -140,7 +140,7 @@ pub enum PushError {
     /// A part of the event is longer than the format can hold.
     #[error("the event's {part} has {length} bytes, more than {limit}")]
     TooLong {
-        /// Which part: `JSON`, `frame`, `DID`, `collection` or `source`.
+        /// Which part: `JSON`, `compressed`, `DID`, `collection` or `source`.
         part: &'static str,
         /// Its length in bytes.
         length: usize,
@@ -153,7 +153,7 @@ pub enum PushError {
         /// What was said.
         part: CommitPart,
     },
-    /// The event brings a zstd frame, but no dictionary was set.
-    #[error("the event brings a zstd frame, but no dictionary was set")]
+    /// The event was pushed compressed, but no dictionary is set.
+    #[error("the event was pushed compressed, but no dictionary is set")]
     NoDictionary,
 }

@@ -44,8 +44,8 @@ pub(crate) fn encode_index(index: &Index) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER + events * 10 + index.dids.memory() + 64);
     let (encoding, dictionary) = match index.encoding {
         Encoding::Json => (JSON, 0),
-        Encoding::CompressedJson => (COMPRESSED_JSON, 0),
-        Encoding::Frames { dictionary } => (FRAMES, dictionary),
+        Encoding::PackedJson => (COMPRESSED_JSON, 0),
+        Encoding::Compressed { dictionary } => (FRAMES, dictionary),
     };
     out.extend_from_slice(&[BLOCK_VERSION, encoding]);
     out.extend_from_slice(&(index.sources.len() as u16).to_le_bytes());
@@ -73,7 +73,7 @@ pub(crate) fn encode_index(index: &Index) -> Vec<u8> {
             write_varint(&mut out, after - before);
         }
     }
-    for ends in [&index.json_ends, &index.frame_ends] {
+    for ends in [&index.json_ends, &index.compressed_ends] {
         let mut start = 0;
         for end in ends.iter() {
             write_varint(&mut out, u64::from(end - start));
@@ -119,8 +119,8 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
     let collections = u16::from_le_bytes(input.array()?) as usize;
     let encoding = match encoding {
         JSON => Encoding::Json,
-        COMPRESSED_JSON => Encoding::CompressedJson,
-        FRAMES => Encoding::Frames { dictionary },
+        COMPRESSED_JSON => Encoding::PackedJson,
+        FRAMES => Encoding::Compressed { dictionary },
         _ => return Err(Damage("the payload has a form that is not known")),
     };
     if events == 0 || first_seq.checked_add(events as u64).is_none() {
@@ -138,9 +138,9 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
     let collection_indexes = input.indexes(events, collections, width(collections))?;
     let times = input.times(events, first_time)?;
     let json_ends = input.ends(events)?;
-    let frame_ends = match encoding {
-        Encoding::Frames { .. } => input.ends(events)?,
-        Encoding::Json | Encoding::CompressedJson => Arc::from([]),
+    let compressed_ends = match encoding {
+        Encoding::Compressed { .. } => input.ends(events)?,
+        Encoding::Json | Encoding::PackedJson => Arc::from([]),
     };
     let source_indexes = match sources {
         0 => return Err(Damage("the block has no table of sources")),
@@ -157,7 +157,7 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
         source_indexes,
         commit_parts: input.commit_parts(events)?,
         json_ends,
-        frame_ends,
+        compressed_ends,
         dids: input.did_table(dids)?,
         collections: input.text_table(collections)?,
         sources: input.text_table(sources)?,
@@ -195,15 +195,15 @@ pub(crate) struct Stored {
 /// The stored form of a full block, whose payload is in memory. JSON is compressed here.
 pub(crate) fn encode_block(block: &Block, packer: &mut Compressor) -> Result<Stored, StoreError> {
     let mut index = block.index().clone();
-    let payload = match (index.encoding, block.frames()?) {
-        (Encoding::Frames { .. }, Some(frames)) => frames.bytes().clone(),
+    let payload = match (index.encoding, block.compressed()?) {
+        (Encoding::Compressed { .. }, Some(compressed)) => compressed.bytes().clone(),
         _ => {
             let json = block.json()?.bytes();
             let mut packed = Vec::new();
             let result = packer.compress(json, &mut packed);
             result.map_err(|error| StoreError::storage("compress a block")(error.into()))?;
             packed.shrink_to_fit();
-            index.encoding = Encoding::CompressedJson;
+            index.encoding = Encoding::PackedJson;
             index.payload_len = packed.len() as u32;
             index.payload_crc = crc32fast::hash(&packed);
             packed.into()
@@ -225,8 +225,8 @@ pub(crate) fn encode_block(block: &Block, packer: &mut Compressor) -> Result<Sto
 /// A piece of the tail in one value: the length of the index, the index, the payload.
 pub(crate) fn encode_piece(block: &Block) -> Result<Vec<u8>, StoreError> {
     let index = encode_index(block.index());
-    let payload = match block.frames()? {
-        Some(frames) => frames.bytes(),
+    let payload = match block.compressed()? {
+        Some(compressed) => compressed.bytes(),
         None => block.json()?.bytes(),
     };
     let mut out = Vec::with_capacity(4 + index.len() + payload.len());
@@ -508,7 +508,7 @@ mod tests {
         };
         Index {
             first_seq: 1_000,
-            encoding: Encoding::Frames { dictionary: 77 },
+            encoding: Encoding::Compressed { dictionary: 77 },
             times: vec![
                 1_700_000_000_000_000,
                 1_700_000_000_000_001,
@@ -520,7 +520,7 @@ mod tests {
             source_indexes: vec![0, 1, 0],
             commit_parts: commit_parts(),
             json_ends: Arc::from([7, 137, 70_137]),
-            frame_ends: Arc::from([2, 2, 5]),
+            compressed_ends: Arc::from([2, 2, 5]),
             dids: table(["did:plc:z72i7hdynmk6r22z27h6tvur", "did:web:example.com"]),
             collections: table(["app.bsky.feed.post", ""]),
             sources: table(["wss://a.example/", ""]),

@@ -15,8 +15,8 @@
 //!
 //! Events are kept in [`Block`]s of a few hundred. A block's index, with the DIDs and collections
 //! that occur in it, says which of its events a filter wants; the events themselves are read only
-//! if there are any, and unpacked once for all readers. What is stored of an event is its zstd
-//! frame, if it was pushed with one. Its JSON is made from that.
+//! if there are any, and unpacked once for all readers. What is stored of an event is its
+//! compressed form, if it was pushed with one. Its JSON is made from that.
 //!
 //! Consumers can keep in the ring how far they have got: see [`Store::advance_named_cursor`].
 //!
@@ -43,7 +43,7 @@
 //!     source: "wss://relay.example",
 //!     time_us: appender.next_time_us(1_700_000_000_000_000),
 //!     json: br#"{"did":"did:plc:z72i7hdynmk6r22z27h6tvur"}"#,
-//!     frame: None,
+//!     compressed: None,
 //! };
 //! let seq = appender.push(&event)?;
 //! appender.set_cursor("wss://relay.example", 4_711);

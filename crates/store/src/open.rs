@@ -147,13 +147,13 @@ fn recover(
             view.next_seq = view.next_seq.max(index.next_seq());
             continue;
         }
-        let is_json = index.frame_ends.is_empty();
-        let (frames, json) = if is_json {
+        let is_json = index.compressed_ends.is_empty();
+        let (compressed, json) = if is_json {
             (None, Some(payload))
         } else {
             (Some(payload), None)
         };
-        let block = Block::in_memory(index, frames, json, Arc::clone(&dictionaries));
+        let block = Block::in_memory(index, compressed, json, Arc::clone(&dictionaries));
         pieces.push(Arc::new(block));
     }
     pieces.sort_by_key(|piece| piece.first_seq());

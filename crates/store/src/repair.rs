@@ -88,7 +88,7 @@ fn look_through(store: &Store, oldest_seq: u64) -> Result<(u64, Vec<(u64, u64)>)
     loop {
         let found = store.read(at).and_then(|read| {
             if let Read::Events(run) = &read
-                && run.block().frames()?.is_none()
+                && run.block().compressed()?.is_none()
             {
                 run.block().json()?;
             }

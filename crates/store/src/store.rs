@@ -38,7 +38,7 @@ use crate::ring::{ColdPlace, Ring, View};
 ///         source: "wss://relay.example",
 ///         time_us,
 ///         json: text.as_bytes(),
-///         frame: None,
+///         compressed: None,
 ///     })?;
 /// }
 /// appender.commit()?;

@@ -34,7 +34,7 @@ fn frames_in(jetstream: &Jetstream) -> Vec<(u64, u32, String)> {
         let id = run.block().dictionary_id().unwrap();
         let dictionary = store.dictionary(id).unwrap();
         let mut decoder = zstd::bulk::Decompressor::with_dictionary(dictionary.bytes()).unwrap();
-        let page = run.block().frames().unwrap().unwrap();
+        let page = run.block().compressed().unwrap().unwrap();
         for index in run.indexes() {
             let json = decoder
                 .decompress(page.get(index).unwrap(), 1 << 20)

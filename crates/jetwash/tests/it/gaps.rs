@@ -48,7 +48,7 @@ fn append(appender: &mut Appender, count: u64) {
             source: "test",
             time_us,
             json: json.as_bytes(),
-            frame: None,
+            compressed: None,
         };
         appender.push(&event).unwrap();
     }

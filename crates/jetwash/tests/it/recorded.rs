@@ -53,7 +53,7 @@ fn each_event_decompresses_with_the_official_dictionary() {
     let mut count = 0;
     let mut position = log.bounds().oldest_seq;
     while let Read::Events(run) = log.read(position).unwrap() {
-        let frames = run.block().frames().unwrap().unwrap();
+        let frames = run.block().compressed().unwrap().unwrap();
         let json = run.block().json().unwrap();
         for index in run.indexes() {
             let plain = decoder

@@ -42,7 +42,7 @@ fn append(folder: &Path, numbers: impl IntoIterator<Item = u64>, now_us: u64) {
                 source: "",
                 time_us,
                 json: line(number).as_bytes(),
-                frame: None,
+                compressed: None,
             })
             .unwrap();
         if number.is_multiple_of(50) {

@@ -42,7 +42,7 @@ fn check_frames(store: &Store, from: u64, dictionaries: &[&Dictionary]) {
             other => panic!("{other:?}"),
         };
         let block = run.block();
-        let frames = block.frames().unwrap();
+        let frames = block.compressed().unwrap();
         assert_eq!(frames.is_some(), block.dictionary_id().is_some());
         if let Some((frames, id)) = frames.zip(block.dictionary_id()) {
             let dictionary = dictionaries.iter().find(|known| known.id() == id).unwrap();

@@ -112,7 +112,7 @@ fn opens_and_holds_what_was_put_into_it(format: u32) {
         let dictionary = store
             .dictionary(run.block().dictionary_id().unwrap())
             .unwrap();
-        let frames = run.block().frames().unwrap().unwrap();
+        let frames = run.block().compressed().unwrap().unwrap();
         assert_eq!(unframe(&dictionary, frames.get(index).unwrap()), made.json);
         assert_eq!(store.seq_at_time(made.time_us).unwrap(), made.seq);
     }

@@ -347,7 +347,7 @@ fn check_read(model: &Model, store: &Store, at: u16, blocks: u8) {
                     let found = taken(run.block(), index).unwrap();
                     assert_eq!(found, model.events[position as usize - 1]);
                     assert!(position >= model.oldest);
-                    if let Some(frames) = run.block().frames().unwrap() {
+                    if let Some(frames) = run.block().compressed().unwrap() {
                         let id = run.block().dictionary_id().unwrap();
                         let dictionary = store.dictionary(id).unwrap();
                         let json = crate::support::unframe(&dictionary, frames.get(index).unwrap());

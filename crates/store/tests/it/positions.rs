@@ -45,7 +45,7 @@ fn a_time_that_is_not_above_the_last_is_refused(place: &Place) {
             source: late.source,
             time_us,
             json: &late.json,
-            frame: None,
+            compressed: None,
         });
         assert_eq!(
             error,
@@ -73,7 +73,7 @@ fn parts_that_are_too_long_are_refused(place: &Place) {
         source: "wss://relay.example/",
         time_us: START,
         json: b"{}",
-        frame: None,
+        compressed: None,
     };
     for (part, refused) in [
         (
@@ -117,7 +117,7 @@ fn parts_that_are_too_long_are_refused(place: &Place) {
     };
     assert_eq!(appender.push(&beyond), Err(PushError::CommitPart { part }));
     let framed = jetwash_store::NewEvent {
-        frame: Some(b"frame"),
+        compressed: Some(b"frame"),
         ..plain
     };
     assert_eq!(appender.push(&framed), Err(PushError::NoDictionary));

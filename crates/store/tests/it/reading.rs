@@ -100,7 +100,7 @@ fn the_hot_end_is_read_without_the_disk(place: &Place) {
     let mut position = 1;
     while let Some(Read::Events(run)) = store.read_hot(position) {
         assert!(run.block().has_json());
-        assert!(run.block().has_frames());
+        assert!(run.block().has_compressed());
         position = run.next_seq();
     }
     assert_eq!(position, 101);

@@ -156,7 +156,7 @@ pub(crate) fn event(number: u64, time_us: u64) -> Event {
     }
 }
 
-pub(crate) fn push(appender: &mut Appender, event: &Event, frame: Option<&[u8]>) -> u64 {
+pub(crate) fn push(appender: &mut Appender, event: &Event, compressed: Option<&[u8]>) -> u64 {
     appender
         .push(&NewEvent {
             kind: event.kind,
@@ -166,7 +166,7 @@ pub(crate) fn push(appender: &mut Appender, event: &Event, frame: Option<&[u8]>)
             source: event.source,
             time_us: event.time_us,
             json: &event.json,
-            frame,
+            compressed,
         })
         .unwrap()
 }
