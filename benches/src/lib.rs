@@ -6,10 +6,14 @@
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod websocket;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use jetwash_sim::{Network, NetworkConfig};
+
+pub use websocket::{PONG, now_us, split_message, subscribe, time_of};
 
 /// Real frames where `JETWASH_CORPUS` has them, and simulated ones elsewhere, with a word on which.
 #[must_use]

@@ -514,3 +514,19 @@ fn odd_key(random: &mut Random) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_latest_posts_are_referred_to() {
+        let mut subjects = Subjects::new(vec!["did:plc:alice".into()]);
+        let cid = Cid::of(Codec::DagCbor, &[0xa0]);
+        for number in 0..3 * Subjects::MOST_POSTS {
+            subjects.add_post(Reference::post("did:plc:alice", &number.to_string(), cid));
+        }
+        assert_eq!(subjects.posts.len(), Subjects::MOST_POSTS);
+        assert!(subjects.posts[0].uri.ends_with("/2048"));
+    }
+}

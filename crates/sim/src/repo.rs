@@ -20,11 +20,11 @@ pub(crate) struct Repo {
     rev: String,
     /// The signed commit of that revision; `None` until it is first needed.
     commit: Option<SignedCommit>,
-    records: HashMap<Box<str>, Arc<[u8]>>,
+    records: HashMap<Arc<str>, Arc<[u8]>>,
     /// Their paths in the order in which they were written first, and those of some that are gone.
-    order: VecDeque<Box<str>>,
+    order: VecDeque<Arc<str>>,
     /// Some of the paths written last.
-    recent: VecDeque<Box<str>>,
+    recent: VecDeque<Arc<str>>,
 }
 
 /// A commit object: its bytes and their CID.
@@ -195,7 +195,7 @@ impl Repo {
                 car.block(&cid, &draft.record);
             }
         }
-        let mut later: Vec<(&Box<str>, &Arc<[u8]>)> = self.records.iter().collect();
+        let mut later: Vec<(&Arc<str>, &Arc<[u8]>)> = self.records.iter().collect();
         later.sort_unstable_by_key(|(path, _)| *path);
         for (_, record) in later {
             let cid = Cid::of(Codec::DagCbor, record);
@@ -212,21 +212,13 @@ impl Repo {
             .map(|record| Cid::of(Codec::DagCbor, record));
         let previous = match (&cid, &record) {
             (Some(cid), Some(record)) => {
-                let old = self
-                    .records
-                    .insert(path.as_str().into(), Arc::clone(record));
-                if old.is_none() && path != PROFILE {
-                    self.remember(&path);
-                }
-                if self.recent.len() == MOST_RECENT {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back(path.as_str().into());
+                self.remember(&path, record);
                 // Paths are within the limit of length, so they are never refused.
                 self.tree.insert(path.as_bytes(), *cid).unwrap_or(None)
             }
             _ => {
                 self.records.remove(path.as_str());
+                self.shrink();
                 self.tree.remove(path.as_bytes())
             }
         };
@@ -238,19 +230,35 @@ impl Repo {
         }
     }
 
-    /// Notes that a record was written, and forgets those that are gone once they are the most.
-    fn remember(&mut self, path: &str) {
+    /// Keeps a record that was written, and its path.
+    fn remember(&mut self, path: &str, record: &Arc<[u8]>) {
+        let known = self.records.get_key_value(path);
+        let is_new = known.is_none();
+        let path = known.map_or_else(|| path.into(), |(path, _)| Arc::clone(path));
+        self.records.insert(Arc::clone(&path), Arc::clone(record));
+        if is_new && *path != *PROFILE {
+            self.order.push_back(Arc::clone(&path));
+        }
+        if self.recent.len() == MOST_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(path);
+    }
+
+    /// Forgets the paths of records that are gone once they are the most, and gives back the room
+    /// of what there was once: one commit in thousands writes hundreds of records, and sooner or
+    /// later every account has made one.
+    fn shrink(&mut self) {
         if self.order.len() >= 2 * self.records.len() + SPARE {
             let records = &self.records;
             let mut seen = HashSet::with_capacity(records.len());
-            let mut kept: VecDeque<Box<str>> = VecDeque::with_capacity(records.len());
-            let there = self.order.drain(..);
-            kept.extend(
-                there.filter(|path| records.contains_key(path) && seen.insert(path.clone())),
-            );
-            self.order = kept;
+            self.order
+                .retain(|path| records.contains_key(path) && seen.insert(Arc::clone(path)));
+            self.order.shrink_to_fit();
         }
-        self.order.push_back(path.into());
+        if self.records.capacity() > 4 * self.records.len() + SPARE {
+            self.records.shrink_to_fit();
+        }
     }
 
     /// What a commit's frame carries: all new nodes, the nodes that let its operations be undone,
@@ -317,4 +325,47 @@ fn commit_object(did: &str, rev: &str, data: &Cid, signature: Option<&[u8; 64]>)
     writer.text("data").link(data).text("prev").null();
     writer.text("version").unsigned(3);
     writer.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(repo: &mut Repo, number: u64, record: Option<&[u8]>) {
+        let path = format!("app.bsky.graph.follow/{number}");
+        let record = record.map(Into::into);
+        repo.apply(Write { path, record });
+    }
+
+    #[test]
+    fn what_is_gone_takes_no_room() {
+        let mut repo = Repo::new("did:plc:alice".into());
+        for round in 0..5 {
+            let numbers = round * 1000..(round + 1) * 1000;
+            numbers
+                .clone()
+                .for_each(|number| write(&mut repo, number, Some(b"\xa0")));
+            let gone = numbers.skip(3);
+            gone.for_each(|number| write(&mut repo, number, None));
+        }
+        assert_eq!(repo.written(), 15);
+        assert_eq!(repo.recent.len(), MOST_RECENT);
+        assert!(repo.order.len() <= 2 * 15 + SPARE, "{}", repo.order.len());
+        let (order, records) = (repo.order.capacity(), repo.records.capacity());
+        assert!(
+            order <= 4 * SPARE && records <= 4 * SPARE,
+            "{order}, {records}"
+        );
+    }
+
+    #[test]
+    fn a_path_is_held_once() {
+        let mut repo = Repo::new("did:plc:alice".into());
+        write(&mut repo, 1, Some(b"\xa0"));
+        write(&mut repo, 1, Some(b"\xa1\x61a\x01"));
+        assert_eq!((repo.order.len(), repo.recent.len()), (1, 2));
+        for path in repo.order.iter().chain(&repo.recent) {
+            assert_eq!(Arc::strong_count(path), 4);
+        }
+    }
 }

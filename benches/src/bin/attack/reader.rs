@@ -3,7 +3,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use jetwash_benches::{PONG, now_us, split_message, time_of};
 
 use crate::socket::Subscriber;
 
@@ -80,8 +82,7 @@ fn read(subscriber: Subscriber, shared: &Shared) -> io::Result<()> {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(error) => return Err(error),
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = since.unwrap_or_default().as_micros() as u64;
+        let now = now_us();
         let mut rest = &bytes[..];
         let mut delays = Vec::new();
         while let Some((opcode, payload, after)) = split_message(rest) {
@@ -89,8 +90,7 @@ fn read(subscriber: Subscriber, shared: &Shared) -> io::Result<()> {
             match opcode {
                 0x1 => delays.extend(time_of(payload).map(|time| now.saturating_sub(time))),
                 0x8 => return Err(ErrorKind::ConnectionAborted.into()),
-                // A pong with a mask of zeros.
-                0x9 => stream.write_all(&[0x8a, 0x80, 0, 0, 0, 0])?,
+                0x9 => stream.write_all(&PONG)?,
                 _ => {}
             }
         }
@@ -100,36 +100,4 @@ fn read(subscriber: Subscriber, shared: &Shared) -> io::Result<()> {
         all.unwrap_or_else(PoisonError::into_inner).extend(delays);
     }
     Ok(())
-}
-
-/// The first message of a server: its opcode, its payload, and what follows.
-fn split_message(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let [first, second, rest @ ..] = bytes else {
-        return None;
-    };
-    let (length, rest) = match second & 0x7f {
-        126 => {
-            let (length, rest) = rest.split_first_chunk::<2>()?;
-            (usize::from(u16::from_be_bytes(*length)), rest)
-        }
-        127 => {
-            let (length, rest) = rest.split_first_chunk::<8>()?;
-            (u64::from_be_bytes(*length) as usize, rest)
-        }
-        length => (usize::from(length), rest),
-    };
-    let (payload, rest) = rest.split_at_checked(length)?;
-    Some((first & 0x0f, payload, rest))
-}
-
-fn time_of(json: &[u8]) -> Option<u64> {
-    let name = b"\"time_us\":";
-    let start = &json[..json.len().min(2200)];
-    let at = start
-        .windows(name.len())
-        .position(|window| window == name)?;
-    let digits = json[at + name.len()..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit());
-    Some(digits.fold(0, |time, digit| time * 10 + u64::from(digit - b'0')))
 }

@@ -1,7 +1,8 @@
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use jetwash_benches::subscribe;
 use socket2::{Domain, Socket, Type};
 
 /// A connection from an address, with a receive buffer of some size, if they matter.
@@ -39,32 +40,8 @@ impl Subscriber {
         receive_buffer: Option<usize>,
     ) -> io::Result<Self> {
         let mut stream = connect(server, from, receive_buffer)?;
-        let request = format!(
-            "GET /subscribe?{query} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes())?;
-        let mut answer = Vec::new();
-        let mut buffer = [0; 512];
-        let end = loop {
-            let count = stream.read(&mut buffer)?;
-            answer.extend_from_slice(&buffer[..count]);
-            let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
-            match end {
-                Some(end) => break end + 4,
-                None if count == 0 => return Err(ErrorKind::UnexpectedEof.into()),
-                None => {}
-            }
-        };
-        if !answer.starts_with(b"HTTP/1.1 101 ") {
-            let answer = String::from_utf8_lossy(&answer).into_owned();
-            return Err(io::Error::other(answer));
-        }
-        Ok(Self {
-            stream,
-            early: answer.split_off(end),
-        })
+        let early = subscribe(&mut stream, server, query)?;
+        Ok(Self { stream, early })
     }
 }
 

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jetwash::Dictionary;
 use jetwash::dict::Decompressor;
+use jetwash_benches::{PONG, now_us, split_message, subscribe, time_of};
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -143,34 +144,12 @@ impl Member {
         }
         socket.connect(&server.into())?;
         let mut socket = std::net::TcpStream::from(socket);
-        let query = &shape.query;
-        let request = format!(
-            "GET /subscribe?{query} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        socket.write_all(request.as_bytes())?;
-        let mut answer = Vec::new();
-        let mut buffer = [0; 512];
-        let end = loop {
-            let count = socket.read(&mut buffer)?;
-            answer.extend_from_slice(&buffer[..count]);
-            let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
-            match end {
-                Some(end) => break end + 4,
-                None if count == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                None => {}
-            }
-        };
-        if !answer.starts_with(b"HTTP/1.1 101 ") {
-            let answer = String::from_utf8_lossy(&answer).into_owned();
-            return Err(io::Error::other(answer));
-        }
+        let begun = subscribe(&mut socket, server, &shape.query)?;
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket: TcpStream::from_std(socket),
             shape: shape.clone(),
-            begun: answer.split_off(end),
+            begun,
             record,
             last_time: 0,
         })
@@ -244,7 +223,7 @@ impl Reading {
     /// Goes through the messages in the buffer; `false` when the server closes.
     fn messages(&mut self, index: usize, filled: usize) -> io::Result<bool> {
         let member = &mut self.members[index];
-        let now = micros();
+        let now = now_us();
         let phase = self.shared.phase.load(Ordering::Relaxed);
         let (mut rest, mut events, mut is_open) = (&self.buffer[..filled], 0, true);
         let (mut delays, mut times) = (Vec::new(), Vec::new());
@@ -254,8 +233,8 @@ impl Reading {
                 0x1 | 0x2 => events += 1,
                 0x8 => is_open = false,
                 0x9 => {
-                    // A pong with a mask of zeros. It fits, or the socket is in trouble anyway.
-                    let _ = member.socket.write(&[0x8a, 0x80, 0, 0, 0, 0])?;
+                    // It fits, or the socket is in trouble anyway.
+                    let _ = member.socket.write(&PONG)?;
                 }
                 _ => {}
             }
@@ -322,45 +301,6 @@ impl Reading {
         self.buffer[..begun.len()].copy_from_slice(&begun);
         self.messages(index, begun.len()).map(|_| ())
     }
-}
-
-/// The first message of a server: its opcode, its payload, and what follows.
-fn split_message(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let [first, second, rest @ ..] = bytes else {
-        return None;
-    };
-    let (length, rest) = match second & 0x7f {
-        126 => {
-            let (length, rest) = rest.split_first_chunk::<2>()?;
-            (usize::from(u16::from_be_bytes(*length)), rest)
-        }
-        127 => {
-            let (length, rest) = rest.split_first_chunk::<8>()?;
-            (u64::from_be_bytes(*length) as usize, rest)
-        }
-        length => (usize::from(length), rest),
-    };
-    let (payload, rest) = rest.split_at_checked(length)?;
-    Some((first & 0x0f, payload, rest))
-}
-
-fn time_of(json: &[u8]) -> Option<u64> {
-    let name = b"\"time_us\":";
-    let start = &json[..json.len().min(2200)];
-    let at = start
-        .windows(name.len())
-        .position(|window| window == name)?;
-    let digits = json[at + name.len()..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit());
-    Some(digits.fold(0, |time, digit| time * 10 + u64::from(digit - b'0')))
-}
-
-fn micros() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    since.as_micros() as u64
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

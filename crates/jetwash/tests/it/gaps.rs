@@ -82,8 +82,9 @@ fn crc32(bytes: &[u8]) -> u32 {
     !sum
 }
 
-/// Changes one bit of the payload of the block that begins at a position.
-fn damage(folder: &Path, first_seq: u64) {
+/// Changes one bit of the index (part 0) or the payload (part 1) of the block that begins at a
+/// position.
+fn damage(folder: &Path, first_seq: u64, part: u8) {
     let database = fjall::Database::builder(folder).open().unwrap();
     let bucket = database
         .keyspace("bucket-00000000000000000001", Default::default)
@@ -91,10 +92,11 @@ fn damage(folder: &Path, first_seq: u64) {
     let mut keys = bucket
         .prefix(first_seq.to_be_bytes())
         .map(|guard| guard.key().unwrap());
-    let key = keys.find(|key| key.last() == Some(&1)).unwrap();
-    let mut payload = bucket.get(&key).unwrap().unwrap().to_vec();
-    payload[20] ^= 1;
-    bucket.insert(key, payload).unwrap();
+    let key = keys.find(|key| key.last() == Some(&part)).unwrap();
+    let mut bytes = bucket.get(&key).unwrap().unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bucket.insert(key, bytes).unwrap();
 }
 
 fn jetstream(folder: &Path) -> Jetstream {
@@ -118,7 +120,7 @@ fn troubled() -> (TempDir, Vec<Met>) {
         .note_gap(GapCause::UpstreamOutdated, Some(2), Some(upstream.clone()));
     append(&mut ring.0, 8);
     drop(ring);
-    damage(folder.path(), 17);
+    damage(folder.path(), 17, 1);
     let damaged = Gap::new(17, 25, GapCause::Damaged).events(8);
     let mut outdated = Gap::new(behind + 8, behind + 8, GapCause::UpstreamOutdated).events(2);
     outdated.upstream = Some(upstream);
@@ -255,6 +257,42 @@ async fn a_gap_without_an_event_behind_it_is_told_at_once() {
     assert!(matches!(told, Delivery::Gap(gap) if gap == Gap::new(6, tip, GapCause::Skipped)));
 }
 
+#[tokio::test]
+async fn a_gap_of_an_upstream_amid_damage_is_told_as_well() {
+    let upstream = UpstreamGap::new("wss://relay.example/", Some(7), Some(9));
+    let mut outdated = Gap::new(13, 13, GapCause::UpstreamOutdated).events(2);
+    outdated.upstream = Some(upstream.clone());
+    let damaged = |first, next| Gap::new(first, next, GapCause::Damaged).events(next - first);
+    for (part, behind) in [
+        // Without its index the block is one gap, and what is within it follows.
+        (0, vec![damaged(9, 17), outdated.clone()]),
+        (1, vec![damaged(9, 13), outdated.clone(), damaged(13, 17)]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ring = open(folder.path());
+        append(&mut ring.0, 12);
+        let upstream = Some(upstream.clone());
+        ring.0
+            .note_gap(GapCause::UpstreamOutdated, Some(2), upstream);
+        append(&mut ring.0, 4);
+        drop(ring);
+        damage(folder.path(), 9, part);
+        let jetstream = jetstream(folder.path());
+        jetstream.clone().run(ready(())).await.unwrap();
+        let start = StartFrom::Oldest;
+        let events = jetstream.subscribe(start, Filter::new()).await.unwrap();
+        let deliveries = events.with_gaps().map(|delivery| match delivery.unwrap() {
+            Delivery::Event(event) => Met::Event(seq(&event)),
+            Delivery::Gap(gap) => Met::Gap(gap),
+            other => panic!("{other:?}"),
+        });
+        let met: Vec<Met> = deliveries.collect().await;
+        let behind = behind.into_iter().map(Met::Gap);
+        let expected: Vec<Met> = (1..9).map(Met::Event).chain(behind).collect();
+        assert_eq!(plain(&met), expected);
+    }
+}
+
 #[derive(Clone, Default)]
 struct Noting(Arc<Mutex<Vec<Met>>>);
 
@@ -271,8 +309,10 @@ impl Handler for Noting {
     }
 
     async fn gap(&self, gap: Gap) {
-        // Events behind it wait.
-        tokio::task::yield_now().await;
+        // Events behind it wait, however long this takes.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
         self.0.lock().unwrap().push(Met::Gap(gap));
     }
 }

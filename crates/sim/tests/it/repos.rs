@@ -1,11 +1,12 @@
 //! Whole repositories as they are served.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use jetwash_cbor::Cid;
 use jetwash_frame::Car;
 use jetwash_mst::{BlockIndex, Walk};
-use jetwash_sim::{Network, NetworkConfig, RepoError, SimEvent};
+use jetwash_sim::{Network, NetworkConfig, RepoError, SimEvent, SimFrame};
 
 use crate::{config, network, oracle};
 
@@ -93,6 +94,15 @@ fn repositories_differ_in_size() {
     assert!(sizes[0] * 10 < sizes[7], "{sizes:?}");
 }
 
+/// They are made when they are needed, so the first frame waits for one, and in a debug build long.
+#[test]
+fn repositories_of_the_default_size_are_small() {
+    let mut network = Network::new(NetworkConfig::default()).unwrap();
+    let did = network.dids().next().unwrap().to_owned();
+    let size = network.repo_car(&did).unwrap().len();
+    assert!((100_000..1_000_000).contains(&size), "{size}");
+}
+
 #[test]
 fn repositories_of_accounts_that_are_away_are_refused() {
     let config = NetworkConfig {
@@ -121,46 +131,83 @@ fn repositories_of_accounts_that_are_away_are_refused() {
 }
 
 /// What was written since the start and is still there, the profiles aside.
-fn written_and_left(network: &mut Network, frames: usize) -> usize {
-    let mut left = std::collections::HashSet::new();
-    let mut most = 0;
-    for _ in 0..frames {
-        let frame = network.next().unwrap();
+#[derive(Default)]
+struct Written {
+    left: HashSet<(Arc<str>, String, String)>,
+    /// The most that there ever were.
+    most: usize,
+    /// How many records from before the start were removed since there were more than `bound`.
+    older: usize,
+    was_full: bool,
+}
+
+impl Written {
+    fn of(config: NetworkConfig, frames: usize) -> Self {
+        let bound = usize::try_from(config.kept_records).unwrap();
+        let mut written = Self::default();
+        for frame in Network::new(config).unwrap().take(frames) {
+            written.was_full |= written.left.len() > bound;
+            written.follow(frame);
+            written.most = written.most.max(written.left.len());
+        }
+        written
+    }
+
+    fn follow(&mut self, frame: SimFrame) {
         match frame.event {
             SimEvent::Commit(commit) => {
                 for op in commit.ops {
                     let key = (frame.did.clone(), op.collection, op.rkey);
-                    if op.cid.is_none() {
-                        left.remove(&key);
-                    } else if key.1 != "app.bsky.actor.profile" {
-                        left.insert(key);
+                    if key.1 == "app.bsky.actor.profile" {
+                        continue;
+                    }
+                    if op.cid.is_some() {
+                        self.left.insert(key);
+                    } else if !self.left.remove(&key) {
+                        self.older += usize::from(self.was_full);
                     }
                 }
             }
             SimEvent::Account {
                 status: Some("deleted"),
                 ..
-            } => left.retain(|(did, ..)| *did != frame.did),
+            } => self.left.retain(|(did, ..)| *did != frame.did),
             _ => {}
         }
-        most = most.max(left.len());
     }
-    most
 }
 
 #[test]
 fn written_records_do_not_grow_beyond_their_bound() {
-    let bound = |kept_records| {
+    let written = |kept_records| {
         let config = NetworkConfig {
             kept_records,
             ..config(17, 20)
         };
-        written_and_left(&mut Network::new(config).unwrap(), 6000)
+        Written::of(config, 6000)
     };
-    assert!(bound(u64::MAX) > 4000);
+    assert!(written(u64::MAX).most > 4000);
     // One commit writes up to 200 records.
-    let most = bound(500);
-    assert!((501..=500 + 200).contains(&most), "{most}");
+    let written = written(500);
+    assert!(
+        (501..=500 + 200).contains(&written.most),
+        "{}",
+        written.most
+    );
+    // To remove one of those would make a part of a tree that accounts share no longer shared.
+    assert!(written.was_full);
+    assert_eq!(written.older, 0);
+}
+
+#[test]
+fn records_of_deleted_accounts_make_room_for_others() {
+    let config = NetworkConfig {
+        rare_per_million: 300_000,
+        kept_records: 500,
+        ..config(18, 20)
+    };
+    let written = Written::of(config, 8000);
+    assert!(written.left.len() > 400, "{}", written.left.len());
 }
 
 #[test]

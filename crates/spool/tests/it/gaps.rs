@@ -45,6 +45,36 @@ async fn what_the_log_no_longer_has_is_entered_as_a_gap_and_counted() {
     assert_eq!((status.gaps, status.gap_events), (1, oldest - 201));
 }
 
+/// Changes one bit of the index (part 0) or the events (part 1) of the block that begins at a
+/// position.
+fn damage(log: &Path, bucket: &str, first: u64, part: u8) {
+    let database = fjall::Database::builder(log).open().unwrap();
+    let bucket = database.keyspace(bucket, Default::default).unwrap();
+    let mut keys = bucket
+        .prefix(first.to_be_bytes())
+        .map(|guard| guard.key().unwrap());
+    let key = keys.find(|key| key.last() == Some(&part)).unwrap();
+    let mut bytes = bucket.get(&key).unwrap().unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bucket.insert(key, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_entered_as_a_gap_and_what_is_behind_it_is_written() {
+    for part in [0, 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, spool) = (folder.path().join("log"), folder.path().join("spool"));
+        append(&log, 1..=300, NOW_US);
+        damage(&log, "bucket-00000000000000000101", 101, part);
+        let status = spool_all(&log, builder(&spool)).await;
+        assert_eq!((status.gaps, status.gap_events), (1, 50));
+        let gap = &SpoolReader::open(&spool).unwrap().gaps().unwrap()[0];
+        assert_eq!((gap.first, gap.last, &*gap.reason), (101, 150, "damaged"));
+        assert_eq!(lines(&spool), posts((1..=100).chain(151..=300)));
+    }
+}
+
 #[tokio::test]
 async fn a_log_that_begins_anew_is_read_from_its_beginning() {
     let folder = tempfile::tempdir().unwrap();

@@ -196,6 +196,8 @@ fn web_pages_of_other_origins_cannot_change_anything() {
     }
     assert_eq!(count(&program), 0);
     let own = format!("Origin: http://{}\r\n", program.address);
+    let two = format!("{own}Origin: https://evil.example\r\n");
+    assert_eq!(post_with(&program, &two), 403);
     assert_eq!(post_with(&program, &own), 200);
     assert_eq!(count(&program), 1);
 }
