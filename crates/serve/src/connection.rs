@@ -284,8 +284,8 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         Ok(turn)
     }
 
-    /// Waits for the socket to take what is left to be written, if it does so soon, or else `false`: events must
-    /// not stay in memory because somebody does not want them.
+    /// Waits for the socket to take what is left to be written, if it does so soon, or else gives
+    /// `false`: events must not stay in memory because somebody does not want them.
     async fn flush_soon<W: AsyncWrite + Unpin>(
         &mut self,
         outbound: &mut Outbound<W>,

@@ -33,11 +33,12 @@ use crate::open::{OpenConnections, TooMany};
 /// `axum::serve` does not have: for time and for the number of connections.
 ///
 /// Heads of requests that have not come to their end take 16 MB at most; when they take more, the
-/// largest are closed. A connection above the limits is told so with `503`, or with `429` if its address has too many,
-/// and closed; if there are many of those, it is just closed. One that takes too long over a
-/// request gets `408` if nothing has been answered yet, and is closed. A request must have exactly one `Host` (RFC 9112, section
-/// 3.2), or gets `400`. Handlers can ask for `ConnectInfo<SocketAddr>`. A connection that becomes a
-/// websocket has no more time limits here, but goes on to count.
+/// largest are closed. A connection above the limits is told so with `503`, or with `429` if its
+/// address has too many, and closed; if there are many of those, it is just closed. One that takes
+/// too long over a request gets `408` if nothing has been answered yet, and is closed. A request
+/// must have exactly one `Host` (RFC 9112, section 3.2), or gets `400`. Handlers can ask for
+/// `ConnectInfo<SocketAddr>`. A connection that becomes a websocket has no more time limits here,
+/// but goes on to count.
 ///
 /// When `shutdown` completes, nothing more is accepted, requests that are being answered get five
 /// more seconds, and all other connections are closed within one.
