@@ -1,11 +1,13 @@
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetwash::store::Run;
 use jetwash::{Cursor, Gap, Jetstream, Reader, Reading, Selection, StartFrom};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::end::End;
@@ -242,29 +244,52 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             if self.pace(outbound, selection.len()).await? {
                 continue;
             }
+            let Some(turn) = self.turn().await? else {
+                self.flush(outbound).await?;
+                continue;
+            };
             let (delivered, is_there) = outbound.fill(run, loaded, selection, until);
             self.metrics.delivered(delivered);
             if !is_there {
                 (selected_by, pages, is_first) = (None, None, false);
             }
-            if outbound.is_full() && !self.flush_soon(outbound).await? {
-                self.has_let_go = true;
-                return Ok(());
+            if outbound.is_full() {
+                self.metrics.delivered(outbound.finish()?);
+                let is_taken = outbound.write_now()?;
+                drop(turn);
+                if is_taken {
+                    self.inbound.wrote();
+                } else if !self.flush_soon(outbound).await? {
+                    self.has_let_go = true;
+                    return Ok(());
+                }
+                // Others have their turn, and the runtime looks at its timers and sockets.
+                yield_now().await;
             }
         }
     }
 
-    /// Writes what is left to be written, if the socket takes it soon, or else `false`: events must
-    /// not stay in memory because somebody does not want them.
+    /// Waits until it is this subscriber's turn to be given as much as goes into one write. `None`
+    /// if there is something else to do first.
+    async fn turn(&mut self) -> Result<Option<SemaphorePermit<'static>>, End> {
+        let turn = match TURNS.try_acquire() {
+            Ok(turn) => Some(turn),
+            // It is never closed.
+            Err(_) => self
+                .inbound
+                .attend(TURNS.acquire())
+                .await?
+                .and_then(Result::ok),
+        };
+        Ok(turn)
+    }
+
+    /// Waits for the socket to take what is left to be written, if it does so soon, or else gives
+    /// `false`: events must not stay in memory because somebody does not want them.
     async fn flush_soon<W: AsyncWrite + Unpin>(
         &mut self,
         outbound: &mut Outbound<W>,
     ) -> Result<bool, End> {
-        self.metrics.delivered(outbound.finish()?);
-        if outbound.write_now()? {
-            self.flush(outbound).await?;
-            return Ok(true);
-        }
         let Ok(_hold) = HOLDS.try_acquire() else {
             return Ok(false);
         };
@@ -379,5 +404,11 @@ fn micros(time: SystemTime) -> u64 {
 /// For others they are read again.
 static HOLDS: Semaphore = Semaphore::const_new(64);
 const HOLD: Duration = Duration::from_secs(1);
+/// How many subscribers are given old events at the same moment. There may be thousands who could
+/// be, and those at the end of the log would wait until each of them had had its turn.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new(2 * cores)
+});
 /// How long a closing handshake may take. Who has been silent for long gets no time to take it.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -35,6 +35,8 @@ pub(crate) struct Clock {
 struct State {
     stage: Stage,
     since: Instant,
+    /// Whether something of a request has come, and nothing been written since.
+    is_unanswered: bool,
     /// When the server was told to stop.
     stopped: Option<Instant>,
 }
@@ -82,6 +84,11 @@ impl Guarded {
         self.account.ending()
     }
 
+    /// The socket, if part of a request has come, and nothing been written since.
+    pub(crate) fn unanswered(&mut self) -> Option<&mut TcpStream> {
+        self.clock.lock().is_unanswered.then_some(&mut self.stream)
+    }
+
     /// The socket itself, and what counts it.
     pub(crate) fn into_parts(self) -> (TcpStream, Open) {
         (self.stream, self.open)
@@ -112,7 +119,9 @@ impl AsyncWrite for Guarded {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.clock.wrote(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -120,7 +129,9 @@ impl AsyncWrite for Guarded {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.clock.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -146,6 +157,7 @@ impl Clock {
         let state = State {
             stage: Stage::Head,
             since: Instant::now(),
+            is_unanswered: false,
             stopped: None,
         };
         Self {
@@ -160,6 +172,7 @@ impl Clock {
             stage,
             since,
             stopped,
+            ..
         } = *self.lock();
         let (patience, goodbye) = match stage {
             Stage::Idle => (self.limits.idle_timeout, LINGER),
@@ -200,7 +213,16 @@ impl Clock {
         if state.stage == Stage::Idle {
             (state.stage, state.since) = (Stage::Head, Instant::now());
         }
-        state.stage == Stage::Head
+        let is_head = state.stage == Stage::Head;
+        state.is_unanswered |= is_head;
+        is_head
+    }
+
+    /// Something may have been written of an answer.
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        if written.is_ready() {
+            self.lock().is_unanswered = false;
+        }
     }
 
     /// Nothing is left that the client could take.

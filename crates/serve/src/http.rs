@@ -33,11 +33,12 @@ use crate::open::{OpenConnections, TooMany};
 /// `axum::serve` does not have: for time and for the number of connections.
 ///
 /// Heads of requests that have not come to their end take 16 MB at most; when they take more, the
-/// largest are closed. A connection above the limits is told so with `503`, or with `429` if its address has too many,
-/// and closed; if there are many of those, it is just closed. One that takes too long over a
-/// request is closed without a word. A request must have exactly one `Host` (RFC 9112, section
-/// 3.2), or gets `400`. Handlers can ask for `ConnectInfo<SocketAddr>`. A connection that becomes a
-/// websocket has no more time limits here, but goes on to count.
+/// largest are closed. A connection above the limits is told so with `503`, or with `429` if its
+/// address has too many, and closed; if there are many of those, it is just closed. One that takes
+/// too long over a request gets `408` if nothing has been answered yet, and is closed. A request
+/// must have exactly one `Host` (RFC 9112, section 3.2), or gets `400`. Handlers can ask for
+/// `ConnectInfo<SocketAddr>`. A connection that becomes a websocket has no more time limits here,
+/// but goes on to count.
 ///
 /// When `shutdown` completes, nothing more is accepted, requests that are being answered get five
 /// more seconds, and all other connections are closed within one.
@@ -127,11 +128,12 @@ pub(crate) async fn serve_within(
                 connections.spawn(connection(io, peer, clock, router, stop));
             }
             Err(why) => {
+                let mut stream = stream;
                 refused(why.reason());
                 if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                     connections.spawn(async move {
                         // Whether it hears it is its own affair.
-                        let _ = timeout(REFUSAL, refuse(stream, why)).await;
+                        let _ = timeout(REFUSAL, refuse(&mut stream, too_many(why))).await;
                         drop(permit);
                     });
                 }
@@ -253,30 +255,28 @@ async fn connection(
     });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MOST_HEAD);
-    let mut serving = pin!(
-        builder
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades()
-    );
+    let mut serving = builder
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
     let mut timer = pin!(sleep_until(clock.due()));
     let mut stopping = pin!(ending.cancelled());
     let mut is_stopping = false;
-    poll_fn(|context| {
+    let is_late = poll_fn(|context| {
         loop {
-            if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
+            if let Poll::Ready(outcome) = Pin::new(&mut serving).poll(context) {
                 if let Err(error) = outcome {
                     debug!(%error, "a connection failed");
                 }
-                return Poll::Ready(());
+                return Poll::Ready(false);
             }
             if !is_stopping && stopping.as_mut().poll(context).is_ready() {
                 if !stop.is_cancelled() {
                     refused("memory");
-                    return Poll::Ready(());
+                    return Poll::Ready(false);
                 }
                 is_stopping = true;
                 clock.stop();
-                serving.as_mut().graceful_shutdown();
+                Pin::new(&mut serving).graceful_shutdown();
                 continue;
             }
             // All that changes it happens while the connection is polled.
@@ -290,11 +290,19 @@ async fn connection(
             if let Some(stage) = clock.overdue() {
                 ::metrics::counter!("jetwash_connections_timed_out_total", "stage" => stage)
                     .increment(1);
-                return Poll::Ready(());
+                return Poll::Ready(!is_stopping);
             }
         }
     })
     .await;
+    if is_late
+        && let Some(parts) = serving.into_parts()
+        && let mut io = parts.io.into_inner()
+        && let Some(stream) = io.unanswered()
+    {
+        // Whether it hears it is its own affair.
+        let _ = timeout(REFUSAL, refuse(stream, LATE)).await;
+    }
 }
 
 /// Counts a connection that is closed because there is too much of something.
@@ -336,20 +344,13 @@ impl HttpBody for Answer {
     }
 }
 
-/// Says why a connection is not served. What it sends is taken for a moment: otherwise the answer
+/// Says why a connection is closed. What it sends is taken for a moment: otherwise the answer
 /// would be lost in a reset.
-async fn refuse(mut stream: TcpStream, why: TooMany) -> io::Result<()> {
-    let (status, body) = match why {
-        TooMany::Together => ("503 Service Unavailable", "too many connections"),
-        TooMany::FromAddress => (
-            "429 Too Many Requests",
-            "too many connections from this address",
-        ),
-    };
+async fn refuse(stream: &mut TcpStream, (status, more, body): Refusal) -> io::Result<()> {
     let length = body.len();
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: \
-         {length}\r\nRetry-After: 10\r\nConnection: close\r\n\r\n{body}"
+         {length}\r\n{more}Connection: close\r\n\r\n{body}"
     );
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
@@ -363,6 +364,27 @@ async fn refuse(mut stream: TcpStream, why: TooMany) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// A status, a header if there is one, and a body.
+type Refusal = (&'static str, &'static str, &'static str);
+
+const fn too_many(why: TooMany) -> Refusal {
+    const LATER: &str = "Retry-After: 10\r\n";
+    match why {
+        TooMany::Together => ("503 Service Unavailable", LATER, "too many connections"),
+        TooMany::FromAddress => (
+            "429 Too Many Requests",
+            LATER,
+            "too many connections from this address",
+        ),
+    }
+}
+
+const LATE: Refusal = (
+    "408 Request Timeout",
+    "",
+    "the request has not come to its end in time",
+);
 
 /// Whether it is only this connection that cannot be accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {

@@ -61,6 +61,8 @@ pub fn repair(path: &Path) -> Result<RepairReport, OpenError> {
     let RepairedFiles {
         missing,
         damaged,
+        letters_left,
+        accounts_left,
         set_aside,
         ..
     } = repaired;
@@ -68,6 +70,8 @@ pub fn repair(path: &Path) -> Result<RepairReport, OpenError> {
         missing,
         damaged,
         set_aside,
+        letters_left,
+        accounts_left,
         events,
         lost,
         next_seq,
@@ -123,6 +127,13 @@ pub struct RepairReport {
     pub damaged: Vec<PathBuf>,
     /// The folder that the damaged files are in now.
     pub set_aside: Option<PathBuf>,
+    /// How many dead letters are left, if a table of them was damaged. Those that were only in that
+    /// table are lost, and nothing says how many there were; the table is among those set aside.
+    /// `None` if none were lost.
+    pub letters_left: Option<u64>,
+    /// The same of accounts whose newest revision is known. Of others a relay that is late may
+    /// bring back what they have deleted.
+    pub accounts_left: Option<u64>,
     /// How many events are in the ring.
     pub events: u64,
     /// Positions without an event: the first of each gap, and the one after its last. Those at the end
@@ -164,6 +175,18 @@ impl fmt::Display for RepairReport {
             writeln!(formatter, "put aside in: {}", folder.display())?;
         }
         writeln!(formatter, "kept: {} events", self.events)?;
+        if let Some(left) = self.letters_left {
+            writeln!(
+                formatter,
+                "lost: dead letters that were only in a damaged table; {left} are left"
+            )?;
+        }
+        if let Some(left) = self.accounts_left {
+            writeln!(
+                formatter,
+                "lost: revisions of accounts that were only in a damaged table; {left} are left"
+            )?;
+        }
         for (first, next) in &self.lost {
             let last = next.saturating_sub(1);
             writeln!(formatter, "no events at positions {first} to {last}")?;

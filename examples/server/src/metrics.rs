@@ -61,7 +61,9 @@ pub(crate) async fn serve(
         .route("/metrics", get(render))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready));
-    let limits = HttpLimits::default().max_connections(MOST_CONNECTIONS);
+    let limits = HttpLimits::default()
+        .max_connections(MOST_CONNECTIONS)
+        .max_connections_per_address(MOST_OF_AN_ADDRESS);
     let outcome = serve_http(listener, router, limits, stopped).await;
     upkeep.abort();
     outcome
@@ -80,5 +82,7 @@ async fn keep_up(metrics: PrometheusHandle) {
 /// As Prometheus asks for it.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Enough for a few monitors, and no more files than subscribers can spare.
-const MOST_CONNECTIONS: usize = 16;
+const MOST_CONNECTIONS: usize = 32;
+/// So that nobody who opens connections and says nothing keeps the monitors out.
+const MOST_OF_AN_ADDRESS: usize = 8;
 const UPKEEP: Duration = Duration::from_secs(5);

@@ -182,6 +182,11 @@ impl Raw {
     pub(crate) async fn subscribe(address: SocketAddr, query: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
+        Self::subscribe_on(socket, address, query).await
+    }
+
+    /// Connects a socket, and shakes hands.
+    pub(crate) async fn subscribe_on(socket: TcpSocket, address: SocketAddr, query: &str) -> Self {
         let mut stream = soon(socket.connect(address)).await.unwrap();
         let request = format!(
             "GET /subscribe?{query} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: \

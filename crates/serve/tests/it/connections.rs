@@ -29,7 +29,7 @@ async fn three_hundred_half_requests_are_gone_after_the_limit() {
         halves.push(half);
     }
     for half in halves {
-        assert_eq!(rest(half).await, "");
+        assert_is_late(&rest(half).await);
     }
     // Whoever has become a subscriber has no such limits.
     world.push(3).await;
@@ -66,7 +66,23 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     slow.write_all(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
         .await
         .unwrap();
-    assert_eq!(rest(slow).await, "");
+    assert_is_late(&rest(slow).await);
+}
+
+/// The answer to the first would otherwise be taken for that to the second.
+#[tokio::test]
+async fn the_second_half_request_of_a_connection_is_told_apart_from_the_first() {
+    let address = serve(HttpLimits::default().head_timeout(SHORT)).await;
+    let mut client = connect(address).await;
+    let half = "GET /healthz HTTP/1.1\r\n";
+    let whole = format!("{half}Host: x\r\n\r\n");
+    client.write_all(whole.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nok\n") {
+        assert!(soon(client.read_buf(&mut answer)).await.unwrap() > 0);
+    }
+    client.write_all(half.as_bytes()).await.unwrap();
+    assert_is_late(&rest(client).await);
 }
 
 #[tokio::test]
@@ -290,6 +306,13 @@ async fn a_server_that_stops_answers_what_it_has_begun_and_waits_for_nothing_els
     go.send(true).unwrap();
     assert!(rest(waiting).await.ends_with("\r\n\r\ndone"));
     soon(serving).await.unwrap().unwrap();
+}
+
+/// That a request has not come in time is said, and that the connection ends.
+fn assert_is_late(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
 }
 
 fn limited(limits: HttpLimits) -> ServeOptions {

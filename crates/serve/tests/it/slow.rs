@@ -1,9 +1,13 @@
 //! A subscriber that stops reading, among others.
 
+use std::io::{ErrorKind, Read};
+
 use jetwash_serve::ServeOptions;
+use tokio::net::TcpSocket;
+use tokio::task::yield_now;
 
 use crate::client::Raw;
-use crate::log::{World, lines};
+use crate::log::{World, lines, soon};
 
 #[tokio::test]
 async fn a_subscriber_that_stops_reading_disturbs_nobody_and_loses_nothing() {
@@ -62,4 +66,33 @@ async fn many_readers_that_take_nothing_for_a_while_then_get_all_of_it() {
             assert_eq!((first, &payload[..]), (0x81, line.as_bytes()));
         }
     }
+}
+
+/// Thousands may read old events at once, and those at the end of the log come after each of them.
+#[tokio::test]
+async fn a_reader_of_old_events_lets_others_have_their_turn_after_each_write() {
+    let world = World::with(2000).await;
+    let total = lines(&world.log()).concat().len();
+    assert!(total > 500_000);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 20).unwrap();
+    let reader = Raw::subscribe_on(socket, world.address, "cursor=0").await;
+    let mut reader = reader.stream.into_std().unwrap();
+    let (mut buffer, mut read, mut most) = (vec![0; 8 << 20], 0, 0);
+    let all = async {
+        while read < total {
+            // All other tasks have had their turn once.
+            yield_now().await;
+            // Not through the runtime, which may not have looked at its sockets.
+            match reader.read(&mut buffer) {
+                Ok(count) => {
+                    assert!(count > 0, "closed after {read} of {total} bytes");
+                    (read, most) = (read + count, most.max(count));
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+    };
+    soon(all).await;
+    assert!(most < 100_000, "{most} bytes of {total} at once");
 }

@@ -656,8 +656,8 @@ impl Bucket for DiskBucket {
 }
 
 const STATE: &str = state::KEYSPACE;
-const LETTERS: &str = "letters";
-const ACCOUNTS: &str = "account-states";
+pub(super) const LETTERS: &str = "letters";
+pub(super) const ACCOUNTS: &str = "account-states";
 const BUCKET: &str = "bucket-";
 const FRAMES: &str = "frames-";
 const INDEX: u8 = 0;

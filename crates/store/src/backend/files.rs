@@ -52,12 +52,20 @@ pub(super) fn check(
     if !has_mark {
         missing(mark::NAME.into(), None);
     }
-    if !path.join(VERSION).try_exists()? {
+    let version = read(&path.join(VERSION))?;
+    if version.is_none() {
         missing(VERSION.into(), None);
     }
     let expected = manifest.map_or(0, |manifest| manifest.journal);
     if newest_journal(path)?.is_none_or(|newest| newest < expected) {
         missing(format!("{expected}.jnl").into(), None);
+    }
+    if version.is_some_and(|version| is_damaged_version(&version)) {
+        faults.push(Fault {
+            file: VERSION.into(),
+            is_missing: false,
+            keyspace: None,
+        });
     }
     check_keyspace(path, 0, depth, &mut faults)?;
     let known = match manifest {
@@ -86,12 +94,24 @@ fn begun(path: &Path) -> io::Result<Vec<u64>> {
     Ok(begun)
 }
 
+/// Whether the engine's mark is one that no engine has written for a ring. A later engine's is left
+/// to be refused as that, unless it is but one bit from the one in use.
+fn is_damaged_version(version: &[u8]) -> bool {
+    match version {
+        [b'F', b'J', b'L', number] => *number < ENGINE || (number ^ ENGINE).count_ones() == 1,
+        _ => true,
+    }
+}
+
+/// The engine's format, which has been the same for all rings so far.
+const ENGINE: u8 = 3;
+
 /// Where a keyspace is in the ring's folder.
 pub(super) fn keyspace_folder(id: u64) -> PathBuf {
     Path::new(KEYSPACES).join(id.to_string())
 }
 
-const VERSION: &str = "version";
+pub(super) const VERSION: &str = "version";
 
 fn check_keyspace(path: &Path, id: u64, depth: Depth, faults: &mut Vec<Fault>) -> io::Result<()> {
     let folder = keyspace_folder(id);

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::disk::{bucket_name, keyspace_options, open_error};
-use super::files::{self, Depth, Fault};
+use super::disk::{ACCOUNTS, LETTERS, bucket_name, keyspace_options, open_error};
+use super::files::{self, Depth, Fault, VERSION};
 use super::folder::{self, KEYSPACES};
 use super::manifest::{self, Manifest, newest_journal};
 use super::{BucketName, journal, mark};
@@ -23,6 +23,10 @@ pub(crate) struct RepairedFiles {
     pub(crate) missing: Vec<PathBuf>,
     /// Files that are not as they were written.
     pub(crate) damaged: Vec<PathBuf>,
+    /// How many dead letters are left, if those in a damaged table are lost.
+    pub(crate) letters_left: Option<u64>,
+    /// How many accounts are left whose state is known, if those in a damaged table are lost.
+    pub(crate) accounts_left: Option<u64>,
     /// Where what could not be used was put.
     pub(crate) set_aside: Option<PathBuf>,
     /// The position from which on there were events.
@@ -52,6 +56,8 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
     let mut repaired = RepairedFiles {
         missing: named(&faults, true),
         damaged: named(&faults, false),
+        letters_left: None,
+        accounts_left: None,
         set_aside: None,
         oldest_seq: manifest.as_ref().map_or(1, oldest_seq),
         is_mark_known: !faults
@@ -69,8 +75,9 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
         });
     };
     let bad: BTreeSet<u64> = faults.iter().filter_map(|fault| fault.keyspace).collect();
-    if !bad.is_empty() || !path.join(VERSION).try_exists().map_err(error)? {
-        repaired.set_aside = rebuild(path, &mut manifest, &bad)?;
+    let is_version = |fault: &Fault| fault.file == Path::new(VERSION);
+    if !bad.is_empty() || faults.iter().any(is_version) {
+        rebuild(path, &mut manifest, &bad, &mut repaired)?;
     }
     let newest = newest_journal(path).map_err(error)?;
     if newest.is_none_or(|newest| newest < manifest.journal) {
@@ -119,7 +126,6 @@ fn oldest_seq(manifest: &Manifest) -> u64 {
     firsts.min().map_or(floor, |first| first.max(floor))
 }
 
-const VERSION: &str = "version";
 /// Where the new list and what is read from damaged keyspaces come to be.
 const WORK: &str = "repair.new";
 const ASIDE: &str = "damaged-";
@@ -130,7 +136,8 @@ fn rebuild(
     path: &Path,
     manifest: &mut Manifest,
     bad: &BTreeSet<u64>,
-) -> Result<Option<PathBuf>, OpenError> {
+    repaired: &mut RepairedFiles,
+) -> Result<(), OpenError> {
     let io_error = |source| OpenError::Folder {
         path: path.to_owned(),
         source,
@@ -138,7 +145,7 @@ fn rebuild(
     let error = |error| open_error(path, error);
     let work = path.join(WORK);
     gone(fs::remove_dir_all(&work)).map_err(io_error)?;
-    let made = build(path, &work, manifest, bad).map_err(error)?;
+    let made = build(path, &work, manifest, bad, repaired).map_err(error)?;
 
     let aside = path.join(next_aside(path).map_err(io_error)?);
     let swap = || -> io::Result<()> {
@@ -151,9 +158,8 @@ fn rebuild(
             let folder = files::keyspace_folder(*id);
             fs::rename(work.join(&folder), path.join(&folder))?;
         }
-        if !path.join(VERSION).try_exists()? {
-            fs::copy(work.join(VERSION), path.join(VERSION))?;
-        }
+        gone(fs::rename(path.join(VERSION), aside.join(VERSION)))?;
+        fs::rename(work.join(VERSION), path.join(VERSION))?;
         fs::remove_dir_all(&work)?;
         folder::sync(&path.join(KEYSPACES))?;
         folder::sync(path)
@@ -161,7 +167,8 @@ fn rebuild(
     swap().map_err(io_error)?;
     manifest.keyspaces.retain(|id, _| !bad.contains(id));
     manifest.keyspaces.extend(made);
-    Ok(Some(aside))
+    repaired.set_aside = Some(aside);
+    Ok(())
 }
 
 /// Makes a database whose list has the sound keyspaces under their numbers, without what is in them,
@@ -171,6 +178,7 @@ fn build(
     work: &Path,
     manifest: &Manifest,
     bad: &BTreeSet<u64>,
+    repaired: &mut RepairedFiles,
 ) -> fjall::Result<BTreeMap<u64, String>> {
     let last = last_keyspace(path)?.max(manifest.keyspaces.keys().copied().max().unwrap_or(0));
     let database = Database::builder(work).worker_threads(1).open()?;
@@ -216,6 +224,12 @@ fn build(
     for keyspace in salvaged.values() {
         if &**keyspace.name() == state::KEYSPACE {
             add_noted(keyspace, manifest)?;
+        }
+        // Of these nothing but the journals has a second copy.
+        match &**keyspace.name() {
+            LETTERS => repaired.letters_left = Some(keyspace.len()? as u64),
+            ACCOUNTS => repaired.accounts_left = Some(keyspace.len()? as u64),
+            _ => {}
         }
         keyspace.rotate_memtable_and_wait()?;
     }

@@ -20,7 +20,8 @@ fn find(store: &Store, seq: u64) -> (Arc<Block>, usize) {
     }
 }
 
-fn put(letters: &DeadLetters, store: &Store, seq: u64, limits: LetterLimits) -> Outcome {
+/// Puts the event at a position aside.
+pub(crate) fn put(letters: &DeadLetters, store: &Store, seq: u64, limits: LetterLimits) -> Outcome {
     let (block, index) = find(store, seq);
     let letter = NewDeadLetter {
         block: &block,
@@ -32,7 +33,7 @@ fn put(letters: &DeadLetters, store: &Store, seq: u64, limits: LetterLimits) -> 
     letters.put(&letter, limits)
 }
 
-type Outcome = Result<(), DeadLetterError>;
+pub(crate) type Outcome = Result<(), DeadLetterError>;
 
 fn a_letter_holds_its_event_as_it_was(place: &Place) {
     let (mut appender, store) = place.open(tiny());

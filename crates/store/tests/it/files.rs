@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use jetwash_store::{Location, OpenError, Read, RepairReport, open, repair};
+use jetwash_store::{LetterLimits, Location, OpenError, Read, RepairReport, open, repair};
 
+use crate::dead_letters::put;
 use crate::fixture::copy;
 use crate::journal::{EVENTS, PER_BLOCK, RELAY, journals, options, positions, write};
-use crate::support::{Place, dictionary};
+use crate::support::{Place, append, dictionary};
 
 /// A ring with full buckets in tables, closed in order.
 fn ring() -> Place {
@@ -87,7 +88,7 @@ fn repaired(place: &Place, context: &str) -> (RepairReport, u64) {
         "{context}: {last} is there, {cursor} is the cursor"
     );
     let next = appender.next_seq();
-    crate::support::append(&mut appender, 200, 9);
+    append(&mut appender, 200, 9);
     drop((appender, store));
     let (_appender, store) = place.open(options());
     let mut expected = there;
@@ -237,6 +238,70 @@ fn one_bit_in_any_small_file_is_named_and_costs_next_to_nothing() {
         }
     }
     assert!(tried > 9, "{tried} files");
+}
+
+#[test]
+fn one_bit_of_the_engines_mark_is_named_and_repaired() {
+    let ring = ring();
+    let version = fs::read(ring.path().join("version")).unwrap();
+    for bit in 0..version.len() * 8 {
+        let place = copy_of(&ring);
+        let mut changed = version.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        fs::write(place.path().join("version"), changed).unwrap();
+        let error = refused(&place);
+        let is_named =
+            matches!(&error, OpenError::Damaged { files, .. } if *files == [Path::new("version")]);
+        assert!(is_named, "bit {bit}: {error}");
+        if bit % 11 == 0 {
+            let (report, lost) = repaired(&place, "version");
+            assert_eq!(lost, 0, "{report}");
+            assert!(report.set_aside.unwrap().join("version").exists());
+        }
+    }
+    // That of an engine to come is not taken for damage.
+    fs::write(ring.path().join("version"), b"FJL\x04").unwrap();
+    assert!(matches!(refused(&ring), OpenError::Format { .. }));
+}
+
+/// Nothing else has them, so they cannot be kept, but their loss is told.
+#[test]
+fn dead_letters_in_a_damaged_table_are_lost_and_that_is_told() {
+    let ring = Place::disk();
+    let (mut appender, store) = ring.open(options());
+    write(&mut appender, None);
+    let letters = store.dead_letters("feed");
+    for seq in 1..=400 {
+        put(&letters, &store, seq, LetterLimits::default()).unwrap();
+    }
+    // The journals go on to the next, and the letters are written out.
+    for _ in 0..40 {
+        append(&mut appender, 200, 9);
+    }
+    drop((appender, store, letters));
+    let table = first_in(&ring, "keyspaces/2/tables");
+    let mut bytes = fs::read(ring.path().join(&table)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(ring.path().join(&table), bytes).unwrap();
+    for journal in journals(ring.path()) {
+        File::options()
+            .write(true)
+            .open(journal)
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+    }
+    refused(&ring);
+    let report = repair(ring.path()).unwrap();
+    let (_appender, store) = ring.open(options());
+    let left = store.dead_letters("feed").held().unwrap().letters;
+    assert!(left < 400, "nothing was lost");
+    assert_eq!(report.letters_left, Some(left), "{report}");
+    assert_eq!(report.accounts_left, None, "{report}");
+    assert!(report.damaged.contains(&table), "{report}");
+    let said = report.to_string();
+    assert!(said.contains("lost: dead letters"), "{said}");
 }
 
 #[test]

@@ -12,6 +12,10 @@ mod lines;
 #[cfg(unix)]
 mod metrics;
 #[cfg(unix)]
+mod ready;
+#[cfg(unix)]
+mod repair;
+#[cfg(unix)]
 mod settings;
 #[cfg(unix)]
 mod tail;
@@ -36,18 +40,14 @@ impl Program {
 
     /// Starts it with these variables in its environment, and none of the official ones besides.
     fn start_in(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_jetwash-server"));
-        command
-            .args(["--sim", "--sim-accounts=10", "--sim-records=100"])
-            .args(arguments)
-            .env("NO_COLOR", "1")
-            .env_remove("RUST_LOG")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        for name in ["JETSTREAM_LISTEN_ADDR", "JETSTREAM_METRICS_LISTEN_ADDR"] {
-            command.env(name, "127.0.0.1:0");
-        }
-        command.envs(variables.iter().copied());
+        let mut command = Command::new(SERVER);
+        command.args(SIMULATED).args(arguments);
+        Self::run(command, variables)
+    }
+
+    /// Starts what is, or becomes, the server.
+    fn run(mut command: Command, variables: &[(&str, &str)]) -> Self {
+        prepare(&mut command).envs(variables.iter().copied());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
@@ -119,6 +119,26 @@ impl Drop for Program {
     }
 }
 
+/// What the server says when it does not start.
+fn refused(arguments: &[&str]) -> String {
+    let mut command = Command::new(SERVER);
+    command.args(SIMULATED).args(arguments);
+    let output = prepare(&mut command).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn prepare(command: &mut Command) -> &mut Command {
+    for name in ["JETSTREAM_LISTEN_ADDR", "JETSTREAM_METRICS_LISTEN_ADDR"] {
+        command.env(name, "127.0.0.1:0");
+    }
+    command
+        .env("NO_COLOR", "1")
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+}
+
 fn tail(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_jetwash-tail"))
         .args(arguments)
@@ -128,6 +148,13 @@ fn tail(arguments: &[&str]) -> Output {
 
 /// The body of an answer.
 fn get(address: &str, path: &str) -> String {
+    let (head, body) = ask(address, path);
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body
+}
+
+/// The head and the body of an answer.
+fn ask(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
@@ -138,8 +165,9 @@ fn get(address: &str, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
+    (head.to_owned(), body.to_owned())
 }
 
+const SERVER: &str = env!("CARGO_BIN_EXE_jetwash-server");
+const SIMULATED: [&str; 3] = ["--sim", "--sim-accounts=10", "--sim-records=100"];
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::{Program, get, tail};
 
 /// What the docs list: names and sorts.
@@ -74,4 +76,30 @@ fn every_metric_has_help_and_is_in_the_docs() {
             assert!(value.unwrap().parse::<f64>().unwrap() > 0.0, "{name}");
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn silent_connections_of_one_address_do_not_keep_others_from_asking_for_health() {
+    let mut program = Program::start(&[]);
+    let address: std::net::SocketAddr = program.metrics().parse().unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(std::net::TcpStream::connect(address).unwrap());
+    }
+    // All of 127/8 is this machine.
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    let answer = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+    assert!(answer.ends_with("ok\n"), "{answer:?}");
 }
