@@ -87,7 +87,7 @@ fn runtime() -> io::Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     runtime::Builder::new_multi_thread()
         .worker_threads(cores.min(MAX_WORKERS))
-        .max_blocking_threads(MAX_BLOCKING)
+        .max_blocking_threads((2 * cores).clamp(MIN_BLOCKING, MAX_BLOCKING))
         .enable_all()
         .build()
 }
@@ -314,7 +314,9 @@ fn interrupted() -> impl Future<Output = ()> {
 }
 
 const MAX_WORKERS: usize = 4;
-/// How many readers may wait for the disk at once.
+/// How many readers may wait for the disk, or for events to be unpacked, at once. More of these
+/// threads than that would leave too little of the processor to the one that writes the log.
+const MIN_BLOCKING: usize = 4;
 const MAX_BLOCKING: usize = 16;
 /// How many bytes of frames may wait for the pipeline: hundreds of them, and hardly one does.
 const INTAKE_BYTES: usize = 512 << 10;
