@@ -271,6 +271,32 @@ fn a_source_that_counts_anew_is_followed_and_what_it_repeats_is_known() {
 }
 
 #[test]
+fn commits_that_one_source_sends_again_under_other_numbers_are_known() {
+    let both = SimChange::commit(
+        did(2),
+        [
+            SimWrite::create(POST, "c", post("c")),
+            SimWrite::create(POST, "d", post("d")),
+        ],
+    );
+    let all = frames([create(0, "a"), delete(0, "a"), create(1, "b"), both]);
+    for rounds in [1..100, 1_000_000..1_000_100] {
+        let (mut pipeline, log) = pipeline();
+        give(&mut pipeline, "a", &all);
+        // The numbers go on from there, or a good deal further on.
+        for round in rounds.clone() {
+            give(&mut pipeline, "a", &from(1 + 4 * round, &all));
+        }
+        let expected = ["create a", "delete a", "create b", "create c", "create d"];
+        assert_eq!(content(&log), expected);
+        let snapshot = pipeline.snapshot();
+        let again = 4 * (rounds.end - rounds.start);
+        assert_eq!((snapshot.repeated, snapshot.dropped.len()), (again, 0));
+        assert_eq!(pipeline.cursor("a"), Some(4 * rounds.end));
+    }
+}
+
+#[test]
 fn a_number_far_ahead_keeps_nothing_out() {
     let all = frames([
         create(0, "a"),
