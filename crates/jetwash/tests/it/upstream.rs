@@ -616,3 +616,17 @@ async fn a_relay_that_is_behind_the_cursor_is_followed_from_what_it_has() {
     connection.disconnect();
     relay.accept_at(Some(3)).await.unwrap();
 }
+
+#[tokio::test]
+async fn one_number_far_ahead_does_not_hide_that_a_message_was_skipped() {
+    let mut relay = ScriptedRelay::start().await.unwrap();
+    let jetstream = following(&relay);
+    let mut connection = relay.accept().await.unwrap();
+    let stray = crate::order::numbered(&frame(7), 1 << 52);
+    connection.send([frame(1), stray, frame(3)]).await.unwrap();
+    connection.send_text("hello").await.unwrap();
+    connection.send([frame(5)]).await.unwrap();
+    until_at(&jetstream, &relay, 5).await;
+    let gaps = jetstream.snapshot().gaps;
+    assert_eq!(gaps.get("upstream_stepped_over"), Some(&1), "{gaps:?}");
+}
