@@ -2,6 +2,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -9,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use jetwash_dict::Dictionary;
 use jetwash_event::{DidChange, Filter};
 use jetwash_store::{Appender, Bounds, FrameStart, LogId, Store, StoreError};
@@ -18,7 +19,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 use tracing::{error, info, warn};
 
 use crate::auto_dictionary::AutoDictionary;
@@ -489,7 +490,8 @@ impl Jetstream {
             for (endpoint, watch) in relays.into_iter().zip(&self.shared.upstreams) {
                 let (watch, options) = (Arc::clone(watch), Arc::clone(&options));
                 let (name, shared) = (endpoint.to_string(), Arc::clone(&self.shared));
-                let run = follow(endpoint, shared, watch, clock.clone(), options);
+                let died = tasks.died.clone();
+                let run = follow(endpoint, shared, watch, clock.clone(), options, died);
                 tasks.spawn("relay", name, run);
             }
             crate::upstream::describe();
@@ -662,8 +664,8 @@ pub enum RunError {
     #[error(transparent)]
     Store(StoreError),
     /// A source panicked, or another task that belongs to the run. The others went on until the
-    /// shutdown, after which this is told. The first such panic counts; all are in
-    /// [`Snapshot::panics`].
+    /// shutdown, after which this is told; what connects to a relay was started again. The first
+    /// such panic counts; all are in [`Snapshot::panics`].
     #[error("the {task} {name} panicked: {message}")]
     TaskPanicked {
         /// The kind of task, as in [`Snapshot::panics`].
@@ -678,13 +680,33 @@ pub enum RunError {
     Thread(std::io::Error),
 }
 
+/// The first task that panicked, for [`Jetstream::run`] to tell at its end.
+#[derive(Clone, Debug, Default)]
+struct Died(Arc<Mutex<Option<RunError>>>);
+
+impl Died {
+    fn note(&self, task: &'static str, name: String, panic: &Panic) {
+        let message = panic.to_string();
+        let mut died = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        died.get_or_insert(RunError::TaskPanicked {
+            task,
+            name,
+            message,
+        });
+    }
+
+    fn take(&self) -> Option<RunError> {
+        let mut died = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        died.take()
+    }
+}
+
 /// The tasks of a run, each of whose ends is looked at.
 struct Tasks {
     set: JoinSet<()>,
     names: HashMap<task::Id, (&'static str, String)>,
     stats: Arc<Stats>,
-    /// The first that died.
-    died: Option<RunError>,
+    died: Died,
 }
 
 impl Tasks {
@@ -693,7 +715,7 @@ impl Tasks {
             set: JoinSet::new(),
             names: HashMap::new(),
             stats,
-            died: None,
+            died: Died::default(),
         }
     }
 
@@ -729,12 +751,7 @@ impl Tasks {
         let panic = Panic::new(&*payload);
         self.stats.panicked(task, &panic);
         error!(task, name, %panic, "a task has died; the others go on");
-        let message = panic.to_string();
-        self.died.get_or_insert(RunError::TaskPanicked {
-            task,
-            name,
-            message,
-        });
+        self.died.note(task, name, &panic);
     }
 
     /// Ends all; gives why the first of them died, if any did.
@@ -743,7 +760,7 @@ impl Tasks {
         while let Some(ended) = self.set.join_next_with_id().await {
             self.note(ended);
         }
-        self.died
+        self.died.take()
     }
 }
 
@@ -1049,16 +1066,19 @@ async fn publish(shared: Arc<Shared>) {
     }
 }
 
-/// Follows a relay, and gives up a connection that is of no use.
+/// Follows a relay, and gives up a connection that is of no use. After a panic it begins anew.
 async fn follow(
     endpoint: Endpoint,
     shared: Arc<Shared>,
     watch: Arc<Watch>,
     clock: Clock,
     options: Arc<Prepared>,
+    died: Died,
 ) {
     let name = endpoint.to_string();
+    let mut pause = FIRST_RESTART;
     loop {
+        let begun = Instant::now();
         let relay = Relay::new(
             endpoint.clone(),
             shared.intake.clone(),
@@ -1074,10 +1094,28 @@ async fn follow(
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            () = relay.run(resume) => return,
-            () = useless => info!(relay = %name, "the connection is given up for another"),
+        // What it was in the middle of is dropped with it.
+        let run = AssertUnwindSafe(relay.run(resume)).catch_unwind();
+        let ended = tokio::select! {
+            ended = run => ended,
+            () = useless => {
+                info!(relay = %name, "the connection is given up for another");
+                continue;
+            }
+        };
+        let Err(payload) = ended else {
+            return;
+        };
+        let panic = Panic::new(&*payload);
+        if begun.elapsed() > LONGEST_RESTART {
+            pause = FIRST_RESTART;
         }
+        shared.stats.panicked("relay", &panic);
+        watch.ended(format!("a panic: {panic}"), 0, None);
+        error!(relay = %name, %panic, "what connects to a relay has died; it starts again in {pause:?}");
+        died.note("relay", name.clone(), &panic);
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_RESTART);
     }
 }
 
@@ -1100,5 +1138,8 @@ const TRIM: Duration = Duration::from_secs(1);
 /// Between attempts to write to a disk that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Before what connects to a relay is started again after a panic: doubling from one to the other.
+const FIRST_RESTART: Duration = Duration::from_secs(1);
+const LONGEST_RESTART: Duration = Duration::from_secs(60);
 /// Between what is told of a clock that jumps about.
 const BETWEEN_NEWS: Duration = Duration::from_secs(10);

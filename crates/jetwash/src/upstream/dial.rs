@@ -1,6 +1,6 @@
 //! From the address of a relay to an open websocket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -18,8 +18,9 @@ use super::endpoint::with_cursor;
 use super::error::{RelayError, short};
 use super::http::{Head, tunnel, upgrade};
 use super::options::{Prepared, trusting};
-use super::proxy::Proxy;
+use super::proxy::{Protocol, Proxy};
 use super::socket::{Socket, Stream};
+use super::socks::{self, Refusal};
 
 /// Makes connections to one relay.
 pub(super) struct Dialer {
@@ -89,14 +90,15 @@ impl Dialer {
             let is_needed = way.was_tls || proxy.is_some_and(|proxy| proxy.url.scheme() == "https");
             self.tls = is_needed.then(system_roots).transpose()?;
         }
+        let looks_up = proxy.is_some_and(|proxy| proxy.looks_up());
         let addresses = match proxy {
-            Some(proxy) => {
+            Some(proxy) if !looks_up => {
                 // The proxy looks the name up; of the host only what its name says is known.
                 let is_private = is_private_name(&way.url);
                 way.check(is_private)?;
                 self.resolve(&proxy.url).await?
             }
-            None => {
+            _ => {
                 let mut addresses = self.resolve(&way.url).await?;
                 let may_be_private = way.is_private;
                 if may_be_private == Some(false) {
@@ -108,7 +110,21 @@ impl Dialer {
                 addresses
             }
         };
-        self.first_answer(addresses, way, proxy).await
+        let Some(proxy) = proxy.filter(|_| looks_up) else {
+            return self
+                .first_answer(addresses, way, proxy.map(|proxy| (proxy, None)))
+                .await;
+        };
+        let proxies = self.resolve(&proxy.url).await?;
+        let mut outcome = Err(RelayError::Handshake("the host has no address"));
+        for address in addresses {
+            let through = Some((proxy, Some(address.ip())));
+            outcome = self.first_answer(proxies.clone(), way, through).await;
+            if !matches!(outcome, Err(RelayError::Proxy { .. })) {
+                break;
+            }
+        }
+        outcome
     }
 
     /// The answer of the first address that gives one within its time.
@@ -116,7 +132,7 @@ impl Dialer {
         &self,
         mut addresses: Vec<SocketAddr>,
         way: &Way,
-        proxy: Option<&Proxy>,
+        proxy: Option<Through<'_>>,
     ) -> Result<(Box<dyn Stream>, Head), RelayError> {
         let limit = self.options.connect;
         loop {
@@ -138,16 +154,14 @@ impl Dialer {
         &self,
         stream: TcpStream,
         way: &Way,
-        proxy: Option<&Proxy>,
+        proxy: Option<Through<'_>>,
     ) -> Result<(Box<dyn Stream>, Head), RelayError> {
         let mut stream: Box<dyn Stream> = Box::new(stream);
-        if let Some(proxy) = proxy {
+        if let Some((proxy, address)) = proxy {
             if proxy.url.scheme() == "https" {
                 stream = self.encrypt(stream, &proxy.url).await?;
             }
-            let authorization = proxy.authorization.as_deref();
-            let head = tunnel(&mut stream, &way.url, &self.options.agent, authorization).await?;
-            check_tunnel(&head, proxy)?;
+            self.pass(&mut stream, &way.url, proxy, address).await?;
         }
         if way.url.scheme() == "wss" {
             stream = self.encrypt(stream, &way.url).await?;
@@ -159,6 +173,36 @@ impl Dialer {
         let headers = std::iter::once(agent).chain(own.filter(|_| is_origin));
         let head = upgrade(&mut stream, &way.url, headers).await?;
         Ok((stream, head))
+    }
+
+    /// Has a proxy connect to the relay, at `address` if that was looked up here.
+    async fn pass(
+        &self,
+        stream: &mut Box<dyn Stream>,
+        url: &Url,
+        proxy: &Proxy,
+        address: Option<IpAddr>,
+    ) -> Result<(), RelayError> {
+        match &proxy.protocol {
+            Protocol::Http { authorization } => {
+                let agent = &self.options.agent;
+                let head = tunnel(stream, url, agent, authorization.as_deref()).await?;
+                check_tunnel(&head, proxy)
+            }
+            Protocol::Socks { credentials, .. } => {
+                let host = address.map(socks::looked_up).or_else(|| url.host());
+                let host = host.unwrap_or(Host::Domain(""));
+                let port = url.port_or_known_default().unwrap_or_default();
+                let asked = socks::connect(stream, &host, port, credentials.as_ref()).await;
+                asked.map_err(|refusal| match refusal {
+                    Refusal::Broken(error) => error,
+                    Refusal::Said(reason) => RelayError::Proxy {
+                        proxy: proxy.name(),
+                        reason,
+                    },
+                })
+            }
+        }
     }
 
     async fn encrypt(
@@ -199,6 +243,9 @@ impl Dialer {
         }
     }
 }
+
+/// A proxy, and the relay's address if that was looked up here.
+type Through<'a> = (&'a Proxy, Option<IpAddr>);
 
 impl Way {
     /// Where a redirect leads, if it may be followed.
@@ -260,7 +307,7 @@ fn check_tunnel(head: &Head, proxy: &Proxy) -> Result<(), RelayError> {
         407 => "wants a user and a password, or others than it was given".to_owned(),
         status => format!("answered CONNECT with the HTTP status {status}"),
     };
-    let proxy = proxy.url.to_string();
+    let proxy = proxy.name();
     Err(RelayError::Proxy { proxy, reason })
 }
 

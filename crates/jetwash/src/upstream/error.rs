@@ -4,6 +4,8 @@ use std::time::Duration;
 use jetwash_frame::{Frame, FrameError};
 use thiserror::Error;
 
+use super::pulse::LEAST_SPEED;
+
 /// Why a connection to a relay ended, or was not made.
 #[derive(Debug, Error)]
 pub(super) enum RelayError {
@@ -45,6 +47,8 @@ pub(super) enum RelayError {
     Silent(Duration),
     #[error("it answers pings, but no event came within {} s", .0.as_secs())]
     NoEvents(Duration),
+    #[error("a message came too slowly: fewer than {LEAST_SPEED} bytes in 30 s")]
+    Slow,
     #[error("connecting took longer than {:.1} s", .0.as_secs_f32())]
     Timeout(Duration),
     #[error("TLS could not be set up: {0}")]
@@ -71,6 +75,7 @@ impl RelayError {
             Self::Roots | Self::Tls(_) => "tls",
             Self::Silent(_) => "silent",
             Self::NoEvents(_) => "no_events",
+            Self::Slow => "slow",
             Self::Timeout(_) => "connect_timeout",
             Self::TooLong { .. } => "message_too_long",
         }
@@ -80,7 +85,7 @@ impl RelayError {
     /// nothing about it. A relay that closes or cannot be reached is only to be waited for.
     pub(super) const fn patience(&self) -> Option<u32> {
         match self {
-            Self::Protocol(_) | Self::TooLong { .. } => Some(3),
+            Self::Protocol(_) | Self::Slow | Self::TooLong { .. } => Some(3),
             // It may be the network as well.
             Self::CutShort => Some(8),
             _ => None,

@@ -32,8 +32,13 @@ impl Head {
     /// For how long the server does not want to be asked again, at most a quarter of an hour.
     pub(super) fn retry_after(&self, now: SystemTime) -> Option<Duration> {
         let text = self.header("retry-after")?.trim();
+        if text.is_empty() {
+            return None;
+        }
         let wait = match text.parse() {
             Ok(seconds) => Duration::from_secs(seconds),
+            // More seconds than can be counted.
+            Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => LONGEST_RETRY,
             Err(_) => {
                 let date = httpdate::parse_http_date(text).ok()?;
                 date.duration_since(now).unwrap_or_default()
@@ -190,6 +195,9 @@ mod tests {
             ("7", Some(7)),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
             ("99999999", Some(900)),
+            ("99999999999999999999999999", Some(900)),
+            ("-5", None),
+            ("", None),
             ("Sun, 06 Nov 1983 08:49:37 GMT", Some(0)),
             ("soon", None),
         ] {

@@ -11,6 +11,7 @@ mod proxy;
 mod pulse;
 mod relay;
 mod socket;
+mod socks;
 mod state;
 mod steps;
 

@@ -80,7 +80,11 @@ impl RelayOptions {
     }
 
     /// Connects through this proxy, such as `http://user:password@proxy.example:3128`, whatever the
-    /// environment says. It must know `CONNECT`; SOCKS is not supported.
+    /// environment says.
+    ///
+    /// With `http` or `https` it is asked with `CONNECT`, with `socks5` or `socks5h` as RFC 1928
+    /// has it, at port 1080 if none is given. With `socks5` the names of relays are looked up here,
+    /// otherwise by the proxy.
     ///
     /// Without this setting, `HTTPS_PROXY` is used for `wss`, `HTTP_PROXY` for `ws`, `ALL_PROXY`
     /// for what these do not cover, and `NO_PROXY` lists exceptions.

@@ -7,13 +7,27 @@ use base64::engine::general_purpose::STANDARD;
 use url::{Host, Url};
 
 use super::options::RelayOptionError;
+use super::socks::Credentials;
 
-/// An HTTP proxy that connections are made through, with `CONNECT`.
+/// A proxy that connections are made through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Proxy {
+    /// Where it is: with the scheme `https` if it is spoken to through TLS, otherwise `http`.
     pub(super) url: Url,
-    /// What the header `Proxy-Authorization` says.
-    pub(super) authorization: Option<String>,
+    pub(super) protocol: Protocol,
+}
+
+/// How a proxy is asked for a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// With `CONNECT` of HTTP, and what the header `Proxy-Authorization` says.
+    Http { authorization: Option<String> },
+    /// With SOCKS 5.
+    Socks {
+        credentials: Option<Credentials>,
+        /// Whether names of hosts are looked up here; otherwise the proxy does it.
+        looks_up: bool,
+    },
 }
 
 /// Which proxy is for which relay.
@@ -90,25 +104,72 @@ impl Proxy {
         // The text may hold a password, so the error does not say it.
         let error = |reason| RelayOptionError::Proxy { reason };
         let mut url = Url::parse(&full).map_err(|_| error("it is not a URL"))?;
-        match url.scheme() {
-            "http" | "https" => {}
-            "socks4" | "socks4a" | "socks5" | "socks5h" => {
-                return Err(error("SOCKS is not supported, only http:// and https://"));
+        let looks_up = match url.scheme() {
+            "http" | "https" => None,
+            "socks5" => Some(true),
+            "socks5h" => Some(false),
+            "socks4" | "socks4a" => {
+                return Err(error("SOCKS 4 is not supported, only socks5 and socks5h"));
             }
-            _ => return Err(error("its scheme must be http or https")),
+            _ => return Err(error("its scheme must be http, https, socks5 or socks5h")),
+        };
+        if looks_up.is_some() {
+            // With a scheme that the URL parser knows, it reads addresses in the host as such.
+            let port = url.port().unwrap_or(SOCKS_PORT);
+            let rest = full.split_once("://").map_or("", |(_, rest)| rest);
+            url = Url::parse(&format!("http://{rest}")).map_err(|_| error("it is not a URL"))?;
+            url.set_port(Some(port))
+                .map_err(|()| error("it is not a URL"))?;
         }
-        let authorization = (!url.username().is_empty() || url.password().is_some()).then(|| {
-            let mut pair = percent_decoded(url.username());
-            pair.push(b':');
-            pair.extend(percent_decoded(url.password().unwrap_or_default()));
-            format!("Basic {}", STANDARD.encode(pair))
+        let pair = (!url.username().is_empty() || url.password().is_some()).then(|| {
+            let password = url.password().unwrap_or_default();
+            (percent_decoded(url.username()), percent_decoded(password))
         });
         // What is left names the proxy in errors.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        Ok(Self { url, authorization })
+        let protocol = match looks_up {
+            None => Protocol::Http {
+                authorization: pair.map(|(user, password)| {
+                    let pair = [&user[..], b":", &password].concat();
+                    format!("Basic {}", STANDARD.encode(pair))
+                }),
+            },
+            Some(looks_up) => {
+                let credentials = pair.map(|(user, password)| {
+                    let credentials = Credentials::new(user, password);
+                    let reason = "SOCKS takes a user and a password of 1 to 255 bytes each";
+                    credentials.ok_or_else(|| error(reason))
+                });
+                Protocol::Socks {
+                    credentials: credentials.transpose()?,
+                    looks_up,
+                }
+            }
+        };
+        Ok(Self { url, protocol })
+    }
+
+    /// Whether names of hosts are looked up here, and not by the proxy.
+    pub(super) const fn looks_up(&self) -> bool {
+        matches!(self.protocol, Protocol::Socks { looks_up: true, .. })
+    }
+
+    /// Its name in errors, without a password.
+    pub(super) fn name(&self) -> String {
+        match self.protocol {
+            Protocol::Http { .. } => self.url.to_string(),
+            Protocol::Socks { looks_up, .. } => {
+                let scheme = if looks_up { "socks5" } else { "socks5h" };
+                let host = self.url.host_str().unwrap_or_default();
+                let port = self.url.port_or_known_default().unwrap_or_default();
+                format!("{scheme}://{host}:{port}")
+            }
+        }
     }
 }
+
+const SOCKS_PORT: u16 = 1080;
 
 /// Whether an entry of `NO_PROXY` is about this host: `*`, a name with all that is below it, an
 /// address, or a network such as `10.0.0.0/8`; each may end in `:port`, but the last.
@@ -256,10 +317,32 @@ mod tests {
     fn a_proxys_user_and_password_become_a_header() {
         let proxy = Proxy::parse("http://us%3Aer:pa%20ss@proxy.example:3128").unwrap();
         // By hand: base64 of `us:er:pa ss`.
-        assert_eq!(
-            proxy.authorization.as_deref(),
-            Some("Basic dXM6ZXI6cGEgc3M=")
-        );
+        let authorization = Some("Basic dXM6ZXI6cGEgc3M=".to_owned());
+        assert_eq!(proxy.protocol, Protocol::Http { authorization });
         assert_eq!(proxy.url.as_str(), "http://proxy.example:3128/");
+    }
+
+    #[test]
+    fn a_socks_proxy_has_its_port_its_password_and_its_way_to_look_up_names() {
+        let proxy = Proxy::parse("socks5h://us%3Aer:pass@[::1]").unwrap();
+        let credentials = Credentials::new(b"us:er".to_vec(), b"pass".to_vec());
+        let looks_up = false;
+        let protocol = Protocol::Socks {
+            credentials,
+            looks_up,
+        };
+        assert_eq!(proxy.protocol, protocol);
+        assert_eq!(proxy.name(), "socks5h://[::1]:1080");
+        let proxy = Proxy::parse("socks5://127.0.0.1:80").unwrap();
+        assert_eq!(proxy.name(), "socks5://127.0.0.1:80");
+        assert!(matches!(proxy.url.host(), Some(Host::Ipv4(_))));
+        for wrong in [
+            "socks4://proxy.example",
+            "socks5://",
+            "socks5://user@proxy.example",
+            "ftp://proxy.example",
+        ] {
+            Proxy::parse(wrong).unwrap_err();
+        }
     }
 }

@@ -83,6 +83,33 @@ impl Pulse {
     }
 }
 
+/// Whether a message is on its way that will not end within a reasonable time.
+#[derive(Debug, Default)]
+pub(super) struct Crawl {
+    messages: u64,
+    received: u64,
+    times: u32,
+}
+
+impl Crawl {
+    /// Looks at a connection, every 30 s: how many messages and bytes have come, and whether a
+    /// message has begun. Gives `true` when one has come at a crawl for a minute at least.
+    pub(super) const fn look(&mut self, messages: u64, received: u64, has_begun: bool) -> bool {
+        let is_same = has_begun && messages == self.messages;
+        if is_same && received - self.received < LEAST_SPEED {
+            self.times += 1;
+        } else {
+            // It may have begun a moment ago.
+            self.times = has_begun as u32;
+        }
+        self.messages = messages;
+        self.received = received;
+        self.times > 2
+    }
+}
+
+/// So many bytes at least come in 30 s of a message that is on its way.
+pub(super) const LEAST_SPEED: u64 = 64 << 10;
 const WINDOW: Duration = Duration::from_secs(10);
 const MEMORY_SECONDS: f64 = 60.0;
 /// A pause in which so many events would usually have come does not happen by chance.

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::dial::Dialer;
 use super::error::{RelayError, check_error_frame};
-use super::pulse::Pulse;
+use super::pulse::{Crawl, Pulse};
 use super::socket::{Incoming, Skipped, Socket};
 use super::state::Watch;
 use super::steps::Steps;
@@ -204,6 +204,7 @@ impl Relay {
         let every = (self.options.silence / 4).clamp(LEAST_CHECK, LONGEST_CHECK);
         let mut check = interval_at(Instant::now() + every, every);
         let (mut heard, mut received) = (Instant::now(), 0);
+        let (mut crawl, mut signs) = (Crawl::default(), 0);
         loop {
             tokio::select! {
                 biased;
@@ -219,7 +220,13 @@ impl Relay {
                                 self.pulse.blocked(now);
                             }
                         }
-                        Incoming::Sign => self.watch.message(heard),
+                        Incoming::Sign => {
+                            self.watch.message(heard);
+                            signs += 1;
+                            if signs > MAX_SIGNS {
+                                return Err(RelayError::Protocol("a flood of pings").into());
+                            }
+                        }
                         Incoming::Skipped(why, bytes) => self.skip(why, bytes),
                     }
                 }
@@ -231,6 +238,10 @@ impl Relay {
                     }
                     if now - heard > SILENCE {
                         return Err(RelayError::Silent(SILENCE).into());
+                    }
+                    signs = 0;
+                    if crawl.look(socket.messages(), received, socket.has_begun()) {
+                        return Err(RelayError::Slow.into());
                     }
                     socket.ping();
                 }
@@ -360,9 +371,108 @@ impl Relay {
 const CLOSE: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(75);
+/// Pings and pongs in that time.
+const MAX_SIGNS: u32 = 10_000;
 const LEAST_BLOCKED: Duration = Duration::from_secs(1);
 const LEAST_CHECK: Duration = Duration::from_millis(10);
 const LONGEST_CHECK: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(100);
 /// Commits that are younger than that when they come are not from a relay's replay.
 const LIVE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use tokio::io::{AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::upstream::RelayOptions;
+
+    /// How a connection ends to which `serve` writes, in time that passes by itself.
+    async fn end<F: Future<Output = std::io::Result<()>> + Send + 'static>(
+        serve: impl FnOnce(DuplexStream) -> F,
+    ) -> (RelayError, Duration) {
+        let (server, client) = tokio::io::duplex(1 << 16);
+        let endpoint: Endpoint = "ws://relay.example".parse().unwrap();
+        let (intake, mut arrivals) = Intake::new(1 << 20);
+        let watch = Arc::new(Watch::new(endpoint.to_string().into()));
+        let options = Arc::new(RelayOptions::new().no_proxy().prepare().unwrap());
+        let clock = Clock::default();
+        let mut relay = Relay::new(endpoint, intake, Arc::default(), watch, clock, options);
+        let mut socket = Socket::new(Box::new(client), BytesMut::new(), 5_000_000);
+        let serving = tokio::spawn(serve(server));
+        let taking = tokio::spawn(async move { while arrivals.recv().await.is_some() {} });
+        let begun = Instant::now();
+        let ended = relay.follow(&mut socket).await;
+        let lasted = begun.elapsed();
+        (serving.abort(), taking.abort());
+        match ended {
+            Err(End::Relay(error)) => (error, lasted),
+            Err(End::Stopped) => panic!("it was stopped"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_comes_byte_by_byte_is_not_waited_for() {
+        let (error, lasted) = end(|mut server| async move {
+            server.write_all(b"\x82\x7f\0\0\0\0\0\x0f\0\0").await?;
+            loop {
+                server.write_all(b"x").await?;
+                sleep(Duration::from_secs(1)).await;
+            }
+        })
+        .await;
+        assert!(matches!(error, RelayError::Slow), "{error}");
+        assert!((60..=120).contains(&lasted.as_secs()), "{lasted:?}");
+        // Nor in parts, with pings that say that all is well.
+        let (error, _) = end(|mut server| async move {
+            server.write_all(b"\x02\x01x").await?;
+            loop {
+                server.write_all(b"\0\x01x\x89\0").await?;
+                sleep(Duration::from_secs(1)).await;
+            }
+        })
+        .await;
+        assert!(matches!(error, RelayError::Slow), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_message_on_a_slow_line_is_waited_for() {
+        // Of 4 MiB, 8 KiB come each second, and then nothing but pongs.
+        let (error, lasted) = end(|mut server| async move {
+            server.write_all(b"\x82\x7f\0\0\0\0\0\x40\0\0").await?;
+            for _ in 0..512 {
+                server.write_all(&[0; 8192]).await?;
+                sleep(Duration::from_secs(1)).await;
+            }
+            for _ in 0..10 {
+                server.write_all(b"\x8a\0").await?;
+                sleep(Duration::from_secs(60)).await;
+            }
+            server.shutdown().await
+        })
+        .await;
+        assert!(matches!(error, RelayError::Closed(None)), "{error}");
+        assert!(lasted.as_secs() >= 1112, "{lasted:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_pings_ends_the_connection_and_a_ping_a_second_does_not() {
+        let (error, _) = end(|mut server| async move {
+            loop {
+                server.write_all(b"\x89\0").await?;
+            }
+        })
+        .await;
+        assert_eq!(error.reason(), "websocket", "{error}");
+        let (error, _) = end(|mut server| async move {
+            for _ in 0..20_000 {
+                server.write_all(b"\x89\0").await?;
+                sleep(Duration::from_millis(500)).await;
+            }
+            server.shutdown().await
+        })
+        .await;
+        assert!(matches!(error, RelayError::Closed(None)), "{error}");
+    }
+}

@@ -29,8 +29,11 @@ pub(super) struct Socket {
     open: Option<Open>,
     /// The message whose frames these are.
     message: Option<Message>,
+    /// How many parts of it have begun.
+    parts: u32,
     max_bytes: u64,
     received: u64,
+    messages: u64,
 }
 
 /// News from the other end.
@@ -79,14 +82,26 @@ impl Socket {
             needs_flush: false,
             open: None,
             message: None,
+            parts: 0,
             max_bytes: max_bytes as u64,
             received: 0,
+            messages: 0,
         }
     }
 
     /// How many bytes have come, of whole messages or not.
     pub(super) const fn received(&self) -> u64 {
         self.received
+    }
+
+    /// How many messages have begun, other than pings and their like.
+    pub(super) const fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Whether a message has begun and not ended.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.message.is_some()
     }
 
     /// Waits for the next message. May be dropped at any time and called again.
@@ -278,7 +293,15 @@ impl Socket {
             OpCode::Data(_) => Some(Message::Binary(BytesMut::new())),
         };
         let message = match (self.message.take(), new) {
-            (Some(message), None) | (None, Some(message)) => message,
+            (Some(message), None) => {
+                self.parts += 1;
+                message
+            }
+            (None, Some(message)) => {
+                self.parts = 1;
+                self.messages += 1;
+                message
+            }
             (None, None) => {
                 return Err(RelayError::Protocol("a continuation of no message"));
             }
@@ -286,6 +309,10 @@ impl Socket {
                 return Err(RelayError::Protocol("a message begins within another"));
             }
         };
+        // Parts may be empty, so their bytes alone are no bound.
+        if self.parts > MAX_PARTS {
+            return Err(RelayError::Protocol("a message in too many parts"));
+        }
         let (why, before) = match &message {
             Message::Binary(part) => (None, part.len() as u64),
             Message::Skipped(why, bytes) => (Some(*why), *bytes),
@@ -328,6 +355,7 @@ const READ_BYTES: usize = 32 << 10;
 const LEAST_READ: usize = 4 << 10;
 const MAX_CONTROL: u64 = 125;
 const MAX_UNSENT: usize = 4 << 10;
+const MAX_PARTS: u32 = 1 << 18;
 /// A message that claims more is not waited for.
 const MAX_SKIPPED: u64 = 256 << 20;
 
@@ -403,6 +431,10 @@ mod tests {
             let (_, error) = read(bytes).await;
             assert!(matches!(error, RelayError::Protocol(_)), "{error}");
         }
+        let mut parts = b"\x02\x01a".to_vec();
+        parts.extend([0; 2].repeat(MAX_PARTS as usize));
+        let (_, error) = read(&parts).await;
+        assert!(matches!(error, RelayError::Protocol(_)), "{error}");
         let (_, error) = read(b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff").await;
         assert!(matches!(error, RelayError::TooLong { .. }), "{error}");
         let (_, error) = read(b"\x82\x05ab").await;

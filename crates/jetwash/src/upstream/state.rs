@@ -119,7 +119,7 @@ impl Watch {
         self.message(now);
     }
 
-    pub(super) fn ended(&self, why: String, attempt: u32, stuck: Option<String>) {
+    pub(crate) fn ended(&self, why: String, attempt: u32, stuck: Option<String>) {
         let mut inner = self.inner();
         inner.connected = None;
         inner.is_silent = false;

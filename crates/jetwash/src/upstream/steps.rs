@@ -8,6 +8,8 @@ pub(super) struct Steps {
     /// The cursor that is stored, and the highest number that came at it.
     at: Option<u64>,
     reached: Option<u64>,
+    /// A number so far ahead that it may be a mistake: it counts when the next one follows it.
+    stray: Option<u64>,
     has_advanced: bool,
     endings: u32,
     step: u64,
@@ -32,6 +34,13 @@ impl Steps {
         if seq > MAX_SEQ || before.is_some_and(|before| seq <= before) {
             return None;
         }
+        if before.is_some_and(|before| seq - before > FAR) {
+            let last = self.stray.replace(seq);
+            if last.is_none_or(|last| seq <= last || seq - last > FAR) {
+                return None;
+            }
+        }
+        self.stray = None;
         let stepped = (self.step > 0).then_some(before).flatten();
         self.reached = Some(seq);
         self.has_advanced = true;
@@ -87,6 +96,9 @@ impl Steps {
 
 /// The highest number that the protocol has.
 const MAX_SEQ: u64 = (1 << 53) - 1;
+/// The furthest from one number to the next that is no cause for doubt, as in the numbering; steps
+/// are shorter.
+const FAR: u64 = 100_000;
 /// About a minute of the whole network.
 const LONGEST_STEP: u64 = 1 << 16;
 
@@ -170,5 +182,19 @@ mod tests {
         }
         assert_eq!(steps.ask(Some(10)), Some(11));
         assert_eq!(steps.came(13), Some(12));
+    }
+
+    #[test]
+    fn one_number_far_ahead_moves_nothing_and_two_do() {
+        let mut steps = Steps::default();
+        steps.ask(Some(10));
+        assert_eq!(steps.came(11), None);
+        assert_eq!(steps.came(MAX_SEQ - 2), None);
+        assert_eq!(steps.reached(), Some(11));
+        assert_eq!(steps.came(12), None);
+        assert_eq!(steps.reached(), Some(12));
+        assert_eq!(steps.came(5_000_000), None);
+        assert_eq!(steps.came(5_000_001), None);
+        assert_eq!(steps.reached(), Some(5_000_001));
     }
 }

@@ -194,6 +194,44 @@ fn a_late_source_does_not_raise_the_dead_even_after_a_restart() {
     }
 }
 
+/// An `#account` frame of an account of its own, by hand: many are made fast.
+fn account_frame(number: u32) -> Vec<u8> {
+    let did = format!("did:web:n{number:06}.example");
+    let head = b"\xa2\x61t\x68#account\x62op\x01\xa4\x63did";
+    let seq = [&[0x1a][..], &number.to_be_bytes()].concat();
+    let rest = b"\x64time\x742026-07-04T14:38:07Z\x66active\xf5";
+    let did = [&[0x60 + did.len() as u8], did.as_bytes()].concat();
+    [head, &did[..], b"\x63seq", &seq, rest].concat()
+}
+
+#[test]
+fn a_late_source_does_not_raise_the_dead_after_more_accounts_than_memory_holds() {
+    const FIRST: u32 = 1 << 16;
+    let all = frames([create(0, "a"), delete(0, "a")]);
+    let folder = tempfile::tempdir().unwrap();
+    let (pipeline, log) = on_disk(folder.path());
+    let mut pipeline = pipeline.deduplicate();
+    give(&mut pipeline, "a", &all);
+    // Of the accounts of a log on disk, the last 28,000 at most are in memory.
+    for start in (FIRST..FIRST + 220_000).step_by(2_000) {
+        let some: Vec<_> = (start..start + 2_000).map(account_frame).collect();
+        give(&mut pipeline, "a", &some);
+    }
+    assert_eq!(pipeline.snapshot().events, 220_002);
+    give(&mut pipeline, "late", &all);
+    give(&mut pipeline, "late", &[account_frame(FIRST)]);
+    let snapshot = pipeline.snapshot();
+    assert_eq!((snapshot.events, snapshot.repeated), (220_002, 3));
+    assert!(snapshot.dropped.is_empty(), "{:?}", snapshot.dropped);
+    assert_eq!(
+        content(&log)
+            .iter()
+            .filter(|event| event.contains(" a"))
+            .count(),
+        2
+    );
+}
+
 #[test]
 fn a_source_that_counts_anew_is_followed_and_what_it_repeats_is_known() {
     let all = frames([
@@ -229,6 +267,32 @@ fn a_source_that_counts_anew_is_followed_and_what_it_repeats_is_known() {
         assert_eq!(snapshot.gaps.get("upstream_renumbered"), Some(&1));
         assert_eq!(snapshot.repeated, 4);
         assert!(snapshot.dropped.is_empty());
+    }
+}
+
+#[test]
+fn commits_that_one_source_sends_again_under_other_numbers_are_known() {
+    let both = SimChange::commit(
+        did(2),
+        [
+            SimWrite::create(POST, "c", post("c")),
+            SimWrite::create(POST, "d", post("d")),
+        ],
+    );
+    let all = frames([create(0, "a"), delete(0, "a"), create(1, "b"), both]);
+    for rounds in [1..100, 1_000_000..1_000_100] {
+        let (mut pipeline, log) = pipeline();
+        give(&mut pipeline, "a", &all);
+        // The numbers go on from there, or a good deal further on.
+        for round in rounds.clone() {
+            give(&mut pipeline, "a", &from(1 + 4 * round, &all));
+        }
+        let expected = ["create a", "delete a", "create b", "create c", "create d"];
+        assert_eq!(content(&log), expected);
+        let snapshot = pipeline.snapshot();
+        let again = 4 * (rounds.end - rounds.start);
+        assert_eq!((snapshot.repeated, snapshot.dropped.len()), (again, 0));
+        assert_eq!(pipeline.cursor("a"), Some(4 * rounds.end));
     }
 }
 

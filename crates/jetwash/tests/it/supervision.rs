@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use jetwash::testing::{SimChange, did, frames_from};
 use jetwash::{Event, Failure, Filter, Jetstream, ReadError, RunError, StartFrom};
+use jetwash_sim::ScriptedRelay;
 use tokio::sync::oneshot;
 
 use crate::take;
@@ -54,6 +55,44 @@ async fn a_source_that_panics_leaves_the_others_running_and_is_told_at_the_end()
         error,
         RunError::TaskPanicked { task: "source", .. }
     ));
+}
+
+#[tokio::test]
+async fn what_connects_to_a_relay_is_started_again_when_it_panics() {
+    let mut relay = ScriptedRelay::start().await.unwrap();
+    // What is called there is the caller's clock.
+    let panics = AtomicU64::new(0);
+    let clock = jetwash::Clock::new(move || {
+        let is_writer = std::thread::current().name() == Some("jetwash-writer");
+        assert!(
+            is_writer || panics.fetch_add(1, Ordering::SeqCst) > 0,
+            "the clock broke"
+        );
+        std::time::SystemTime::now()
+    });
+    let builder = Jetstream::builder().relay(relay.url()).clock(clock);
+    let builder = builder.relay_options(jetwash::RelayOptions::new().no_proxy());
+    let jetstream = builder.build().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let change = |number: u64| {
+        let record = serde_json::json!({"$type": "com.example.note", "n": number});
+        SimChange::create(did(number), "com.example.note", "a", record)
+    };
+    let first = SimChange::account(did(20), true, None);
+    let frames = frames_of([first].into_iter().chain((0..20).map(change))).unwrap();
+    let mut connection = relay.accept().await.unwrap();
+    connection.send([frames[0].clone()]).await.unwrap();
+    until(|| jetstream.source_cursor(&relay.url()) == Some(1)).await;
+    // The task dies of the first commit, before that is taken in.
+    connection.send([frames[1].clone()]).await.unwrap();
+    let mut connection = relay.accept_at(Some(1)).await.unwrap();
+    connection.send(frames[1..].to_vec()).await.unwrap();
+    until(|| jetstream.bounds().events() == 21).await;
+    assert_eq!(jetstream.snapshot().panics["relay"], 1);
+    drop(stop);
+    let error = run.await.unwrap().unwrap_err().to_string();
+    assert!(error.ends_with("panicked: the clock broke"), "{error}");
 }
 
 #[tokio::test]

@@ -328,8 +328,90 @@ async fn proxies_are_taken_from_the_environment() {
     }
 }
 
+/// A SOCKS proxy that wants `user` and `pass`, makes one connection, and gives what it was asked to
+/// connect to.
+async fn socks_proxy() -> (String, JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut greeting = [0; 4];
+        client.read_exact(&mut greeting).await.unwrap();
+        assert_eq!(greeting, *b"\x05\x02\0\x02");
+        client.write_all(b"\x05\x02").await.unwrap();
+        let mut sign_in = [0; 11];
+        client.read_exact(&mut sign_in).await.unwrap();
+        assert_eq!(sign_in, *b"\x01\x04user\x04pass");
+        client.write_all(b"\x01\0").await.unwrap();
+        let mut request = vec![0; 4];
+        client.read_exact(&mut request).await.unwrap();
+        let length = match request[3] {
+            1 => 4,
+            4 => 16,
+            _ => {
+                request.push(client.read_u8().await.unwrap());
+                usize::from(request[4])
+            }
+        };
+        let mut host = vec![0; length];
+        client.read_exact(&mut host).await.unwrap();
+        let port = client.read_u16().await.unwrap();
+        // Whatever the name is, the relay is here.
+        let mut relay = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let reply = b"\x05\0\0\x01\0\0\0\0\0\0";
+        client.write_all(reply).await.unwrap();
+        tokio::spawn(async move { copy_bidirectional(&mut client, &mut relay).await });
+        request.extend(host);
+        request
+    });
+    (address.to_string(), task)
+}
+
 #[tokio::test]
-#[ignore = "run by the test above, in a process of its own"]
+async fn a_socks_proxy_is_asked_with_a_name_or_with_an_address() {
+    for (scheme, host, expected) in [
+        (
+            "socks5h",
+            "relay.example",
+            &b"\x05\x01\0\x03\x0drelay.example"[..],
+        ),
+        ("socks5", "127.0.0.1", b"\x05\x01\0\x01\x7f\0\0\x01"),
+    ] {
+        let mut relay = ScriptedRelay::start().await.unwrap();
+        let (address, asked) = socks_proxy().await;
+        let options = RelayOptions::new().proxy(format!("{scheme}://user:pass@{address}"));
+        let url = relay.url().replace("127.0.0.1", host);
+        let builder = Jetstream::builder().relay(url).relay_options(options);
+        let jetstream = builder.build().unwrap();
+        tokio::spawn(jetstream.clone().run(std::future::pending()));
+        let mut connection = relay.accept().await.unwrap();
+        assert_eq!(asked.await.unwrap(), expected);
+        connection.send([frame(1)]).await.unwrap();
+        until("the frame", || jetstream.bounds().events() == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_taken_from_the_environment() {
+    let mut relay = ScriptedRelay::start().await.unwrap();
+    let (address, asked) = socks_proxy().await;
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["upstream::child_with_a_proxy", "--exact", "--ignored"]);
+    for name in ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"] {
+        child.env_remove(name);
+    }
+    child.env("all_proxy", format!("socks5h://user:pass@{address}"));
+    let mut child = child.env(RELAY, relay.url()).spawn().unwrap();
+    let mut connection = relay.accept().await.unwrap();
+    connection.send([frame(1)]).await.unwrap();
+    // An address in the URL stays one.
+    assert_eq!(asked.await.unwrap(), b"\x05\x01\0\x01\x7f\0\0\x01");
+    let waited = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert!(waited.await.unwrap().success());
+}
+
+#[tokio::test]
+#[ignore = "run by the tests above, in a process of its own"]
 async fn child_with_a_proxy() {
     let url = env::var(RELAY).unwrap();
     let jetstream = Jetstream::builder().relay(&url).build().unwrap();
@@ -420,13 +502,13 @@ fn mistakes_in_relay_options_are_reported_at_once() {
         .header("a b", "c")
         .header("X-Team", "\r\nX: y")
         .root_certificates_pem("no certificate")
-        .proxy("socks5://user:hidden@127.0.0.1:1080")
+        .proxy("socks4://user:hidden@127.0.0.1:1080")
         .connect_timeout(Duration::ZERO);
     let builder = Jetstream::builder().relay("relay.example");
     let error = builder.relay_options(options).build().unwrap_err();
     assert_eq!(error.mistakes().len(), 7, "{error}");
     let text = error.to_string();
-    assert!(text.contains("SOCKS is not supported"), "{text}");
+    assert!(text.contains("SOCKS 4 is not supported"), "{text}");
     assert!(!text.contains("hidden"), "{text}");
 }
 
@@ -533,4 +615,18 @@ async fn a_relay_that_is_behind_the_cursor_is_followed_from_what_it_has() {
     assert_eq!(lines(jetstream.store()).len(), 3);
     connection.disconnect();
     relay.accept_at(Some(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_number_far_ahead_does_not_hide_that_a_message_was_skipped() {
+    let mut relay = ScriptedRelay::start().await.unwrap();
+    let jetstream = following(&relay);
+    let mut connection = relay.accept().await.unwrap();
+    let stray = crate::order::numbered(&frame(7), 1 << 52);
+    connection.send([frame(1), stray, frame(3)]).await.unwrap();
+    connection.send_text("hello").await.unwrap();
+    connection.send([frame(5)]).await.unwrap();
+    until_at(&jetstream, &relay, 5).await;
+    let gaps = jetstream.snapshot().gaps;
+    assert_eq!(gaps.get("upstream_stepped_over"), Some(&1), "{gaps:?}");
 }
