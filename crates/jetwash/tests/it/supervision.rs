@@ -80,7 +80,7 @@ async fn what_connects_to_a_relay_is_started_again_when_it_panics() {
         SimChange::create(did(number), "com.example.note", "a", record)
     };
     let first = SimChange::account(did(20), true, None);
-    let frames = frames_of([first].into_iter().chain((0..20).map(change))).unwrap();
+    let frames = frames_from([first].into_iter().chain((0..20).map(change))).unwrap();
     let mut connection = relay.accept().await.unwrap();
     connection.send([frames[0].clone()]).await.unwrap();
     until(|| jetstream.source_cursor(&relay.url()) == Some(1)).await;
