@@ -1,9 +1,10 @@
 //! Dictionaries that change while a `Jetstream` runs.
 
+use futures_util::StreamExt;
 use jetwash::dict::Evaluation;
 use jetwash::store::Read;
 use jetwash::{
-    AutoDictionary, Dictionary, Filter, Jetstream, NetworkConfig, RotateError, StartFrom,
+    AutoDictionary, Cursor, Dictionary, Filter, Jetstream, NetworkConfig, RotateError, StartFrom,
 };
 use jetwash_sim::Network;
 use tokio::sync::oneshot;
@@ -57,10 +58,17 @@ async fn a_rotation_applies_from_the_position_that_it_gives() {
     let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
     let pusher = jetstream.pusher("hand");
     let mut uses = vec![(1, 1)];
+    let mut events = jetstream
+        .subscribe(StartFrom::Oldest, Filter::new())
+        .await
+        .unwrap();
     for (number, frame) in frames(900).into_iter().enumerate() {
         pusher.push(frame).await.unwrap();
         if matches!(number, 300 | 600) {
             let id = number as u32 / 300 + 1;
+            // A rotation may overtake frames that wait: some must be in the log since the last one.
+            let last = Cursor::new(uses[uses.len() - 1].0);
+            while events.next().await.unwrap().unwrap().cursor() <= last {}
             let position = jetstream.rotate_dictionary(dictionary(id)).await.unwrap();
             uses.push((position, id));
             assert_eq!(jetstream.dictionary().unwrap().id(), id);
