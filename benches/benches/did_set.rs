@@ -139,7 +139,7 @@ fn look_ups(size: usize) {
     table.run(15);
 }
 
-/// What turns a frame away before anything of it is decoded.
+/// Measures how a frame is turned away before it is decoded.
 fn rejects() {
     let (frames, kind) = frames();
     let frames: Vec<Vec<u8>> = frames.into_iter().take(2000).collect();
@@ -217,7 +217,7 @@ impl<'a> Turns<'a> {
         });
     }
 
-    /// Prints the median and the least of so many rounds.
+    /// Prints the median and the least of `rounds`.
     fn run(mut self, rounds: usize) {
         for _ in 0..=rounds {
             for row in &mut self.rows {
@@ -250,7 +250,7 @@ fn count(probes: &str, is_in: impl Fn(&str) -> bool) -> usize {
         .count()
 }
 
-/// The texts of so many DIDs, one after the other, so that reading them costs next to nothing.
+/// The texts of the probed DIDs, one after the other, so that reading them costs next to nothing.
 fn probes(number: impl Fn(u64) -> u64) -> String {
     let mut text = Vec::with_capacity(PROBES * LENGTH);
     for index in 0..PROBES as u64 {
@@ -267,7 +267,7 @@ fn did(number: u64) -> PlcDid {
     PlcDid::from_bytes(&bytes)
 }
 
-/// What a binary fuse filter is asked for: 64 bits of the DID.
+/// The key of a binary fuse filter: 64 bits of the DID.
 fn key(did: &str) -> u64 {
     let bytes = PlcDid::parse(did).unwrap().to_bytes();
     u64::from_be_bytes(*bytes.last_chunk().unwrap())

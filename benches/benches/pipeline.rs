@@ -1,4 +1,4 @@
-//! What a frame costs on its way from the socket into the log, step by step, beside the same work
+//! Times a frame on its way from the socket into the log, step by step, beside the same work
 //! done through trees of `serde_ipld_dagcbor` and `serde_json`.
 
 #![allow(
@@ -147,7 +147,7 @@ fn take_in(pipeline: &mut Pipeline, frames: &[Vec<u8>]) {
     pipeline.commit().unwrap();
 }
 
-/// The official dictionary where it is to be had, elsewhere one made from the frames themselves.
+/// The official dictionary if the corpus is there, otherwise one made from the frames themselves.
 fn dictionary(frames: &[Vec<u8>]) -> Dictionary {
     if let Some(corpus) = jetwash_corpus::corpus("the official dictionary, so one is trained") {
         return Dictionary::from_bytes(corpus.bytes("dictionaries/legacy_subscribe.zdict"))

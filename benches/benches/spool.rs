@@ -1,4 +1,4 @@
-//! What it costs to bring a log into files, and what a spool that stands still costs the others.
+//! Times a log on its way into files, and what a spool that stands still costs the others.
 
 #![allow(
     clippy::expect_used,

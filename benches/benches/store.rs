@@ -1,4 +1,4 @@
-//! What the ring costs: appending, playing back, looking for one account, finding a time, opening.
+//! Times the ring: appending, playing back, looking for one account, finding a time, opening.
 
 #![allow(
     clippy::expect_used,
@@ -336,7 +336,7 @@ impl Event {
     }
 }
 
-/// What the pipeline makes of the frames: half of it to train a dictionary on, half to work with.
+/// The events of the frames: half of them to train a dictionary on, half to work with.
 fn events(frames: &[Vec<u8>]) -> (Vec<Event>, Dictionary) {
     let (appender, store) = store::open(Location::Memory, Options::default()).unwrap();
     let mut pipeline = Pipeline::new(appender);

@@ -1,4 +1,4 @@
-//! What each fuzz target does with its input, and what it starts from.
+//! The fuzz targets, and the seeds that they start from.
 //!
 //! A target is a plain function of bytes that panics when something that must hold does not. So
 //! any fuzzing engine can drive it, and a crash can be tried again without one. Where an

@@ -250,7 +250,7 @@ fn binary(lines: &[Vec<u8>]) -> Vec<Vec<u8>> {
         .filter_map(|line| std::str::from_utf8(line).ok())
     {
         let mut event = Vec::new();
-        // Among the seeds of events there are identifiers, which are none.
+        // The seeds of events include identifiers, which are not events.
         if encoder.encode(line, &mut event).is_ok() {
             seeds.push(event);
         }
@@ -458,7 +458,7 @@ fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for is_packed in [false, true] {
         let (mut appender, store) =
-            open(Location::Memory, Options::default()).expect("memory can be had");
+            open(Location::Memory, Options::default()).expect("a log in memory opens");
         if is_packed {
             let set = appender.set_dictionary(dictionary());
             set.expect("a dictionary can be kept");

@@ -15,7 +15,7 @@ use crate::targets::dictionary;
 
 /// The query string of a subscriber.
 ///
-/// What is taken keeps to the limits, and a parameter that nobody knows changes nothing.
+/// Accepted queries keep to the limits, and an unknown parameter changes nothing.
 pub fn query(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -30,7 +30,7 @@ pub fn query(data: &[u8]) {
 
 /// A text message of a subscriber.
 ///
-/// What is taken is JSON and keeps to the limits; spaces around it change nothing.
+/// Accepted messages are JSON and keep to the limits; spaces around them change nothing.
 pub fn options_update(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -69,7 +69,7 @@ pub fn did_file(data: &[u8]) {
     }
     static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
         let name = format!("jetwash-fuzz-{}.txt", std::process::id());
-        // In memory where that can be had.
+        // In memory where the system has such a folder.
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() {
             memory

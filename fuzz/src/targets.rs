@@ -234,7 +234,7 @@ pub fn dict(data: &[u8]) {
     let decoded = dictionary
         .decompressor()
         .decompress(&packed, data.len(), &mut unpacked);
-    decoded.expect("what was compressed can be had back");
+    decoded.expect("what was compressed can be decompressed");
     assert_eq!(unpacked, data);
 }
 
@@ -265,7 +265,7 @@ pub fn batch(data: &[u8]) {
     if is_made {
         let mut decoder = BatchDecompressor::new(dictionary().decompressor());
         let found = decoder.decompress(&frame, data.len());
-        let found: Vec<_> = found.expect("what was packed can be had back").collect();
+        let found: Vec<_> = found.expect("a packed batch can be unpacked").collect();
         assert_eq!(found, lines);
     }
 }

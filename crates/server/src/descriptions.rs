@@ -1,4 +1,4 @@
-//! What each metric says. `docs/metrics.md` has the same list, with labels.
+//! Describes each metric. `docs/metrics.md` has the same list, with labels.
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 

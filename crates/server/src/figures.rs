@@ -6,7 +6,7 @@ use jetwash::Jetstream;
 
 use crate::descriptions::LOOKED_UP;
 
-/// What is looked up when somebody asks: figures of the log, of the process and of the program, in
+/// Looks figures up when somebody asks: those of the log, of the process and of the program, in
 /// the text format of Prometheus.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
@@ -92,7 +92,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((user + system) / TICKS_PER_SECOND)
 }
 
-/// What Linux counts in towards programs, whatever its own clock is.
+/// Ticks a second in what Linux reports to programs, independent of its own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[cfg(test)]

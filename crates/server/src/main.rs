@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is told unless `RUST_LOG` says otherwise, such as `debug` or `info,jetwash=debug`.
+/// Printed unless `RUST_LOG` says otherwise, such as `debug` or `info,jetwash=debug`.
 fn default_levels() -> Targets {
     Targets::new()
         .with_default(LevelFilter::INFO)
@@ -205,7 +205,7 @@ fn add_sources(
     Ok(builder)
 }
 
-/// Says in plain words where events come from, where they are kept, and where they can be had.
+/// Prints where events come from, where they are kept, and where they are served.
 fn announce(
     arguments: &Arguments,
     jetstream: &Jetstream,

@@ -1,4 +1,4 @@
-//! What keeps the C library from taking more memory than the server needs.
+//! Keeps the C library from taking more memory than the server needs.
 
 /// Starts the program anew with one pool of memory for all threads, if nobody has chosen how many
 /// there are to be.

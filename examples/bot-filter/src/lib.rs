@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use jetwash::{Event, Operation};
 
-/// What the bot listens for.
+/// The mentions and keywords that the bot listens for.
 ///
 /// # Examples
 ///
@@ -44,7 +44,7 @@ pub struct Hit {
     pub uri: String,
     /// The keyword in it, or the account that it mentions.
     pub because: String,
-    /// What it says.
+    /// The text of the post.
     pub text: String,
 }
 
@@ -95,7 +95,7 @@ impl Watch {
     }
 }
 
-/// What of an `app.bsky.feed.post` matters here.
+/// The parts of an `app.bsky.feed.post` that matter here.
 #[derive(Debug, Deserialize)]
 struct Post {
     text: String,

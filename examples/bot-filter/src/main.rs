@@ -32,11 +32,11 @@ struct Arguments {
     #[arg(long = "mention", value_name = "DID")]
     mentions: Vec<String>,
 
-    /// Stop after so many posts
+    /// Stop after this number of posts
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
 
-    /// Stop after so many seconds
+    /// Stop after this number of seconds
     #[arg(long = "for", value_name = "SECONDS")]
     duration: Option<u64>,
 }
@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What was asked for; on the simulator something that happens there, if nothing was.
+/// The rule of the arguments; on the simulator, by default, words that occur there.
 fn watch(arguments: &Arguments) -> Watch {
     let Arguments {
         keywords,
@@ -111,7 +111,7 @@ fn simulated_network() -> NetworkConfig {
     config.starting_at(SystemTime::now())
 }
 
-/// Completes on Ctrl-C, after so many seconds, or when there is enough.
+/// Completes on Ctrl-C, after the given seconds, or when there are enough posts.
 async fn stop(after: Option<u64>, enough: Arc<Notify>) {
     let time = async {
         match after {

@@ -99,7 +99,7 @@ pub(crate) fn evaluate(path: &Path, source: &Source, binary: bool) -> Result<(),
     time(&dictionary, &events)
 }
 
-/// What a frame costs, there and back.
+/// Times one event, there and back.
 fn time(dictionary: &Dictionary, events: &[&[u8]]) -> Result<(), Box<dyn Error>> {
     let (mut encoder, mut decoder) = (dictionary.compressor(), dictionary.decompressor());
     let (mut frames, mut ends, mut out) = (Vec::new(), vec![0], Vec::new());
@@ -143,7 +143,7 @@ fn open(path: &Path) -> Result<Dictionary, Box<dyn Error>> {
     Ok(Dictionary::from_bytes(bytes).map_err(|error| named(&error))?)
 }
 
-/// How often something of this form stands there: a start, and so many letters and digits.
+/// Counts the places with this form: a start, and a number of letters and digits.
 fn occurrences(bytes: &[u8], start: &[u8], length: usize) -> usize {
     let windows = bytes.windows(start.len() + length);
     let is_one = |window: &&[u8]| {

@@ -34,7 +34,7 @@ enum Command {
     },
     /// Say how small a dictionary makes events, by collection, and what that costs
     Evaluate {
-        /// The dictionary; `builtin` is the one that jetwash brings along
+        /// The dictionary; `builtin` is the one inside jetwash
         #[arg(value_name = "FILE")]
         dictionary: PathBuf,
         #[command(flatten)]
@@ -79,7 +79,7 @@ struct Source {
     /// The log of a jetwash server that is not running
     #[arg(long, value_name = "FOLDER")]
     store: Option<PathBuf>,
-    /// So many frames of a simulated network
+    /// This number of frames of a simulated network
     #[arg(long, value_name = "FRAMES")]
     simulate: Option<usize>,
 }

@@ -31,7 +31,7 @@ struct Journal {
     most_lines: usize,
 }
 
-/// What is done to an account.
+/// A change to the set of accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Add,

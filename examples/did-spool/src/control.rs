@@ -46,7 +46,7 @@ use tokio::task::spawn_blocking;
 
 use crate::accounts::{Accounts, Action};
 
-/// What the calls are about.
+/// The state that the calls share.
 pub(crate) struct Control {
     accounts: Accounts,
     jetstream: Jetstream,

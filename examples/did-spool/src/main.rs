@@ -36,7 +36,7 @@ struct Arguments {
     /// Follow a simulated network in this process instead.
     #[arg(long)]
     sim: bool,
-    /// Complete a file so many seconds after its first post.
+    /// Complete a file this number of seconds after its first post.
     #[arg(long, default_value_t = 10.0)]
     roll_after: f64,
     /// Where accounts are added and removed.
@@ -45,7 +45,7 @@ struct Arguments {
     /// A name that callers use for this host, besides `localhost`; may be given more than once.
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// What callers have to show, 16 characters or more; needed if `--listen` is not on loopback.
+    /// The token that callers must send, 16 characters or more; needed if `--listen` is not on loopback.
     #[arg(long, env = "DID_SPOOL_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }

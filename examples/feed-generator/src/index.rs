@@ -71,7 +71,7 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// When SQLite fails, or an event is none.
+    /// When SQLite fails, or a line is not an event.
     pub fn apply(&self, events: &[Event], cursor: Cursor, rule: &Rule) -> Result<(), IndexError> {
         let mut connection = self.connection();
         let transaction = connection.transaction()?;
@@ -135,7 +135,7 @@ fn apply(transaction: &Transaction<'_>, event: &Event, rule: &Rule) -> Result<()
     let (did, uri) = (event.did(), event.uri());
     match event.change()? {
         Change::Create(commit) | Change::Update(commit) => {
-            // A record that is no post is none of the feed's.
+            // A record of another type does not belong into the feed.
             if commit.record().is_ok_and(|post: Post| rule.matches(&post)) {
                 let sql = "INSERT INTO post VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
                 transaction.execute(sql, params![uri, did, signed(event.time_us())])?;

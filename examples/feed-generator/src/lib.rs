@@ -13,7 +13,7 @@
 //! the cursor, so that after a crash nothing is missing and nothing is there twice. [`router`]
 //! answers from that index.
 //!
-//! What people take back is not shown: a deleted post leaves the index, and so do those of a
+//! Nothing is shown that people took back: a deleted post leaves the index, and so do those of a
 //! deleted account; the posts of an account that is taken down, suspended or deactivated are hidden
 //! until it is active again.
 

@@ -53,10 +53,10 @@ impl Rule {
     }
 }
 
-/// What the rule has to know of an `app.bsky.feed.post`.
+/// The parts of an `app.bsky.feed.post` that the rule reads.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Post {
-    /// What it says.
+    /// The text of the post.
     pub text: String,
     /// The languages that its author says it is in.
     #[serde(default)]

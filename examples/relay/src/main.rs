@@ -30,7 +30,7 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2470")]
     listen: SocketAddr,
 
-    /// Stop after so many seconds
+    /// Stop after this number of seconds
     #[arg(long = "for", value_name = "SECONDS")]
     duration: Option<u64>,
 }
@@ -87,7 +87,7 @@ fn simulated_network() -> NetworkConfig {
     config.starting_at(SystemTime::now())
 }
 
-/// Completes on Ctrl-C, or after so many seconds.
+/// Completes on Ctrl-C, or after the given seconds.
 async fn stop(after: Option<u64>) {
     let time = async {
         match after {

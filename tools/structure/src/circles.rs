@@ -7,7 +7,7 @@ use syn::visit::{self, Visit};
 use crate::names::Names;
 use crate::source::{Crate, ModulePath, is_for_tests};
 
-/// What each module uses of others, and by which names.
+/// The modules that each module uses, and the names it uses of them.
 pub(crate) type Uses = BTreeMap<ModulePath, BTreeMap<ModulePath, BTreeSet<String>>>;
 
 /// Collects which modules of a crate use which. What a module only hands on is not a use.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::source::{Crate, ModulePath, is_hidden, is_public};
 
-/// What `use` declarations bring into each module.
+/// The names that `use` declarations bring into each module.
 pub(crate) struct Names<'a> {
     krate: &'a Crate,
     imports: BTreeMap<&'a [String], Vec<Import>>,

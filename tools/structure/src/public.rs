@@ -50,7 +50,7 @@ fn libraries(crates: &[Crate]) -> impl Iterator<Item = &Crate> {
         .filter(|krate| krate.library && krate.published)
 }
 
-/// What a library defines itself and shows, by the name under which it shows it.
+/// The public definitions of a library, by the name under which it shows them.
 fn exported(krate: &Crate) -> Vec<(String, Definition)> {
     let names = Names::new(krate);
     let mut found = Vec::new();

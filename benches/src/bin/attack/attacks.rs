@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::socket::{Subscriber, connect, is_open, text_frame};
 
-/// What strangers may try.
+/// An attack by strangers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Attack {
     /// Connections that say nothing
@@ -51,7 +51,7 @@ impl Attack {
         }
     }
 
-    /// What an honest newcomer may ask for meanwhile.
+    /// A request of an honest newcomer during the attack.
     pub(crate) const fn newcomer(self) -> &'static str {
         match self {
             Self::Streams => "compress=stream",

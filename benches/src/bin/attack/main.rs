@@ -1,4 +1,4 @@
-//! What strangers can take from a server: its memory, and the delay of an honest reader, before,
+//! Measures attacks by strangers on a server: its memory, and the delay of an honest reader, before,
 //! during and after each kind of attack.
 //!
 //! ```text
@@ -62,7 +62,7 @@ struct Arguments {
     honest: Option<IpAddr>,
 }
 
-/// What was seen for a while.
+/// The figures of one phase.
 struct Seen {
     resident: f64,
     p99: f64,

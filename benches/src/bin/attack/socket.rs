@@ -28,7 +28,7 @@ pub(crate) fn connect(
 /// A websocket by hand.
 pub(crate) struct Subscriber {
     pub(crate) stream: TcpStream,
-    /// What came with the answer to the handshake.
+    /// The bytes after the answer to the handshake.
     pub(crate) early: Vec<u8>,
 }
 

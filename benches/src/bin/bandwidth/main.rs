@@ -1,4 +1,4 @@
-//! What each way of sending the firehose takes: bytes a day, by collection, and processor time.
+//! Compares ways of sending the firehose: bytes a day, by collection, and processor time.
 //!
 //! ```text
 //! cargo run --release -p jetwash-benches --bin bandwidth -- --frames frames.bin.zst --train lines.jsonl.zst
@@ -153,7 +153,7 @@ fn bars(measured: &[Measured]) -> Vec<Bar> {
     measured.iter().map(bar).collect()
 }
 
-/// What so many bytes an event come to in a day.
+/// Gigabytes a day at this number of bytes an event.
 fn gigabytes_a_day(bytes: f64) -> f64 {
     bytes * EVENTS_A_DAY / 1e9
 }

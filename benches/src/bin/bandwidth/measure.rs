@@ -16,7 +16,7 @@ pub(crate) struct Measured {
     pub(crate) bytes: f64,
     pub(crate) encode_us: Option<f64>,
     pub(crate) decode_us: Option<f64>,
-    /// What the first description of Jetstream says of it.
+    /// The figures of Jetstream's first description.
     pub(crate) first_description: &'static str,
     pub(crate) first_gigabytes: Option<f64>,
     pub(crate) is_charted: bool,
@@ -162,7 +162,7 @@ pub(crate) fn by_collection(
     Ok(())
 }
 
-/// What compressing for many readers takes, when it is done once and when for each of them.
+/// The processor time of compressing for many readers, once for all and once for each.
 pub(crate) fn for_many(
     lines: &[String],
     dictionaries: &Dictionaries,
@@ -231,7 +231,7 @@ fn batches(
 /// Frames, and the microseconds per event there and back.
 type Packed = (Vec<Vec<u8>>, f64, f64);
 
-/// Packs so many events in a frame.
+/// Packs `size` events in each batch.
 fn pack(events: &[&[u8]], dictionary: &Dictionary, size: usize) -> Result<Packed, Box<dyn Error>> {
     let mut single = dictionary.compressor();
     let mut several = BatchCompressor::new(dictionary.compressor());
@@ -305,7 +305,7 @@ fn stream(
     })
 }
 
-/// The processor time of this thread for each of so many events, in microseconds: the best of
+/// The processor time of this thread an event, in microseconds: the best of
 /// several rounds, because other programs only ever add to it.
 fn each(
     events: usize,

@@ -8,12 +8,12 @@ use jetwash::{Dictionary, Jetstream, Pipeline};
 
 use crate::Arguments;
 
-/// What there is to be measured.
+/// The events to measure.
 pub(crate) struct Recorded {
     pub(crate) lines: Vec<String>,
     /// The bytes of the frames that the lines came in, if they are known.
     pub(crate) frame_bytes: Option<u64>,
-    /// What dictionaries are trained on: lines of other accounts.
+    /// Lines of other accounts, to train dictionaries on.
     pub(crate) training: Vec<String>,
     pub(crate) other: Option<Dictionary>,
     pub(crate) origin: String,

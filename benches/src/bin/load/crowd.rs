@@ -14,7 +14,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
-/// What a subscriber asks for.
+/// The options of a subscriber.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) query: String,
@@ -28,7 +28,7 @@ pub(crate) struct Crowd {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// What a crowd has got so far.
+/// Counts what a crowd has received.
 #[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) events: AtomicU64,
@@ -121,7 +121,7 @@ struct Reading {
     buffer: Vec<u8>,
     decoder: Decompressor,
     json: Vec<u8>,
-    /// One event in so many has its time read.
+    /// The time of one event in this number is read.
     sample: u64,
     count: u64,
 }

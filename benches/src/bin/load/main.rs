@@ -55,7 +55,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [500, 2000])]
     rate: Vec<u32>,
 
-    /// What the subscribers ask for
+    /// The options of the subscribers
     #[arg(long, value_enum, default_value_t = Mix::Mixed)]
     mix: Mix,
 
@@ -85,7 +85,7 @@ struct Arguments {
     )]
     stall: Option<Duration>,
 
-    /// Let one subscriber read so many events from the start, as fast as it can
+    /// Let one subscriber read this number of events from the start, as fast as it can
     #[arg(long, value_name = "EVENTS")]
     replay: Option<u64>,
 
@@ -127,7 +127,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// What all measurements share.
+/// The settings that all measurements share.
 struct Load {
     arguments: Arguments,
     frames: Arc<Frames>,
@@ -241,7 +241,7 @@ impl Load {
         subscribers: usize,
         alone: &mut Option<u64>,
     ) -> Result<(), Box<dyn Error>> {
-        // So many that the log's memory for the newest events is full.
+        // Enough to fill the log's memory for the newest events.
         let Fed {
             server,
             relay,

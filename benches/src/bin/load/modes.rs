@@ -1,4 +1,4 @@
-//! What each way to compress costs the server, live and in playback.
+//! Measures what each way to compress costs the server, live and in playback.
 
 use std::error::Error;
 use std::sync::atomic::Ordering;
@@ -26,7 +26,7 @@ impl Load {
     /// each mode, and the speed at which one of them reads the log.
     pub(crate) fn modes(&self) -> Result<(), Box<dyn Error>> {
         for &rate in &self.arguments.rate {
-            println!("\nlive, {rate} events/s: per cent of one core for so many readers");
+            println!("\nlive, {rate} events/s: per cent of one core by the number of readers");
             println!(
                 "{:<20} {:>8} {:>8} {:>8} {:>14} {:>12} {:>12}",
                 "", "1", "10", "100", "us/event at 100", "bytes/event", "100 / none"

@@ -41,12 +41,12 @@ impl Relay {
         Ok(Self { address, pace })
     }
 
-    /// Sends so many frames at once.
+    /// Sends `frames` at once.
     pub(crate) fn burst(&self, frames: u64) {
         self.pace.burst.fetch_add(frames, Ordering::Relaxed);
     }
 
-    /// Sends so many frames a second from now on.
+    /// Sets the rate, in frames a second.
     pub(crate) fn set_rate(&self, rate: f64) {
         self.pace
             .rate

@@ -11,7 +11,7 @@ use jetwash::{Dictionary, Jetstream};
 use jetwash_serve::{ServeOptions, Server as JetwashServer};
 use tokio::net::TcpListener;
 
-/// What the server under load is started with: a part of what `jetwash-server` takes.
+/// The options of the server under load, some of those of `jetwash-server`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArguments {
     #[arg(long)]

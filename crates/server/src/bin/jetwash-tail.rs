@@ -44,7 +44,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE", requires = "compress")]
     dictionary: Option<PathBuf>,
 
-    /// Stop after so many events
+    /// Stop after this number of events
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
 
@@ -110,7 +110,7 @@ async fn tail(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What to say of a connection that did not come to be: what the server says, if it says something.
+/// Describes why a connection failed, in the words of the server if it sent any.
 fn refusal(url: &str, error: tungstenite::Error) -> String {
     let tungstenite::Error::Http(answer) = error else {
         return format!(
@@ -185,7 +185,7 @@ fn address(arguments: &Arguments) -> String {
     format!("{}{separator}{}", arguments.url, query.join("&"))
 }
 
-/// What has come so far.
+/// Counts what was received.
 struct Tally {
     start: Instant,
     events: u64,

@@ -1,4 +1,4 @@
-//! What the server says while it runs.
+//! Lines that the server prints while it runs.
 
 use crate::{Program, tail};
 

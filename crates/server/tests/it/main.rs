@@ -119,7 +119,7 @@ impl Drop for Program {
     }
 }
 
-/// What the server says when it does not start.
+/// The message of a server that does not start.
 fn refused(arguments: &[&str]) -> String {
     let mut command = Command::new(SERVER);
     command.args(SIMULATED).args(arguments);

@@ -1,4 +1,4 @@
-//! What can be measured.
+//! Metrics, and their list in the docs.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{Program, get, tail};
 
-/// What the docs list: names and sorts.
+/// Names and types as the docs list them.
 fn listed() -> BTreeMap<String, String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
     let text = std::fs::read_to_string(path).unwrap();

@@ -1,4 +1,4 @@
-//! What `/readyz` says.
+//! Answers of `/readyz`.
 
 use std::fs::{self, File};
 use std::io::Write;

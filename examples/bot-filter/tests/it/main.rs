@@ -1,4 +1,4 @@
-//! What the bot hears, and that it hears it once.
+//! The bot hears what it should, once.
 
 #![allow(
     clippy::expect_used,
@@ -60,7 +60,7 @@ fn mentions_and_keywords_are_heard_and_nothing_else() {
     assert_eq!(heard[0].uri, format!("at://{}/{POST}/a", did(0)));
 }
 
-/// Runs the bot until it has heard so many posts, and gives their texts.
+/// Runs the bot until it has heard `count` posts, and returns their texts.
 async fn hear(relay: &str, folder: &Path, count: usize) -> Vec<String> {
     let jetstream = Jetstream::builder()
         .relay(relay)

@@ -24,7 +24,7 @@ struct Arguments {
     /// The database.
     #[arg(long, default_value = "posts.sqlite")]
     database: PathBuf,
-    /// Remove loaded files only when they are so many seconds old.
+    /// Remove loaded files only when they are this number of seconds old.
     #[arg(long, default_value_t = 0.0)]
     keep: f64,
     /// End when all files are loaded, instead of waiting for more.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::{NO_RELAY, Program, call, call_with, command, filler};
 
-/// What a program that does not start says.
+/// The message of a program that does not start.
 fn refusal(folder: &Path, arguments: &[&str]) -> String {
     let mut command = command(folder, NO_RELAY);
     let output = command

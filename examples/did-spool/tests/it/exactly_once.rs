@@ -102,7 +102,7 @@ fn network(frames: u64) -> NetworkConfig {
     }
 }
 
-/// What the network says.
+/// The truth of the network.
 struct Truth {
     accounts: Vec<String>,
     happenings: Vec<Happening>,
@@ -368,7 +368,7 @@ impl Log {
 }
 
 impl Truth {
-    /// What an event is about. There has to be one, and it has to say the same.
+    /// Finds the index of an event in the truth, and checks that both agree.
     fn find(&self, event: &ParsedEvent) -> usize {
         let did = event.did.to_string();
         let index = match &event.body {
@@ -394,7 +394,7 @@ impl Truth {
     }
 }
 
-/// What is in the files, by its index in the truth, posts with their records. Nothing is there
+/// The events in the files, by their index in the truth, posts with their records. Nothing is there
 /// twice.
 fn files(folder: &Path, truth: &Truth) -> HashMap<usize, Option<String>> {
     let mut found = HashMap::new();

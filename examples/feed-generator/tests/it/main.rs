@@ -60,7 +60,7 @@ impl Feed {
         }
     }
 
-    /// Waits until the index has taken in so many events.
+    /// Waits until the index has taken in `events`.
     async fn until(&self, events: u64) {
         while self.index.cursor().unwrap().map(jetwash::Cursor::get) != Some(events) {
             tokio::task::yield_now().await;
