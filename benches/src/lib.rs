@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod renew;
 mod websocket;
 
 use std::hint::black_box;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use jetwash_sim::{Network, NetworkConfig};
 
+pub use renew::{Renewable, round_of};
 pub use websocket::{PONG, now_us, split_message, subscribe, time_of};
 
 /// Real frames where `JETWASH_CORPUS` has them, and simulated ones elsewhere, with a word on which.
@@ -52,6 +54,7 @@ pub struct Table<'a> {
 
 struct Row<'a> {
     name: &'static str,
+    prepare: Box<dyn FnMut() + 'a>,
     work: Box<dyn FnMut() + 'a>,
     rounds: Vec<Duration>,
 }
@@ -69,10 +72,22 @@ impl<'a> Table<'a> {
 
     /// Adds a row.
     #[must_use]
-    pub fn row<T>(mut self, name: &'static str, mut work: impl FnMut() -> T + 'a) -> Self {
+    pub fn row<T>(self, name: &'static str, work: impl FnMut() -> T + 'a) -> Self {
+        self.row_after(name, || {}, work)
+    }
+
+    /// Adds a row with work that is done before each round and not measured.
+    #[must_use]
+    pub fn row_after<T>(
+        mut self,
+        name: &'static str,
+        prepare: impl FnMut() + 'a,
+        mut work: impl FnMut() -> T + 'a,
+    ) -> Self {
         let work = Box::new(move || drop(black_box(work())));
         self.rows.push(Row {
             name,
+            prepare: Box::new(prepare),
             work,
             rounds: Vec::new(),
         });
@@ -83,11 +98,13 @@ impl<'a> Table<'a> {
     /// nanoseconds an item.
     pub fn run(mut self, time: Duration) -> Vec<f64> {
         for row in &mut self.rows {
+            (row.prepare)();
             (row.work)();
         }
         let start = Instant::now();
         while start.elapsed() < time {
             for row in &mut self.rows {
+                (row.prepare)();
                 let start = Instant::now();
                 (row.work)();
                 row.rounds.push(start.elapsed());

@@ -3,11 +3,14 @@ use std::error::Error;
 
 use jetwash::store::{Location, Options, Read, open};
 use jetwash::{Dictionary, Pipeline};
+use jetwash_benches::{Renewable, round_of};
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 
 /// Frames made beforehand, and what is needed to ask for some of their events.
 pub(crate) struct Frames {
     frames: Vec<Prepared>,
+    /// How much later the revisions are each time.
+    round: u64,
     /// How many events a frame has in the mean.
     pub(crate) events_per_frame: f64,
     /// A hundred accounts that are among them.
@@ -20,8 +23,11 @@ pub(crate) struct Frames {
 /// A frame as a websocket message of a server.
 struct Prepared {
     message: Vec<u8>,
+    /// Where the frame begins.
+    frame_at: usize,
     /// Where the eight bytes of the sequence number are.
     seq_at: usize,
+    places: Renewable,
 }
 
 impl Frames {
@@ -58,6 +64,7 @@ impl Frames {
         }
         Ok(Self {
             events_per_frame: lines.len() as f64 / frames.len() as f64,
+            round: round_of(frames.iter().map(|frame| &frame.places)),
             frames,
             dids: dids.into_iter().take(100).collect(),
             rare: rare.ok_or("no frame has an operation")?.0,
@@ -66,13 +73,23 @@ impl Frames {
     }
 
     /// Appends the frame that is sent as number `index`, counted from 0: they come again and again,
-    /// but their sequence numbers go on.
+    /// each time under later revisions, and their sequence numbers go on.
     pub(crate) fn write(&self, index: u64, out: &mut Vec<u8>) {
-        let Prepared { message, seq_at } = &self.frames[index as usize % self.frames.len()];
+        let count = self.frames.len() as u64;
+        let Prepared {
+            message,
+            frame_at,
+            seq_at,
+            places,
+        } = &self.frames[(index % count) as usize];
         let start = out.len();
         out.extend_from_slice(message);
         let seq = (FIRST_SEQ + index).to_be_bytes();
         out[start + seq_at..][..8].copy_from_slice(&seq);
+        if index >= count {
+            let by = index / count * self.round;
+            places.renew(&mut out[start + frame_at..], by);
+        }
     }
 }
 
@@ -87,6 +104,7 @@ impl Prepared {
         if frame.len() < 126 {
             message = vec![0x82, frame.len() as u8];
         }
+        let frame_at = message.len();
         message.extend(frame);
         let mut number = b"\x63seq\x1b".to_vec();
         number.extend(seq.to_be_bytes());
@@ -94,7 +112,12 @@ impl Prepared {
             .windows(number.len())
             .position(|window| window == number);
         let seq_at = at.ok_or("a frame without its sequence number")? + number.len() - 8;
-        Ok(Self { message, seq_at })
+        Ok(Self {
+            message,
+            frame_at,
+            seq_at,
+            places: Renewable::new(frame),
+        })
     }
 }
 
