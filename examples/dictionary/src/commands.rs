@@ -8,8 +8,8 @@ use jetwash::Dictionary;
 use jetwash::dict::{Evaluation, Trainer};
 use jetwash::event::{BinaryEncoder, ParsedEvent};
 
+use crate::arguments::{Source, Train};
 use crate::source::each_line;
-use crate::{Source, Train};
 
 pub(crate) fn train(train: &Train) -> Result<(), Box<dyn Error>> {
     let mut trainer = Trainer::new().scrub(!train.no_scrub);

@@ -2,87 +2,15 @@
 
 #![allow(clippy::print_stdout, reason = "what it finds out is its output")]
 
+mod arguments;
 mod commands;
 mod source;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 
-/// Trains zstd dictionaries for Jetstream events, and shows what they are worth.
-#[derive(Debug, Parser)]
-#[command(name = "jetwash-dict", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Train a dictionary on events and write it to a file.
-    ///
-    /// Collections are sampled so that the rare count too, one account in eight is held out, sizes
-    /// from 4 to 112 KiB are tried, and the smallest wins that does about as well as the best on
-    /// the accounts held out. What is personal is replaced by made-up text first.
-    Train(Train),
-    /// Say what a dictionary is: its number, size and hash, and whether there are accounts in it
-    Inspect {
-        /// The dictionary
-        #[arg(value_name = "FILE")]
-        dictionary: PathBuf,
-    },
-    /// Say how small a dictionary makes events, by collection, and what that costs
-    Evaluate {
-        /// The dictionary; `builtin` is the one inside jetwash
-        #[arg(value_name = "FILE")]
-        dictionary: PathBuf,
-        #[command(flatten)]
-        source: Source,
-        /// Evaluate on binary events instead of JSON
-        #[arg(long)]
-        binary: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-struct Train {
-    #[command(flatten)]
-    source: Source,
-    /// The file to write
-    #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
-    /// The dictionary's number, such as the date; drawn from its content if not given.
-    ///
-    /// From 32768 to 2147483647: those below and above are reserved (RFC 8878).
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(32_768..=2_147_483_647))]
-    id: Option<u32>,
-    /// A size to try in bytes; may be given more than once
-    #[arg(long = "size", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(256..=1 << 20))]
-    sizes: Vec<u32>,
-    /// Learn from texts and identifiers as they are
-    #[arg(long)]
-    no_scrub: bool,
-    /// Train for binary events instead of JSON
-    #[arg(long)]
-    binary: bool,
-}
-
-/// Where events come from: one of these.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct Source {
-    /// A file of lines as a Jetstream sends them, packed if its name ends in .zst or .gz; `-` is
-    /// standard input
-    #[arg(value_name = "EVENTS")]
-    file: Option<PathBuf>,
-    /// The log of a jetwash server that is not running
-    #[arg(long, value_name = "FOLDER")]
-    store: Option<PathBuf>,
-    /// This number of frames of a simulated network
-    #[arg(long, value_name = "FRAMES")]
-    simulate: Option<usize>,
-}
+use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -101,20 +29,5 @@ fn main() -> ExitCode {
             eprintln!("jetwash-dict: {error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_come_from_one_place() {
-        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
-        assert!(parse("dict train -o out").is_err());
-        assert!(parse("dict train -o out a --simulate 7").is_err());
-        assert!(parse("dict train -o out --simulate 7").is_ok());
-        assert!(parse("dict train -o out - --id 7").is_err());
-        assert!(parse("dict evaluate v1 lines.jsonl.zst").is_ok());
     }
 }

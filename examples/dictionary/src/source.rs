@@ -10,7 +10,7 @@ use jetwash::Pipeline;
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash_sim::{Network, NetworkConfig};
 
-use crate::Source;
+use crate::arguments::Source;
 
 /// Hands on each line of the source, and shows how far it is where there is somebody to see it.
 pub(crate) fn each_line(

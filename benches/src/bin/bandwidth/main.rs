@@ -14,50 +14,22 @@
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
+mod arguments;
 mod chart;
+mod dictionaries;
 mod measure;
 mod source;
 
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Parser;
-use jetwash::Dictionary;
-use jetwash::dict::Trainer;
-use jetwash::event::BinaryEncoder;
 
+use crate::arguments::Arguments;
 use crate::chart::Bar;
+use crate::dictionaries::train;
 use crate::measure::{Measured, by_collection, for_many, measure};
 use crate::source::{Recorded, recorded};
-
-/// Compares the ways of sending events, on recorded ones or on those that come.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// A file of relay frames, each behind its length in four bytes, least first; packed if its
-    /// name ends in .zst
-    #[arg(long, value_name = "FILE")]
-    frames: Option<PathBuf>,
-    /// The log of a jetwash server that is not running
-    #[arg(long, value_name = "FOLDER", conflicts_with = "frames")]
-    store: Option<PathBuf>,
-    /// A relay to listen to
-    #[arg(long, value_name = "URL", conflicts_with_all = ["frames", "store"])]
-    relay: Option<String>,
-    /// How long to listen
-    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
-    listen_for: Duration,
-    /// Lines to train dictionaries on, packed if the name ends in .zst
-    #[arg(long, value_name = "FILE")]
-    train: Option<PathBuf>,
-    /// Another dictionary to compare with, such as the official one
-    #[arg(long, value_name = "FILE")]
-    dictionary: Option<PathBuf>,
-    /// Write a chart
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
@@ -83,45 +55,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("\nchart: {}", path.display());
     }
     Ok(())
-}
-
-/// The dictionaries of the two forms that an event has.
-struct Dictionaries {
-    json: Dictionary,
-    binary: Dictionary,
-}
-
-fn train(lines: &[String]) -> Result<Dictionaries, Box<dyn Error>> {
-    let trainer = || {
-        let mut trainer = Trainer::new();
-        lines.iter().for_each(|line| trainer.add(line));
-        trainer
-    };
-    let json = trainer().train(None)?;
-    let mut encoder = BinaryEncoder::new();
-    let form = |line: &str| {
-        let mut event = Vec::new();
-        encoder
-            .encode_changed(line, &mut event)
-            .ok()
-            .map(|()| event)
-    };
-    let binary = trainer().train_with(None, form, |_| {})?;
-    for (name, trained) in [("JSON", &json), ("binary", &binary)] {
-        let dictionary = trained.dictionary();
-        println!(
-            "{name} dictionary {}: {} bytes, trained on {} of {} events, held out: {}",
-            dictionary.id(),
-            dictionary.bytes().len(),
-            trained.samples(),
-            lines.len(),
-            trained.held_out(),
-        );
-    }
-    Ok(Dictionaries {
-        json: json.dictionary().clone(),
-        binary: binary.dictionary().clone(),
-    })
 }
 
 fn print_table(measured: &[Measured], json: f64) {

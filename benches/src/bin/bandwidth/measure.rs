@@ -7,7 +7,7 @@ use jetwash::dict::{BatchCompressor, BatchDecompressor, StreamCompressor, Stream
 use jetwash::event::BinaryEncoder;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::Dictionaries;
+use crate::dictionaries::Dictionaries;
 
 /// One way of sending.
 pub(crate) struct Measured {
@@ -50,12 +50,7 @@ pub(crate) fn measure(
     other: Option<&Dictionary>,
 ) -> Result<Vec<Measured>, Box<dyn Error>> {
     let json: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
-    let binary = binary(lines)?;
-    let binary: Vec<&[u8]> = binary.iter().map(Vec::as_slice).collect();
     let events = lines.len() as f64;
-    let mean = |events: &[&[u8]]| {
-        events.iter().map(|event| event.len()).sum::<usize>() as f64 / events.len() as f64
-    };
     let mut rows = Vec::new();
     if let Some(bytes) = frame_bytes {
         let row = Measured::plain("firehose", bytes as f64 / events);
@@ -101,7 +96,15 @@ pub(crate) fn measure(
         &json,
         Some(&dictionaries.json),
     )?);
-    rows.push(Measured::plain("binary", mean(&binary)));
+    rows.extend(binary_ways(lines, &dictionaries.binary)?);
+    Ok(rows)
+}
+
+/// The ways of sending binary events.
+fn binary_ways(lines: &[String], dictionary: &Dictionary) -> Result<Vec<Measured>, Box<dyn Error>> {
+    let binary = binary(lines)?;
+    let binary: Vec<&[u8]> = binary.iter().map(Vec::as_slice).collect();
+    let mut rows = vec![Measured::plain("binary", mean(&binary))];
     let along = Dictionary::builtin_binary()?;
     let mut along = batches(
         "binary, the dictionary that comes along",
@@ -114,10 +117,14 @@ pub(crate) fn measure(
     rows.push(batches(
         "binary, a dictionary trained for it",
         &binary,
-        &dictionaries.binary,
+        dictionary,
         1,
     )?);
     Ok(rows)
+}
+
+fn mean(events: &[&[u8]]) -> f64 {
+    events.iter().map(|event| event.len()).sum::<usize>() as f64 / events.len() as f64
 }
 
 /// Bytes by collection, as JSON, compressed and binary.

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash::{Dictionary, Jetstream, Pipeline};
 
-use crate::Arguments;
+use crate::arguments::Arguments;
 
 /// The events to measure.
 pub(crate) struct Recorded {
