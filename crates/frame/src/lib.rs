@@ -34,7 +34,9 @@
 
 mod car;
 mod error;
+mod fields;
 mod frame;
+mod header;
 mod message;
 mod peek;
 mod plain_commit;
@@ -42,8 +44,9 @@ mod plain_commit;
 pub use car::{Blocks, Car, CarBlock, CarError};
 pub use error::{FrameError, Part};
 pub use frame::{ErrorFrame, Frame, MAX_FRAME_BYTES, Unknown};
+pub use header::FrameKind;
 pub use message::{
     AccountMessage, Action, CommitMessage, IdentityMessage, InfoMessage, MAX_BLOCKS_BYTES, MAX_OPS,
     MAX_SYNC_BLOCKS_BYTES, RepoOp, SyncMessage,
 };
-pub use peek::{FrameKind, Peek, peek};
+pub use peek::{Peek, peek};

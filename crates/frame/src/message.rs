@@ -2,7 +2,7 @@ use jetwash_cbor::{CborReader, Error, Link};
 use smallvec::SmallVec;
 
 use crate::error::{FrameError, Part};
-use crate::frame::{read_map, required};
+use crate::fields::{read_map, required};
 
 /// The largest `blocks` of a `#commit`, in bytes (sync specification).
 pub const MAX_BLOCKS_BYTES: usize = 2_000_000;
@@ -322,7 +322,7 @@ fn nullable<'a, T>(
 
 /// A flag that need not be there, and so may be `null` as well.
 fn flag(reader: &mut CborReader<'_>) -> Result<bool, Error> {
-    Ok(nullable(reader, CborReader::boolean)?.unwrap_or_default())
+    Ok(nullable(reader, CborReader::boolean)?.unwrap_or(false))
 }
 
 fn within(

@@ -1,8 +1,8 @@
 use jetwash_cbor::{CborReader, Item};
 
 use crate::error::{FrameError, Part};
-use crate::frame::Header;
-use crate::plain_commit;
+use crate::header::{FrameKind, Header};
+use crate::plain_commit::{self, PlainCommit};
 
 /// What [`peek`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,41 +15,6 @@ pub struct Peek<'a> {
     pub did: Option<&'a str>,
     /// The list of a commit's operations as DAG-CBOR, empty if there is none.
     pub(crate) ops: &'a [u8],
-}
-
-/// The type of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FrameKind {
-    /// `#account`: the hosting status of an account.
-    Account,
-    /// `#commit`: a change to a repository.
-    Commit,
-    /// An error frame, after which the relay closes the stream.
-    Error,
-    /// `#identity`: a DID document or handle may have changed.
-    Identity,
-    /// `#info`: a notice from the relay.
-    Info,
-    /// `#sync`: the current state of a repository.
-    Sync,
-    /// Anything else; such a frame is to be ignored.
-    Unknown,
-}
-
-impl FrameKind {
-    /// The type's name in the lexicon without the `#`; `error` and `unknown` for the others.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::Commit => "commit",
-            Self::Error => "error",
-            Self::Identity => "identity",
-            Self::Info => "info",
-            Self::Sync => "sync",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// Reads kind, sequence number and DID of a frame, and nothing else.
@@ -75,8 +40,13 @@ impl FrameKind {
 /// ```
 #[inline]
 pub fn peek(frame: &[u8]) -> Result<Peek<'_>, FrameError> {
-    match plain_commit::peek(frame) {
-        Some(peeked) => Ok(peeked),
+    match plain_commit::read(frame) {
+        Some(PlainCommit { seq, did, ops }) => Ok(Peek {
+            kind: FrameKind::Commit,
+            seq: Some(seq),
+            did: Some(did),
+            ops,
+        }),
         None => peek_any(frame),
     }
 }

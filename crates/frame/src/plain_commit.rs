@@ -4,11 +4,17 @@
 //! `prev` and `action`. So the account is found by comparing keys that are known beforehand and
 //! stepping over values of known lengths. Whatever looks different is for the reader of DAG-CBOR.
 
-use crate::peek::{FrameKind, Peek};
+/// The first fields of a commit of the plain form.
+pub(crate) struct PlainCommit<'a> {
+    pub(crate) seq: u64,
+    pub(crate) did: &'a str,
+    /// The list of operations as DAG-CBOR.
+    pub(crate) ops: &'a [u8],
+}
 
-/// What [`crate::peek`] gives, or `None` if the frame is no commit of the plain form.
+/// Reads the first fields of a commit, or returns `None` if the frame does not have the plain form.
 #[inline]
-pub(crate) fn peek(frame: &[u8]) -> Option<Peek<'_>> {
+pub(crate) fn read(frame: &[u8]) -> Option<PlainCommit<'_>> {
     let mut rest = Rest(frame.strip_prefix(START)?);
     if !(0xa0..0xb8).contains(&rest.byte()?) {
         return None;
@@ -21,12 +27,7 @@ pub(crate) fn peek(frame: &[u8]) -> Option<Peek<'_>> {
     let seq = rest.unsigned()?;
     rest.expect(b"\x64repo")?;
     let did = std::str::from_utf8(rest.text()?).ok()?;
-    Some(Peek {
-        kind: FrameKind::Commit,
-        seq: Some(seq),
-        did: Some(did),
-        ops,
-    })
+    Some(PlainCommit { seq, did, ops })
 }
 
 /// The path of the first of some operations and what follows it, or `None` if it is not of the
