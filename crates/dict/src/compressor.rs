@@ -4,12 +4,12 @@ use std::sync::Arc;
 use thiserror::Error;
 use zstd::zstd_safe::{CCtx, CDict, CParameter, Strategy, compress_bound, get_error_name};
 
-use crate::dictionary::Dictionary;
+use crate::prepared::{DEFAULT_LEVEL, Prepared};
 
 /// Makes a zstd frame of each event.
 ///
 /// Frames have the size of their content and the number of the dictionary, but no checksum: what
-/// carries them has its own. [`Dictionary::compressor`] makes one with a dictionary. Keep one per
+/// carries them has its own. [`Dictionary::compressor`](crate::Dictionary::compressor) makes one with a dictionary. Keep one per
 /// worker: it holds the working memory, so that a frame costs no allocation, and the dictionary as
 /// it is searched, which takes a tenth of a millisecond to make.
 ///
@@ -38,13 +38,13 @@ impl Compressor {
         }
     }
 
-    /// Tuned for events: see [`Dictionary::compressor`].
-    pub(crate) fn tuned(dictionary: &Dictionary) -> Self {
+    /// Tuned for events: see `Dictionary::compressor`.
+    pub(crate) fn tuned(dictionary: Arc<Prepared>) -> Self {
         let mut context = CCtx::create();
-        let prepared = prepare(&mut context, dictionary.bytes());
+        let prepared = prepare(&mut context, &dictionary.bytes);
         Self {
             context,
-            source: Source::Tuned(dictionary.clone(), prepared.err()),
+            source: Source::Tuned(dictionary, prepared.err()),
         }
     }
 
@@ -85,7 +85,7 @@ impl Compressor {
 impl Clone for Compressor {
     fn clone(&self) -> Self {
         if let Source::Tuned(dictionary, _) = &self.source {
-            return Self::tuned(dictionary);
+            return Self::tuned(Arc::clone(dictionary));
         }
         Self {
             context: CCtx::create(),
@@ -100,15 +100,9 @@ impl fmt::Debug for Compressor {
         match &self.source {
             Source::Dictionary(dictionary) => debug.field("dictionary", &dictionary.get_dict_id()),
             Source::Level(level) => debug.field("level", level),
-            Source::Tuned(dictionary, _) => debug.field("dictionary", &dictionary.id()),
+            Source::Tuned(dictionary, _) => debug.field("dictionary", &dictionary.id),
         };
         debug.finish_non_exhaustive()
-    }
-}
-
-impl From<&Dictionary> for Compressor {
-    fn from(dictionary: &Dictionary) -> Self {
-        dictionary.compressor()
     }
 }
 
@@ -125,7 +119,7 @@ enum Source {
     Dictionary(Arc<CDict<'static>>),
     Level(i32),
     /// The context has the dictionary, unless there was no memory for it.
-    Tuned(Dictionary, Option<usize>),
+    Tuned(Arc<Prepared>, Option<usize>),
 }
 
 /// Sets what is best for events of some hundred bytes, measured on recorded ones with the official
@@ -135,7 +129,7 @@ enum Source {
 /// A table of 4096 places has room for what is at the end of the dictionary, where the trainer
 /// puts what is used most, and stays in the processor's first cache.
 fn prepare(context: &mut CCtx<'_>, dictionary: &[u8]) -> Result<(), usize> {
-    context.set_parameter(CParameter::CompressionLevel(Dictionary::DEFAULT_LEVEL))?;
+    context.set_parameter(CParameter::CompressionLevel(DEFAULT_LEVEL))?;
     context.set_parameter(CParameter::Strategy(Strategy::ZSTD_fast))?;
     context.set_parameter(CParameter::MinMatch(6))?;
     context.set_parameter(CParameter::HashLog(12))?;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 use zstd::zstd_safe::{
@@ -6,11 +7,11 @@ use zstd::zstd_safe::{
     get_frame_content_size,
 };
 
-use crate::dictionary::Dictionary;
+use crate::prepared::Prepared;
 
 /// Takes events out of zstd frames that may come from anyone.
 ///
-/// [`Dictionary::decompressor`] makes one for the frames made with a dictionary. Frames need not say
+/// [`Dictionary::decompressor`](crate::Dictionary::decompressor) makes one for the frames made with a dictionary. Frames need not say
 /// how long their content is, and may be of any compressor. Keep one per worker: it holds the
 /// working memory.
 ///
@@ -34,7 +35,7 @@ use crate::dictionary::Dictionary;
 /// ```
 pub struct Decompressor {
     context: DCtx<'static>,
-    dictionary: Option<Dictionary>,
+    dictionary: Option<Arc<Prepared>>,
 }
 
 impl Decompressor {
@@ -47,7 +48,7 @@ impl Decompressor {
         }
     }
 
-    pub(crate) fn prepared(dictionary: Dictionary) -> Self {
+    pub(crate) fn prepared(dictionary: Arc<Prepared>) -> Self {
         Self {
             context: DCtx::create(),
             dictionary: Some(dictionary),
@@ -113,7 +114,7 @@ impl Decompressor {
         let written = match &self.dictionary {
             Some(dictionary) => {
                 self.context
-                    .decompress_using_ddict(out, frames, dictionary.decompressing())
+                    .decompress_using_ddict(out, frames, &dictionary.decompressing)
             }
             None => self.context.decompress(out, frames),
         };
@@ -145,7 +146,7 @@ impl Decompressor {
             Err(code) => return Err(corrupt(code)),
         }
         let found = compressed_dictionary_id(frame);
-        let expected = self.dictionary.as_ref().map(Dictionary::id);
+        let expected = self.dictionary.as_ref().map(|dictionary| dictionary.id);
         if found == expected {
             Ok(())
         } else {
@@ -172,11 +173,10 @@ impl Decompressor {
             out.resize(start + room, 0);
             let room_left = &mut out[start..];
             let written = match &self.dictionary {
-                Some(dictionary) => self.context.decompress_using_ddict(
-                    room_left,
-                    frame,
-                    dictionary.decompressing(),
-                ),
+                Some(dictionary) => {
+                    self.context
+                        .decompress_using_ddict(room_left, frame, &dictionary.decompressing)
+                }
                 None => self.context.decompress(room_left, frame),
             };
             match written {
@@ -198,12 +198,6 @@ impl fmt::Debug for Decompressor {
         f.debug_struct("Decompressor")
             .field("dictionary", &self.dictionary)
             .finish_non_exhaustive()
-    }
-}
-
-impl From<&Dictionary> for Decompressor {
-    fn from(dictionary: &Dictionary) -> Self {
-        dictionary.decompressor()
     }
 }
 

@@ -7,6 +7,7 @@ use zstd::zstd_safe::{CDict, DDict};
 
 use crate::compressor::Compressor;
 use crate::decompressor::Decompressor;
+use crate::prepared::{DEFAULT_LEVEL, Prepared};
 
 /// A dictionary in zstd's own format, checked and prepared for use.
 ///
@@ -35,7 +36,7 @@ impl Dictionary {
     ];
 
     /// The level that events are compressed at if nothing else is asked for.
-    pub const DEFAULT_LEVEL: i32 = 1;
+    pub const DEFAULT_LEVEL: i32 = DEFAULT_LEVEL;
 
     /// Takes over a dictionary, and prepares it.
     ///
@@ -155,7 +156,7 @@ impl Dictionary {
     /// An compressor tuned for events: as fast as [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL), and smaller.
     #[must_use]
     pub fn compressor(&self) -> Compressor {
-        Compressor::tuned(self)
+        Compressor::tuned(Arc::clone(&self.0))
     }
 
     /// An compressor at another level, which prepares the dictionary anew. Clone it for more.
@@ -171,20 +172,25 @@ impl Dictionary {
     /// A decompressor of frames made with this dictionary.
     #[must_use]
     pub fn decompressor(&self) -> Decompressor {
-        Decompressor::prepared(self.clone())
-    }
-
-    pub(crate) fn decompressing(&self) -> &DDict<'static> {
-        &self.0.decompressing
+        Decompressor::prepared(Arc::clone(&self.0))
     }
 }
 
 impl fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dictionary")
-            .field("id", &self.0.id)
-            .field("length", &self.0.bytes.len())
-            .finish_non_exhaustive()
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl From<&Dictionary> for Compressor {
+    fn from(dictionary: &Dictionary) -> Self {
+        dictionary.compressor()
+    }
+}
+
+impl From<&Dictionary> for Decompressor {
+    fn from(dictionary: &Dictionary) -> Self {
+        dictionary.decompressor()
     }
 }
 
@@ -233,13 +239,6 @@ pub enum TrainError {
         /// What zstd says.
         reason: String,
     },
-}
-
-struct Prepared {
-    bytes: Box<[u8]>,
-    id: u32,
-    sha256: [u8; 32],
-    decompressing: DDict<'static>,
 }
 
 /// The magic number of a dictionary, 0xEC30A437, as it is stored.

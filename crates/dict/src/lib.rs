@@ -38,6 +38,7 @@ mod batch;
 mod compressor;
 mod decompressor;
 mod dictionary;
+mod prepared;
 mod random;
 mod scrub;
 mod stream;
