@@ -1,6 +1,6 @@
 use crate::did_set::DidSet;
 use crate::facts::Facts;
-use crate::filter::FilterError;
+use crate::filter_error::FilterError;
 
 /// Which records a reader wants, by what is in them: a rule each for language, reply or root,
 /// mentions, media, subject and text.

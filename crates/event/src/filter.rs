@@ -2,11 +2,11 @@ use std::collections::HashSet;
 use std::fmt;
 
 use foldhash::fast::RandomState;
-use thiserror::Error;
 
 use crate::did_set::DidSet;
+use crate::filter_error::FilterError;
 use crate::kind::Kind;
-use crate::syntax::{Did, IdentifierError, Nsid, check_domain_segment};
+use crate::syntax::{Did, Nsid, check_domain_segment};
 
 /// Which events a reader wants: a rule each for collections, accounts and kinds.
 ///
@@ -187,60 +187,14 @@ impl Filter {
 
     fn add_collection(&mut self, pattern: &str) -> Result<(), FilterError> {
         if let Some(start) = pattern.strip_suffix(".*") {
-            check_start(start).map_err(|rule| FilterError::Prefix {
-                value: excerpt(pattern),
-                rule,
-            })?;
+            check_start(start).map_err(|rule| FilterError::prefix(pattern, rule))?;
             self.prefixes.push(pattern[..=start.len()].into());
         } else {
-            let nsid = pattern.parse().map_err(|error| FilterError::Collection {
-                value: excerpt(pattern),
-                error,
-            })?;
+            let nsid = pattern.parse();
+            let nsid = nsid.map_err(|error| FilterError::collection(pattern, error))?;
             self.collections.insert(nsid);
         }
         Ok(())
-    }
-}
-
-/// Why a value cannot be part of a filter.
-///
-/// Each variant has the value, cut short if it is long.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FilterError {
-    /// A collection that is not an NSID.
-    #[error("`{value}` is not a collection: {}", error.rule())]
-    Collection {
-        /// What was given.
-        value: String,
-        /// What is wrong with it.
-        error: IdentifierError,
-    },
-    /// An account that is not a DID.
-    #[error("`{value}` is not a DID: {}", error.rule())]
-    Did {
-        /// What was given.
-        value: String,
-        /// What is wrong with it.
-        error: IdentifierError,
-    },
-    /// A pattern `….*` that no collection can match.
-    #[error("`{value}` is not the start of a collection: {rule}")]
-    Prefix {
-        /// What was given.
-        value: String,
-        /// What is wrong with it.
-        rule: &'static str,
-    },
-}
-
-impl FilterError {
-    pub(crate) fn did(value: &str, error: IdentifierError) -> Self {
-        Self::Did {
-            value: excerpt(value),
-            error,
-        }
     }
 }
 
@@ -281,13 +235,4 @@ fn check_start(start: &str) -> Result<(), &'static str> {
         return Err("does not start with a letter");
     }
     Ok(())
-}
-
-/// So much of a wrong value as a message needs.
-fn excerpt(value: &str) -> String {
-    const LENGTH: usize = 100;
-    match value.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
-    }
 }

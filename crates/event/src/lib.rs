@@ -51,6 +51,7 @@ mod escape;
 mod event;
 mod facts;
 mod filter;
+mod filter_error;
 mod kind;
 mod plc_did;
 mod record;
@@ -66,7 +67,8 @@ pub use event::{
     Account, Body, Commit, Identity, ParseRecordError, ParsedEvent, RecordCborError, record_cbor,
 };
 pub use facts::Facts;
-pub use filter::{Filter, FilterError};
+pub use filter::Filter;
+pub use filter_error::FilterError;
 pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};
 pub use plc_did::PlcDid;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::members::{Member, Members};
 use self::table::Bits;
-use crate::filter::FilterError;
+use crate::filter_error::FilterError;
 use crate::syntax::{Did, IdentifierError};
 
 /// A set of accounts of any size, shared by those who change it and those who filter by it.
