@@ -38,12 +38,18 @@
 
 mod cid;
 mod error;
+mod item;
+mod map_reader;
 mod reader;
+mod typed;
 mod varint;
 mod writer;
 
 pub use cid::{Cid, CidError, Codec, Link};
 pub use error::{Error, ErrorKind};
-pub use reader::{CborReader, Item, MAX_DEPTH, MapReader};
+pub use item::Item;
+pub use map_reader::MapReader;
+pub use reader::CborReader;
+pub use typed::MAX_DEPTH;
 pub use varint::read_varint;
 pub use writer::{CborWriter, write_head};
