@@ -234,7 +234,9 @@ pub enum DraftBody<'a> {
     },
 }
 
-/// Appends a line, whose record `write_record` writes, and gives where the record is in it.
+/// Appends a line, whose record `write_record` writes, and returns where the record is in `out`.
+///
+/// The fields stand in production's order, because lines are compared byte for byte.
 #[inline]
 fn encode_line(
     draft: &Draft<'_>,
@@ -242,11 +244,11 @@ fn encode_line(
     write_record: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), RecordError>,
     out: &mut Vec<u8>,
 ) -> Result<Range<usize>, RecordError> {
-    let mut place = 0..0;
     out.extend_from_slice(br#"{"did":"#);
     write_string(draft.did, out);
     out.extend_from_slice(br#","time_us":"#);
     write_integer(time_us, out);
+    let mut place = 0..0;
     match draft.body {
         DraftBody::Commit {
             rev,
@@ -256,18 +258,7 @@ fn encode_line(
             record,
         } => {
             out.extend_from_slice(br#","kind":"commit","commit":{"#);
-            if !rev.is_empty() {
-                out.extend_from_slice(br#""rev":"#);
-                write_string(rev, out);
-                out.push(b',');
-            }
-            out.extend_from_slice(match operation {
-                Operation::Create => br#""operation":"create""#,
-                Operation::Update => br#""operation":"update""#,
-                Operation::Delete => br#""operation":"delete""#,
-            });
-            write_unless_empty(br#","collection":"#, collection, out);
-            write_unless_empty(br#","rkey":"#, rkey, out);
+            write_operation(rev, operation, collection, rkey, out);
             if let Some((record, cid)) = record {
                 out.extend_from_slice(br#","record":"#);
                 let start = out.len();
@@ -279,39 +270,76 @@ fn encode_line(
             }
         }
         DraftBody::Identity { handle, seq, time } => {
-            out.extend_from_slice(br#","kind":"identity","identity":{"did":"#);
-            write_string(draft.did, out);
-            if let Some(handle) = handle {
-                out.extend_from_slice(br#","handle":"#);
-                write_string(handle, out);
-            }
-            out.extend_from_slice(br#","seq":"#);
-            write_integer(seq, out);
-            out.extend_from_slice(br#","time":"#);
-            write_string(time, out);
+            write_identity(draft.did, handle, seq, time, out);
         }
         DraftBody::Account {
             active,
             seq,
             status,
             time,
-        } => {
-            out.extend_from_slice(br#","kind":"account","account":{"active":"#);
-            out.extend_from_slice(if active { b"true" } else { b"false" });
-            out.extend_from_slice(br#","did":"#);
-            write_string(draft.did, out);
-            out.extend_from_slice(br#","seq":"#);
-            write_integer(seq, out);
-            if let Some(status) = status {
-                out.extend_from_slice(br#","status":"#);
-                write_string(status, out);
-            }
-            out.extend_from_slice(br#","time":"#);
-            write_string(time, out);
-        }
+        } => write_account(draft.did, active, seq, status, time, out),
     }
     out.extend_from_slice(b"}}");
     Ok(place)
+}
+
+#[inline]
+fn write_operation(
+    rev: &str,
+    operation: Operation,
+    collection: &str,
+    rkey: &str,
+    out: &mut Vec<u8>,
+) {
+    if !rev.is_empty() {
+        out.extend_from_slice(br#""rev":"#);
+        write_string(rev, out);
+        out.push(b',');
+    }
+    out.extend_from_slice(match operation {
+        Operation::Create => br#""operation":"create""#,
+        Operation::Update => br#""operation":"update""#,
+        Operation::Delete => br#""operation":"delete""#,
+    });
+    write_unless_empty(br#","collection":"#, collection, out);
+    write_unless_empty(br#","rkey":"#, rkey, out);
+}
+
+#[inline]
+fn write_identity(did: &str, handle: Option<&str>, seq: u64, time: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","kind":"identity","identity":{"did":"#);
+    write_string(did, out);
+    if let Some(handle) = handle {
+        out.extend_from_slice(br#","handle":"#);
+        write_string(handle, out);
+    }
+    out.extend_from_slice(br#","seq":"#);
+    write_integer(seq, out);
+    out.extend_from_slice(br#","time":"#);
+    write_string(time, out);
+}
+
+#[inline]
+fn write_account(
+    did: &str,
+    active: bool,
+    seq: u64,
+    status: Option<&str>,
+    time: &str,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(br#","kind":"account","account":{"active":"#);
+    out.extend_from_slice(if active { b"true" } else { b"false" });
+    out.extend_from_slice(br#","did":"#);
+    write_string(did, out);
+    out.extend_from_slice(br#","seq":"#);
+    write_integer(seq, out);
+    if let Some(status) = status {
+        out.extend_from_slice(br#","status":"#);
+        write_string(status, out);
+    }
+    out.extend_from_slice(br#","time":"#);
+    write_string(time, out);
 }
 
 /// Takes back what was written if it is not good, or too long.
