@@ -175,16 +175,53 @@ impl Trainer {
     ) -> Result<Trained, TrainError> {
         let (samples, held_out) = self.part();
         let samples: Vec<_> = samples.iter().filter_map(|line| compress(line)).collect();
-        let held_out = held_out.iter();
         let held_out: Vec<_> = held_out
-            .filter_map(|(group, line)| Some((group, compress(line)?)))
+            .into_iter()
+            .filter_map(|(group, line)| Some((group, compress(&line)?)))
             .collect();
-        let mut candidates: Vec<(Candidate, Dictionary)> = Vec::new();
+        let candidates = self.candidates(id, &samples, &held_out, &mut progress)?;
+        let best = candidates
+            .iter()
+            .map(|(candidate, _)| candidate.result.ratio())
+            .fold(f64::INFINITY, f64::min);
+        // Sizes come in the caller's order, so the first that is good enough is the one to take.
+        let good = |(candidate, _): &(Candidate, _)| candidate.result.ratio() <= best * TOLERANCE;
+        let chosen = candidates.iter().find(|candidate| good(candidate));
+        let Some((chosen, dictionary)) = chosen.cloned() else {
+            return Err(no_size_asked_for(&samples));
+        };
+        let all = || held_out.iter().map(|(_, event)| &event[..]);
+        Ok(Trained {
+            compared: self
+                .rival
+                .as_ref()
+                .map(|rival| Evaluation::of(rival, all())),
+            held_out: chosen.result,
+            groups: by_group(&dictionary, &held_out),
+            samples: samples.len(),
+            dictionary,
+            candidates: candidates
+                .into_iter()
+                .map(|(candidate, _)| candidate)
+                .collect(),
+        })
+    }
+
+    /// Trains a dictionary of each size and judges it by the held-out events.
+    ///
+    /// Fails only if none of the sizes could be trained: the larger ones need more samples.
+    fn candidates(
+        &self,
+        id: Option<u32>,
+        samples: &[Vec<u8>],
+        held_out: &[(Box<[u8]>, Vec<u8>)],
+        progress: &mut impl FnMut(&Candidate),
+    ) -> Result<Vec<(Candidate, Dictionary)>, TrainError> {
+        let mut candidates = Vec::new();
         let mut failure = None;
         for &size in &self.sizes {
-            let trained = match Dictionary::train(&samples, size, id.unwrap_or(1)) {
+            let trained = match Dictionary::train(samples, size, id.unwrap_or(1)) {
                 Ok(trained) => trained,
-                // The larger sizes need more samples: what the smaller ones gave is good.
                 Err(error) => {
                     failure = Some(error);
                     continue;
@@ -199,44 +236,10 @@ impl Trainer {
             progress(&candidate);
             candidates.push((candidate, dictionary));
         }
-        let ratios = candidates
-            .iter()
-            .map(|(candidate, _)| candidate.result.ratio());
-        let best = ratios.fold(f64::INFINITY, f64::min);
-        let good = |(candidate, _): &(Candidate, _)| candidate.result.ratio() <= best * TOLERANCE;
-        let Some(chosen) = candidates.iter().position(good) else {
-            return Err(failure.unwrap_or_else(|| TrainError::Samples {
-                count: samples.len(),
-                bytes: samples.iter().map(Vec::len).sum(),
-                max_size: 0,
-                reason: "no size was asked for".to_owned(),
-            }));
-        };
-        let dictionary = candidates[chosen].1.clone();
-        let groups = held_out.chunk_by(|one, other| one.0 == other.0);
-        let groups = groups.map(|group| {
-            let events = group.iter().map(|(_, event)| &event[..]);
-            (
-                String::from_utf8_lossy(group[0].0).into_owned(),
-                Evaluation::of(&dictionary, events),
-            )
-        });
-        let groups = groups.collect();
-        let all = || held_out.iter().map(|(_, event)| &event[..]);
-        Ok(Trained {
-            compared: self
-                .rival
-                .as_ref()
-                .map(|rival| Evaluation::of(rival, all())),
-            held_out: candidates[chosen].0.result,
-            groups,
-            samples: samples.len(),
-            dictionary,
-            candidates: candidates
-                .into_iter()
-                .map(|(candidate, _)| candidate)
-                .collect(),
-        })
+        match failure {
+            Some(error) if candidates.is_empty() => Err(error),
+            _ => Ok(candidates),
+        }
     }
 
     /// Halves the largest groups.
@@ -459,6 +462,31 @@ impl Sample {
 
 /// The group of a held-out event, and its line.
 type HeldOut = (Box<[u8]>, Box<str>);
+
+/// How small a dictionary makes the events of each group; `held_out` is sorted by group.
+fn by_group(
+    dictionary: &Dictionary,
+    held_out: &[(Box<[u8]>, Vec<u8>)],
+) -> Vec<(String, Evaluation)> {
+    let groups = held_out.chunk_by(|one, other| one.0 == other.0);
+    let evaluate = |group: &[(Box<[u8]>, Vec<u8>)]| {
+        let events = group.iter().map(|(_, event)| &event[..]);
+        (
+            String::from_utf8_lossy(&group[0].0).into_owned(),
+            Evaluation::of(dictionary, events),
+        )
+    };
+    groups.map(evaluate).collect()
+}
+
+fn no_size_asked_for(samples: &[Vec<u8>]) -> TrainError {
+    TrainError::Samples {
+        count: samples.len(),
+        bytes: samples.iter().map(Vec::len).sum(),
+        max_size: 0,
+        reason: "no size was asked for".to_owned(),
+    }
+}
 
 /// The same dictionary with a number that its content gives.
 fn renumbered(dictionary: &Dictionary) -> Result<Dictionary, TrainError> {
