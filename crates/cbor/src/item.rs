@@ -1,6 +1,18 @@
 use crate::cid::Link;
 
-/// One item, or for a container its head: the items inside come next.
+/// One item. Of a container it is only the head: the items inside come next.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{CborReader, Item};
+///
+/// let mut reader = CborReader::new(b"\x82\x01\x61a");
+/// assert_eq!(reader.item()?, Item::Array(2));
+/// assert_eq!(reader.item()?, Item::Unsigned(1));
+/// assert_eq!(reader.item()?, Item::Text("a"));
+/// # Ok::<(), jetwash_cbor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Item<'a> {
     /// An array of that many items.

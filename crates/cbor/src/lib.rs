@@ -6,7 +6,7 @@
 //! other than 42, map keys that are not text or not in canonical order, floats that are not
 //! finite 64-bit ones, invalid UTF-8, and nesting beyond [`MAX_DEPTH`]. [`CborWriter`] writes the
 //! little that the project has to write. [`Cid`] is the one form of content identifier that
-//! AT Protocol makes; [`Link`] is whatever a record may carry.
+//! AT Protocol makes; [`Link`] is any that a record may carry.
 //!
 //! Sources: the atproto data model specification and DRISL, the CBOR profile it names.
 //!

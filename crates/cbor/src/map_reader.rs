@@ -5,6 +5,21 @@ use crate::reader::CborReader;
 /// The keys of a map that is being read, checked for type, order and repeats.
 ///
 /// [`CborReader::map`] makes one. After each key, its value has to be read or skipped.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{CborReader, ErrorKind};
+///
+/// // {"a": 1, "a": 2}
+/// let mut reader = CborReader::new(b"\xa2\x61a\x01\x61a\x02");
+/// let mut map = reader.map()?;
+/// assert_eq!(map.next_key(&mut reader)?, Some("a"));
+/// assert_eq!(reader.unsigned()?, 1);
+/// let error = map.next_key(&mut reader).unwrap_err();
+/// assert_eq!(error.kind, ErrorKind::DuplicateKey);
+/// # Ok::<(), jetwash_cbor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct MapReader<'a> {
     left: usize,
@@ -12,7 +27,7 @@ pub struct MapReader<'a> {
 }
 
 impl<'a> MapReader<'a> {
-    /// For a map whose head, an [`Item::Map`] of so many `pairs`, has just been read.
+    /// Starts on a map whose head, an [`Item::Map`] of `pairs` pairs, has just been read.
     #[must_use]
     pub const fn new(pairs: usize) -> Self {
         Self {
@@ -25,7 +40,7 @@ impl<'a> MapReader<'a> {
     ///
     /// # Errors
     ///
-    /// When the key is malformed, no text, a repeat, or out of canonical order.
+    /// When the key is malformed, not text, a repeat, or out of canonical order.
     #[inline]
     pub fn next_key(&mut self, reader: &mut CborReader<'a>) -> Result<Option<&'a str>, Error> {
         let Some(left) = self.left.checked_sub(1) else {

@@ -5,7 +5,7 @@ use crate::item::Item;
 /// Walks DAG-CBOR item by item, without copying and without building a tree.
 ///
 /// The reader never looks back: after an error its position is inside the item at fault, and
-/// reading on gives no sense.
+/// reading on makes no sense.
 ///
 /// # Examples
 ///
@@ -24,13 +24,13 @@ pub struct CborReader<'a> {
 }
 
 impl<'a> CborReader<'a> {
-    /// A reader at the start of `bytes`.
+    /// Starts at the first of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    /// A reader at `position`, which is where an item must start; at the end if it lies beyond.
+    /// Starts at `position`, where an item must start; at the end if it lies beyond.
     #[must_use]
     pub const fn starting_at(bytes: &'a [u8], position: usize) -> Self {
         let position = if position < bytes.len() {
@@ -48,6 +48,7 @@ impl<'a> CborReader<'a> {
     /// When the bytes are not strict DAG-CBOR.
     #[inline]
     pub fn item(&mut self) -> Result<Item<'a>, Error> {
+        // Errors point at the item's first byte, wherever in it the fault lies.
         let start = self.position;
         let fail = |kind| Error {
             offset: start,
@@ -84,8 +85,8 @@ impl<'a> CborReader<'a> {
         is_null
     }
 
-    /// Passes over one whole item by its lengths alone: what is inside is not checked, so this is
-    /// for bytes that are thrown away or checked later. Nesting costs no stack, so it has no bound.
+    /// Passes over one whole item by its lengths alone. Its content is not checked, so this is for
+    /// bytes that are thrown away or checked later. Nesting costs no stack, so it has no bound.
     ///
     /// # Errors
     ///

@@ -13,11 +13,11 @@ use crate::reader::CborReader;
 pub const MAX_DEPTH: usize = 128;
 
 impl<'a> CborReader<'a> {
-    /// Reads the head of an array and gives the number of its items.
+    /// Reads the head of an array and returns the number of its items.
     ///
     /// # Errors
     ///
-    /// When the next item is malformed or no array.
+    /// When the next item is malformed or not an array.
     #[inline]
     pub fn array(&mut self) -> Result<usize, Error> {
         match self.typed()? {
@@ -30,7 +30,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     ///
-    /// When the next item is malformed or no boolean.
+    /// When the next item is malformed or not a boolean.
     #[inline]
     pub fn boolean(&mut self) -> Result<bool, Error> {
         match self.typed()? {
@@ -43,7 +43,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     ///
-    /// When the next item is malformed or no byte string.
+    /// When the next item is malformed or not a byte string.
     #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
         match self.typed()? {
@@ -56,7 +56,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     ///
-    /// When the next item is malformed, no integer, or out of that range.
+    /// When the next item is malformed, not an integer, or out of that range.
     pub fn integer(&mut self) -> Result<i64, Error> {
         let range = |offset| Error {
             offset,
@@ -75,7 +75,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     ///
-    /// When the next item is malformed or no link.
+    /// When the next item is malformed or not a link.
     #[inline]
     pub fn link(&mut self) -> Result<Link<'a>, Error> {
         match self.typed()? {
@@ -88,7 +88,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     ///
-    /// When the next item is malformed or no map.
+    /// When the next item is malformed or not a map.
     #[inline]
     pub fn map(&mut self) -> Result<MapReader<'a>, Error> {
         match self.typed()? {
@@ -101,7 +101,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     ///
-    /// When the next item is malformed or no text.
+    /// When the next item is malformed or not text.
     #[inline]
     pub fn text(&mut self) -> Result<&'a str, Error> {
         match self.typed()? {
@@ -114,7 +114,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     ///
-    /// When the next item is malformed or no such integer.
+    /// When the next item is malformed or not such an integer.
     #[inline]
     pub fn unsigned(&mut self) -> Result<u64, Error> {
         match self.typed()? {
