@@ -4,7 +4,7 @@ use jetwash_cbor::CborReader;
 
 use crate::error::{FrameError, Part};
 
-/// Reads a map, giving each key to `field`, which reads or skips the value.
+/// Reads a map and passes each key to `field`, which reads or skips the value.
 pub(crate) fn read_map<'a>(
     reader: &mut CborReader<'a>,
     part: Part,
@@ -18,6 +18,7 @@ pub(crate) fn read_map<'a>(
     Ok(())
 }
 
+/// Returns the value of a field that a message must have.
 pub(crate) fn required<T>(
     value: Option<T>,
     part: Part,

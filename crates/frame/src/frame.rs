@@ -44,7 +44,7 @@ pub enum Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Decodes both items of a frame and makes sure that nothing follows them.
+    /// Decodes both items of a frame and checks that nothing follows them.
     ///
     /// The header's keys may come in any order, and a commit may lack `rebase` and `tooBig`, which
     /// then are `false`: some hosts send such frames, and there is only one way to read them.
@@ -96,7 +96,19 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// What a relay says before it closes the stream.
+/// An error that a relay sends before it closes the stream.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Frame;
+///
+/// let bytes = b"\xa1\x62op\x20\xa1\x65error\x6fConsumerTooSlow";
+/// if let Frame::Error(error) = Frame::decode(bytes)? {
+///     assert_eq!(error.error, "ConsumerTooSlow");
+/// }
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorFrame<'a> {
     /// The name: `FutureCursor`, `ConsumerTooSlow`, or one that is not known.
@@ -124,6 +136,18 @@ impl<'a> ErrorFrame<'a> {
 }
 
 /// A frame whose operation or type is not known, or is no longer in the lexicon.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Frame;
+///
+/// // {"t": "#later", "op": 1} and {"seq": 9}
+/// let bytes = b"\xa2\x61t\x66#later\x62op\x01\xa1\x63seq\x09";
+/// let Frame::Unknown(unknown) = Frame::decode(bytes)? else { panic!("another frame") };
+/// assert_eq!((unknown.name, unknown.seq), (Some("#later"), Some(9)));
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown<'a> {
     /// The header's operation; 1 for a message.

@@ -7,6 +7,17 @@ use crate::error::{FrameError, Part};
 use crate::fields::required;
 
 /// The type of a frame.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::{FrameKind, peek};
+///
+/// let peeked = peek(b"\xa1\x62op\x20\xa1\x65error\x6cFutureCursor")?;
+/// assert_eq!(peeked.kind, FrameKind::Error);
+/// assert_eq!(peeked.kind.as_str(), "error");
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrameKind {
     /// `#account`: the hosting status of an account.
@@ -48,7 +59,7 @@ pub(crate) struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Reads the header and gives a reader of what follows it.
+    /// Reads the header and returns a reader of what follows it.
     #[inline]
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, CborReader<'a>), FrameError> {
         // Relays write headers in one way only, so nearly every one is recognised as a whole.
@@ -106,6 +117,7 @@ fn read_map_in_any_order<'a>(
     reader: &mut CborReader<'a>,
     mut field: impl FnMut(&'a str, &mut CborReader<'a>) -> Result<(), jetwash_cbor::Error>,
 ) -> Result<(), jetwash_cbor::Error> {
+    // Item by item, because a MapReader insists on the canonical order.
     let start = reader.position();
     let Item::Map(pairs) = reader.item()? else {
         let kind = ErrorKind::Type("a map");

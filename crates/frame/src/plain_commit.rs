@@ -2,7 +2,7 @@
 //!
 //! Canonical key order puts `ops`, `rev`, `seq` and `repo` first, and in an operation `cid`, `path`,
 //! `prev` and `action`. So the account is found by comparing keys that are known beforehand and
-//! stepping over values of known lengths. Whatever looks different is for the reader of DAG-CBOR.
+//! stepping over values of known lengths. Anything else is left to the reader of DAG-CBOR.
 
 /// The first fields of a commit of the plain form.
 pub(crate) struct PlainCommit<'a> {
@@ -30,8 +30,8 @@ pub(crate) fn read(frame: &[u8]) -> Option<PlainCommit<'_>> {
     Some(PlainCommit { seq, did, ops })
 }
 
-/// The path of the first of some operations and what follows it, or `None` if it is not of the
-/// plain form.
+/// Reads the path of the first operation and returns it with the rest, or `None` if the operation
+/// does not have the plain form.
 #[inline]
 pub(crate) fn first_path(ops: &[u8]) -> Option<(&str, &[u8])> {
     let mut rest = Rest(ops);
@@ -39,7 +39,7 @@ pub(crate) fn first_path(ops: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(path).ok()?, rest.0))
 }
 
-/// What is left of the frame.
+/// The rest of the frame.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -64,7 +64,7 @@ impl<'a> Rest<'a> {
         (found == expected).then_some(())
     }
 
-    /// Steps over the list of operations, and gives its bytes.
+    /// Steps over the list of operations, and returns its bytes.
     #[inline]
     fn ops(&mut self) -> Option<&'a [u8]> {
         let start = self.0;
@@ -79,7 +79,7 @@ impl<'a> Rest<'a> {
         start.get(..start.len() - self.0.len())
     }
 
-    /// Steps over an operation, and gives its path.
+    /// Steps over an operation, and returns its path.
     #[inline]
     fn op(&mut self) -> Option<&'a [u8]> {
         let has_prev = match self.byte()? {
