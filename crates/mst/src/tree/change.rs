@@ -22,6 +22,8 @@ pub(super) fn insert(node: &mut Arc<TreeNode>, entry: TreeEntry, height: u8) -> 
             None
         }
         Err(position) => {
+            // A key is never higher than the node here, so the subtraction cannot wrap.
+            debug_assert!(height < node.height, "a key above its node");
             let below = node.height - 1;
             match node.child_mut(position) {
                 Some(child) => insert(child, entry, height),
@@ -56,7 +58,7 @@ pub(super) fn remove(node: &mut Arc<TreeNode>, key: &[u8]) {
     }
 }
 
-/// What is below `key` and what is above it, as nodes of the same height.
+/// Splits a node into the part below `key` and the part above it, both of the same height.
 pub(super) fn split(
     node: Option<&Arc<TreeNode>>,
     key: &[u8],

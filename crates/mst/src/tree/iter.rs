@@ -5,6 +5,20 @@ use jetwash_cbor::Cid;
 use super::tree_node::TreeNode;
 
 /// The keys and records of a [`Tree`](super::Tree) in order.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec};
+/// use jetwash_mst::Tree;
+///
+/// let record = Cid::of(Codec::DagCbor, &[0xa0]);
+/// let mut tree = Tree::new();
+/// tree.insert(b"a/2", record)?;
+/// tree.insert(b"a/1", record)?;
+/// assert!(tree.iter().map(|(key, _)| key).eq([b"a/1", b"a/2"]));
+/// # Ok::<(), jetwash_mst::InvalidKey>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Iter<'t> {
     path: Vec<(&'t TreeNode, usize)>,

@@ -94,7 +94,7 @@ impl Tree {
         }
     }
 
-    /// Sets the record at a key and gives the one that was there.
+    /// Sets the record at a key and returns the one before.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Tree {
         Ok(None)
     }
 
-    /// Removes a key and gives the record that was there.
+    /// Removes a key and returns its record.
     pub fn remove(&mut self, key: &[u8]) -> Option<Cid> {
         // A key that is not there must not make new nodes of those on the way to it.
         let removed = *self.get(key)?;
@@ -230,6 +230,16 @@ impl<'t> IntoIterator for &'t Tree {
 }
 
 /// A key that no tree may hold: empty, or longer than [`MAX_KEY_BYTES`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec};
+/// use jetwash_mst::{InvalidKey, Tree};
+///
+/// let record = Cid::of(Codec::DagCbor, &[0xa0]);
+/// assert_eq!(Tree::new().insert(b"", record), Err(InvalidKey { length: 0 }));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("a key of {length} bytes, where 1 to {MAX_KEY_BYTES} are allowed")]
 pub struct InvalidKey {

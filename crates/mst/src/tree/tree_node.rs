@@ -5,6 +5,17 @@ use jetwash_cbor::{Cid, Codec};
 use crate::node::write_node;
 
 /// The block of one node.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::Tree;
+///
+/// let tree = Tree::new();
+/// for node in tree.nodes() {
+///     assert!(node.cid.matches(node.bytes));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeBlock<'t> {
     /// Its CID.
