@@ -9,8 +9,13 @@ pub(crate) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     // Four digits for three bytes, the last group cut to what it needs.
     out.resize(start + (bytes.len() * 4).div_ceil(3), 0);
-    let written = BASE64.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
+    let written = BASE64.encode_slice(bytes, &mut out[start..]);
+    debug_assert!(
+        written.is_ok(),
+        "no room for {} bytes in base64",
+        bytes.len()
+    );
+    out.truncate(start + written.unwrap_or(0));
 }
 
 /// Reads base64, or returns `None` if it is not valid.

@@ -8,7 +8,7 @@ use crate::record::{RecordError, RecordErrorKind, RecordWriter};
 
 /// Writes events as the JSON lines of Jetstream version 1, byte for byte as production does.
 ///
-/// Keep one per worker: it holds the scratch space that makes a line cost no allocation.
+/// Keep one per worker: it holds the scratch space, so a line costs no allocation.
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder with no scratch space yet.
+    /// Makes an encoder. It has no scratch space yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -66,10 +66,10 @@ impl Encoder {
             .map(drop)
     }
 
-    /// As [`encode`](Self::encode), with a bound on the line: a record of escapes has six times the
-    /// bytes in JSON that it has in DAG-CBOR, and one block may be the record of many operations.
+    /// Works as [`encode`](Self::encode), with a bound on the line: escapes can make a record six
+    /// times as long in JSON as in DAG-CBOR, and one block may be the record of many operations.
     ///
-    /// Gives where in `out` the record is, so that [`encode_again`](Self::encode_again) can make
+    /// Returns where in `out` the record is, so that [`encode_again`](Self::encode_again) can make
     /// another event of it; the range is empty if the event has no record.
     ///
     /// # Errors
@@ -107,8 +107,8 @@ impl Encoder {
         within(limit, start, encode_line(draft, time_us, write, out), out)
     }
 
-    /// As [`encode_within`](Self::encode_within), for a record that has been encoded before:
-    /// `record_json` is taken for the JSON of the draft's record, which is not looked at.
+    /// Works as [`encode_within`](Self::encode_within), for a record that has been encoded before:
+    /// `record_json` is taken as the JSON of the draft's record, which is not read.
     ///
     /// # Errors
     ///
@@ -166,12 +166,22 @@ impl Encoder {
 
 /// An event as it comes from the firehose, borrowed from its frame, without a position yet.
 ///
-/// The text is written as it is given: whether it is valid is for the maker to see to.
+/// Texts are written as they are: the caller checks them.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Draft, DraftBody, Kind};
+///
+/// let body = DraftBody::Identity { handle: None, seq: 7, time: "2026-07-04T14:38:07Z" };
+/// let draft = Draft { did: "did:web:a.example", body };
+/// assert_eq!((draft.kind(), draft.collection()), (Kind::Identity, None));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draft<'a> {
     /// The account.
     pub did: &'a str,
-    /// What happened to it.
+    /// The event itself.
     pub body: DraftBody<'a>,
 }
 
@@ -196,14 +206,26 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What a [`Draft`] says of its account.
+/// The event of a [`Draft`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{DraftBody, Operation};
+///
+/// fn is_deletion(body: &DraftBody<'_>) -> bool {
+///     matches!(body, DraftBody::Commit { operation: Operation::Delete, .. })
+/// }
+/// let body = DraftBody::Account { active: true, seq: 7, status: None, time: "2026-07-04T14:38:07Z" };
+/// assert!(!is_deletion(&body));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DraftBody<'a> {
     /// One operation of a commit.
     Commit {
         /// The revision that the commit made, a TID. Left out of the line if empty.
         rev: &'a str,
-        /// What was done.
+        /// The operation.
         operation: Operation,
         /// The first part of the path: an NSID. Left out of the line if empty.
         collection: &'a str,
@@ -227,7 +249,7 @@ pub enum DraftBody<'a> {
         active: bool,
         /// The number of the message in the upstream's sequence.
         seq: u64,
-        /// Why it is not active, or what else there is to know.
+        /// Why it is not active, or another status.
         status: Option<&'a str>,
         /// When the upstream sent it.
         time: &'a str,
@@ -248,6 +270,7 @@ fn encode_line(
     write_string(draft.did, out);
     out.extend_from_slice(br#","time_us":"#);
     write_integer(time_us, out);
+    // Empty unless there is a record, so the caller can tell the two apart.
     let mut place = 0..0;
     match draft.body {
         DraftBody::Commit {
@@ -342,7 +365,7 @@ fn write_account(
     write_string(time, out);
 }
 
-/// Takes back what was written if it is not good, or too long.
+/// Takes back the line if it failed or is too long.
 #[inline]
 fn within(
     limit: usize,

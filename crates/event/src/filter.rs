@@ -8,7 +8,7 @@ use crate::filter_error::FilterError;
 use crate::kind::Kind;
 use crate::syntax::{Did, Nsid, check_domain_segment};
 
-/// Which events a reader wants: a rule each for collections, accounts and kinds.
+/// The events that a reader wants: a rule each for collections, accounts and kinds.
 ///
 /// An event must pass all three. A rule that names nothing passes everything. Events without a
 /// collection, those on identities and accounts, pass the rule for collections whatever it says,
@@ -44,7 +44,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter that lets everything pass.
+    /// Makes a filter that lets everything pass.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -82,8 +82,8 @@ impl Filter {
         Ok(self)
     }
 
-    /// Also lets the accounts pass that are in a set at the moment of the question. Unlike a rule
-    /// that names nothing, a set that is empty lets nothing pass.
+    /// Also lets the accounts pass that are in a set when an event is matched. Unlike a rule that
+    /// names nothing, an empty set lets nothing pass.
     #[must_use]
     pub fn did_set(mut self, set: DidSet) -> Self {
         self.sets.push(set);
@@ -99,7 +99,7 @@ impl Filter {
         self
     }
 
-    /// Whether an event passes. `collection` is `None` for events that have none.
+    /// Whether an event passes. `collection` is `None` for events without a collection.
     #[inline]
     #[must_use]
     pub fn matches(&self, kind: Kind, did: &str, collection: Option<&str>) -> bool {
@@ -198,7 +198,7 @@ impl Filter {
     }
 }
 
-/// Some of the three kinds; none stands for all.
+/// A choice of the three kinds; an empty one stands for all.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Kinds(u8);
 
@@ -223,7 +223,7 @@ impl fmt::Debug for Kinds {
     }
 }
 
-/// Checks what is before the `.*`: segments as the domain of an NSID has them.
+/// Checks the text before the `.*`: segments as the domain of an NSID has them.
 fn check_start(start: &str) -> Result<(), &'static str> {
     if start.len() + 2 > Nsid::MAX_LENGTH {
         return Err("longer than 317 bytes");

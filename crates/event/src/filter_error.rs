@@ -5,31 +5,43 @@ use crate::syntax::IdentifierError;
 /// Why a value cannot be part of a filter.
 ///
 /// Each variant has the value, cut short if it is long.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Filter, FilterError};
+///
+/// let error = Filter::new().dids(["alice.example"]).unwrap_err();
+/// if let FilterError::Did { value, .. } = &error {
+///     assert_eq!(value, "alice.example");
+/// }
+/// assert_eq!(error.to_string(), "`alice.example` is not a DID: does not start with `did:`");
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FilterError {
     /// A collection that is not an NSID.
     #[error("`{value}` is not a collection: {}", error.rule())]
     Collection {
-        /// What was given.
+        /// The value as it was given.
         value: String,
-        /// What is wrong with it.
+        /// The fault.
         error: IdentifierError,
     },
     /// An account that is not a DID.
     #[error("`{value}` is not a DID: {}", error.rule())]
     Did {
-        /// What was given.
+        /// The value as it was given.
         value: String,
-        /// What is wrong with it.
+        /// The fault.
         error: IdentifierError,
     },
     /// A pattern `….*` that no collection can match.
     #[error("`{value}` is not the start of a collection: {rule}")]
     Prefix {
-        /// What was given.
+        /// The value as it was given.
         value: String,
-        /// What is wrong with it.
+        /// The fault.
         rule: &'static str,
     },
 }

@@ -2,7 +2,7 @@
 
 use jetwash_cbor::Link;
 
-/// Appends the canonical text of the CID that `text` stands for.
+/// Appends the canonical text of the CID in `text`.
 ///
 /// Version 1 in base32 is what AT Protocol allows. Base58 and version 0 are taken too, because
 /// the common CID libraries read them without being asked to, and production passes them on.

@@ -2,8 +2,8 @@ use thiserror::Error;
 
 /// Why a record cannot go into an event, and where in the record.
 ///
-/// Production Jetstream drops such records too, with these differences, all in what no well-meant
-/// record has:
+/// Production Jetstream drops such records too, with these differences, which only malformed records
+/// show:
 ///
 /// - It has no bound on nesting; here it is [`jetwash_cbor::MAX_DEPTH`], and less for large text
 ///   ([`RecordErrorKind::Nesting`]).
@@ -12,12 +12,23 @@ use thiserror::Error;
 ///   without such bits, or base58.
 /// - It drops a record with an empty byte string in it, for no reason in the data model; here that
 ///   comes out as `{"$bytes":""}`.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Encoder, RecordErrorKind};
+///
+/// // An array where a map should be.
+/// let error = Encoder::new().record_to_json(b"\x80", &mut Vec::new()).unwrap_err();
+/// assert_eq!((error.offset, error.kind), (0, RecordErrorKind::NotAMap));
+/// assert_eq!(error.reason(), "record_not_a_map");
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("record byte {offset}: {kind}")]
 pub struct RecordError {
     /// The position, in bytes from the start of the record, of the item at fault.
     pub offset: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub kind: RecordErrorKind,
 }
 
@@ -51,14 +62,25 @@ impl From<jetwash_cbor::Error> for RecordError {
     }
 }
 
-/// What is wrong with a record.
+/// The fault of a record.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Encoder, RecordErrorKind};
+///
+/// // The number 1.5: records have integers only.
+/// let record = b"\xa1\x61n\xfb\x3f\xf8\0\0\0\0\0\0";
+/// let error = Encoder::new().record_to_json(record, &mut Vec::new()).unwrap_err();
+/// assert_eq!(error.kind, RecordErrorKind::Float);
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordErrorKind {
-    /// A map that says it is a blob, or has the two fields of an old one, and is none.
+    /// A map that claims to be a blob, or has the two fields of an old blob, but is not valid.
     #[error("not a valid blob")]
     Blob,
-    /// A map with `$bytes` that has other fields too, or no base64 in it.
+    /// A map with `$bytes` that has other fields too, or does not hold base64.
     #[error("not a valid `$bytes` map")]
     Bytes,
     /// Not strict DAG-CBOR.
@@ -68,7 +90,7 @@ pub enum RecordErrorKind {
     #[error("an array or map of more than 131072 entries")]
     EntryCount,
     /// A number with a fraction, or a float outside the signed 64-bit range.
-    #[error("a number that is no integer")]
+    #[error("a number that is not an integer")]
     Float,
     /// An integer outside the signed 64-bit range.
     #[error("an integer outside the signed 64-bit range")]
@@ -79,20 +101,20 @@ pub enum RecordErrorKind {
     /// More than 1 MiB of DAG-CBOR.
     #[error("a record of more than 1048576 bytes")]
     Length,
-    /// A map with `$link` that has other fields too, or no CID in it.
+    /// A map with `$link` that has other fields too, or does not hold a CID.
     #[error("not a valid `$link` map")]
     Link,
-    /// So much text in maps inside maps that bringing their entries into order would take long:
-    /// 64 MiB to be moved in all.
+    /// Too much text in nested maps: bringing their entries into order would move more than 64 MiB
+    /// in all.
     #[error("too much text nested too deeply")]
     Nesting,
-    /// The record is something else than a plain map.
+    /// The record is not a plain map.
     #[error("the record is not a map")]
     NotAMap,
     /// Its JSON is longer than the caller allows.
-    #[error("the record's JSON is longer than is allowed here")]
+    #[error("the record's JSON is longer than the limit")]
     OutputLength,
-    /// A `$type` that is no string, or an empty one.
+    /// A `$type` that is not a string, or is empty.
     #[error("`$type` is not a string, or empty")]
     Type,
 }

@@ -9,7 +9,7 @@ const MAX_ENTRIES: usize = 128 * 1024;
 const MAX_KEY_LENGTH: usize = 8192;
 
 /// How many bytes may change places in one record. A map moves with each map around it, so without
-/// a bound a hostile record costs as much as a hundred of its size.
+/// a bound a hostile record would cost as much as a hundred times its size.
 const MAX_MOVED: usize = 64 << 20;
 
 /// One entry of a map, written but perhaps not yet in its place.
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     shape: Shape,
 }
 
-/// What has been written, as far as the map around it needs to know.
+/// The sort of value written, as far as the map around it needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     Bytes,
@@ -40,7 +40,10 @@ pub(super) enum Shape {
     Other,
 }
 
-/// One record on its way.
+/// One record on its way from DAG-CBOR to JSON.
+///
+/// Invariant: `out` holds every value read so far as whole JSON, but for the containers that are
+/// still open, and `entries` has the entries of the open maps and no others.
 pub(super) struct Pass<'r, 'w> {
     pub(super) reader: CborReader<'r>,
     pub(super) record: &'r [u8],
@@ -55,6 +58,8 @@ pub(super) struct Pass<'r, 'w> {
 
 impl Pass<'_, '_> {
     pub(super) fn value(&mut self, depth: usize) -> Result<Shape, RecordError> {
+        // The data model has no floats. Go's decoder, and so production, takes one with an integral
+        // value for that integer, so those pass and all others are errors.
         let start = self.reader.position();
         match self.reader.item()? {
             Item::Text(text) => {
@@ -131,6 +136,9 @@ impl Pass<'_, '_> {
 
     fn map(&mut self, pairs: usize, start: usize, depth: usize) -> Result<Shape, RecordError> {
         check_container(pairs, start, depth)?;
+        // Values are written at once, in DAG-CBOR's order of keys, which puts shorter ones first;
+        // JSON's order is by bytes. So each entry's place in `out` is kept, and only a map whose
+        // entries turn out to be out of order is copied. Entries above `first` belong to this map.
         let first = self.entries.len();
         let mut keys = MapReader::new(pairs);
         let mut is_blob = false;
@@ -149,6 +157,8 @@ impl Pass<'_, '_> {
                     is_blob = self.type_name(source)?;
                     Shape::Text
                 }
+                // Maps of these keys have that one alone. No entry has been added before it,
+                // so there is nothing to take back: another first key makes the map an error.
                 "$link" => return self.link_map(pairs, source),
                 "$bytes" => return self.bytes_map(pairs, source),
                 _ if key.len() > MAX_KEY_LENGTH => {
@@ -186,7 +196,7 @@ impl Pass<'_, '_> {
         self.out.push(bracket);
     }
 
-    /// The value of a `$type`; gives whether it says that the map is a blob.
+    /// The value of a `$type`; returns whether it says that the map is a blob.
     fn type_name(&mut self, source: usize) -> Result<bool, RecordError> {
         match self.reader.item()? {
             Item::Text(name) if !name.is_empty() => {
@@ -267,7 +277,7 @@ impl Pass<'_, '_> {
         Ok(Shape::Other)
     }
 
-    /// A map of exactly `cid` and `mimeType`: a blob as records of the first days have it.
+    /// A map of exactly `cid` and `mimeType`: a blob as the earliest records have it.
     fn old_blob(&mut self, first: usize, start: usize) -> Result<Shape, RecordError> {
         let fail = RecordErrorKind::Blob.at(start);
         let &mut [cid, mime_type] = &mut self.entries[first..] else {
@@ -276,7 +286,8 @@ impl Pass<'_, '_> {
         if mime_type.shape != Shape::Text {
             return Err(fail);
         }
-        // That of a new blob's link may be a map of one `$link`, this one may not.
+        // The link of a new blob may be a map of one `$link`; that of an old one may not.
+        debug_assert!(cid.source < self.record.len(), "a value beyond the record");
         let mut reader = CborReader::new(self.record.get(cid.source..).unwrap_or_default());
         if matches!(reader.item(), Ok(Item::Map(_))) {
             return Err(fail);
@@ -321,7 +332,7 @@ impl Pass<'_, '_> {
                 .all(|(entry, key)| self.out[entry.start..].starts_with(key))
     }
 
-    /// Writes the text from `body` on anew, in the order that the entries now have.
+    /// Rewrites the text from `body` on in the order that the entries now have.
     fn place(&mut self, first: usize, body: usize, start: usize) -> Result<(), RecordError> {
         self.moved += self.out.len() - body;
         if self.moved > MAX_MOVED {

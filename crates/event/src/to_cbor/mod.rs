@@ -32,12 +32,12 @@ use self::pass::{Entry, Pass};
 pub struct ToCbor {
     /// The entries of the maps that are being written, outermost first.
     entries: Vec<Entry>,
-    /// What changes places, or is being unescaped.
+    /// Bytes that change places, or a string that is being unescaped.
     scratch: Vec<u8>,
 }
 
 impl ToCbor {
-    /// One with no scratch space yet.
+    /// Makes an encoder. It has no scratch space yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -72,7 +72,7 @@ impl<'j> Pass<'j, '_> {
         Ok(())
     }
 
-    /// The text of the string here if nothing in it is escaped; moves past it then.
+    /// Reads the next string if nothing in it is escaped; otherwise it is left unread.
     fn plain_string(&mut self) -> Option<&'j str> {
         let start = self.position + 1;
         let end = start + plain_length(self.json.as_bytes().get(start..)?);
@@ -83,7 +83,7 @@ impl<'j> Pass<'j, '_> {
         self.json.get(start..end)
     }
 
-    /// Puts the string here, unescaped, into the scratch space.
+    /// Unescapes the next string into the scratch space.
     fn unescape(&mut self) -> Result<(), ToCborError> {
         self.scratch.clear();
         self.position += 1;
@@ -233,6 +233,8 @@ impl<'j> Pass<'j, '_> {
 
     fn map(&mut self, depth: usize) -> Result<(), ToCborError> {
         self.check_depth(depth)?;
+        // The number of pairs is not known yet, so a byte is left for the head. Values are written
+        // as they come; the entries above `first` say where, and are sorted at the end.
         let source = self.position;
         let first = self.entries.len();
         let head = self.open();
@@ -316,6 +318,7 @@ impl<'j> Pass<'j, '_> {
     /// Brings the entries of a map into canonical order: that of their keys as they are written,
     /// because the length comes first there.
     fn sort(&mut self, first: usize, body: usize, source: usize) -> Result<(), ToCborError> {
+        // Prefixes decide nearly every comparison, without a look at the keys.
         let entries = &mut self.entries[first..];
         let out = &self.out[..];
         let key = |entry: &Entry| &out[entry.start..entry.key_end];
@@ -379,7 +382,7 @@ impl<'j> Pass<'j, '_> {
         Ok(())
     }
 
-    /// The next byte that is no white space; the position is moved to it.
+    /// Moves to the next byte that is not white space and returns it.
     #[inline]
     fn next_token(&mut self) -> Option<u8> {
         loop {
@@ -394,6 +397,7 @@ impl<'j> Pass<'j, '_> {
         self.json
             .as_bytes()
             .get(self.position..)
+            // Past the end after input that was cut short inside an escape.
             .unwrap_or_default()
     }
 

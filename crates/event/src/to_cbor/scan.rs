@@ -15,8 +15,8 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     words.len() * 8 + in_rest
 }
 
-/// Sets the highest bit of the first byte that is a quote, a backslash or a control character. What
-/// is said of the bytes after it may be wrong.
+/// Sets the highest bit of the first byte that is a quote, a backslash or a control character. The
+/// bits of the bytes after it may be wrong.
 #[inline(always)]
 const fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
