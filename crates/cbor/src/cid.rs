@@ -41,7 +41,7 @@ impl Cid {
     ///
     /// # Errors
     ///
-    /// When the bytes are no CID, or one of another version, codec or hash.
+    /// When the bytes are not a CID, or are one of another version, codec or hash.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CidError> {
         Link::from_bytes(bytes)?.try_into()
     }
@@ -52,7 +52,7 @@ impl Cid {
         Sha256::digest(content)[..] == self.0[4..]
     }
 
-    /// What kind of content it names.
+    /// The kind of content that it names.
     #[must_use]
     pub const fn codec(&self) -> Codec {
         if self.0[1] == Codec::Raw as u8 {
@@ -113,7 +113,18 @@ impl TryFrom<Link<'_>> for Cid {
     }
 }
 
-/// What a [`Cid`] names.
+/// The kind of content that a [`Cid`] names.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec};
+///
+/// let record = Cid::of(Codec::DagCbor, &[0xa0]);
+/// assert_eq!(record.codec(), Codec::DagCbor);
+/// // The same bytes as a blob have another CID.
+/// assert_ne!(record, Cid::of(Codec::Raw, &[0xa0]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Codec {
@@ -123,8 +134,8 @@ pub enum Codec {
     Raw = RAW,
 }
 
-/// Any CID of version 1, borrowed: records may link to what no repository holds, so the bytes are
-/// kept as they are, whatever codec and hash they name.
+/// Any CID of version 1, borrowed. Records may link to content that no repository holds, so the
+/// bytes are kept as they are, with any codec and hash.
 ///
 /// # Examples
 ///
@@ -150,7 +161,7 @@ impl<'a> Link<'a> {
     ///
     /// # Errors
     ///
-    /// When the bytes are no CID of version 1.
+    /// When the bytes are not a CID of version 1.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, CidError> {
         // Nearly every CID seen has this shape; the general one is checked part by part.
         if let [VERSION_1, DAG_CBOR | RAW, SHA_256, DIGEST_LENGTH, ..] = bytes
@@ -171,7 +182,7 @@ impl<'a> Link<'a> {
     ///
     /// # Errors
     ///
-    /// When the text is no CID of version 1 in that form.
+    /// When the text is not a CID of version 1 in that form.
     ///
     /// # Examples
     ///
@@ -189,7 +200,7 @@ impl<'a> Link<'a> {
         Self::from_bytes(buffer)
     }
 
-    /// Reads the binary form at the start of `bytes`, and gives what comes after it.
+    /// Reads the binary form at the start of `bytes` and returns the rest.
     ///
     /// # Errors
     ///
@@ -256,6 +267,16 @@ impl fmt::Display for Link<'_> {
 }
 
 /// Why something is not a CID that can be used here.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, CidError};
+///
+/// // Version 0, which no repository uses.
+/// let text = "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n";
+/// assert_eq!(text.parse::<Cid>(), Err(CidError::Base));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CidError {
@@ -309,6 +330,6 @@ fn base32_decode(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
             bits &= (1 << count) - 1;
         }
     }
-    // What is left must be fewer bits than a digit, all zero: every CID has one text form only.
+    // The bits left over are fewer than a digit and all zero: every CID has one text form only.
     (count < 5 && bits == 0).then_some(())
 }

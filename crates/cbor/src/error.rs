@@ -4,13 +4,24 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("byte {offset}: {kind}")]
 pub struct Error {
-    /// The position, in bytes from the start of what the reader was given, of the item at fault.
+    /// The position of the item at fault, in bytes from the start of the reader's input.
     pub offset: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub kind: ErrorKind,
 }
 
-/// What is wrong with an item.
+/// The fault of an item.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{CborReader, ErrorKind};
+///
+/// let error = CborReader::new(&[0x9f]).array().unwrap_err();
+/// assert_eq!(error.kind, ErrorKind::Indefinite);
+/// let error = CborReader::new(&[0x01]).text().unwrap_err();
+/// assert_eq!(error.to_string(), "byte 0: expected text");
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -41,7 +52,7 @@ pub enum ErrorKind {
     /// Map keys that are not in canonical order: shorter first, then by their bytes.
     #[error("map keys out of canonical order")]
     KeyOrder,
-    /// A link that holds no CID.
+    /// A link that does not hold a CID.
     #[error("a link without a valid CID")]
     Link,
     /// A number or length in more bytes than it needs.

@@ -6,7 +6,7 @@
 //! other than 42, map keys that are not text or not in canonical order, floats that are not
 //! finite 64-bit ones, invalid UTF-8, and nesting beyond [`MAX_DEPTH`]. [`CborWriter`] writes the
 //! little that the project has to write. [`Cid`] is the one form of content identifier that
-//! AT Protocol makes; [`Link`] is whatever a record may carry.
+//! AT Protocol makes; [`Link`] is any that a record may carry.
 //!
 //! Sources: the atproto data model specification and DRISL, the CBOR profile it names.
 //!
@@ -38,12 +38,18 @@
 
 mod cid;
 mod error;
+mod item;
+mod map_reader;
 mod reader;
+mod typed;
 mod varint;
 mod writer;
 
 pub use cid::{Cid, CidError, Codec, Link};
 pub use error::{Error, ErrorKind};
-pub use reader::{CborReader, Item, MAX_DEPTH, MapReader};
+pub use item::Item;
+pub use map_reader::MapReader;
+pub use reader::CborReader;
+pub use typed::MAX_DEPTH;
 pub use varint::read_varint;
 pub use writer::{CborWriter, write_head};

@@ -1,41 +1,11 @@
 use crate::cid::Link;
 use crate::error::{Error, ErrorKind};
-
-/// The deepest nesting of arrays and maps that [`CborReader::skip`] follows.
-///
-/// The data model guide suggests 32; records seen in the network stay below 20. The bound is there
-/// because records nested thousands of levels deep have been used to crash consumers.
-pub const MAX_DEPTH: usize = 128;
-
-/// One item, or for a container its head: the items inside come next.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Item<'a> {
-    /// An array of that many items.
-    Array(usize),
-    /// `true` or `false`.
-    Boolean(bool),
-    /// A byte string.
-    Bytes(&'a [u8]),
-    /// A finite 64-bit float.
-    Float(f64),
-    /// A link: tag 42 directly around a byte string that holds a CID.
-    Link(Link<'a>),
-    /// A map of that many pairs of key and value.
-    Map(usize),
-    /// A negative integer `-1 - n`, as `n`.
-    Negative(u64),
-    /// `null`.
-    Null,
-    /// A text string.
-    Text(&'a str),
-    /// An integer from zero up.
-    Unsigned(u64),
-}
+use crate::item::Item;
 
 /// Walks DAG-CBOR item by item, without copying and without building a tree.
 ///
 /// The reader never looks back: after an error its position is inside the item at fault, and
-/// reading on gives no sense.
+/// reading on makes no sense.
 ///
 /// # Examples
 ///
@@ -54,13 +24,13 @@ pub struct CborReader<'a> {
 }
 
 impl<'a> CborReader<'a> {
-    /// A reader at the start of `bytes`.
+    /// Starts at the first of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    /// A reader at `position`, which is where an item must start; at the end if it lies beyond.
+    /// Starts at `position`, where an item must start; at the end if it lies beyond.
     #[must_use]
     pub const fn starting_at(bytes: &'a [u8], position: usize) -> Self {
         let position = if position < bytes.len() {
@@ -78,6 +48,7 @@ impl<'a> CborReader<'a> {
     /// When the bytes are not strict DAG-CBOR.
     #[inline]
     pub fn item(&mut self) -> Result<Item<'a>, Error> {
+        // Errors point at the item's first byte, wherever in it the fault lies.
         let start = self.position;
         let fail = |kind| Error {
             offset: start,
@@ -106,90 +77,6 @@ impl<'a> CborReader<'a> {
         }
     }
 
-    /// Reads the head of an array and gives the number of its items.
-    ///
-    /// # Errors
-    ///
-    /// When the next item is malformed or no array.
-    #[inline]
-    pub fn array(&mut self) -> Result<usize, Error> {
-        match self.typed()? {
-            (_, Item::Array(length)) => Ok(length),
-            (start, _) => Err(wrong_type(start, "an array")),
-        }
-    }
-
-    /// Reads a boolean.
-    ///
-    /// # Errors
-    ///
-    /// When the next item is malformed or no boolean.
-    #[inline]
-    pub fn boolean(&mut self) -> Result<bool, Error> {
-        match self.typed()? {
-            (_, Item::Boolean(value)) => Ok(value),
-            (start, _) => Err(wrong_type(start, "a boolean")),
-        }
-    }
-
-    /// Reads a byte string.
-    ///
-    /// # Errors
-    ///
-    /// When the next item is malformed or no byte string.
-    #[inline]
-    pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
-        match self.typed()? {
-            (_, Item::Bytes(bytes)) => Ok(bytes),
-            (start, _) => Err(wrong_type(start, "a byte string")),
-        }
-    }
-
-    /// Reads an integer of the data model: signed, 64 bits.
-    ///
-    /// # Errors
-    ///
-    /// When the next item is malformed, no integer, or out of that range.
-    pub fn integer(&mut self) -> Result<i64, Error> {
-        let range = |offset| Error {
-            offset,
-            kind: ErrorKind::IntegerRange,
-        };
-        match self.typed()? {
-            (start, Item::Unsigned(value)) => i64::try_from(value).map_err(|_| range(start)),
-            (start, Item::Negative(value)) => i64::try_from(value)
-                .map(|value| -1 - value)
-                .map_err(|_| range(start)),
-            (start, _) => Err(wrong_type(start, "an integer")),
-        }
-    }
-
-    /// Reads a link.
-    ///
-    /// # Errors
-    ///
-    /// When the next item is malformed or no link.
-    #[inline]
-    pub fn link(&mut self) -> Result<Link<'a>, Error> {
-        match self.typed()? {
-            (_, Item::Link(link)) => Ok(link),
-            (start, _) => Err(wrong_type(start, "a link")),
-        }
-    }
-
-    /// Reads the head of a map. The keys are then asked of the [`MapReader`], each value of `self`.
-    ///
-    /// # Errors
-    ///
-    /// When the next item is malformed or no map.
-    #[inline]
-    pub fn map(&mut self) -> Result<MapReader<'a>, Error> {
-        match self.typed()? {
-            (_, Item::Map(pairs)) => Ok(MapReader::new(pairs)),
-            (start, _) => Err(wrong_type(start, "a map")),
-        }
-    }
-
     /// Reads `null` if it comes next, and says whether it did. Anything else is left unread.
     #[inline]
     pub fn null(&mut self) -> bool {
@@ -198,44 +85,8 @@ impl<'a> CborReader<'a> {
         is_null
     }
 
-    /// Reads a text string.
-    ///
-    /// # Errors
-    ///
-    /// When the next item is malformed or no text.
-    #[inline]
-    pub fn text(&mut self) -> Result<&'a str, Error> {
-        match self.typed()? {
-            (_, Item::Text(text)) => Ok(text),
-            (start, _) => Err(wrong_type(start, "text")),
-        }
-    }
-
-    /// Reads an integer from zero up.
-    ///
-    /// # Errors
-    ///
-    /// When the next item is malformed or no such integer.
-    #[inline]
-    pub fn unsigned(&mut self) -> Result<u64, Error> {
-        match self.typed()? {
-            (_, Item::Unsigned(value)) => Ok(value),
-            (start, _) => Err(wrong_type(start, "an unsigned integer")),
-        }
-    }
-
-    /// Passes over one whole item, checking all of it.
-    ///
-    /// # Errors
-    ///
-    /// When it is not strict DAG-CBOR or nested deeper than [`MAX_DEPTH`].
-    #[inline]
-    pub fn skip(&mut self) -> Result<(), Error> {
-        self.skip_at(0)
-    }
-
-    /// Passes over one whole item by its lengths alone: what is inside is not checked, so this is
-    /// for bytes that are thrown away or checked later. Nesting costs no stack, so it has no bound.
+    /// Passes over one whole item by its lengths alone. Its content is not checked, so this is for
+    /// bytes that are thrown away or checked later. Nesting costs no stack, so it has no bound.
     ///
     /// # Errors
     ///
@@ -270,6 +121,7 @@ impl<'a> CborReader<'a> {
     }
 
     /// The position of the next byte to be read.
+    #[inline]
     #[must_use]
     pub const fn position(&self) -> usize {
         self.position
@@ -302,31 +154,6 @@ impl<'a> CborReader<'a> {
                 offset: self.position,
                 kind: ErrorKind::Trailing,
             })
-        }
-    }
-
-    #[inline]
-    fn typed(&mut self) -> Result<(usize, Item<'a>), Error> {
-        let start = self.position;
-        Ok((start, self.item()?))
-    }
-
-    fn skip_at(&mut self, depth: usize) -> Result<(), Error> {
-        let start = self.position;
-        match self.item()? {
-            Item::Array(_) | Item::Map(_) if depth == MAX_DEPTH => Err(Error {
-                offset: start,
-                kind: ErrorKind::Depth,
-            }),
-            Item::Array(length) => (0..length).try_for_each(|_| self.skip_at(depth + 1)),
-            Item::Map(pairs) => {
-                let mut map = MapReader::new(pairs);
-                while map.next_key(self)?.is_some() {
-                    self.skip_at(depth + 1)?;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
         }
     }
 
@@ -444,62 +271,4 @@ impl<'a> CborReader<'a> {
     }
 }
 
-/// The keys of a map that is being read, checked for type, order and repeats.
-///
-/// [`CborReader::map`] makes one. After each key, its value has to be read or skipped.
-#[derive(Clone, Debug)]
-pub struct MapReader<'a> {
-    left: usize,
-    previous: Option<&'a str>,
-}
-
-impl<'a> MapReader<'a> {
-    /// For a map whose head, an [`Item::Map`] of so many `pairs`, has just been read.
-    #[must_use]
-    pub const fn new(pairs: usize) -> Self {
-        Self {
-            left: pairs,
-            previous: None,
-        }
-    }
-
-    /// The next key, or `None` after the last.
-    ///
-    /// # Errors
-    ///
-    /// When the key is malformed, no text, a repeat, or out of canonical order.
-    #[inline]
-    pub fn next_key(&mut self, reader: &mut CborReader<'a>) -> Result<Option<&'a str>, Error> {
-        let Some(left) = self.left.checked_sub(1) else {
-            return Ok(None);
-        };
-        let start = reader.position;
-        let fail = |kind| Error {
-            offset: start,
-            kind,
-        };
-        let Item::Text(key) = reader.item()? else {
-            return Err(fail(ErrorKind::KeyType));
-        };
-        if let Some(previous) = self.previous {
-            let order = previous.len().cmp(&key.len());
-            match order.then_with(|| previous.as_bytes().cmp(key.as_bytes())) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => return Err(fail(ErrorKind::DuplicateKey)),
-                std::cmp::Ordering::Greater => return Err(fail(ErrorKind::KeyOrder)),
-            }
-        }
-        self.left = left;
-        self.previous = Some(key);
-        Ok(Some(key))
-    }
-}
-
 const BYTE_STRING: u8 = 2;
-
-const fn wrong_type(offset: usize, expected: &'static str) -> Error {
-    Error {
-        offset,
-        kind: ErrorKind::Type(expected),
-    }
-}

@@ -1,7 +1,7 @@
-/// Reads an unsigned variable-length integer (LEB128), as CIDs and CAR files use them, and gives
-/// what comes after it.
+/// Reads an unsigned variable-length integer (LEB128), as CIDs and CAR files use them, and returns
+/// it with the rest.
 ///
-/// `None` when it is cut short, in more bytes than it needs, or above 63 bits.
+/// Returns `None` when it is cut short, in more bytes than it needs, or above 63 bits.
 ///
 /// # Examples
 ///

@@ -2,8 +2,8 @@ use crate::cid::Cid;
 
 /// Writes DAG-CBOR in its shortest form.
 ///
-/// The caller gives map keys in canonical order (shorter first, then by their bytes) and as many
-/// items as a container's head announced; the writer checks neither.
+/// The caller writes map keys in canonical order (shorter first, then by their bytes) and exactly
+/// the number of items that a container's head announced; the writer checks neither.
 ///
 /// # Examples
 ///
@@ -20,13 +20,13 @@ pub struct CborWriter {
 }
 
 impl CborWriter {
-    /// A writer of nothing yet.
+    /// Makes a writer that has written nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: Vec::new() }
     }
 
-    /// Writes the head of an array of so many items.
+    /// Writes the head of an array of `length` items.
     pub fn array(&mut self, length: usize) -> &mut Self {
         self.head(4, length as u64)
     }
@@ -61,7 +61,7 @@ impl CborWriter {
         self
     }
 
-    /// Writes the head of a map of so many pairs.
+    /// Writes the head of a map of `pairs` pairs.
     pub fn map(&mut self, pairs: usize) -> &mut Self {
         self.head(5, pairs as u64)
     }
@@ -90,7 +90,7 @@ impl CborWriter {
         self
     }
 
-    /// What has been written.
+    /// Returns the bytes written.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -105,7 +105,7 @@ impl CborWriter {
 /// Appends the head of an item in its shortest form: its major type, from 0 to 7, and the integer,
 /// length or count that goes with it.
 ///
-/// For those who write into bytes of their own; others use a [`CborWriter`].
+/// Use it to write into bytes that are not a [`CborWriter`]'s.
 ///
 /// # Examples
 ///

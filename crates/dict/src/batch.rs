@@ -3,11 +3,11 @@ use thiserror::Error;
 use crate::compressor::{CompressError, Compressor};
 use crate::decompressor::{DecompressError, Decompressor};
 
-/// Makes one zstd frame of several events: their lines, with a newline between two of them and
-/// none after the last.
+/// Compresses several events together: their lines, with a newline between two of them and none
+/// after the last.
 ///
-/// What the events have in common is then said once, so sixteen together take two thirds of what
-/// they take as frames of their own.
+/// Common content is then stored once, so sixteen together take two thirds of the room that they
+/// take one by one.
 ///
 /// # Examples
 ///
@@ -15,11 +15,11 @@ use crate::decompressor::{DecompressError, Decompressor};
 /// use jetwash_dict::{BatchDecompressor, BatchCompressor, Compressor, Decompressor};
 ///
 /// let mut compressor = BatchCompressor::new(Compressor::without_dictionary(1));
-/// let mut frame = Vec::new();
-/// compressor.compress([&b"{\"a\":1}"[..], b"{\"a\":2}"], &mut frame)?;
+/// let mut compressed = Vec::new();
+/// compressor.compress([&b"{\"a\":1}"[..], b"{\"a\":2}"], &mut compressed)?;
 ///
 /// let mut decompressor = BatchDecompressor::new(Decompressor::without_dictionary());
-/// let events: Vec<_> = decompressor.decompress(&frame, 1000)?.collect();
+/// let events: Vec<_> = decompressor.decompress(&compressed, 1000)?.collect();
 /// assert_eq!(events, [&b"{\"a\":1}"[..], b"{\"a\":2}"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -30,7 +30,7 @@ pub struct BatchCompressor {
 }
 
 impl BatchCompressor {
-    /// One that compresses as `compressor` does.
+    /// Makes one that compresses as `compressor` does.
     #[must_use]
     pub const fn new(compressor: Compressor) -> Self {
         Self {
@@ -39,12 +39,12 @@ impl BatchCompressor {
         }
     }
 
-    /// Appends one frame that holds these events.
+    /// Appends these events, compressed together as one zstd frame.
     ///
     /// # Errors
     ///
-    /// When there is none, or one is empty or has a newline in it, which no event as compact JSON
-    /// has; or when zstd runs out of memory. `out` is then left as it was.
+    /// When there are no events, when one is empty or contains a newline, which compact JSON never
+    /// does, or when zstd runs out of memory. `out` is then left as it was.
     pub fn compress<'a>(
         &mut self,
         events: impl IntoIterator<Item = &'a [u8]>,
@@ -69,7 +69,20 @@ impl BatchCompressor {
     }
 }
 
-/// Takes the events out of such frames, and out of those of a single event.
+/// Decompresses such batches, and single events too.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{BatchDecompressor, Compressor, Decompressor};
+///
+/// // An event that was compressed by itself is a batch of one.
+/// let mut compressed = Vec::new();
+/// Compressor::without_dictionary(1).compress(b"{}", &mut compressed)?;
+/// let mut decompressor = BatchDecompressor::new(Decompressor::without_dictionary());
+/// assert!(decompressor.decompress(&compressed, 1000)?.eq([b"{}"]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct BatchDecompressor {
     decompressor: Decompressor,
@@ -77,7 +90,7 @@ pub struct BatchDecompressor {
 }
 
 impl BatchDecompressor {
-    /// One that reads what `decompressor` does.
+    /// Makes one that decompresses as `decompressor` does.
     #[must_use]
     pub const fn new(decompressor: Decompressor) -> Self {
         Self {
@@ -86,34 +99,45 @@ impl BatchDecompressor {
         }
     }
 
-    /// The events in a frame, if they are at most `limit` bytes together. No more memory is taken
-    /// than that.
+    /// Returns the events, if they are at most `limit` bytes together. It takes no more memory than
+    /// that.
     ///
     /// # Errors
     ///
-    /// When `frame` is not one whole frame of this decompressor's dictionary, or holds more.
+    /// When `compressed` is not one whole batch of this decompressor's dictionary, or holds more.
     pub fn decompress(
         &mut self,
-        frame: &[u8],
+        compressed: &[u8],
         limit: usize,
     ) -> Result<impl Iterator<Item = &[u8]>, DecompressError> {
         self.lines.clear();
         self.lines.shrink_to(KEPT);
         self.decompressor
-            .decompress(frame, limit, &mut self.lines)?;
+            .decompress(compressed, limit, &mut self.lines)?;
         let lines = self.lines.split(|byte| *byte == b'\n');
         Ok(lines.filter(|line| !line.is_empty()))
     }
 }
 
 /// Why events do not make a batch.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{BatchCompressor, BatchError, Compressor};
+///
+/// let mut compressor = BatchCompressor::new(Compressor::without_dictionary(1));
+/// let mut out = Vec::new();
+/// assert_eq!(compressor.compress([], &mut out), Err(BatchError::Empty));
+/// assert_eq!(compressor.compress([&b"{\n}"[..]], &mut out), Err(BatchError::Line));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// There are none.
+    /// There are no events.
     #[error("a batch holds at least one event")]
     Empty,
-    /// It could not be compressed.
+    /// The batch could not be compressed.
     #[error(transparent)]
     Compress(#[from] CompressError),
     /// An event is empty, or has a newline in it.
@@ -121,5 +145,5 @@ pub enum BatchError {
     Line,
 }
 
-/// The room that is kept from one batch to the next: more than nearly all need.
+/// The room that is kept from one batch to the next. Nearly all batches need less.
 const KEPT: usize = 256 << 10;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use thiserror::Error;
 use zstd::zstd_safe::{CCtx, CDict, CParameter, Strategy, compress_bound, get_error_name};
 
-use crate::dictionary::Dictionary;
+use crate::prepared::{DEFAULT_LEVEL, Prepared};
 
-/// Makes a zstd frame of each event.
+/// Compresses events, each by itself.
 ///
-/// Frames have the size of their content and the number of the dictionary, but no checksum: what
-/// carries them has its own. [`Dictionary::compressor`] makes one with a dictionary. Keep one per
-/// worker: it holds the working memory, so that a frame costs no allocation, and the dictionary as
+/// A compressed event is one zstd frame. It has the size of its content and the number of the
+/// dictionary, but no checksum: the store and the socket have theirs. [`Dictionary::compressor`](crate::Dictionary::compressor) makes one with a dictionary. Keep one per
+/// worker: it holds the working memory, so that an event costs no allocation, and the dictionary as
 /// it is searched, which takes a tenth of a millisecond to make.
 ///
 /// # Examples
@@ -18,9 +18,9 @@ use crate::dictionary::Dictionary;
 /// ```
 /// use jetwash_dict::Compressor;
 ///
-/// let mut frame = Vec::new();
-/// Compressor::without_dictionary(1).compress(&[7; 1000], &mut frame)?;
-/// assert!(frame.len() < 50);
+/// let mut compressed = Vec::new();
+/// Compressor::without_dictionary(1).compress(&[7; 1000], &mut compressed)?;
+/// assert!(compressed.len() < 50);
 /// # Ok::<(), jetwash_dict::CompressError>(())
 /// ```
 pub struct Compressor {
@@ -29,7 +29,7 @@ pub struct Compressor {
 }
 
 impl Compressor {
-    /// An compressor at a level of zstd, without a dictionary.
+    /// Makes a compressor at a level of zstd, without a dictionary.
     #[must_use]
     pub fn without_dictionary(level: i32) -> Self {
         Self {
@@ -38,13 +38,13 @@ impl Compressor {
         }
     }
 
-    /// Tuned for events: see [`Dictionary::compressor`].
-    pub(crate) fn tuned(dictionary: &Dictionary) -> Self {
+    /// Makes a compressor that is tuned for events: see `Dictionary::compressor`.
+    pub(crate) fn tuned(dictionary: Arc<Prepared>) -> Self {
         let mut context = CCtx::create();
-        let prepared = prepare(&mut context, dictionary.bytes());
+        let prepared = prepare(&mut context, &dictionary.bytes);
         Self {
             context,
-            source: Source::Tuned(dictionary.clone(), prepared.err()),
+            source: Source::Tuned(dictionary, prepared.err()),
         }
     }
 
@@ -55,7 +55,7 @@ impl Compressor {
         }
     }
 
-    /// Appends one frame that holds `event`.
+    /// Appends `event`, compressed.
     ///
     /// # Errors
     ///
@@ -72,12 +72,17 @@ impl Compressor {
             Source::Tuned(_, Some(failure)) => Err(*failure),
             Source::Tuned(_, None) => self.context.compress2(room, event),
         };
-        out.truncate(start + written.unwrap_or(0));
         match written {
-            Ok(_) => Ok(()),
-            Err(code) => Err(CompressError {
-                reason: get_error_name(code),
-            }),
+            Ok(length) => {
+                out.truncate(start + length);
+                Ok(())
+            }
+            Err(code) => {
+                out.truncate(start);
+                Err(CompressError {
+                    reason: get_error_name(code),
+                })
+            }
         }
     }
 }
@@ -85,7 +90,7 @@ impl Compressor {
 impl Clone for Compressor {
     fn clone(&self) -> Self {
         if let Source::Tuned(dictionary, _) = &self.source {
-            return Self::tuned(dictionary);
+            return Self::tuned(Arc::clone(dictionary));
         }
         Self {
             context: CCtx::create(),
@@ -100,23 +105,30 @@ impl fmt::Debug for Compressor {
         match &self.source {
             Source::Dictionary(dictionary) => debug.field("dictionary", &dictionary.get_dict_id()),
             Source::Level(level) => debug.field("level", level),
-            Source::Tuned(dictionary, _) => debug.field("dictionary", &dictionary.id()),
+            Source::Tuned(dictionary, _) => debug.field("dictionary", &dictionary.id),
         };
         debug.finish_non_exhaustive()
     }
 }
 
-impl From<&Dictionary> for Compressor {
-    fn from(dictionary: &Dictionary) -> Self {
-        dictionary.compressor()
-    }
-}
-
 /// An event could not be compressed.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{CompressError, Compressor};
+///
+/// fn compressed(compressor: &mut Compressor, event: &[u8]) -> Result<Vec<u8>, CompressError> {
+///     let mut compressed = Vec::new();
+///     compressor.compress(event, &mut compressed)?;
+///     Ok(compressed)
+/// }
+/// assert!(compressed(&mut Compressor::without_dictionary(1), b"{}").is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("zstd could not compress the event: {reason}")]
 pub struct CompressError {
-    /// What zstd says.
+    /// The reason that zstd gives.
     pub reason: &'static str,
 }
 
@@ -125,17 +137,17 @@ enum Source {
     Dictionary(Arc<CDict<'static>>),
     Level(i32),
     /// The context has the dictionary, unless there was no memory for it.
-    Tuned(Dictionary, Option<usize>),
+    Tuned(Arc<Prepared>, Option<usize>),
 }
 
-/// Sets what is best for events of some hundred bytes, measured on recorded ones with the official
+/// Sets the parameters that are best for events of a few hundred bytes, measured on recorded ones with the official
 /// dictionary: 2 % smaller than level 1 at the same speed. Level 3 gains another half per cent and
 /// takes three quarters more time.
 ///
-/// A table of 4096 places has room for what is at the end of the dictionary, where the trainer
-/// puts what is used most, and stays in the processor's first cache.
+/// A table of 4096 places has room for the end of the dictionary, where the trainer
+/// puts the most frequent content, and stays in the processor's first cache.
 fn prepare(context: &mut CCtx<'_>, dictionary: &[u8]) -> Result<(), usize> {
-    context.set_parameter(CParameter::CompressionLevel(Dictionary::DEFAULT_LEVEL))?;
+    context.set_parameter(CParameter::CompressionLevel(DEFAULT_LEVEL))?;
     context.set_parameter(CParameter::Strategy(Strategy::ZSTD_fast))?;
     context.set_parameter(CParameter::MinMatch(6))?;
     context.set_parameter(CParameter::HashLog(12))?;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 use zstd::zstd_safe::{
@@ -6,12 +7,12 @@ use zstd::zstd_safe::{
     get_frame_content_size,
 };
 
-use crate::dictionary::Dictionary;
+use crate::prepared::Prepared;
 
-/// Takes events out of zstd frames that may come from anyone.
+/// Decompresses events, which may come from anyone.
 ///
-/// [`Dictionary::decompressor`] makes one for the frames made with a dictionary. Frames need not say
-/// how long their content is, and may be of any compressor. Keep one per worker: it holds the
+/// [`Dictionary::decompressor`](crate::Dictionary::decompressor) makes one for events compressed with a dictionary. A compressed event is one
+/// zstd frame of any compressor, and need not say how long its content is. Keep one per worker: it holds the
 /// working memory.
 ///
 /// # Examples
@@ -19,26 +20,26 @@ use crate::dictionary::Dictionary;
 /// ```
 /// use jetwash_dict::{DecompressError, Decompressor, Compressor};
 ///
-/// let mut frame = Vec::new();
-/// Compressor::without_dictionary(1).compress(&[7; 1000], &mut frame)?;
+/// let mut compressed = Vec::new();
+/// Compressor::without_dictionary(1).compress(&[7; 1000], &mut compressed)?;
 ///
 /// let mut decompressor = Decompressor::without_dictionary();
 /// let mut event = Vec::new();
-/// decompressor.decompress(&frame, 1000, &mut event)?;
+/// decompressor.decompress(&compressed, 1000, &mut event)?;
 /// assert_eq!(event, [7; 1000]);
 /// assert_eq!(
-///     decompressor.decompress(&frame, 999, &mut event),
+///     decompressor.decompress(&compressed, 999, &mut event),
 ///     Err(DecompressError::TooLarge { limit: 999 }),
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Decompressor {
     context: DCtx<'static>,
-    dictionary: Option<Dictionary>,
+    dictionary: Option<Arc<Prepared>>,
 }
 
 impl Decompressor {
-    /// A decompressor of frames made without a dictionary.
+    /// Makes a decompressor of events compressed without a dictionary.
     #[must_use]
     pub fn without_dictionary() -> Self {
         Self {
@@ -47,75 +48,76 @@ impl Decompressor {
         }
     }
 
-    pub(crate) fn prepared(dictionary: Dictionary) -> Self {
+    pub(crate) fn prepared(dictionary: Arc<Prepared>) -> Self {
         Self {
             context: DCtx::create(),
             dictionary: Some(dictionary),
         }
     }
 
-    /// Appends what one frame holds, if it is at most `limit` bytes.
+    /// Appends the event, if it is at most `limit` bytes.
     ///
-    /// No more memory is taken than `limit`, whatever the frame says of itself.
+    /// It takes at most `limit` bytes of memory, whatever size the input claims.
     ///
     /// # Errors
     ///
-    /// When `frame` is not exactly one whole frame made with this decompressor's dictionary, or holds
-    /// more than `limit`; `out` is then left as it was.
+    /// When `compressed` is not exactly one whole event made with this decompressor's dictionary, or
+    /// holds more than `limit`; `out` is then left as it was.
     pub fn decompress(
         &mut self,
-        frame: &[u8],
+        compressed: &[u8],
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), DecompressError> {
-        self.check(frame)?;
+        self.check(compressed)?;
         let start = out.len();
-        let result = self.decompress_checked(frame, limit, out);
+        let result = self.decompress_checked(compressed, limit, out);
         let length = *result.as_ref().unwrap_or(&0);
         out.truncate(start + length);
         result.map(|_| ())
     }
 
-    /// Replaces what is in `out` by what several frames hold together, one directly after the
-    /// other, if that is exactly `length` bytes.
+    /// Replaces the content of `out` by several events, if they are exactly `length` bytes
+    /// together. Compressed, they stand one directly after the other.
     ///
-    /// It takes less time than to decompress them one by one, and looks less closely: where one ends
-    /// and the next begins is not checked against anything.
+    /// It takes less time than to decompress them one by one, and checks less: not where one ends
+    /// and the next begins.
     ///
     /// # Errors
     ///
-    /// When `frames` is not a number of whole frames made with this decompressor's dictionary, or they
-    /// hold more or less than `length`; `out` is then empty.
+    /// When `compressed` is not a number of whole events made with this decompressor's dictionary, or
+    /// they hold more or less than `length`; `out` is then empty.
     ///
     /// # Examples
     ///
     /// ```
     /// use jetwash_dict::{Decompressor, Compressor};
     ///
-    /// let mut frames = Vec::new();
+    /// let mut compressed = Vec::new();
     /// let mut compressor = Compressor::without_dictionary(1);
-    /// compressor.compress(b"one, ", &mut frames)?;
-    /// compressor.compress(b"two", &mut frames)?;
+    /// compressor.compress(b"one, ", &mut compressed)?;
+    /// compressor.compress(b"two", &mut compressed)?;
     ///
     /// let mut events = Vec::new();
-    /// Decompressor::without_dictionary().decompress_all(&frames, 8, &mut events)?;
+    /// Decompressor::without_dictionary().decompress_all(&compressed, 8, &mut events)?;
     /// assert_eq!(events, b"one, two");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn decompress_all(
         &mut self,
-        frames: &[u8],
+        compressed: &[u8],
         length: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), DecompressError> {
+        // The whole of a block at once: zstd writes into the room without zeroing it first.
         out.clear();
         out.reserve_exact(length);
         let written = match &self.dictionary {
             Some(dictionary) => {
                 self.context
-                    .decompress_using_ddict(out, frames, dictionary.decompressing())
+                    .decompress_using_ddict(out, compressed, &dictionary.decompressing)
             }
-            None => self.context.decompress(out, frames),
+            None => self.context.decompress(out, compressed),
         };
         let error = match written {
             Ok(written) if written == length => return Ok(()),
@@ -131,21 +133,23 @@ impl Decompressor {
         Err(error)
     }
 
-    /// Makes sure that this is one whole frame, made with the right dictionary.
-    fn check(&self, frame: &[u8]) -> Result<(), DecompressError> {
-        if !MAGIC.starts_with(&frame[..frame.len().min(4)]) {
+    /// Checks that this is one whole zstd frame, made with the right dictionary.
+    fn check(&self, compressed: &[u8]) -> Result<(), DecompressError> {
+        if !MAGIC.starts_with(&compressed[..compressed.len().min(4)]) {
             return Err(DecompressError::Magic);
         }
-        match find_frame_compressed_size(frame) {
-            Ok(length) if length < frame.len() => return Err(DecompressError::Trailing { length }),
+        match find_frame_compressed_size(compressed) {
+            Ok(length) if length < compressed.len() => {
+                return Err(DecompressError::Trailing { length });
+            }
             Ok(_) => {}
             Err(code) if is_error(code, SOURCE_SIZE_WRONG) => {
                 return Err(DecompressError::Truncated);
             }
             Err(code) => return Err(corrupt(code)),
         }
-        let found = compressed_dictionary_id(frame);
-        let expected = self.dictionary.as_ref().map(Dictionary::id);
+        let found = compressed_dictionary_id(compressed);
+        let expected = self.dictionary.as_ref().map(|dictionary| dictionary.id);
         if found == expected {
             Ok(())
         } else {
@@ -155,17 +159,17 @@ impl Decompressor {
 
     fn decompress_checked(
         &mut self,
-        frame: &[u8],
+        compressed: &[u8],
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Result<usize, DecompressError> {
         let too_large = DecompressError::TooLarge { limit };
-        let size = get_frame_content_size(frame).map_err(|_| DecompressError::Truncated)?;
+        let size = get_frame_content_size(compressed).map_err(|_| DecompressError::Truncated)?;
         let mut room = match size.map(usize::try_from) {
             Some(Ok(size)) if size <= limit => size,
             Some(_) => return Err(too_large),
             // Compressors that leave the size out do so for the shortest events.
-            None => FIRST_ROOM.max(4 * frame.len()).min(limit),
+            None => FIRST_ROOM.max(4 * compressed.len()).min(limit),
         };
         let start = out.len();
         loop {
@@ -174,10 +178,10 @@ impl Decompressor {
             let written = match &self.dictionary {
                 Some(dictionary) => self.context.decompress_using_ddict(
                     room_left,
-                    frame,
-                    dictionary.decompressing(),
+                    compressed,
+                    &dictionary.decompressing,
                 ),
-                None => self.context.decompress(room_left, frame),
+                None => self.context.decompress(room_left, compressed),
             };
             match written {
                 Ok(length) => return Ok(length),
@@ -201,48 +205,52 @@ impl fmt::Debug for Decompressor {
     }
 }
 
-impl From<&Dictionary> for Decompressor {
-    fn from(dictionary: &Dictionary) -> Self {
-        dictionary.decompressor()
-    }
-}
-
-/// The number of the dictionary that a frame was made with, as it says itself: `None` if it was
-/// made without one, or if it is no frame at all.
+/// Returns the number of the dictionary that an event was compressed with; `None` if there was no
+/// dictionary, or if the bytes are not a zstd frame.
 #[must_use]
-pub fn compressed_dictionary_id(frame: &[u8]) -> Option<u32> {
-    get_dict_id_from_frame(frame).map(std::num::NonZero::get)
+pub fn compressed_dictionary_id(compressed: &[u8]) -> Option<u32> {
+    get_dict_id_from_frame(compressed).map(std::num::NonZero::get)
 }
 
-/// Why a frame gives no event.
+/// Why an event cannot be decompressed.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{DecompressError, Decompressor};
+///
+/// let mut event = Vec::new();
+/// let outcome = Decompressor::without_dictionary().decompress(b"{}", 100, &mut event);
+/// assert_eq!(outcome, Err(DecompressError::Magic));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecompressError {
-    /// The frame is damaged.
-    #[error("the frame is damaged: {reason}")]
+    /// The compressed event is damaged.
+    #[error("the compressed event is damaged: {reason}")]
     Corrupt {
-        /// What zstd says.
+        /// The reason that zstd gives.
         reason: &'static str,
     },
-    /// The bytes do not start as a frame does.
+    /// The bytes do not start as a zstd frame does.
     #[error("not a zstd frame: the magic number is missing")]
     Magic,
-    /// The frame holds more than was asked for.
-    #[error("the frame holds more than {limit} bytes")]
+    /// The event is larger than the limit.
+    #[error("the compressed event holds more than {limit} bytes")]
     TooLarge {
         /// How many bytes it may hold.
         limit: usize,
     },
-    /// There is something behind the frame.
-    #[error("the frame ends at byte {length}, but there is more")]
+    /// There is something behind the event.
+    #[error("the compressed event ends at byte {length}, but there is more")]
     Trailing {
-        /// The length of the frame.
+        /// The length of the compressed event.
         length: usize,
     },
-    /// The frame is not complete.
-    #[error("the frame is cut short")]
+    /// The compressed event is not complete.
+    #[error("the compressed event is cut short")]
     Truncated,
-    /// The frame was made with another dictionary, or without one.
+    /// The event was compressed with another dictionary, or without one.
     #[error(
         "the frame was made with {}, but is read with {}",
         DictionaryName(*found),
@@ -251,7 +259,7 @@ pub enum DecompressError {
     WrongDictionary {
         /// The number of the decompressor's dictionary.
         expected: Option<u32>,
-        /// The number that the frame has.
+        /// The number in the compressed event.
         found: Option<u32>,
     },
 }
@@ -267,10 +275,10 @@ impl fmt::Display for DictionaryName {
     }
 }
 
-/// The magic number of a frame, 0xFD2FB528, as it is stored.
+/// The magic number of a zstd frame, 0xFD2FB528, as it is stored.
 const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 
-/// The least room for the content of a frame that does not say how much it is.
+/// The least room for an event whose size is not given.
 const FIRST_ROOM: usize = 512;
 
 // Numbers of errors, which zstd promises never to change.

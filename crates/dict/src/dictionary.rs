@@ -7,6 +7,7 @@ use zstd::zstd_safe::{CDict, DDict};
 
 use crate::compressor::Compressor;
 use crate::decompressor::Decompressor;
+use crate::prepared::{DEFAULT_LEVEL, Prepared};
 
 /// A dictionary in zstd's own format, checked and prepared for use.
 ///
@@ -34,14 +35,14 @@ impl Dictionary {
         0xf7, 0x0c,
     ];
 
-    /// The level that events are compressed at if nothing else is asked for.
-    pub const DEFAULT_LEVEL: i32 = 1;
+    /// The level of zstd at which events are compressed by default.
+    pub const DEFAULT_LEVEL: i32 = DEFAULT_LEVEL;
 
-    /// Takes over a dictionary, and prepares it.
+    /// Takes over a dictionary and prepares it.
     ///
     /// # Errors
     ///
-    /// When the bytes are not a dictionary in zstd's format, or one without a number.
+    /// When the bytes are not a dictionary in zstd's format, or have no number.
     pub fn from_bytes(bytes: impl Into<Box<[u8]>>) -> Result<Self, DictionaryError> {
         let bytes = bytes.into();
         let [m0, m1, m2, m3, i0, i1, i2, i3, ..] = *bytes else {
@@ -54,7 +55,7 @@ impl Dictionary {
         if id == 0 {
             return Err(DictionaryError::Id);
         }
-        // What compresses is made for each compressor; here it only shows that it can be.
+        // Each compressor makes its tables itself; this only shows that they can be made.
         CDict::try_create(&bytes, Self::DEFAULT_LEVEL).ok_or(DictionaryError::Tables)?;
         let decompressing = DDict::try_create(&bytes).ok_or(DictionaryError::Tables)?;
         Ok(Self(Arc::new(Prepared {
@@ -65,11 +66,10 @@ impl Dictionary {
         })))
     }
 
-    /// The dictionary that comes along, for servers that have no better one yet.
+    /// Returns the dictionary built into the crate, for servers that have no better one yet.
     ///
-    /// It was trained by a [`Trainer`](crate::Trainer) on the simulator's events, so no person's text
-    /// is in it, and it is small, because what the simulator makes up helps nobody beyond the
-    /// shape of events. `docs/compression.md` has the command that makes it anew.
+    /// It was trained by a [`Trainer`](crate::Trainer) on the simulator's events, so it contains no
+    /// person's text. It is small, because made-up text helps only with the shape of events. `docs/compression.md` has the command that makes it.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl Dictionary {
         Self::from_bytes(*include_bytes!("builtin.zdict"))
     }
 
-    /// As [`builtin`](Self::builtin), for binary events.
+    /// Returns the same for binary events.
     ///
     /// # Errors
     ///
@@ -89,11 +89,11 @@ impl Dictionary {
         Self::from_bytes(*include_bytes!("builtin-binary.zdict"))
     }
 
-    /// Trains a dictionary of at most `max_size` bytes on samples of what it is to compress, as they
-    /// are; a [`Trainer`](crate::Trainer) chooses samples and size, and takes out what is personal.
+    /// Trains a dictionary of at most `max_size` bytes on samples, as they are. A
+    /// [`Trainer`](crate::Trainer) chooses samples and size, and removes personal data.
     ///
-    /// The samples should be what readers will get, a hundred times as much as the dictionary is
-    /// to hold. The number `id` is the caller's to choose, and must never stand for two different
+    /// The samples should be like the events that readers will get, a hundred times the size of
+    /// the dictionary. The caller chooses the number `id`, which must never stand for two different
     /// dictionaries; the date is a good one. The same samples give the same dictionary.
     ///
     /// # Errors
@@ -121,14 +121,14 @@ impl Dictionary {
             max_size,
             reason: error.to_string(),
         })?;
-        // The trainer draws a number of its own. It is no part of anything else in there.
+        // The trainer has drawn another number. Nothing else in the dictionary depends on it.
         if let Some(number) = bytes.get_mut(4..8) {
             number.copy_from_slice(&id.to_le_bytes());
         }
         Ok(Self::from_bytes(bytes)?)
     }
 
-    /// Its number, never 0: every frame made with it has this.
+    /// Returns its number, never 0: every event compressed with it has this.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.0.id
@@ -152,13 +152,13 @@ impl Dictionary {
         self.0.sha256 == Self::OFFICIAL_V1_SHA256
     }
 
-    /// An compressor tuned for events: as fast as [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL), and smaller.
+    /// Makes a compressor tuned for events: as fast as [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL), and smaller.
     #[must_use]
     pub fn compressor(&self) -> Compressor {
-        Compressor::tuned(self)
+        Compressor::tuned(Arc::clone(&self.0))
     }
 
-    /// An compressor at another level, which prepares the dictionary anew. Clone it for more.
+    /// Makes a compressor at another level, which prepares the dictionary anew. Clone it for more.
     ///
     /// # Errors
     ///
@@ -168,23 +168,28 @@ impl Dictionary {
         Ok(Compressor::prepared(Arc::new(compressing)))
     }
 
-    /// A decompressor of frames made with this dictionary.
+    /// Makes a decompressor of events compressed with this dictionary.
     #[must_use]
     pub fn decompressor(&self) -> Decompressor {
-        Decompressor::prepared(self.clone())
-    }
-
-    pub(crate) fn decompressing(&self) -> &DDict<'static> {
-        &self.0.decompressing
+        Decompressor::prepared(Arc::clone(&self.0))
     }
 }
 
 impl fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dictionary")
-            .field("id", &self.0.id)
-            .field("length", &self.0.bytes.len())
-            .finish_non_exhaustive()
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl From<&Dictionary> for Compressor {
+    fn from(dictionary: &Dictionary) -> Self {
+        dictionary.compressor()
+    }
+}
+
+impl From<&Dictionary> for Decompressor {
+    fn from(dictionary: &Dictionary) -> Self {
+        dictionary.decompressor()
     }
 }
 
@@ -196,7 +201,17 @@ impl PartialEq for Dictionary {
     }
 }
 
-/// Why bytes are not a dictionary that can be used.
+/// Why bytes are not a usable dictionary.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{Dictionary, DictionaryError};
+///
+/// // The magic number, and the number 0.
+/// let error = Dictionary::from_bytes([0x37, 0xa4, 0x30, 0xec, 0, 0, 0, 0]).unwrap_err();
+/// assert_eq!(error, DictionaryError::Id);
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DictionaryError {
@@ -211,11 +226,20 @@ pub enum DictionaryError {
     Tables,
 }
 
-/// Why no dictionary came of some samples.
+/// Why samples do not make a dictionary.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{Dictionary, TrainError};
+///
+/// let error = Dictionary::train(["{}"], 1024, 7).unwrap_err();
+/// assert!(matches!(error, TrainError::Samples { count: 1, .. }));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// What came of them cannot be used, or the number is 0.
+    /// The trained dictionary cannot be used, or the number is 0.
     #[error(transparent)]
     Dictionary(#[from] DictionaryError),
     /// The samples are too few or too small.
@@ -230,16 +254,9 @@ pub enum TrainError {
         bytes: usize,
         /// How large the dictionary may be.
         max_size: usize,
-        /// What zstd says.
+        /// The reason that zstd gives.
         reason: String,
     },
-}
-
-struct Prepared {
-    bytes: Box<[u8]>,
-    id: u32,
-    sha256: [u8; 32],
-    decompressing: DDict<'static>,
 }
 
 /// The magic number of a dictionary, 0xEC30A437, as it is stored.

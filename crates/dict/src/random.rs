@@ -1,5 +1,5 @@
-/// Numbers that look random and are the same each time: what is trained must not change from one
-/// run to the next.
+/// Numbers that look random and are the same each time: the same events must give the same
+/// dictionary.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -23,6 +23,7 @@ impl Random {
     }
 
     pub(crate) fn pick(&mut self, bytes: &[u8]) -> u8 {
+        debug_assert!(!bytes.is_empty(), "nothing to pick from");
         bytes.get(self.below(bytes.len())).copied().unwrap_or(b'a')
     }
 

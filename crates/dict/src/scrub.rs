@@ -1,4 +1,4 @@
-//! Takes what is personal out of a line of JSON, and leaves what its shape is made of.
+//! Removes personal data from a line of JSON, and keeps its shape.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,11 @@ use crate::random::Random;
 
 /// Replaces identifiers, names and texts in lines of JSON by made-up ones of the same shape.
 ///
-/// What remains are the keys, numbers, types, collections, languages and media types, and such
-/// texts as many accounts have in common.
+/// The keys, numbers, types, collections, languages and media types remain, and the texts that
+/// many accounts have in common.
 #[derive(Debug, Default)]
 pub(crate) struct Scrubber {
-    /// Of each text, by its hash, the last account that had it and how many had it.
+    /// For each text, by its hash: the last account that had it, and how many had it.
     common: HashMap<u64, (u64, u32)>,
 }
 
@@ -27,7 +27,7 @@ impl Scrubber {
         }
     }
 
-    /// The line with all that is personal replaced.
+    /// Returns the line with all personal data replaced.
     pub(crate) fn scrub(&self, line: &str, random: &mut Random) -> String {
         let line = line.as_bytes();
         let mut out = Vec::with_capacity(line.len() + 16);
@@ -41,8 +41,10 @@ impl Scrubber {
             self.replace(string.key, string.text, random, &mut out);
         }
         out.extend_from_slice(&line[copied..]);
-        // Texts are replaced as wholes, so it is UTF-8 as it was.
-        String::from_utf8(out).unwrap_or_default()
+        // Strings are replaced as wholes by ASCII, so the line stays UTF-8.
+        let scrubbed = String::from_utf8(out);
+        debug_assert!(scrubbed.is_ok(), "scrubbing broke a character");
+        scrubbed.unwrap_or_default()
     }
 
     fn replace(&self, key: &[u8], text: &[u8], random: &mut Random, out: &mut Vec<u8>) {
@@ -74,11 +76,11 @@ impl Scrubber {
             out.extend_from_slice(&text[..7]);
             out.extend(text[7..].iter().map(|_| random.pick(BASE32)));
         } else if text.len() == 13 && text.iter().all(|byte| SORTABLE.contains(byte)) {
-            // The first two digits of a TID are those of the season.
+            // The first two digits of a TID say no more than the season.
             out.extend_from_slice(&text[..2]);
             out.extend(text[2..].iter().map(|_| random.pick(SORTABLE)));
         } else if is_datetime(text) {
-            // The year tells nobody from another.
+            // The year does not identify anyone.
             out.extend_from_slice(&text[..4]);
             let digit = |byte: &u8| match byte {
                 b'0'..=b'9' => random.pick(DIGITS),
@@ -114,7 +116,7 @@ pub(crate) fn hash(text: &[u8]) -> u64 {
     Random::new(hash).next()
 }
 
-/// Words of about the same length in place of a text, and an address in place of one.
+/// Writes words of about the same length in place of a text, and an address in place of an address.
 fn write_words(text: &[u8], random: &mut Random, out: &mut Vec<u8>) {
     let start = out.len();
     let mut separator: &[u8] = b" ";
@@ -167,7 +169,7 @@ struct JsonString<'a> {
     is_value: bool,
 }
 
-/// The strings of a line in their order. What is not JSON gives other strings, and no harm.
+/// Iterates over the strings of a line. Input that is not JSON does no harm.
 fn strings(line: &[u8]) -> impl Iterator<Item = JsonString<'_>> {
     let (mut position, mut key) = (0, &b""[..]);
     std::iter::from_fn(move || {
@@ -191,7 +193,7 @@ fn strings(line: &[u8]) -> impl Iterator<Item = JsonString<'_>> {
     })
 }
 
-/// The keys whose values say what an event is, and nothing of anybody.
+/// The keys whose values say what an event is and nothing personal.
 const KEPT: &[&[u8]] = &[
     b"$type",
     b"collection",
@@ -203,7 +205,7 @@ const KEPT: &[&[u8]] = &[
     b"status",
 ];
 
-/// So many accounts have to have a text for it to be nobody's own.
+/// A text that this many accounts have is not personal.
 const COMMON: u32 = 16;
 
 const BASE32: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";

@@ -9,11 +9,11 @@ use zstd::zstd_safe::{
 use crate::compressor::CompressError;
 use crate::dictionary::Dictionary;
 
-/// Compresses what one reader gets as a single zstd frame that never ends.
+/// Compresses everything that one reader gets as a single zstd frame that never ends.
 ///
 /// Every piece may refer to all that went before it within the window, so a stream is smaller than
-/// frames of single events. The price is paid for each reader: a piece is of use to nobody else,
-/// and the compressor holds some 700 KB for as long as the reader is there.
+/// events compressed one by one. Each reader has its price: a piece is of no use to others, and the
+/// compressor holds some 700 KB for as long as the reader is there.
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ impl StreamCompressor {
         }
     }
 
-    /// Appends the next piece of the stream, from which everything of `input` can be read.
+    /// Appends the next piece of the stream. It holds all of `input`.
     ///
     /// # Errors
     ///
@@ -93,8 +93,21 @@ impl fmt::Debug for StreamCompressor {
 
 /// Reads the pieces of a stream, in their order.
 ///
-/// It holds no more than a window of [`StreamCompressor::WINDOW_LOG`] beside what it gives out; a
-/// stream that asks for a larger one is refused.
+/// It holds no more than a window of [`StreamCompressor::WINDOW_LOG`] beside its output; a stream
+/// that asks for a larger one is refused.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{StreamCompressor, StreamDecompressor, StreamError};
+///
+/// let mut piece = Vec::new();
+/// StreamCompressor::new(None)?.compress(&[7; 1000], &mut piece)?;
+/// let mut out = Vec::new();
+/// let outcome = StreamDecompressor::new(None)?.decompress(&piece, 999, &mut out);
+/// assert_eq!(outcome, Err(StreamError::TooLarge { limit: 999 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct StreamDecompressor {
     context: DCtx<'static>,
 }
@@ -119,12 +132,12 @@ impl StreamDecompressor {
         }
     }
 
-    /// Appends what the next piece holds, if that is at most `limit` bytes.
+    /// Appends the content of the next piece, if that is at most `limit` bytes.
     ///
     /// # Errors
     ///
     /// When the piece is damaged or does not follow the last one, or holds more than `limit`. The
-    /// stream cannot be read further then, and `out` has what could be read.
+    /// stream cannot be read further then, and `out` has the part that could be read.
     pub fn decompress(
         &mut self,
         piece: &[u8],
@@ -161,16 +174,27 @@ impl fmt::Debug for StreamDecompressor {
 }
 
 /// Why a stream cannot be read further.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::{StreamDecompressor, StreamError};
+///
+/// let mut out = Vec::new();
+/// let error = StreamDecompressor::new(None)?.decompress(b"{\"did\":", 100, &mut out).unwrap_err();
+/// assert!(matches!(error, StreamError::Corrupt { .. }));
+/// # Ok::<(), StreamError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamError {
     /// A piece is damaged, missing, or of another stream or dictionary.
     #[error("the stream is damaged: {reason}")]
     Corrupt {
-        /// What zstd says.
+        /// The reason that zstd gives.
         reason: &'static str,
     },
-    /// A piece holds more than was asked for.
+    /// A piece holds more than the limit.
     #[error("a piece of the stream holds more than {limit} bytes")]
     TooLarge {
         /// How many bytes it may hold.
@@ -192,7 +216,7 @@ fn corrupt(code: usize) -> StreamError {
 
 /// Higher levels gain little over so short a window, and take memory for each reader.
 const LEVEL: i32 = 1;
-/// More than zstd writes of its own before and after the data of a piece.
+/// More than zstd writes before and after the data of a piece.
 const PIECE_HEAD: usize = 64;
 /// How much is decompressed at once.
 const ROOM: usize = 16 << 10;

@@ -10,11 +10,11 @@ use crate::scrub::{self, Scrubber};
 
 /// Gathers events and trains the dictionary that suits them.
 ///
-/// Of all that is added it keeps a sample, in bounded memory: of each collection and operation its
-/// share, but the rare ones more than that, so that the frequent do not drown them. The accounts
-/// are parted by the hash of their DID: from one eighth or so nothing is learnt, and by their
-/// events the candidates are judged. The smallest dictionary wins that does about as well as the
-/// best. What it learns from is [scrubbed](Self::scrub) of what is personal before.
+/// It keeps a sample of all events added, in bounded memory. Each collection and operation has its
+/// share, and rare ones more than that, so that the frequent ones do not drown them. The accounts
+/// are parted by the hash of their DID: about one eighth is held out from training, and the
+/// candidates are judged by its events. The smallest dictionary wins that does about as well as
+/// the best. Samples are [scrubbed](Self::scrub) of personal data first.
 ///
 /// The same events in the same order give the same dictionary.
 ///
@@ -52,10 +52,10 @@ impl Trainer {
     /// The numbers that dictionaries may have without being registered (RFC 8878, 6.1).
     pub const IDS: RangeInclusive<u32> = 1 << 15..=(1 << 31) - 1;
 
-    /// The sizes that are tried if nothing else is asked for, in bytes: 4 to 112 KiB.
+    /// The sizes that are tried by default, in bytes: 4 to 112 KiB.
     pub const SIZES: [usize; 6] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 112 << 10];
 
-    /// A trainer that has seen nothing.
+    /// Makes a trainer that has seen no events.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -71,34 +71,33 @@ impl Trainer {
         }
     }
 
-    /// Whether identifiers, times, names and texts are replaced by made-up ones before anything
-    /// is learnt from them; they are if nothing else is said.
+    /// Sets whether identifiers, times, names and texts are replaced by made-up ones before
+    /// training. Defaults to `true`.
     ///
-    /// Kept are keys, numbers, types, collections, languages, media types, and texts that sixteen
-    /// accounts or more have in common. It makes the dictionary better rather than worse: what is
-    /// one account's helps no other.
+    /// Keys, numbers, types, collections, languages, media types, and texts that sixteen accounts
+    /// or more have in common are kept. Scrubbing makes the dictionary better rather than worse:
+    /// the text of one account helps no other.
     #[must_use]
     pub const fn scrub(mut self, is_scrubbed: bool) -> Self {
         self.is_scrubbed = is_scrubbed;
         self
     }
 
-    /// The sizes to try, in bytes.
+    /// Sets the sizes to try, in bytes.
     #[must_use]
     pub fn sizes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
         self.sizes = sizes.into();
         self
     }
 
-    /// Another dictionary, which has to show what it makes of the same held-out events: see
-    /// [`Trained::compared`].
+    /// Judges another dictionary by the same held-out events: see [`Trained::compared`].
     #[must_use]
     pub fn compare(mut self, dictionary: Dictionary) -> Self {
         self.rival = Some(dictionary);
         self
     }
 
-    /// How many bytes of events are kept at most; 24 MiB if nothing else is said.
+    /// Sets how many bytes of events are kept at most. Defaults to 24 MiB.
     #[must_use]
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -115,7 +114,7 @@ impl Trainer {
         let group = scrub::find(bytes, "collection").or_else(|| scrub::find(bytes, "kind"));
         let operation = scrub::find(bytes, "operation").unwrap_or_default();
         let group = [group.unwrap_or_default(), b" ", operation].concat();
-        // Whoever makes up collections must not fill the memory with their names.
+        // Made-up collections must not fill the memory with their names.
         let known = self.groups.contains_key(&group[..]) || self.groups.len() < MAX_GROUPS;
         let group = if known { &group[..] } else { b"" };
         let entry = self.groups.entry(group.into()).or_default();
@@ -148,8 +147,8 @@ impl Trainer {
         self.seen
     }
 
-    /// Trains the candidates and picks one. The number is `id`, or, if that is `None`, drawn from
-    /// what is in the dictionary, so that no two ever share one.
+    /// Trains the candidates and picks one. The number is `id`; if that is `None`, it is drawn from
+    /// the content of the dictionary, so that no two ever share one.
     ///
     /// # Errors
     ///
@@ -158,11 +157,11 @@ impl Trainer {
         self.train_with(id, |line| Some(line.into()), |_| {})
     }
 
-    /// As [`train`](Self::train), for events in another form than their lines, and with word of
-    /// each candidate when it has been judged.
+    /// Works as [`train`](Self::train), for events in another form than their lines, and reports
+    /// each candidate once it has been judged.
     ///
-    /// `compress` gives the form of a line, which may have been scrubbed; lines that have none are
-    /// left out.
+    /// `compress` returns the form of a line, which may have been scrubbed; lines for which it
+    /// returns `None` are left out.
     ///
     /// # Errors
     ///
@@ -175,16 +174,53 @@ impl Trainer {
     ) -> Result<Trained, TrainError> {
         let (samples, held_out) = self.part();
         let samples: Vec<_> = samples.iter().filter_map(|line| compress(line)).collect();
-        let held_out = held_out.iter();
         let held_out: Vec<_> = held_out
-            .filter_map(|(group, line)| Some((group, compress(line)?)))
+            .into_iter()
+            .filter_map(|(group, line)| Some((group, compress(&line)?)))
             .collect();
-        let mut candidates: Vec<(Candidate, Dictionary)> = Vec::new();
+        let candidates = self.candidates(id, &samples, &held_out, &mut progress)?;
+        let best = candidates
+            .iter()
+            .map(|(candidate, _)| candidate.result.ratio())
+            .fold(f64::INFINITY, f64::min);
+        // Sizes come in the caller's order, so the first that is good enough is the one to take.
+        let good = |(candidate, _): &(Candidate, _)| candidate.result.ratio() <= best * TOLERANCE;
+        let chosen = candidates.iter().find(|candidate| good(candidate));
+        let Some((chosen, dictionary)) = chosen.cloned() else {
+            return Err(no_size_asked_for(&samples));
+        };
+        let all = || held_out.iter().map(|(_, event)| &event[..]);
+        Ok(Trained {
+            compared: self
+                .rival
+                .as_ref()
+                .map(|rival| Evaluation::of(rival, all())),
+            held_out: chosen.result,
+            groups: by_group(&dictionary, &held_out),
+            samples: samples.len(),
+            dictionary,
+            candidates: candidates
+                .into_iter()
+                .map(|(candidate, _)| candidate)
+                .collect(),
+        })
+    }
+
+    /// Trains a dictionary of each size and judges it by the held-out events.
+    ///
+    /// Fails only if none of the sizes could be trained: the larger ones need more samples.
+    fn candidates(
+        &self,
+        id: Option<u32>,
+        samples: &[Vec<u8>],
+        held_out: &[(Box<[u8]>, Vec<u8>)],
+        progress: &mut impl FnMut(&Candidate),
+    ) -> Result<Vec<(Candidate, Dictionary)>, TrainError> {
+        let mut candidates = Vec::new();
         let mut failure = None;
         for &size in &self.sizes {
-            let trained = match Dictionary::train(&samples, size, id.unwrap_or(1)) {
+            let trained = match Dictionary::train(samples, size, id.unwrap_or(1)) {
                 Ok(trained) => trained,
-                // The larger sizes need more samples: what the smaller ones gave is good.
                 Err(error) => {
                     failure = Some(error);
                     continue;
@@ -199,44 +235,10 @@ impl Trainer {
             progress(&candidate);
             candidates.push((candidate, dictionary));
         }
-        let ratios = candidates
-            .iter()
-            .map(|(candidate, _)| candidate.result.ratio());
-        let best = ratios.fold(f64::INFINITY, f64::min);
-        let good = |(candidate, _): &(Candidate, _)| candidate.result.ratio() <= best * TOLERANCE;
-        let Some(chosen) = candidates.iter().position(good) else {
-            return Err(failure.unwrap_or_else(|| TrainError::Samples {
-                count: samples.len(),
-                bytes: samples.iter().map(Vec::len).sum(),
-                max_size: 0,
-                reason: "no size was asked for".to_owned(),
-            }));
-        };
-        let dictionary = candidates[chosen].1.clone();
-        let groups = held_out.chunk_by(|one, other| one.0 == other.0);
-        let groups = groups.map(|group| {
-            let events = group.iter().map(|(_, event)| &event[..]);
-            (
-                String::from_utf8_lossy(group[0].0).into_owned(),
-                Evaluation::of(&dictionary, events),
-            )
-        });
-        let groups = groups.collect();
-        let all = || held_out.iter().map(|(_, event)| &event[..]);
-        Ok(Trained {
-            compared: self
-                .rival
-                .as_ref()
-                .map(|rival| Evaluation::of(rival, all())),
-            held_out: candidates[chosen].0.result,
-            groups,
-            samples: samples.len(),
-            dictionary,
-            candidates: candidates
-                .into_iter()
-                .map(|(candidate, _)| candidate)
-                .collect(),
-        })
+        match failure {
+            Some(error) if candidates.is_empty() => Err(error),
+            _ => Ok(candidates),
+        }
     }
 
     /// Halves the largest groups.
@@ -251,7 +253,7 @@ impl Trainer {
         }
     }
 
-    /// What is to be learnt from, and what the result is judged by, sorted by group.
+    /// Parts the events into the samples to train on and the held-out ones, sorted by group.
     fn part(&mut self) -> (Vec<String>, Vec<HeldOut>) {
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
         groups.sort_by(|one, other| one.0.cmp(&other.0));
@@ -312,6 +314,19 @@ impl Default for Trainer {
 }
 
 /// A new dictionary, and how good it is.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::Trained;
+///
+/// fn report(trained: &Trained) {
+///     println!("dictionary {}: {}", trained.dictionary().id(), trained.held_out());
+///     for candidate in trained.candidates() {
+///         println!("{} bytes: {}", candidate.size, candidate.result);
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Trained {
     dictionary: Dictionary,
@@ -361,6 +376,21 @@ impl Trained {
 }
 
 /// A size that was tried.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_dict::Trainer;
+///
+/// let mut trainer = Trainer::new().sizes([1024, 2048]);
+/// for n in 0..4000 {
+///     trainer.add(&format!(r#"{{"did":"did:web:{}.example","kind":"identity"}}"#, n % 100));
+/// }
+/// let mut sizes = Vec::new();
+/// trainer.train_with(None, |line| Some(line.into()), |candidate| sizes.push(candidate.size))?;
+/// assert_eq!(sizes, [1024, 2048]);
+/// # Ok::<(), jetwash_dict::TrainError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Candidate {
@@ -370,7 +400,7 @@ pub struct Candidate {
     pub result: Evaluation,
 }
 
-/// How small a dictionary makes some events, each as a frame of its own.
+/// How small a dictionary makes some events, each compressed by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evaluation {
@@ -378,12 +408,12 @@ pub struct Evaluation {
     pub events: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The bytes of their frames.
+    /// Their bytes when compressed.
     pub compressed: u64,
 }
 
 impl Evaluation {
-    /// Compresses some events to see.
+    /// Compresses some events and measures the result.
     ///
     /// # Examples
     ///
@@ -399,14 +429,14 @@ impl Evaluation {
     /// # Ok::<(), jetwash_dict::TrainError>(())
     /// ```
     pub fn of<'a>(dictionary: &Dictionary, events: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let (mut compressor, mut frame) = (dictionary.compressor(), Vec::new());
+        let (mut compressor, mut compressed) = (dictionary.compressor(), Vec::new());
         let mut sum = Self::default();
         for event in events {
-            frame.clear();
-            // What cannot be compressed, for lack of memory alone, goes as it is.
+            compressed.clear();
+            // An event fails to compress only for lack of memory; it counts as it is.
             let length = compressor
-                .compress(event, &mut frame)
-                .map_or(event.len(), |()| frame.len());
+                .compress(event, &mut compressed)
+                .map_or(event.len(), |()| compressed.len());
             sum.events += 1;
             sum.bytes += event.len() as u64;
             sum.compressed += length as u64;
@@ -414,7 +444,7 @@ impl Evaluation {
         sum
     }
 
-    /// The compressed bytes in relation to the others: below 1 is good, 1 if there are none.
+    /// Returns the compressed bytes divided by the others: below 1 is good; 1 if there are no events.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         if self.bytes == 0 {
@@ -460,7 +490,32 @@ impl Sample {
 /// The group of a held-out event, and its line.
 type HeldOut = (Box<[u8]>, Box<str>);
 
-/// The same dictionary with a number that its content gives.
+/// How small a dictionary makes the events of each group; `held_out` is sorted by group.
+fn by_group(
+    dictionary: &Dictionary,
+    held_out: &[(Box<[u8]>, Vec<u8>)],
+) -> Vec<(String, Evaluation)> {
+    let groups = held_out.chunk_by(|one, other| one.0 == other.0);
+    let evaluate = |group: &[(Box<[u8]>, Vec<u8>)]| {
+        let events = group.iter().map(|(_, event)| &event[..]);
+        (
+            String::from_utf8_lossy(&group[0].0).into_owned(),
+            Evaluation::of(dictionary, events),
+        )
+    };
+    groups.map(evaluate).collect()
+}
+
+fn no_size_asked_for(samples: &[Vec<u8>]) -> TrainError {
+    TrainError::Samples {
+        count: samples.len(),
+        bytes: samples.iter().map(Vec::len).sum(),
+        max_size: 0,
+        reason: "no size was asked for".to_owned(),
+    }
+}
+
+/// Returns the same dictionary with a number drawn from its content.
 fn renumbered(dictionary: &Dictionary) -> Result<Dictionary, TrainError> {
     let mut bytes = dictionary.bytes().to_vec();
     let (start, end) = (*Trainer::IDS.start(), *Trainer::IDS.end());
@@ -473,9 +528,9 @@ fn renumbered(dictionary: &Dictionary) -> Result<Dictionary, TrainError> {
     Ok(Dictionary::from_bytes(bytes)?)
 }
 
-/// One of so many accounts is held out.
+/// One in this many accounts is held out.
 const HELD_OUT: u64 = 8;
-/// A dictionary may be so much worse than the best to be taken because it is smaller.
+/// A smaller dictionary is taken if it is worse than the best by no more than this factor.
 const TOLERANCE: f64 = 1.005;
 const MAX_BYTES: usize = 24 << 20;
 const MAX_GROUPS: usize = 512;

@@ -11,10 +11,10 @@ use crate::to_cbor::{ToCbor, ToCborError};
 
 /// Writes events as DAG-CBOR, for readers that want no JSON at all.
 ///
-/// A binary event says what the line says, without what can be told from the rest: the kind is
-/// that of the part that is there, and the CID of a record is the SHA-256 of its bytes, which are
-/// those of the repository. The few records whose line leaves something out have their CID
-/// beside them. The shape is in `docs/wire.md`.
+/// A binary event says what the line says, without what follows from the rest: the kind is that of
+/// the part present, and the CID of a record is the SHA-256 of its bytes, which are the same as in
+/// the repository. The few records whose line leaves something out have their CID beside them. The
+/// shape is in `docs/wire.md`.
 ///
 /// Keep one per worker: it holds the scratch space.
 ///
@@ -47,7 +47,7 @@ pub struct BinaryEncoder {
 }
 
 impl BinaryEncoder {
-    /// An encoder with no scratch space yet.
+    /// Makes an encoder. It has no scratch space yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -63,8 +63,8 @@ impl BinaryEncoder {
         self.encode_line(line, true, out)
     }
 
-    /// As [`encode`](Self::encode), but never with a CID: for lines whose records were changed
-    /// after they were made, as those that a dictionary is trained on.
+    /// Works as [`encode`](Self::encode), but never writes a CID: for lines whose records were
+    /// changed after they were made, such as the scrubbed samples of a dictionary.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl BinaryEncoder {
         self.encode_line(line, false, out)
     }
 
-    /// Appends the binary event of a draft, with no JSON in between.
+    /// Appends the binary event of a draft, without JSON in between.
     pub fn encode_draft(&mut self, draft: &Draft<'_>, time_us: u64, out: &mut Vec<u8>) {
         write(draft, time_us, out);
     }
@@ -86,6 +86,7 @@ impl BinaryEncoder {
     ) -> Result<(), BinaryError> {
         let line: Line<'_> = serde_json::from_str(line)
             .map_err(|error| BinaryError::Line(error.to_string().into()))?;
+        // A draft borrows, so texts are copied only where JSON escapes them.
         let missing = || BinaryError::Line(format!("there is no `{}`", line.kind).into());
         let (did, time_us) = (&*line.did, line.time_us);
         let cid: Cid;
@@ -138,6 +139,21 @@ impl BinaryEncoder {
 }
 
 /// A binary event, borrowed from its bytes.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{BinaryEncoder, BinaryEvent, Draft, DraftBody, Kind};
+///
+/// let body = DraftBody::Identity { handle: None, seq: 7, time: "2026-07-04T14:38:07Z" };
+/// let draft = Draft { did: "did:web:a.example", body };
+/// let mut binary = Vec::new();
+/// BinaryEncoder::new().encode_draft(&draft, 1, &mut binary);
+///
+/// let event = BinaryEvent::parse(&binary)?;
+/// assert_eq!((event.draft().kind(), event.record()), (Kind::Identity, None));
+/// # Ok::<(), jetwash_event::ParseBinaryError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BinaryEvent<'a> {
     time_us: u64,
@@ -150,13 +166,15 @@ pub struct BinaryEvent<'a> {
 impl<'a> BinaryEvent<'a> {
     /// Reads one binary event, which must fill `bytes`.
     ///
-    /// DAG-CBOR is read strictly, and no tree is built. Texts are as they came: whether a DID is
-    /// one is for the reader to check. Fields that are not known are passed over.
+    /// DAG-CBOR is read strictly, and no tree is built. Texts are not checked: the reader
+    /// has to check that a DID is valid. Unknown fields are passed over.
     ///
     /// # Errors
     ///
     /// When the bytes are not DAG-CBOR, or not that of an event.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseBinaryError> {
+        // The record is kept beside the draft: its CID lives in the event itself, and a draft
+        // cannot borrow from the struct that holds it.
         let mut reader = CborReader::new(bytes);
         let (mut did, mut time_us, mut body) = (None, None, None);
         let (mut cid, mut record) = (None, None);
@@ -202,7 +220,7 @@ impl<'a> BinaryEvent<'a> {
         self.time_us
     }
 
-    /// What [`Encoder::encode`](crate::Encoder::encode) makes the line of.
+    /// Returns the draft from which [`Encoder::encode`](crate::Encoder::encode) makes the line.
     #[must_use]
     pub fn draft(&self) -> Draft<'_> {
         let mut draft = self.draft;
@@ -226,11 +244,20 @@ impl<'a> BinaryEvent<'a> {
     }
 }
 
-/// Why there is no binary event of a line.
+/// Why a line has no binary event.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{BinaryEncoder, BinaryError};
+///
+/// let error = BinaryEncoder::new().encode("{}", &mut Vec::new()).unwrap_err();
+/// assert!(matches!(error, BinaryError::Line(_)));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BinaryError {
-    /// The record's CID is none.
+    /// The record's CID is not a CID.
     #[error("the record's CID: {0}")]
     Cid(CidError),
     /// The line is not that of an event.
@@ -242,6 +269,15 @@ pub enum BinaryError {
 }
 
 /// Why bytes are not a binary event.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{BinaryEvent, ParseBinaryError};
+///
+/// let error = BinaryEvent::parse(b"\xa0").unwrap_err();
+/// assert_eq!(error, ParseBinaryError::Missing("time"));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseBinaryError {
@@ -258,12 +294,13 @@ pub enum ParseBinaryError {
     #[error("a binary event without `{0}`")]
     Missing(&'static str),
     /// An operation that is not known.
-    #[error("`op` is none of `create`, `update` and `delete`")]
+    #[error("`op` is not `create`, `update` or `delete`")]
     Operation,
 }
 
-/// The fields of a binary event are written in DAG-CBOR's order of keys: shorter first.
+/// Writes a binary event. Its fields come in DAG-CBOR's order of keys: shorter first.
 fn write(draft: &Draft<'_>, time_us: u64, out: &mut Vec<u8>) {
+    // A map's head says how many pairs follow, so each optional one is counted beforehand.
     write_head(out, MAP, 3);
     write_pair("did", draft.did, out);
     write_text("time", out);
@@ -340,7 +377,7 @@ fn write_optional(pair: Option<(&str, &str)>, out: &mut Vec<u8>) {
     }
 }
 
-/// What is read of a commit.
+/// The fields of a commit, as far as they have been read.
 #[derive(Default)]
 struct Commit<'a> {
     operation: Option<Operation>,
@@ -353,6 +390,7 @@ struct Commit<'a> {
 
 impl<'a> Commit<'a> {
     fn read(reader: &mut CborReader<'a>) -> Result<Self, ParseBinaryError> {
+        // Texts may be absent, as in the line, and are empty then; `op` may not.
         let mut commit = Self::default();
         let mut map = reader.map()?;
         while let Some(key) = map.next_key(reader)? {
@@ -381,7 +419,7 @@ impl<'a> Commit<'a> {
         Ok(commit)
     }
 
-    /// The record is put in its place when the whole is read, because its CID has to live there.
+    /// Returns the body without its record, which `BinaryEvent` adds when it is asked for a draft.
     fn body(&self) -> Result<DraftBody<'a>, ParseBinaryError> {
         Ok(DraftBody::Commit {
             rev: self.rev,

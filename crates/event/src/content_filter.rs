@@ -1,8 +1,8 @@
 use crate::did_set::DidSet;
 use crate::facts::Facts;
-use crate::filter::FilterError;
+use crate::filter_error::FilterError;
 
-/// Which records a reader wants, by what is in them: a rule each for language, reply or root,
+/// The records that a reader wants, by their content: a rule each for language, reply or root,
 /// mentions, media, subject and text.
 ///
 /// A record must pass all rules that are given. Where a rule is given several values, one of them
@@ -30,7 +30,7 @@ pub struct ContentFilter {
 }
 
 impl ContentFilter {
-    /// A filter that lets every record pass.
+    /// Makes a filter that lets every record pass.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -45,14 +45,14 @@ impl ContentFilter {
         self
     }
 
-    /// Wants replies only, or none of them.
+    /// Wants only replies, or only roots.
     #[must_use]
     pub const fn replies(mut self, are_wanted: bool) -> Self {
         self.replies = Some(are_wanted);
         self
     }
 
-    /// Wants a mention of this account, or of another that was given so.
+    /// Wants a mention of this account, or of another given in the same way.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl ContentFilter {
         self
     }
 
-    /// Wants what is about this account, or about another that was given so: follows, blocks and
+    /// Wants records about this account, or about another given in the same way: follows, blocks and
     /// list entries of it, likes and reposts of its records.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl ContentFilter {
         Ok(self)
     }
 
-    /// Wants what is about an account that is in a set at the moment of the question, in place of
+    /// Wants records about an account that is in a set at the moment of the question, in place of
     /// any that were given before.
     #[must_use]
     pub fn subjects_any(mut self, set: DidSet) -> Self {
@@ -96,7 +96,7 @@ impl ContentFilter {
         self
     }
 
-    /// Wants text that contains this, or another term that was given so, anywhere. Case does not
+    /// Wants text that contains this, or another term given in the same way, anywhere. Case does not
     /// matter.
     #[must_use]
     pub fn text(mut self, term: &str) -> Self {
@@ -129,7 +129,7 @@ impl ContentFilter {
     }
 }
 
-/// Whether one of the values passes, or there are none.
+/// Whether one of the values passes, or the list is empty.
 fn any(values: &[Box<str>], passes: impl Fn(&str) -> bool) -> bool {
     values.is_empty() || values.iter().any(|value| passes(value))
 }

@@ -8,7 +8,7 @@ use crate::record::{RecordError, RecordErrorKind, RecordWriter};
 
 /// Writes events as the JSON lines of Jetstream version 1, byte for byte as production does.
 ///
-/// Keep one per worker: it holds the scratch space that makes a line cost no allocation.
+/// Keep one per worker: it holds the scratch space, so a line costs no allocation.
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder with no scratch space yet.
+    /// Makes an encoder. It has no scratch space yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -66,10 +66,10 @@ impl Encoder {
             .map(drop)
     }
 
-    /// As [`encode`](Self::encode), with a bound on the line: a record of escapes has six times the
-    /// bytes in JSON that it has in DAG-CBOR, and one block may be the record of many operations.
+    /// Works as [`encode`](Self::encode), with a bound on the line: escapes can make a record six
+    /// times as long in JSON as in DAG-CBOR, and one block may be the record of many operations.
     ///
-    /// Gives where in `out` the record is, so that [`encode_again`](Self::encode_again) can make
+    /// Returns where in `out` the record is, so that [`encode_again`](Self::encode_again) can make
     /// another event of it; the range is empty if the event has no record.
     ///
     /// # Errors
@@ -107,8 +107,8 @@ impl Encoder {
         within(limit, start, encode_line(draft, time_us, write, out), out)
     }
 
-    /// As [`encode_within`](Self::encode_within), for a record that has been encoded before:
-    /// `record_json` is taken for the JSON of the draft's record, which is not looked at.
+    /// Works as [`encode_within`](Self::encode_within), for a record that has been encoded before:
+    /// `record_json` is taken as the JSON of the draft's record, which is not read.
     ///
     /// # Errors
     ///
@@ -166,12 +166,22 @@ impl Encoder {
 
 /// An event as it comes from the firehose, borrowed from its frame, without a position yet.
 ///
-/// The text is written as it is given: whether it is valid is for the maker to see to.
+/// Texts are written as they are: the caller checks them.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Draft, DraftBody, Kind};
+///
+/// let body = DraftBody::Identity { handle: None, seq: 7, time: "2026-07-04T14:38:07Z" };
+/// let draft = Draft { did: "did:web:a.example", body };
+/// assert_eq!((draft.kind(), draft.collection()), (Kind::Identity, None));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draft<'a> {
     /// The account.
     pub did: &'a str,
-    /// What happened to it.
+    /// The event itself.
     pub body: DraftBody<'a>,
 }
 
@@ -196,14 +206,26 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What a [`Draft`] says of its account.
+/// The event of a [`Draft`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{DraftBody, Operation};
+///
+/// fn is_deletion(body: &DraftBody<'_>) -> bool {
+///     matches!(body, DraftBody::Commit { operation: Operation::Delete, .. })
+/// }
+/// let body = DraftBody::Account { active: true, seq: 7, status: None, time: "2026-07-04T14:38:07Z" };
+/// assert!(!is_deletion(&body));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DraftBody<'a> {
     /// One operation of a commit.
     Commit {
         /// The revision that the commit made, a TID. Left out of the line if empty.
         rev: &'a str,
-        /// What was done.
+        /// The operation.
         operation: Operation,
         /// The first part of the path: an NSID. Left out of the line if empty.
         collection: &'a str,
@@ -227,14 +249,16 @@ pub enum DraftBody<'a> {
         active: bool,
         /// The number of the message in the upstream's sequence.
         seq: u64,
-        /// Why it is not active, or what else there is to know.
+        /// Why it is not active, or another status.
         status: Option<&'a str>,
         /// When the upstream sent it.
         time: &'a str,
     },
 }
 
-/// Appends a line, whose record `write_record` writes, and gives where the record is in it.
+/// Appends a line, whose record `write_record` writes, and returns where the record is in `out`.
+///
+/// The fields stand in production's order, because lines are compared byte for byte.
 #[inline]
 fn encode_line(
     draft: &Draft<'_>,
@@ -242,11 +266,12 @@ fn encode_line(
     write_record: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), RecordError>,
     out: &mut Vec<u8>,
 ) -> Result<Range<usize>, RecordError> {
-    let mut place = 0..0;
     out.extend_from_slice(br#"{"did":"#);
     write_string(draft.did, out);
     out.extend_from_slice(br#","time_us":"#);
     write_integer(time_us, out);
+    // Empty unless there is a record, so the caller can tell the two apart.
+    let mut place = 0..0;
     match draft.body {
         DraftBody::Commit {
             rev,
@@ -256,18 +281,7 @@ fn encode_line(
             record,
         } => {
             out.extend_from_slice(br#","kind":"commit","commit":{"#);
-            if !rev.is_empty() {
-                out.extend_from_slice(br#""rev":"#);
-                write_string(rev, out);
-                out.push(b',');
-            }
-            out.extend_from_slice(match operation {
-                Operation::Create => br#""operation":"create""#,
-                Operation::Update => br#""operation":"update""#,
-                Operation::Delete => br#""operation":"delete""#,
-            });
-            write_unless_empty(br#","collection":"#, collection, out);
-            write_unless_empty(br#","rkey":"#, rkey, out);
+            write_operation(rev, operation, collection, rkey, out);
             if let Some((record, cid)) = record {
                 out.extend_from_slice(br#","record":"#);
                 let start = out.len();
@@ -279,42 +293,79 @@ fn encode_line(
             }
         }
         DraftBody::Identity { handle, seq, time } => {
-            out.extend_from_slice(br#","kind":"identity","identity":{"did":"#);
-            write_string(draft.did, out);
-            if let Some(handle) = handle {
-                out.extend_from_slice(br#","handle":"#);
-                write_string(handle, out);
-            }
-            out.extend_from_slice(br#","seq":"#);
-            write_integer(seq, out);
-            out.extend_from_slice(br#","time":"#);
-            write_string(time, out);
+            write_identity(draft.did, handle, seq, time, out);
         }
         DraftBody::Account {
             active,
             seq,
             status,
             time,
-        } => {
-            out.extend_from_slice(br#","kind":"account","account":{"active":"#);
-            out.extend_from_slice(if active { b"true" } else { b"false" });
-            out.extend_from_slice(br#","did":"#);
-            write_string(draft.did, out);
-            out.extend_from_slice(br#","seq":"#);
-            write_integer(seq, out);
-            if let Some(status) = status {
-                out.extend_from_slice(br#","status":"#);
-                write_string(status, out);
-            }
-            out.extend_from_slice(br#","time":"#);
-            write_string(time, out);
-        }
+        } => write_account(draft.did, active, seq, status, time, out),
     }
     out.extend_from_slice(b"}}");
     Ok(place)
 }
 
-/// Takes back what was written if it is not good, or too long.
+#[inline]
+fn write_operation(
+    rev: &str,
+    operation: Operation,
+    collection: &str,
+    rkey: &str,
+    out: &mut Vec<u8>,
+) {
+    if !rev.is_empty() {
+        out.extend_from_slice(br#""rev":"#);
+        write_string(rev, out);
+        out.push(b',');
+    }
+    out.extend_from_slice(match operation {
+        Operation::Create => br#""operation":"create""#,
+        Operation::Update => br#""operation":"update""#,
+        Operation::Delete => br#""operation":"delete""#,
+    });
+    write_unless_empty(br#","collection":"#, collection, out);
+    write_unless_empty(br#","rkey":"#, rkey, out);
+}
+
+#[inline]
+fn write_identity(did: &str, handle: Option<&str>, seq: u64, time: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","kind":"identity","identity":{"did":"#);
+    write_string(did, out);
+    if let Some(handle) = handle {
+        out.extend_from_slice(br#","handle":"#);
+        write_string(handle, out);
+    }
+    out.extend_from_slice(br#","seq":"#);
+    write_integer(seq, out);
+    out.extend_from_slice(br#","time":"#);
+    write_string(time, out);
+}
+
+#[inline]
+fn write_account(
+    did: &str,
+    active: bool,
+    seq: u64,
+    status: Option<&str>,
+    time: &str,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(br#","kind":"account","account":{"active":"#);
+    out.extend_from_slice(if active { b"true" } else { b"false" });
+    out.extend_from_slice(br#","did":"#);
+    write_string(did, out);
+    out.extend_from_slice(br#","seq":"#);
+    write_integer(seq, out);
+    if let Some(status) = status {
+        out.extend_from_slice(br#","status":"#);
+        write_string(status, out);
+    }
+    out.extend_from_slice(br#","time":"#);
+    write_string(time, out);
+}
+
+/// Takes back the line if it failed or is too long.
 #[inline]
 fn within(
     limit: usize,

@@ -14,8 +14,8 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether `bytes`, which are UTF-8, can stand in a JSON string as they are. `false` may also
-/// mean that it was not worth finding out.
+/// Whether `bytes`, which are UTF-8, can stand in a JSON string as they are. It may also
+/// return `false` where finding out would take longer than escaping.
 #[inline]
 pub(crate) fn is_plain(bytes: &[u8]) -> bool {
     // Compares of whole arrays, which the compiler turns into a few vector instructions. The last
@@ -47,6 +47,7 @@ fn all_plain<const N: usize>(chunk: &[u8; N]) -> bool {
 }
 
 fn write_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    // Plain runs are copied whole: `copied` is where the run that has not been copied starts.
     let mut copied = 0;
     let mut position = 0;
     while let Some(&byte) = bytes.get(position) {

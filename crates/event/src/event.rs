@@ -14,8 +14,8 @@ use crate::to_cbor::{ToCbor, ToCborError};
 /// An event as a reader gets it.
 ///
 /// It is parsed from the line that a Jetstream sends, ours or another, and serialises to the
-/// same bytes. Fields it does not know are passed over, and so is the `cursor` that version 2
-/// adds. A clone copies no text.
+/// same bytes. Unknown fields are passed over, and so is the `cursor` that version 2 adds. A
+/// clone copies no text.
 ///
 /// # Examples
 ///
@@ -42,7 +42,7 @@ pub struct ParsedEvent {
     /// Its position in time, set by the Jetstream that made it: microseconds since 1970, higher
     /// for every event.
     pub time_us: u64,
-    /// What happened to the account.
+    /// The event itself.
     pub body: Body,
 }
 
@@ -86,7 +86,21 @@ impl Serialize for ParsedEvent {
     }
 }
 
-/// What an [`ParsedEvent`] says of its account.
+/// The event of a [`ParsedEvent`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::Body;
+///
+/// fn describe(body: &Body) -> String {
+///     match body {
+///         Body::Commit(commit) => format!("{} in {}", commit.operation, commit.collection),
+///         Body::Identity(_) => "identity".to_owned(),
+///         Body::Account(account) => format!("active: {}", account.active),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub enum Body {
     /// A record was created, updated or deleted.
@@ -102,7 +116,7 @@ pub enum Body {
 pub struct Commit {
     /// The revision of the repository that the commit made.
     pub rev: Tid,
-    /// What was done.
+    /// The operation.
     pub operation: Operation,
     /// The collection that the record is in.
     pub collection: Nsid,
@@ -125,7 +139,7 @@ impl Commit {
     ///
     /// # Errors
     ///
-    /// When there is none, or when it does not fit the type.
+    /// When there is no record, or when it does not fit the type.
     ///
     /// # Examples
     ///
@@ -157,7 +171,7 @@ impl Commit {
     ///
     /// # Errors
     ///
-    /// When there is none, or when its JSON does not tell all of it: see [`RecordCborError`].
+    /// When there is no record, or when its JSON leaves something out: see [`RecordCborError`].
     ///
     /// # Examples
     ///
@@ -186,7 +200,7 @@ impl Commit {
 ///
 /// # Errors
 ///
-/// When the JSON does not tell all of the record: see [`RecordCborError`].
+/// When the JSON leaves something of the record out: see [`RecordCborError`].
 pub fn record_cbor(json: &str, cid: &Cid) -> Result<Vec<u8>, RecordCborError> {
     let mut cbor = Vec::new();
     ToCbor::new().encode(json, &mut cbor)?;
@@ -196,7 +210,18 @@ pub fn record_cbor(json: &str, cid: &Cid) -> Result<Vec<u8>, RecordCborError> {
     Ok(cbor)
 }
 
-/// Why a record's DAG-CBOR cannot be had from its event.
+/// Why an event's record has no DAG-CBOR.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Cid, RecordCborError, record_cbor};
+///
+/// let cid: Cid = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua".parse()?;
+/// assert!(record_cbor("{}", &cid).is_ok());
+/// assert_eq!(record_cbor(r#"{"a":1}"#, &cid), Err(RecordCborError::Lossy { cid }));
+/// # Ok::<(), jetwash_event::CidError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordCborError {
@@ -206,8 +231,8 @@ pub enum RecordCborError {
     /// The JSON is not that of a record.
     #[error("the record is not valid: {0}")]
     Json(#[from] ToCborError),
-    /// What the JSON says has another CID than the record: it is one of the few whose JSON leaves
-    /// something out, such as whether an integer was stored as a float, or a blob's size below
+    /// The DAG-CBOR made from the JSON has another CID: the record is one of the few whose JSON
+    /// leaves something out, such as whether an integer was stored as a float, or a blob's size below
     /// zero.
     #[error("the record {cid} cannot be regenerated, because its JSON leaves something out")]
     Lossy {
@@ -216,11 +241,28 @@ pub enum RecordCborError {
     },
 }
 
-/// Why a commit does not give a record of the type asked for.
+/// Why a commit has no record of the wanted type.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Commit, ParseRecordError};
+///
+/// fn text(commit: &Commit) -> Option<String> {
+///     match commit.record::<serde_json::Value>() {
+///         Ok(record) => Some(record["text"].as_str()?.to_owned()),
+///         Err(ParseRecordError::Absent) => None, // a deletion
+///         Err(error) => {
+///             eprintln!("{error}");
+///             None
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ParseRecordError {
-    /// The commit carries none: it is a deletion.
+    /// The commit carries no record: it is a deletion.
     #[error("the commit carries no record")]
     Absent,
     /// The record has another shape.
@@ -229,6 +271,22 @@ pub enum ParseRecordError {
 }
 
 /// A sign that an account's handle, keys or host may have changed.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Body, ParsedEvent};
+///
+/// let line = concat!(
+///     r#"{"did":"did:web:a.example","time_us":1,"kind":"identity","identity":{"#,
+///     r#""did":"did:web:a.example","handle":"a.example","seq":7,"time":"2026-07-04T14:38:07Z"}}"#,
+/// );
+/// let event: ParsedEvent = serde_json::from_str(line)?;
+/// if let Body::Identity(identity) = &event.body {
+///     assert_eq!(identity.handle.as_deref(), Some("a.example"));
+/// }
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The handle, if the upstream says it.
@@ -240,6 +298,23 @@ pub struct Identity {
 }
 
 /// The hosting status of an account.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Body, ParsedEvent};
+///
+/// let line = concat!(
+///     r#"{"did":"did:web:a.example","time_us":1,"kind":"account","account":{"active":false,"#,
+///     r#""did":"did:web:a.example","seq":7,"status":"deleted","time":"2026-07-04T14:38:07Z"}}"#,
+/// );
+/// let event: ParsedEvent = serde_json::from_str(line)?;
+/// if let Body::Account(account) = &event.body {
+///     assert!(!account.active);
+///     assert_eq!(account.status.as_deref(), Some("deleted"));
+/// }
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Whether its content may be shown.
@@ -247,7 +322,7 @@ pub struct Account {
     /// The number of the message in the sequence of the upstream relay.
     pub seq: u64,
     /// Why it is not active: `takendown`, `suspended`, `deleted`, `deactivated`,
-    /// `desynchronized`, `throttled`, or what comes to be used later.
+    /// `desynchronized`, `throttled`, or one that is added later.
     pub status: Option<Arc<str>>,
     /// When the upstream relay sent it.
     pub time: Arc<str>,
@@ -283,6 +358,7 @@ struct AccountIn {
 
 impl LineIn {
     fn into_event(self) -> Result<ParsedEvent, String> {
+        // The line repeats the DID in its body; two that differ would be two accounts.
         let missing = || format!("`kind` is `{0}`, but there is no `{0}`", self.kind);
         let body = match self.kind {
             Kind::Commit => Body::Commit(self.commit.ok_or_else(missing)?),
@@ -357,6 +433,7 @@ struct AccountOut<'a> {
 
 impl<'a> From<&'a ParsedEvent> for LineOut<'a> {
     fn from(event: &'a ParsedEvent) -> Self {
+        // Production writes the DID a second time in the body of identities and accounts.
         let mut line = Self {
             did: &event.did,
             time_us: event.time_us,

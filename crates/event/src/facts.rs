@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::syntax::Did;
 
-/// What filters by content ask about a record, found in one pass over its JSON.
+/// The facts about a record that filters by content need, found in one pass over its JSON.
 ///
 /// Records can have any shape. A field of another type than the lexicons of `app.bsky` say counts
 /// as absent.
@@ -35,7 +35,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The facts about a record, given as JSON; none about what is no object.
+    /// Returns the facts about a record, given as JSON. Anything but an object has no facts.
     #[must_use]
     pub fn of(record: &str) -> Self {
         let Ok(fields) = serde_json::from_str::<Fields<'_>>(record) else {
@@ -57,7 +57,7 @@ impl Facts {
         }
     }
 
-    /// Whether the record says that it is in a language, given as a tag of BCP 47: `da` stands for
+    /// Whether the record names a language, given as a tag of BCP 47: `da` stands for
     /// `da-DK` too. Case does not matter.
     #[must_use]
     pub fn is_in_language(&self, tag: &str) -> bool {
@@ -69,12 +69,12 @@ impl Facts {
         !tag.is_empty() && self.languages.iter().any(|language| is_in(language))
     }
 
-    /// The languages that the record says it is in, as they are there.
+    /// The languages that the record names, as they are written.
     pub fn languages(&self) -> impl Iterator<Item = &str> {
         self.languages.iter().map(|language| &**language)
     }
 
-    /// Whether it is a reply. A post that is none is the root of its thread.
+    /// Whether it is a reply. Any other post is the root of its thread.
     #[must_use]
     pub const fn is_reply(&self) -> bool {
         self.is_reply
@@ -190,7 +190,8 @@ fn subject(subject: Option<&RawValue>) -> Option<Box<str>> {
         Subject::Text(text) | Subject::Reference { uri: text } => text,
     };
     let account = match text.strip_prefix("at://") {
-        Some(rest) => rest.split('/').next().unwrap_or_default(),
+        // A split has at least one part.
+        Some(rest) => rest.split('/').next().unwrap_or(rest),
         None => &text,
     };
     Did::check(account).ok()?;

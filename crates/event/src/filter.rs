@@ -2,13 +2,13 @@ use std::collections::HashSet;
 use std::fmt;
 
 use foldhash::fast::RandomState;
-use thiserror::Error;
 
 use crate::did_set::DidSet;
+use crate::filter_error::FilterError;
 use crate::kind::Kind;
-use crate::syntax::{Did, IdentifierError, Nsid, check_domain_segment};
+use crate::syntax::{Did, Nsid, check_domain_segment};
 
-/// Which events a reader wants: a rule each for collections, accounts and kinds.
+/// The events that a reader wants: a rule each for collections, accounts and kinds.
 ///
 /// An event must pass all three. A rule that names nothing passes everything. Events without a
 /// collection, those on identities and accounts, pass the rule for collections whatever it says,
@@ -44,7 +44,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter that lets everything pass.
+    /// Makes a filter that lets everything pass.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -82,8 +82,8 @@ impl Filter {
         Ok(self)
     }
 
-    /// Also lets the accounts pass that are in a set at the moment of the question. Unlike a rule
-    /// that names nothing, a set that is empty lets nothing pass.
+    /// Also lets the accounts pass that are in a set when an event is matched. Unlike a rule that
+    /// names nothing, an empty set lets nothing pass.
     #[must_use]
     pub fn did_set(mut self, set: DidSet) -> Self {
         self.sets.push(set);
@@ -99,7 +99,7 @@ impl Filter {
         self
     }
 
-    /// Whether an event passes. `collection` is `None` for events that have none.
+    /// Whether an event passes. `collection` is `None` for events without a collection.
     #[inline]
     #[must_use]
     pub fn matches(&self, kind: Kind, did: &str, collection: Option<&str>) -> bool {
@@ -187,64 +187,18 @@ impl Filter {
 
     fn add_collection(&mut self, pattern: &str) -> Result<(), FilterError> {
         if let Some(start) = pattern.strip_suffix(".*") {
-            check_start(start).map_err(|rule| FilterError::Prefix {
-                value: excerpt(pattern),
-                rule,
-            })?;
+            check_start(start).map_err(|rule| FilterError::prefix(pattern, rule))?;
             self.prefixes.push(pattern[..=start.len()].into());
         } else {
-            let nsid = pattern.parse().map_err(|error| FilterError::Collection {
-                value: excerpt(pattern),
-                error,
-            })?;
+            let nsid = pattern.parse();
+            let nsid = nsid.map_err(|error| FilterError::collection(pattern, error))?;
             self.collections.insert(nsid);
         }
         Ok(())
     }
 }
 
-/// Why a value cannot be part of a filter.
-///
-/// Each variant has the value, cut short if it is long.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FilterError {
-    /// A collection that is not an NSID.
-    #[error("`{value}` is not a collection: {}", error.rule())]
-    Collection {
-        /// What was given.
-        value: String,
-        /// What is wrong with it.
-        error: IdentifierError,
-    },
-    /// An account that is not a DID.
-    #[error("`{value}` is not a DID: {}", error.rule())]
-    Did {
-        /// What was given.
-        value: String,
-        /// What is wrong with it.
-        error: IdentifierError,
-    },
-    /// A pattern `….*` that no collection can match.
-    #[error("`{value}` is not the start of a collection: {rule}")]
-    Prefix {
-        /// What was given.
-        value: String,
-        /// What is wrong with it.
-        rule: &'static str,
-    },
-}
-
-impl FilterError {
-    pub(crate) fn did(value: &str, error: IdentifierError) -> Self {
-        Self::Did {
-            value: excerpt(value),
-            error,
-        }
-    }
-}
-
-/// Some of the three kinds; none stands for all.
+/// A choice of the three kinds; an empty one stands for all.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Kinds(u8);
 
@@ -269,7 +223,7 @@ impl fmt::Debug for Kinds {
     }
 }
 
-/// Checks what is before the `.*`: segments as the domain of an NSID has them.
+/// Checks the text before the `.*`: segments as the domain of an NSID has them.
 fn check_start(start: &str) -> Result<(), &'static str> {
     if start.len() + 2 > Nsid::MAX_LENGTH {
         return Err("longer than 317 bytes");
@@ -281,13 +235,4 @@ fn check_start(start: &str) -> Result<(), &'static str> {
         return Err("does not start with a letter");
     }
     Ok(())
-}
-
-/// So much of a wrong value as a message needs.
-fn excerpt(value: &str) -> String {
-    const LENGTH: usize = 100;
-    match value.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
-    }
 }

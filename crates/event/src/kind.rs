@@ -3,6 +3,16 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The kinds of event.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::Kind;
+///
+/// assert_eq!(Kind::Commit.to_string(), "commit");
+/// assert_eq!(serde_json::from_str::<Kind>(r#""account""#)?, Kind::Account);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -35,7 +45,17 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a commit did to a record.
+/// The operation of a commit on a record.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::Operation;
+///
+/// assert_eq!(Operation::Create.as_str(), "create");
+/// assert_eq!(serde_json::to_string(&Operation::Delete)?, r#""delete""#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {

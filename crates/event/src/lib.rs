@@ -1,14 +1,14 @@
-//! What a Jetstream reader gets: identifiers, events, their JSON and filters over them.
+//! The events of a Jetstream: identifiers, events, their JSON and filters over them.
 //!
-//! Nothing here knows of sockets, files or clocks: bytes and times are passed in.
+//! The crate has no sockets, files or clocks: bytes and times are passed in.
 //!
 //! - On the way in, an [`Encoder`] turns a [`Draft`], borrowed from a firehose frame, into the
 //!   line that production Jetstream writes, byte for byte, the record straight from DAG-CBOR.
 //!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks, and a
 //!   [`BinaryEncoder`] into DAG-CBOR, which a [`BinaryEvent`] reads.
-//! - On the way out, an [`ParsedEvent`] is parsed from such a line; its record stays unparsed until
-//!   [`Commit::record`] is asked for it; [`Commit::record_cbor`] gives the bytes that the
-//!   repository holds. A [`Filter`] says which events a reader wants, by a [`DidSet`] too, which
+//! - On the way out, a [`ParsedEvent`] is parsed from such a line. Its record stays unparsed until
+//!   [`Commit::record`] parses it; [`Commit::record_cbor`] returns the bytes that the repository
+//!   holds. A [`Filter`] says which events a reader wants, by a [`DidSet`] too, which
 //!   may be of any size and change at any time; a [`ContentFilter`] which records, by the
 //!   [`Facts`] about them.
 //! - Identifiers ([`Did`], [`Nsid`], [`RecordKey`], [`Tid`], [`AtUri`], [`Handle`],
@@ -43,6 +43,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod base64;
 mod binary;
 mod content_filter;
 mod did_set;
@@ -51,6 +52,7 @@ mod escape;
 mod event;
 mod facts;
 mod filter;
+mod filter_error;
 mod kind;
 mod plc_did;
 mod record;
@@ -66,7 +68,8 @@ pub use event::{
     Account, Body, Commit, Identity, ParseRecordError, ParsedEvent, RecordCborError, record_cbor,
 };
 pub use facts::Facts;
-pub use filter::{Filter, FilterError};
+pub use filter::Filter;
+pub use filter_error::FilterError;
 pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};
 pub use plc_did::PlcDid;

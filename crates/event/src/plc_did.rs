@@ -107,7 +107,10 @@ impl fmt::Debug for PlcDid {
 
 impl fmt::Display for PlcDid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(std::str::from_utf8(&self.text()).unwrap_or_default())
+        let text = self.text();
+        let text = std::str::from_utf8(&text);
+        debug_assert!(text.is_ok(), "characters that are not ASCII");
+        f.pad(text.unwrap_or_default())
     }
 }
 

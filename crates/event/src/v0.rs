@@ -1,10 +1,9 @@
 use thiserror::Error;
 
-/// Appends the line `line` in the shape that Jetstream had at first, before `kind` and
-/// `operation` were named so: `type` `com`, `id` or `acc` in place of `kind`, and in a commit
-/// `type` `c`, `u` or `d` in place of `operation`.
+/// Appends `line` in Jetstream's first shape: `type` `com`, `id` or `acc` in place of `kind`, and in
+/// a commit `type` `c`, `u` or `d` in place of `operation`.
 ///
-/// Only the head of the line is looked at; the rest is copied.
+/// Only the head of the line is read; the rest is copied.
 ///
 /// # Errors
 ///
@@ -25,6 +24,7 @@ use thiserror::Error;
 /// # Ok::<(), jetwash_event::V0Error>(())
 /// ```
 pub fn write_v0(line: &[u8], out: &mut Vec<u8>) -> Result<(), V0Error> {
+    // Nothing is written before the whole head has been read, so an error leaves `out` alone.
     let mut rest = Rest { line, position: 0 };
     rest.literal(br#"{"did":"#)?;
     rest.string()?;
@@ -69,14 +69,23 @@ pub fn write_v0(line: &[u8], out: &mut Vec<u8>) -> Result<(), V0Error> {
 }
 
 /// A line that does not begin as an event of version 1 does.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{V0Error, write_v0};
+///
+/// let line = br#"{"time_us":1}"#;
+/// assert_eq!(write_v0(line, &mut Vec::new()), Err(V0Error { offset: 0 }));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("not an event of Jetstream version 1 from byte {offset} on")]
 pub struct V0Error {
-    /// The first byte that is not as it should be.
+    /// The first byte that does not fit.
     pub offset: usize,
 }
 
-/// What is left of a line.
+/// The rest of a line.
 struct Rest<'a> {
     line: &'a [u8],
     position: usize,
@@ -101,7 +110,7 @@ impl<'a> Rest<'a> {
         Ok(())
     }
 
-    /// Passes over a string and gives it, quotes included.
+    /// Passes over a string and returns it, quotes included.
     fn string(&mut self) -> Result<&'a [u8], V0Error> {
         let bytes = self.bytes();
         let (Some(b'"'), mut end) = (bytes.first(), 1) else {

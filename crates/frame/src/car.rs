@@ -82,7 +82,7 @@ impl<'a> Car<'a> {
         }
     }
 
-    /// The first block of that CID. It walks the file: to find many blocks, index them.
+    /// Finds the first block with that CID. It walks the file: to find many blocks, index them.
     ///
     /// # Errors
     ///
@@ -99,9 +99,22 @@ impl<'a> Car<'a> {
 }
 
 /// One block of a CAR file.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec};
+/// use jetwash_frame::{CarBlock, CarError};
+///
+/// let cid = Cid::of(Codec::DagCbor, &[0xa0]);
+/// let block = CarBlock { cid: cid.as_link(), data: &[0xa0], offset: 0 };
+/// assert_eq!(block.verify(), Ok(cid));
+/// let other = CarBlock { data: &[0x80], ..block };
+/// assert_eq!(other.verify(), Err(CarError::Hash { offset: 0 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CarBlock<'a> {
-    /// What the file says the block's CID is.
+    /// The CID that the file gives the block.
     pub cid: Link<'a>,
     /// The content.
     pub data: &'a [u8],
@@ -110,7 +123,7 @@ pub struct CarBlock<'a> {
 }
 
 impl CarBlock<'_> {
-    /// Makes sure that the content hashes to the CID, which is then known to be good.
+    /// Checks that the content hashes to the CID and returns the CID.
     ///
     /// # Errors
     ///
@@ -131,6 +144,34 @@ impl CarBlock<'_> {
 }
 
 /// The blocks of a [`Car`], checked for their lengths and CIDs but not hashed.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::{Car, CarError};
+///
+/// /// Hashes every block of a slice and returns how many there are.
+/// fn verified(car: &Car<'_>) -> Result<usize, CarError> {
+///     let mut count = 0;
+///     for block in car.blocks() {
+///         block?.verify()?;
+///         count += 1;
+///     }
+///     Ok(count)
+/// }
+/// # use jetwash_cbor::{Cid, Codec, CborWriter};
+/// # let cid = Cid::of(Codec::DagCbor, &[0xa0]);
+/// # let mut header = CborWriter::new();
+/// # header.map(2).text("roots").array(1).link(&cid).text("version").unsigned(1);
+/// # let header = header.into_bytes();
+/// # let mut bytes = vec![header.len() as u8];
+/// # bytes.extend(&header);
+/// # bytes.push(37);
+/// # bytes.extend(cid.as_bytes());
+/// # bytes.push(0xa0);
+/// # assert_eq!(verified(&Car::parse(&bytes)?), Ok(1));
+/// # Ok::<(), CarError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Blocks<'a> {
     bytes: &'a [u8],
@@ -178,7 +219,16 @@ impl<'a> Iterator for Blocks<'a> {
     }
 }
 
-/// Why bytes are no CAR file that can be used. Offsets count from the start of the file.
+/// Why bytes are not a usable CAR file. Offsets count from the start of the file.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::{Car, CarError};
+///
+/// // The header is said to have nine bytes, and there is one.
+/// assert_eq!(Car::parse(&[9, 0xa0]).unwrap_err(), CarError::Cut { offset: 0 });
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CarError {
@@ -187,7 +237,7 @@ pub enum CarError {
     Cid {
         /// Where the block starts.
         offset: usize,
-        /// What is wrong.
+        /// The fault.
         source: CidError,
     },
     /// The header or a block is longer than what is left of the file.

@@ -2,7 +2,18 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// Why bytes are no frame that can be used.
+/// Why bytes are not a usable frame.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::{Frame, FrameError};
+///
+/// let error = Frame::decode(b"\xa1\x62op\x20\xa0").unwrap_err();
+/// assert!(matches!(error, FrameError::Missing { field: "error", .. }));
+/// assert_eq!(error.to_string(), "payload: `error` is missing");
+/// assert_eq!(error.reason(), "frame_field_missing");
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -11,7 +22,7 @@ pub enum FrameError {
     Cbor {
         /// The item it is in. The offset counts from the start of the frame.
         part: Part,
-        /// What is wrong, and where.
+        /// The fault, and where it is.
         source: jetwash_cbor::Error,
     },
     /// A list or byte string longer than the protocol allows.
@@ -19,7 +30,7 @@ pub enum FrameError {
     Limit {
         /// The field, or `frame` for the frame as a whole.
         field: &'static str,
-        /// What is counted.
+        /// The unit in which both are counted.
         unit: &'static str,
         /// How many there are.
         actual: usize,
@@ -49,6 +60,15 @@ impl FrameError {
 }
 
 /// One of the two items of a frame.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::{FrameError, Part, peek};
+///
+/// let error = peek(b"\xa0").unwrap_err();
+/// assert_eq!(error, FrameError::Missing { part: Part::Header, field: "op" });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The first, which names the type.

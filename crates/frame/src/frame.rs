@@ -1,9 +1,10 @@
-use jetwash_cbor::{CborReader, ErrorKind, Item, MapReader};
-use smallvec::SmallVec;
+use jetwash_cbor::CborReader;
 
 use crate::error::{FrameError, Part};
+use crate::fields::{read_map, required};
+use crate::header::{FrameKind, Header};
 use crate::message::{AccountMessage, CommitMessage, IdentityMessage, InfoMessage, SyncMessage};
-use crate::peek::{FrameKind, peek};
+use crate::peek::peek;
 
 /// The largest frame in bytes, everything included (event stream specification).
 pub const MAX_FRAME_BYTES: usize = 5_000_000;
@@ -43,7 +44,7 @@ pub enum Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Decodes both items of a frame and makes sure that nothing follows them.
+    /// Decodes both items of a frame and checks that nothing follows them.
     ///
     /// The header's keys may come in any order, and a commit may lack `rebase` and `tooBig`, which
     /// then are `false`: some hosts send such frames, and there is only one way to read them.
@@ -77,6 +78,7 @@ impl<'a> Frame<'a> {
                     part: Part::Payload,
                     source,
                 };
+                // An unknown payload is checked in full and its fields are forgotten; peek finds `seq`.
                 reader.clone().map().map_err(payload)?;
                 reader.skip().map_err(payload)?;
                 Self::Unknown(Unknown {
@@ -94,7 +96,19 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// What a relay says before it closes the stream.
+/// An error that a relay sends before it closes the stream.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Frame;
+///
+/// let bytes = b"\xa1\x62op\x20\xa1\x65error\x6fConsumerTooSlow";
+/// if let Frame::Error(error) = Frame::decode(bytes)? {
+///     assert_eq!(error.error, "ConsumerTooSlow");
+/// }
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorFrame<'a> {
     /// The name: `FutureCursor`, `ConsumerTooSlow`, or one that is not known.
@@ -122,6 +136,18 @@ impl<'a> ErrorFrame<'a> {
 }
 
 /// A frame whose operation or type is not known, or is no longer in the lexicon.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Frame;
+///
+/// // {"t": "#later", "op": 1} and {"seq": 9}
+/// let bytes = b"\xa2\x61t\x66#later\x62op\x01\xa1\x63seq\x09";
+/// let Frame::Unknown(unknown) = Frame::decode(bytes)? else { panic!("another frame") };
+/// assert_eq!((unknown.name, unknown.seq), (Some("#later"), Some(9)));
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown<'a> {
     /// The header's operation; 1 for a message.
@@ -131,134 +157,3 @@ pub struct Unknown<'a> {
     /// The sequence number, so that the cursor can move past the frame.
     pub seq: Option<u64>,
 }
-
-pub(crate) struct Header<'a> {
-    op: i64,
-    name: Option<&'a str>,
-}
-
-impl<'a> Header<'a> {
-    /// Reads the header and gives a reader of what follows it.
-    #[inline]
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, CborReader<'a>), FrameError> {
-        // Relays write headers in one way only, so nearly every one is recognised as a whole.
-        for (header, name) in HEADERS {
-            if bytes.starts_with(header) {
-                let header_read = Self {
-                    op: OP_MESSAGE,
-                    name: Some(name),
-                };
-                return Ok((header_read, CborReader::starting_at(bytes, header.len())));
-            }
-        }
-        let mut reader = CborReader::new(bytes);
-        Ok((Self::read_fields(&mut reader)?, reader))
-    }
-
-    #[cold]
-    fn read_fields(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
-        let (mut op, mut name) = (None, None);
-        let field = |key, reader: &mut CborReader<'a>| {
-            match key {
-                "t" => name = Some(reader.text()?),
-                "op" => op = Some(reader.integer()?),
-                _ => reader.skip()?,
-            }
-            Ok(())
-        };
-        read_map_in_any_order(reader, field).map_err(|source| FrameError::Cbor {
-            part: Part::Header,
-            source,
-        })?;
-        let op = required(op, Part::Header, "op")?;
-        if op == OP_MESSAGE {
-            required(name, Part::Header, "t")?;
-        }
-        Ok(Self { op, name })
-    }
-
-    pub(crate) fn kind(&self) -> FrameKind {
-        match (self.op, self.name) {
-            (OP_ERROR, _) => FrameKind::Error,
-            (OP_MESSAGE, Some("#account")) => FrameKind::Account,
-            (OP_MESSAGE, Some("#commit")) => FrameKind::Commit,
-            (OP_MESSAGE, Some("#identity")) => FrameKind::Identity,
-            (OP_MESSAGE, Some("#info")) => FrameKind::Info,
-            (OP_MESSAGE, Some("#sync")) => FrameKind::Sync,
-            _ => FrameKind::Unknown,
-        }
-    }
-}
-
-/// Reads a map, giving each key to `field`, which reads or skips the value.
-pub(crate) fn read_map<'a>(
-    reader: &mut CborReader<'a>,
-    part: Part,
-    mut field: impl FnMut(&'a str, &mut CborReader<'a>) -> Result<(), jetwash_cbor::Error>,
-) -> Result<(), FrameError> {
-    let cbor = |source| FrameError::Cbor { part, source };
-    let mut map = reader.map().map_err(cbor)?;
-    while let Some(key) = map.next_key(reader).map_err(cbor)? {
-        field(key, reader).map_err(cbor)?;
-    }
-    Ok(())
-}
-
-/// Reads a map as [`read_map`] does, but takes its keys in any order: some hosts write the header of
-/// a frame as it comes to them. No key may occur twice, so what is meant stays clear.
-fn read_map_in_any_order<'a>(
-    reader: &mut CborReader<'a>,
-    mut field: impl FnMut(&'a str, &mut CborReader<'a>) -> Result<(), jetwash_cbor::Error>,
-) -> Result<(), jetwash_cbor::Error> {
-    let start = reader.position();
-    let Item::Map(pairs) = reader.item()? else {
-        let kind = ErrorKind::Type("a map");
-        return Err(jetwash_cbor::Error {
-            offset: start,
-            kind,
-        });
-    };
-    if pairs > UNORDERED_KEYS {
-        let mut map = MapReader::new(pairs);
-        while let Some(key) = map.next_key(reader)? {
-            field(key, reader)?;
-        }
-        return Ok(());
-    }
-    let mut seen = SmallVec::<[&str; 4]>::new();
-    for _ in 0..pairs {
-        let offset = reader.position();
-        let fail = |kind| jetwash_cbor::Error { offset, kind };
-        let Item::Text(key) = reader.item()? else {
-            return Err(fail(ErrorKind::KeyType));
-        };
-        if seen.contains(&key) {
-            return Err(fail(ErrorKind::DuplicateKey));
-        }
-        seen.push(key);
-        field(key, reader)?;
-    }
-    Ok(())
-}
-
-pub(crate) fn required<T>(
-    value: Option<T>,
-    part: Part,
-    field: &'static str,
-) -> Result<T, FrameError> {
-    value.ok_or(FrameError::Missing { part, field })
-}
-
-/// Each key is compared with all before it, so maps of more keys than this have to be in order.
-const UNORDERED_KEYS: usize = 32;
-
-const OP_MESSAGE: i64 = 1;
-const OP_ERROR: i64 = -1;
-
-/// The headers as canonical DAG-CBOR, most frequent first.
-const HEADERS: [(&[u8], &str); 4] = [
-    (b"\xa2\x61t\x67#commit\x62op\x01", "#commit"),
-    (b"\xa2\x61t\x69#identity\x62op\x01", "#identity"),
-    (b"\xa2\x61t\x68#account\x62op\x01", "#account"),
-    (b"\xa2\x61t\x65#sync\x62op\x01", "#sync"),
-];

@@ -4,10 +4,10 @@
 //! and a payload. Three steps look at more and more of it, and none copies anything:
 //!
 //! 1. [`peek`] reads kind, sequence number and DID from the first bytes, which is all that a filter
-//!    by account needs, and gives the paths of a commit's operations to one by collection. It costs
-//!    tens of nanoseconds.
+//!    by account needs, and reads the paths of a commit's operations, which a filter by collection needs. It
+//!    costs tens of nanoseconds.
 //! 2. [`Frame::decode`] reads both items strictly, but of `blocks` only where they are.
-//! 3. [`Car`] walks the blocks of a commit; a block's hash is computed when somebody asks for it.
+//! 3. [`Car`] walks the blocks of a commit. A block is hashed only when the caller asks for it.
 //!
 //! The crate has no runtime, no clock and no socket: bytes go in, borrowed structs come out.
 //!
@@ -34,7 +34,9 @@
 
 mod car;
 mod error;
+mod fields;
 mod frame;
+mod header;
 mod message;
 mod peek;
 mod plain_commit;
@@ -42,8 +44,9 @@ mod plain_commit;
 pub use car::{Blocks, Car, CarBlock, CarError};
 pub use error::{FrameError, Part};
 pub use frame::{ErrorFrame, Frame, MAX_FRAME_BYTES, Unknown};
+pub use header::FrameKind;
 pub use message::{
     AccountMessage, Action, CommitMessage, IdentityMessage, InfoMessage, MAX_BLOCKS_BYTES, MAX_OPS,
     MAX_SYNC_BLOCKS_BYTES, RepoOp, SyncMessage,
 };
-pub use peek::{FrameKind, Peek, peek};
+pub use peek::{Peek, peek};

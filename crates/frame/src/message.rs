@@ -2,7 +2,7 @@ use jetwash_cbor::{CborReader, Error, Link};
 use smallvec::SmallVec;
 
 use crate::error::{FrameError, Part};
-use crate::frame::{read_map, required};
+use crate::fields::{read_map, required};
 
 /// The largest `blocks` of a `#commit`, in bytes (sync specification).
 pub const MAX_BLOCKS_BYTES: usize = 2_000_000;
@@ -12,6 +12,21 @@ pub const MAX_SYNC_BLOCKS_BYTES: usize = 10_000;
 pub const MAX_OPS: usize = 200;
 
 /// `#commit`: a change to a repository, with the blocks that prove it.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::{Car, CarError, CommitMessage};
+///
+/// /// The size of the largest block that a commit carries.
+/// fn largest_block(commit: &CommitMessage<'_>) -> Result<usize, CarError> {
+///     let mut largest = 0;
+///     for block in Car::parse(commit.blocks)?.blocks() {
+///         largest = largest.max(block?.data.len());
+///     }
+///     Ok(largest)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CommitMessage<'a> {
     /// The relay's sequence number.
@@ -19,7 +34,7 @@ pub struct CommitMessage<'a> {
     /// Deprecated. Producers send `false`, or nothing, which means the same.
     pub rebase: bool,
     /// Deprecated. Producers send `false`, or nothing, which means the same. Once, `true` said that
-    /// blocks and operations are incomplete; now that is to be seen from them alone.
+    /// blocks and operations are incomplete; now only they show that.
     pub too_big: bool,
     /// The DID of the account.
     pub repo: &'a str,
@@ -39,7 +54,7 @@ pub struct CommitMessage<'a> {
 }
 
 impl<'a> CommitMessage<'a> {
-    /// What the commit did, at most [`MAX_OPS`] records; none if only the revision changed.
+    /// The operations, at most [`MAX_OPS`]; empty if only the revision changed.
     #[must_use]
     pub fn ops(&self) -> &[RepoOp<'a>] {
         &self.ops
@@ -99,10 +114,23 @@ impl<'a> CommitMessage<'a> {
     }
 }
 
-/// One operation of a commit: what happened to one record.
+/// One operation of a commit, on one record.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::{Action, CommitMessage};
+///
+/// fn deleted<'a>(commit: &'a CommitMessage<'_>) -> Vec<&'a str> {
+///     let ops = commit.ops().iter();
+///     ops.filter(|op| op.action == Action::Delete).map(|op| op.path).collect()
+/// }
+/// # use jetwash_frame::Frame;
+/// # assert!(!matches!(Frame::decode(&[]), Ok(Frame::Commit(commit)) if deleted(&commit).is_empty()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepoOp<'a> {
-    /// What was done.
+    /// The operation.
     pub action: Action<'a>,
     /// The record's path, `collection/rkey` if it is valid.
     pub path: &'a str,
@@ -127,6 +155,7 @@ impl<'a> RepoOp<'a> {
             }
         }
         let (Some(action), Some(path)) = (action, path) else {
+            // Such a frame cannot be used in part: which record changed is not known.
             let kind = jetwash_cbor::ErrorKind::Type("an operation with `action` and `path`");
             return Err(Error {
                 offset: start,
@@ -142,7 +171,19 @@ impl<'a> RepoOp<'a> {
     }
 }
 
-/// What an operation did to its record.
+/// The kind of an operation on a record.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Action;
+///
+/// fn leaves_a_record(action: Action<'_>) -> bool {
+///     matches!(action, Action::Create | Action::Update)
+/// }
+/// assert!(!leaves_a_record(Action::Delete));
+/// assert!(!leaves_a_record(Action::Other("archive")));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
     /// The record is new.
@@ -167,6 +208,18 @@ impl<'a> Action<'a> {
 }
 
 /// `#sync`: the current state of a repository, without its records.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Frame;
+///
+/// let mut bytes = b"\xa2\x61t\x65#sync\x62op\x01\xa5\x63did\x71did:web:a.example".to_vec();
+/// bytes.extend(b"\x63rev\x6d3l3qo2vutsw2b\x63seq\x07\x64time\x60\x66blocks\x40");
+/// let Frame::Sync(sync) = Frame::decode(&bytes)? else { panic!("another frame") };
+/// assert_eq!((sync.seq, sync.rev), (7, "3l3qo2vutsw2b"));
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncMessage<'a> {
     /// The relay's sequence number.
@@ -208,6 +261,18 @@ impl<'a> SyncMessage<'a> {
 }
 
 /// `#identity`: the DID document or handle of an account may have changed.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Frame;
+///
+/// let mut bytes = b"\xa2\x61t\x69#identity\x62op\x01\xa4\x63did\x71did:web:a.example".to_vec();
+/// bytes.extend(b"\x63seq\x07\x64time\x60\x66handle\x69a.example");
+/// let Frame::Identity(identity) = Frame::decode(&bytes)? else { panic!("another frame") };
+/// assert_eq!(identity.handle, Some("a.example"));
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdentityMessage<'a> {
     /// The relay's sequence number.
@@ -243,6 +308,18 @@ impl<'a> IdentityMessage<'a> {
 }
 
 /// `#account`: the hosting status of an account at the host that sent it.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Frame;
+///
+/// let mut bytes = b"\xa2\x61t\x68#account\x62op\x01\xa5\x63did\x71did:web:a.example".to_vec();
+/// bytes.extend(b"\x63seq\x07\x64time\x60\x66active\xf4\x66status\x69takendown");
+/// let Frame::Account(account) = Frame::decode(&bytes)? else { panic!("another frame") };
+/// assert_eq!((account.active, account.status), (false, Some("takendown")));
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountMessage<'a> {
     /// The relay's sequence number.
@@ -282,6 +359,17 @@ impl<'a> AccountMessage<'a> {
 }
 
 /// `#info`: a notice from the relay. It has no sequence number.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::Frame;
+///
+/// let bytes = b"\xa2\x61t\x65#info\x62op\x01\xa1\x64name\x6eOutdatedCursor";
+/// let Frame::Info(info) = Frame::decode(bytes)? else { panic!("another frame") };
+/// assert_eq!(info.name, "OutdatedCursor");
+/// # Ok::<(), jetwash_frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InfoMessage<'a> {
     /// The name; `OutdatedCursor` is the one known.
@@ -308,7 +396,7 @@ impl<'a> InfoMessage<'a> {
     }
 }
 
-/// `null` or what `read` reads. Sloppy hosts send `null` for fields that are merely optional.
+/// Reads `null` or what `read` reads. Some hosts send `null` for fields that are only optional.
 fn nullable<'a, T>(
     reader: &mut CborReader<'a>,
     read: impl FnOnce(&mut CborReader<'a>) -> Result<T, Error>,
@@ -320,9 +408,9 @@ fn nullable<'a, T>(
     }
 }
 
-/// A flag that need not be there, and so may be `null` as well.
+/// Reads a flag. The lexicon lets it be absent, and some hosts then send `null`.
 fn flag(reader: &mut CborReader<'_>) -> Result<bool, Error> {
-    Ok(nullable(reader, CborReader::boolean)?.unwrap_or_default())
+    Ok(nullable(reader, CborReader::boolean)?.unwrap_or(false))
 }
 
 fn within(

@@ -1,10 +1,10 @@
 use jetwash_cbor::{CborReader, Item};
 
 use crate::error::{FrameError, Part};
-use crate::frame::Header;
-use crate::plain_commit;
+use crate::header::{FrameKind, Header};
+use crate::plain_commit::{self, PlainCommit};
 
-/// What [`peek`] found.
+/// The kind, sequence number and DID that [`peek`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peek<'a> {
     /// The type of frame.
@@ -13,49 +13,14 @@ pub struct Peek<'a> {
     pub seq: Option<u64>,
     /// The account: `repo` of a commit, `did` of the others. It is not checked for syntax.
     pub did: Option<&'a str>,
-    /// The list of a commit's operations as DAG-CBOR, empty if there is none.
+    /// The list of a commit's operations as DAG-CBOR; empty if it has no operations.
     pub(crate) ops: &'a [u8],
-}
-
-/// The type of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FrameKind {
-    /// `#account`: the hosting status of an account.
-    Account,
-    /// `#commit`: a change to a repository.
-    Commit,
-    /// An error frame, after which the relay closes the stream.
-    Error,
-    /// `#identity`: a DID document or handle may have changed.
-    Identity,
-    /// `#info`: a notice from the relay.
-    Info,
-    /// `#sync`: the current state of a repository.
-    Sync,
-    /// Anything else; such a frame is to be ignored.
-    Unknown,
-}
-
-impl FrameKind {
-    /// The type's name in the lexicon without the `#`; `error` and `unknown` for the others.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::Commit => "commit",
-            Self::Error => "error",
-            Self::Identity => "identity",
-            Self::Info => "info",
-            Self::Sync => "sync",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// Reads kind, sequence number and DID of a frame, and nothing else.
 ///
 /// Canonical key order puts all three before the blocks, so of a commit only the operations are
-/// passed over, by their lengths alone. What is not looked at is not checked: a frame that peeks
+/// passed over, by their lengths alone. The rest is not checked: a frame that peeks
 /// well may still fail to [decode](crate::Frame::decode).
 ///
 /// # Errors
@@ -75,8 +40,13 @@ impl FrameKind {
 /// ```
 #[inline]
 pub fn peek(frame: &[u8]) -> Result<Peek<'_>, FrameError> {
-    match plain_commit::peek(frame) {
-        Some(peeked) => Ok(peeked),
+    match plain_commit::read(frame) {
+        Some(PlainCommit { seq, did, ops }) => Ok(Peek {
+            kind: FrameKind::Commit,
+            seq: Some(seq),
+            did: Some(did),
+            ops,
+        }),
         None => peek_any(frame),
     }
 }
@@ -102,8 +72,8 @@ fn peek_any(frame: &[u8]) -> Result<Peek<'_>, FrameError> {
 impl<'a> Peek<'a> {
     /// The paths of a commit's operations, `collection/rkey` each, read as they are asked for.
     ///
-    /// Nothing is checked but that they are text. An operation that cannot be read gives an empty
-    /// path, and ends it.
+    /// Only their type is checked: they are text. An operation that cannot be read yields an empty
+    /// path and ends the list.
     ///
     /// # Examples
     ///
@@ -124,7 +94,7 @@ impl<'a> Peek<'a> {
         let mut reader = CborReader::new(self.ops);
         let (mut left, mut ops) = match reader.array() {
             Ok(count) => (count, self.ops.get(reader.position()..).unwrap_or_default()),
-            // What is no list counts as one operation that cannot be read.
+            // Anything but a list counts as one operation that cannot be read.
             Err(_) => (usize::from(!self.ops.is_empty()), Default::default()),
         };
         std::iter::from_fn(move || {
@@ -162,7 +132,7 @@ impl<'a> Peek<'a> {
     }
 }
 
-/// The next item if it is an unsigned integer; any other item is passed over.
+/// Reads the next item if it is an unsigned integer; any other item is passed over.
 fn unsigned(reader: &mut CborReader<'_>) -> Result<Option<u64>, jetwash_cbor::Error> {
     match reader.clone().item()? {
         Item::Unsigned(_) => reader.unsigned().map(Some),
@@ -170,7 +140,7 @@ fn unsigned(reader: &mut CborReader<'_>) -> Result<Option<u64>, jetwash_cbor::Er
     }
 }
 
-/// The next item if it is text; any other item is passed over.
+/// Reads the next item if it is text; any other item is passed over.
 fn text<'a>(reader: &mut CborReader<'a>) -> Result<Option<&'a str>, jetwash_cbor::Error> {
     match reader.clone().item()? {
         Item::Text(_) => reader.text().map(Some),

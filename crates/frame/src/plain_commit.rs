@@ -2,13 +2,19 @@
 //!
 //! Canonical key order puts `ops`, `rev`, `seq` and `repo` first, and in an operation `cid`, `path`,
 //! `prev` and `action`. So the account is found by comparing keys that are known beforehand and
-//! stepping over values of known lengths. Whatever looks different is for the reader of DAG-CBOR.
+//! stepping over values of known lengths. Anything else is left to the reader of DAG-CBOR.
 
-use crate::peek::{FrameKind, Peek};
+/// The first fields of a commit of the plain form.
+pub(crate) struct PlainCommit<'a> {
+    pub(crate) seq: u64,
+    pub(crate) did: &'a str,
+    /// The list of operations as DAG-CBOR.
+    pub(crate) ops: &'a [u8],
+}
 
-/// What [`crate::peek`] gives, or `None` if the frame is no commit of the plain form.
+/// Reads the first fields of a commit, or returns `None` if the frame does not have the plain form.
 #[inline]
-pub(crate) fn peek(frame: &[u8]) -> Option<Peek<'_>> {
+pub(crate) fn read(frame: &[u8]) -> Option<PlainCommit<'_>> {
     let mut rest = Rest(frame.strip_prefix(START)?);
     if !(0xa0..0xb8).contains(&rest.byte()?) {
         return None;
@@ -21,16 +27,11 @@ pub(crate) fn peek(frame: &[u8]) -> Option<Peek<'_>> {
     let seq = rest.unsigned()?;
     rest.expect(b"\x64repo")?;
     let did = std::str::from_utf8(rest.text()?).ok()?;
-    Some(Peek {
-        kind: FrameKind::Commit,
-        seq: Some(seq),
-        did: Some(did),
-        ops,
-    })
+    Some(PlainCommit { seq, did, ops })
 }
 
-/// The path of the first of some operations and what follows it, or `None` if it is not of the
-/// plain form.
+/// Reads the path of the first operation and returns it with the rest, or `None` if the operation
+/// does not have the plain form.
 #[inline]
 pub(crate) fn first_path(ops: &[u8]) -> Option<(&str, &[u8])> {
     let mut rest = Rest(ops);
@@ -38,7 +39,7 @@ pub(crate) fn first_path(ops: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(path).ok()?, rest.0))
 }
 
-/// What is left of the frame.
+/// The rest of the frame.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -63,7 +64,7 @@ impl<'a> Rest<'a> {
         (found == expected).then_some(())
     }
 
-    /// Steps over the list of operations, and gives its bytes.
+    /// Steps over the list of operations, and returns its bytes.
     #[inline]
     fn ops(&mut self) -> Option<&'a [u8]> {
         let start = self.0;
@@ -78,7 +79,7 @@ impl<'a> Rest<'a> {
         start.get(..start.len() - self.0.len())
     }
 
-    /// Steps over an operation, and gives its path.
+    /// Steps over an operation, and returns its path.
     #[inline]
     fn op(&mut self) -> Option<&'a [u8]> {
         let has_prev = match self.byte()? {

@@ -3,7 +3,28 @@ use std::collections::HashMap;
 use jetwash_cbor::{Cid, Link};
 use jetwash_frame::{Car, CarBlock, CarError};
 
-/// Where a [`Walk`](crate::Walk) finds blocks.
+/// A place where a [`Walk`](crate::Walk) finds blocks.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::HashMap;
+/// use jetwash_cbor::{Cid, Codec};
+/// use jetwash_mst::BlockSource;
+///
+/// /// Blocks whose hashes were checked when they were stored.
+/// struct Stored(HashMap<Cid, Vec<u8>>);
+///
+/// impl BlockSource for Stored {
+///     fn block(&self, cid: &Cid) -> Option<&[u8]> {
+///         self.0.get(cid).map(Vec::as_slice)
+///     }
+/// }
+///
+/// let cid = Cid::of(Codec::DagCbor, &[0xa0]);
+/// let stored = Stored(HashMap::from([(cid, vec![0xa0])]));
+/// assert_eq!(stored.block(&cid), Some(&[0xa0][..]));
+/// ```
 ///
 /// An implementation vouches that a block's content hashes to the CID it was asked for: the walk
 /// does not hash again, so that a block that is linked often is hashed once.
@@ -37,7 +58,7 @@ pub struct BlockIndex<'a> {
 }
 
 impl<'a> BlockIndex<'a> {
-    /// An index of nothing yet.
+    /// Makes an empty index.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -57,7 +78,7 @@ impl<'a> BlockIndex<'a> {
         Ok(index)
     }
 
-    /// Puts in a block, and says whether its content matched the CID. If not, it is left out.
+    /// Adds a block and returns whether its content matched the CID. Otherwise it is left out.
     pub fn insert(&mut self, cid: Link<'_>, content: &'a [u8]) -> bool {
         let matching = Cid::try_from(cid)
             .ok()
@@ -77,7 +98,7 @@ impl<'a> BlockIndex<'a> {
         self.blocks.len()
     }
 
-    /// Whether there is none in it.
+    /// Whether it holds no block.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()

@@ -56,7 +56,7 @@ impl<'a> CommitObject<'a> {
     ///
     /// # Errors
     ///
-    /// When the block is no strict DAG-CBOR map, is of another version, or lacks a field: `prev` too
+    /// When the block is not a strict DAG-CBOR map, is of another version, or lacks a field: `prev` too
     /// has to be there, if only as `null`.
     pub fn decode(block: &'a [u8]) -> Result<Self, CommitObjectError> {
         let mut reader = CborReader::new(block);
@@ -92,7 +92,16 @@ impl<'a> CommitObject<'a> {
     }
 }
 
-/// Why a block is no commit object that can be used.
+/// Why a block is not a usable commit object.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::{CommitObject, CommitObjectError};
+///
+/// let error = CommitObject::decode(b"\xa1\x67version\x02").unwrap_err();
+/// assert_eq!(error, CommitObjectError::Version(2));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitObjectError {
@@ -104,7 +113,7 @@ pub enum CommitObjectError {
     Link {
         /// The field.
         field: &'static str,
-        /// What is wrong.
+        /// The fault.
         source: CidError,
     },
     /// A field is not there.
@@ -124,7 +133,7 @@ fn read_cid(reader: &mut CborReader<'_>, field: &'static str) -> Result<Cid, Com
     }
 }
 
-/// What follows a text in DAG-CBOR, if it is this one.
+/// Returns the bytes after a text in DAG-CBOR if the text is `expected`.
 fn text<'a>(bytes: Option<&'a [u8]>, expected: &str) -> Option<&'a [u8]> {
     let bytes = match u8::try_from(expected.len()).ok()? {
         length @ ..24 => bytes?.strip_prefix(&[0x60 | length])?,

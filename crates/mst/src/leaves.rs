@@ -6,15 +6,15 @@ use thiserror::Error;
 
 use crate::commit_object::{CommitObject, CommitObjectError};
 
-/// What a commit did to each record: one leaf an operation, in the order of the frame.
+/// Returns the changes of a commit: one leaf an operation, in the order of the frame.
 ///
 /// The commit as a whole is checked as far as that needs no key, no history and no proof: its blocks
 /// are walked once, its own block is hashed, decoded and compared with the frame. Of the other
-/// blocks only those that operations name are hashed; [`leaves_of`] can hash all. The tree is not
+/// blocks, only the ones named by operations are hashed; [`leaves_of`] can hash all. The tree is not
 /// looked at.
 ///
-/// What is wrong with one operation costs that operation alone; the iterator gives an error in its
-/// place and goes on.
+/// A fault in one operation costs that operation alone: the iterator yields an error in its place
+/// and goes on.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub fn leaves<'a>(commit: &'a CommitMessage<'_>) -> Result<Leaves<'a>, CommitErr
     leaves_of(commit, BlockCheck::Named)
 }
 
-/// [`leaves`], with a say in which blocks are hashed.
+/// Works as [`leaves`]; `check` decides which blocks are hashed.
 ///
 /// # Errors
 ///
@@ -99,19 +99,47 @@ pub fn sync_object<'a>(sync: &SyncMessage<'a>) -> Result<CommitObject<'a>, Commi
 
 /// Which blocks of a commit must match their CIDs.
 ///
-/// A mean commit has ten blocks of 500 bytes. To hash them takes as long as everything else that is
-/// done to it, which at the rate of the whole network is a few milliseconds a second.
+/// An average commit has ten blocks of 500 bytes. Hashing them takes as long as everything else that
+/// is done to it, which at the rate of the whole network is a few milliseconds a second.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_frame::CommitMessage;
+/// use jetwash_mst::{BlockCheck, CommitError, leaves_of};
+///
+/// fn count(commit: &CommitMessage<'_>) -> Result<usize, CommitError> {
+///     Ok(leaves_of(commit, BlockCheck::All)?.len())
+/// }
+/// assert_eq!(BlockCheck::default(), BlockCheck::All);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BlockCheck {
     /// All of them, those of the tree too. One that does not match costs the commit.
     #[default]
     All,
-    /// The commit's own, and the records that operations name: what nothing can do without. For
-    /// those who read a relay that checks, or the tree themselves.
+    /// The commit's own, and the records that operations name: the least that any reader needs. Use it
+    /// when the relay checks the rest, or when you read the tree yourself.
     Named,
 }
 
 /// The leaves of a commit; [`leaves`] makes it.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::Leaves;
+///
+/// /// Skips the operations that cannot be used, and says why.
+/// fn collections<'a>(leaves: Leaves<'a>) -> Vec<&'a str> {
+///     let told = leaves.inspect(|leaf| {
+///         if let Err(error) = leaf {
+///             eprintln!("{error}");
+///         }
+///     });
+///     told.flatten().map(|leaf| leaf.collection).collect()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Leaves<'a> {
     ops: &'a [RepoOp<'a>],
@@ -148,17 +176,40 @@ impl<'a> Iterator for Leaves<'a> {
 impl ExactSizeIterator for Leaves<'_> {}
 
 /// One operation with the record it made.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::{Leaf, LeafChange};
+///
+/// let leaf = Leaf { collection: "app.bsky.feed.like", rkey: "3l3qo2vuowo2b", change: LeafChange::Delete };
+/// assert_eq!(format!("{}/{}", leaf.collection, leaf.rkey), "app.bsky.feed.like/3l3qo2vuowo2b");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf<'a> {
     /// The collection, checked to be an NSID.
     pub collection: &'a str,
     /// The record key, checked.
     pub rkey: &'a str,
-    /// What happened to the record.
+    /// The change of the record.
     pub change: LeafChange<'a>,
 }
 
-/// What an operation did, with the record where there is one.
+/// The change that an operation made, with the record unless it was deleted.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::LeafChange;
+///
+/// fn record<'a>(change: LeafChange<'a>) -> Option<&'a [u8]> {
+///     match change {
+///         LeafChange::Create(block) | LeafChange::Update(block) => Some(block.data),
+///         LeafChange::Delete => None,
+///     }
+/// }
+/// assert_eq!(record(LeafChange::Delete), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeafChange<'a> {
     /// The record is new.
@@ -170,6 +221,16 @@ pub enum LeafChange<'a> {
 }
 
 /// A record's block, whose hash has been checked. Whether it is a valid record is not known yet.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec};
+/// use jetwash_mst::RecordBlock;
+///
+/// let block = RecordBlock { cid: Cid::of(Codec::DagCbor, &[0xa0]), data: &[0xa0] };
+/// assert!(block.cid.matches(block.data));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordBlock<'a> {
     /// The record's CID.
@@ -220,10 +281,20 @@ impl<'a> RecordBlock<'a> {
 }
 
 /// Why no leaf of a commit can be used.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::CommitError;
+///
+/// let error = CommitError::Rev;
+/// assert_eq!(error.to_string(), "the commit object is of another revision than the frame says");
+/// assert_eq!(error.reason(), "commit_rev_mismatch");
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// The blocks are no CAR file.
+    /// The blocks are not a CAR file.
     #[error("blocks: {0}")]
     Car(#[from] CarError),
     /// The commit's own block is not among the blocks.
@@ -260,21 +331,42 @@ impl CommitError {
     }
 }
 
-/// Why one operation cannot be used. Its siblings can.
+/// Why one operation cannot be used. The others of the commit can.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::{OpError, OpFault};
+///
+/// let error = OpError { path: "app.bsky.feed.like", reason: OpFault::Path };
+/// assert_eq!(
+///     error.to_string(),
+///     r#"operation on "app.bsky.feed.like": the path is not `collection/rkey`"#,
+/// );
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("operation on {path:?}: {reason}")]
 pub struct OpError<'a> {
     /// The path as the frame has it.
     pub path: &'a str,
-    /// What is wrong.
+    /// The fault.
     pub reason: OpFault,
 }
 
-/// What is wrong with an operation.
+/// The fault of an operation.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::OpFault;
+///
+/// // A fixed name, safe to use as the label of a metric.
+/// assert_eq!(OpFault::BlockMissing.reason(), "op_block_missing");
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpFault {
-    /// The action is none of create, update and delete.
+    /// The action is not create, update or delete.
     #[error("unknown action")]
     Action,
     /// The record's block is not among the blocks.
@@ -286,7 +378,7 @@ pub enum OpFault {
     /// A delete with a CID.
     #[error("a CID for a record that should be gone")]
     CidOfDeleted,
-    /// The collection is no NSID.
+    /// The collection is not an NSID.
     #[error("collection: {0}")]
     Collection(IdentifierError),
     /// The record's block does not hash to its CID.
@@ -353,7 +445,7 @@ struct Wanted<'a> {
     by_cid: Vec<usize>,
 }
 
-/// Up to so many operations each block is compared with all of them.
+/// Up to this many operations, each block is compared with all of them.
 const SCAN_OPS: usize = 8;
 
 impl<'a> Wanted<'a> {

@@ -48,7 +48,7 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     ///
-    /// When the bytes are no node that a correct writer can have made: not strict DAG-CBOR, other
+    /// When the bytes are not a node that a correct writer can have made: not strict DAG-CBOR, other
     /// fields than those of a node, keys that are not in order, not shortened as far as possible or
     /// not of one height, children below height 0, or more than the limits allow.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, NodeError> {
@@ -104,6 +104,22 @@ impl<'a> Node<'a> {
 }
 
 /// One entry of a [`Node`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec};
+/// use jetwash_mst::{Node, write_node};
+///
+/// let record = Cid::of(Codec::DagCbor, &[0xa0]);
+/// let block = write_node(None, [(&b"a/4"[..], record, None), (b"a/5", record, None)]);
+/// let mut key = Vec::new();
+/// for entry in Node::decode(&block)?.entries() {
+///     entry.apply(&mut key);
+/// }
+/// assert_eq!(key, b"a/5");
+/// # Ok::<(), jetwash_mst::NodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeEntry<'a> {
     /// How many bytes the key shares with the key before it in the node.
@@ -117,7 +133,7 @@ pub struct NodeEntry<'a> {
 }
 
 impl NodeEntry<'_> {
-    /// Makes the key before it in the node, which `key` holds, into this entry's key.
+    /// Turns `key`, which holds the key before it in the node, into this entry's key.
     pub fn apply(&self, key: &mut Vec<u8>) {
         key.truncate(self.prefix_length);
         key.extend_from_slice(self.suffix);
@@ -126,8 +142,8 @@ impl NodeEntry<'_> {
 
 /// Writes the block of a node.
 ///
-/// Each entry is a whole key, its record, and the child to its right. The caller gives the keys of
-/// one height in order; they are shortened here.
+/// Each entry is a whole key, its record, and the child to its right. The keys are all of
+/// one height and in order; they are shortened here.
 ///
 /// # Examples
 ///
@@ -161,7 +177,16 @@ where
     writer.into_bytes()
 }
 
-/// Why a block is no tree node. Entries are counted from zero.
+/// Why a block is not a tree node. Entries are counted from zero.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::{Node, NodeError};
+///
+/// let error = Node::decode(b"\xa0").unwrap_err();
+/// assert!(matches!(error, NodeError::Field { expected: "e", .. }));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeError {
@@ -179,7 +204,7 @@ pub enum NodeError {
     Field {
         /// Where, in bytes from the start of the block.
         offset: usize,
-        /// What belongs there: a field's name, or the end of the map.
+        /// The field that belongs there, or the end of the map.
         expected: &'static str,
     },
     /// Keys of different heights in one node.
@@ -211,7 +236,7 @@ pub enum NodeError {
     Prefix {
         /// The entry.
         entry: usize,
-        /// What it says.
+        /// The value found.
         claimed: u64,
     },
     /// More entries than [`MAX_NODE_ENTRIES`].
@@ -219,7 +244,7 @@ pub enum NodeError {
     TooManyEntries(usize),
 }
 
-/// What the keys read so far say about the next.
+/// The facts about the keys so far by which the next is checked.
 #[derive(Default)]
 struct KeyCheck {
     key: Vec<u8>,

@@ -145,6 +145,17 @@ impl<'s, S: BlockSource + ?Sized> Iterator for Walk<'s, S> {
 }
 
 /// One record of a tree.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec};
+/// use jetwash_mst::{LeafError, WalkEntry};
+///
+/// let cid = Cid::of(Codec::DagCbor, &[0xa0]);
+/// let entry = WalkEntry { key: b"a/1".to_vec(), cid: cid.as_link(), record: Err(LeafError::Missing) };
+/// assert!(entry.record.is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalkEntry<'s> {
     /// The path, `collection/rkey`. Only its length is checked: it may hold any bytes.
@@ -156,6 +167,14 @@ pub struct WalkEntry<'s> {
 }
 
 /// Why a record is not there.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_mst::LeafError;
+///
+/// assert_eq!(LeafError::Missing.to_string(), "the record's block is missing");
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeafError {
@@ -168,6 +187,18 @@ pub enum LeafError {
 }
 
 /// Why part of a tree, or the rest of it, cannot be walked.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_cbor::{Cid, Codec};
+/// use jetwash_mst::{BlockIndex, Walk, WalkError};
+///
+/// let root = Cid::of(Codec::DagCbor, &[0xa0]);
+/// let error = Walk::new(&BlockIndex::new(), root).next().unwrap().unwrap_err();
+/// assert_eq!(error, WalkError::Missing(root));
+/// assert!(error.is_gap());
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WalkError {
@@ -180,24 +211,24 @@ pub enum WalkError {
     /// The source does not hold a node. The walk goes on behind it.
     #[error("node {0}: its block is missing")]
     Missing(Cid),
-    /// A block is no node.
+    /// A block is not a node.
     #[error("node {cid}: {source}")]
     Node {
         /// The node.
         cid: Cid,
-        /// What is wrong with it.
+        /// The fault.
         source: NodeError,
     },
     /// A node with keys that are not between those to its left and right.
     #[error("node {0}: keys outside the range of its place in the tree")]
     Range(Cid),
-    /// A root without keys of its own, which a correct writer leaves away.
+    /// A root without keys, which a correct writer leaves out.
     #[error("node {0}: a root without keys")]
     RootWithoutKeys(Cid),
 }
 
 impl WalkError {
-    /// Whether this is but a gap, behind which the walk goes on.
+    /// Whether this is only a gap, behind which the walk goes on.
     #[must_use]
     pub const fn is_gap(&self) -> bool {
         matches!(self, Self::Missing(_))

@@ -2,10 +2,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jetwash::{Filter, StartFrom};
-use thiserror::Error;
 
-use crate::folder::{Folder, FolderError};
+use crate::folder::Folder;
 use crate::part::Compression;
+use crate::settings::{Settings, SpoolBuildError};
 use crate::spool::FileSpool;
 
 /// Settings of a [`FileSpool`].
@@ -36,33 +36,11 @@ pub struct FileSpoolBuilder {
     must_exist: bool,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) filter: Filter,
-    pub(crate) start: StartFrom,
-    pub(crate) roll_bytes: u64,
-    pub(crate) roll_after: Duration,
-    pub(crate) compression: Compression,
-    pub(crate) max_bytes: Option<u64>,
-    pub(crate) first_retry: Duration,
-    pub(crate) longest_retry: Duration,
-}
-
 impl FileSpoolBuilder {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        let settings = Settings {
-            filter: Filter::new(),
-            start: StartFrom::Oldest,
-            roll_bytes: 64 << 20,
-            roll_after: Duration::from_secs(60),
-            compression: Compression::None,
-            max_bytes: None,
-            first_retry: Duration::from_secs(1),
-            longest_retry: Duration::from_secs(60),
-        };
+    fn new(folder: PathBuf) -> Self {
         Self {
             folder,
-            settings,
+            settings: Settings::default(),
             must_exist: false,
         }
     }
@@ -150,56 +128,9 @@ impl FileSpoolBuilder {
     }
 }
 
-impl Settings {
-    fn check(&self) -> Result<(), SpoolBuildError> {
-        if self.roll_bytes == 0 {
-            return Err(SpoolBuildError::ZeroBytes);
-        }
-        if self.roll_after.is_zero() {
-            return Err(SpoolBuildError::ZeroAge);
-        }
-        if self.first_retry.is_zero() || self.longest_retry < self.first_retry {
-            return Err(SpoolBuildError::Retry {
-                first: self.first_retry,
-                longest: self.longest_retry,
-            });
-        }
-        match self.compression {
-            Compression::Zstd(level) if !(1..=19).contains(&level) => {
-                Err(SpoolBuildError::Level { level })
-            }
-            _ => Ok(()),
-        }
+impl FileSpool {
+    /// Returns a builder for a spool in `folder`.
+    pub fn builder(folder: impl Into<PathBuf>) -> FileSpoolBuilder {
+        FileSpoolBuilder::new(folder.into())
     }
-}
-
-/// Why a spool cannot be built.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum SpoolBuildError {
-    /// The folder cannot be opened.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// A level that zstd does not have.
-    #[error("zstd level {level}: it must be between 1 and 19")]
-    Level {
-        /// The setting.
-        level: i32,
-    },
-    /// Retries would come without a pause, or their pause would shrink.
-    #[error(
-        "retry after {first:?}, at most {longest:?}: the first must be more than 0, and no longer than the longest"
-    )]
-    Retry {
-        /// The setting.
-        first: Duration,
-        /// The setting.
-        longest: Duration,
-    },
-    /// Files would be completed at once.
-    #[error("files of no time at all: roll after more than 0 s")]
-    ZeroAge,
-    /// Files would hold nothing.
-    #[error("files of no bytes at all: roll after at least 1 byte")]
-    ZeroBytes,
 }

@@ -3,13 +3,13 @@ use std::path::PathBuf;
 use std::thread;
 
 use jetwash::Jetstream;
-use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
-use crate::builder::{FileSpoolBuilder, Settings};
 use crate::folder::Folder;
-use crate::status::{SpoolState, SpoolStatus, Trouble};
+use crate::run_error::SpoolRunError;
+use crate::settings::Settings;
+use crate::status::{SpoolState, SpoolStatus};
 use crate::worker::Worker;
 
 /// Writes the events of a [`Jetstream`] to files.
@@ -58,11 +58,6 @@ pub struct FileSpool {
 }
 
 impl FileSpool {
-    /// Settings for a spool in a folder.
-    pub fn builder(folder: impl Into<PathBuf>) -> FileSpoolBuilder {
-        FileSpoolBuilder::new(folder.into())
-    }
-
     /// How the spool is doing, to look at or to wait for.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<SpoolStatus> {
@@ -122,24 +117,4 @@ impl FileSpool {
             status: watch::Sender::new(status),
         }
     }
-}
-
-/// Why [`FileSpool::run`] did not end as it should.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum SpoolRunError {
-    /// The thread that writes the files died.
-    #[error("the spool's thread panicked")]
-    Panicked,
-    /// The operating system gave no thread.
-    #[error("the spool's thread could not be started: {0}")]
-    Thread(std::io::Error),
-    /// It ended before everything that the log had was in a file.
-    #[error("the spool ends at cursor {cursor}, and will go on from there: {trouble}")]
-    Unfinished {
-        /// Up to where everything is in the files.
-        cursor: u64,
-        /// What kept it from more.
-        trouble: Trouble,
-    },
 }

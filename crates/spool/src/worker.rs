@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
 
-use crate::builder::Settings;
 use crate::folder::{Folder, FolderError};
 use crate::part::Part;
-use crate::spool::SpoolRunError;
+use crate::run_error::SpoolRunError;
+use crate::settings::Settings;
 use crate::status::{
     self, DAMAGED, LOST, SpoolState, SpoolStatus, Trouble, count_file, count_gap, count_trouble,
 };

@@ -27,13 +27,13 @@ impl Member {
 pub(super) struct Members {
     hasher: RandomState,
     tables: Box<[ArcSwap<Table>]>,
-    /// How full each table is; held by whoever writes.
+    /// How full each table is; a writer holds the lock.
     tallies: Mutex<Box<[Tally]>>,
-    /// Those of other methods, and what is no canonical `did:plc`: a few in ten thousand.
+    /// DIDs of other methods, and texts that are not a canonical `did:plc`: a few in ten thousand.
     others: RwLock<HashMap<Box<str>, Bits, RandomState>>,
 }
 
-/// What a writer knows of a table.
+/// A writer's count of a table.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     /// The slots taken.
@@ -64,7 +64,7 @@ impl Members {
         table.find(hash, plc).map_or(0, |slot| slot.bits())
     }
 
-    /// Sets `bits` of a DID and gives those that it had.
+    /// Sets `bits` of a DID and returns the bits that it had before.
     pub(super) fn set(&self, member: &Member, bits: Bits) -> Bits {
         let mut tallies = self.lock();
         match member {
@@ -82,7 +82,7 @@ impl Members {
         }
     }
 
-    /// Clears `bits` of a DID and gives those that it had.
+    /// Clears `bits` of a DID and returns the bits that it had before.
     pub(super) fn clear(&self, member: &Member, bits: Bits) -> Bits {
         let mut tallies = self.lock();
         match member {
@@ -102,7 +102,7 @@ impl Members {
         }
     }
 
-    /// Clears all bits but `keep`, table by table, and gives back the memory of what has none left.
+    /// Clears all bits but `keep`, table by table, and frees the memory of entries without bits.
     pub(super) fn sweep(&self, keep: Bits) {
         for (index, table) in self.tables.iter().enumerate() {
             let mut tallies = self.lock();
@@ -205,7 +205,7 @@ impl Members {
         before
     }
 
-    /// Builds a table anew if much of it is of no use.
+    /// Builds a table anew if much of it is unused.
     fn shrink(&self, tally: &mut Tally, index: usize) {
         let live = tally.taken - tally.removed;
         if tally.removed > live / GROWTH + FEW_REMOVED || tally.taken > 0 && live == 0 {
@@ -213,7 +213,7 @@ impl Members {
         }
     }
 
-    /// Puts a table in place of another, with what has any bits and room for `entries`.
+    /// Replaces a table by one with room for `entries`; entries without bits are left out.
     fn rebuild(&self, tally: &mut Tally, index: usize, entries: usize) {
         let table = Table::with_room_for(entries);
         let mut taken = 0;
@@ -234,11 +234,11 @@ const fn table_of(hash: u64) -> usize {
     (hash >> 56) as usize
 }
 
-/// So many that a table of a set of ten million is rebuilt in a few milliseconds.
+/// Enough that a table of a set of ten million is rebuilt in a few milliseconds.
 const TABLES: usize = 256;
 
 /// A table grows by a fifth: more would waste memory, less would move entries more often.
 const GROWTH: usize = 5;
 
-/// So few removed entries are not worth a rebuild.
+/// Fewer removed entries than this are not worth a rebuild.
 const FEW_REMOVED: usize = 32;

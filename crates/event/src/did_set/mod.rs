@@ -9,17 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::members::{Member, Members};
 use self::table::Bits;
-use crate::filter::FilterError;
+use crate::filter_error::FilterError;
 use crate::syntax::{Did, IdentifierError};
 
-/// A set of accounts of any size, shared by those who change it and those who filter by it.
+/// A set of accounts of any size, shared between the code that changes it and the filters that use
+/// it.
 ///
-/// A clone is the same set. A look-up takes tens of nanoseconds and waits for nobody, whatever is
-/// done to the set meanwhile: changes hold from the moment that they return. A `did:plc`, which
+/// A clone is the same set. A look-up takes tens of nanoseconds and never waits, also while the set
+/// is being changed: changes hold from the moment that they return. A `did:plc`, which
 /// nearly every account has, takes 20 to 24 bytes.
 ///
-/// Put into a [`Filter`](crate::Filter) with [`Filter::did_set`](crate::Filter::did_set), it can be
-/// in many at once.
+/// [`Filter::did_set`](crate::Filter::did_set) puts it into a filter. It can be in many at once.
 ///
 /// # Examples
 ///
@@ -56,7 +56,7 @@ struct Shared {
 }
 
 impl DidSet {
-    /// An empty set.
+    /// Makes an empty set.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -71,7 +71,7 @@ impl DidSet {
         }
     }
 
-    /// Whether an account is in the set. What is no DID never is.
+    /// Whether an account is in the set. Text that is not a DID never is.
     #[inline]
     #[must_use]
     pub fn contains(&self, did: &str) -> bool {
@@ -184,8 +184,8 @@ impl DidSet {
     /// Begins a replacement that is filled step by step, from a file for example.
     ///
     /// An account that was in the set before takes no further memory. Only one replacement can be
-    /// under way: this blocks until the one before has ended. What is added or removed meanwhile
-    /// holds until the replacement is complete, and is then replaced with the rest.
+    /// under way: this blocks until the one before has ended. Changes made meanwhile hold until
+    /// the replacement is complete, and are then replaced with the rest.
     pub fn replacement(&self) -> Replacement<'_> {
         let turn = self
             .shared
@@ -202,11 +202,11 @@ impl DidSet {
 
     /// The accounts in the set, in no order.
     ///
-    /// What is added or removed meanwhile may or may not be among them.
+    /// An account that is added or removed meanwhile may or may not be among them.
     pub fn iter(&self) -> impl Iterator<Item = Did> {
         let bit = bit_of(self.shared.generation.load(Ordering::Acquire));
         let members = self.shared.members.with_bits(bit);
-        // They were DIDs when they came in, so none is lost here.
+        // Texts were checked on their way in, so none is lost here.
         members.filter_map(|member| match member {
             Member::Plc(did) => did.to_string().try_into().ok(),
             Member::Other(did) => (*did).try_into().ok(),
@@ -261,10 +261,24 @@ impl Shared {
     }
 }
 
-/// What a call has changed in a [`DidSet`]. It holds already, for every look-up that begins now.
+/// The change that a call has made to a [`DidSet`]. It holds for every look-up that begins now.
 ///
-/// For the position in a stream of events from which it holds, ask whoever makes the stream: with
-/// `jetwash`, that is `Jetstream::holds_from`.
+/// The source of a stream can tell from which position on it holds: in `jetwash`,
+/// `Jetstream::holds_from` does.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::DidSet;
+///
+/// let set = DidSet::new();
+/// let change = set.add_all(["did:web:a.example", "did:web:b.example"])?;
+/// assert_eq!((change.count(), change.version()), (2, 1));
+/// // Nothing to change, so the version stays.
+/// let change = set.add("did:web:a.example")?;
+/// assert_eq!((change.count(), change.version()), (0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DidChange {
     version: u64,
@@ -279,7 +293,7 @@ impl DidChange {
         self.version
     }
 
-    /// How many accounts came or went; of a replacement, how many there are now.
+    /// How many accounts were added or removed; of a replacement, how many there are now.
     #[must_use]
     pub const fn count(&self) -> usize {
         self.count
@@ -314,7 +328,7 @@ pub struct Replacement<'a> {
 }
 
 impl Replacement<'_> {
-    /// Adds an account, and says whether it is the first time.
+    /// Adds an account and returns whether it was not there yet.
     ///
     /// # Errors
     ///
@@ -341,7 +355,7 @@ impl Replacement<'_> {
 
     /// Puts the accounts added in place of those in the set.
     ///
-    /// It then clears away what is gone, in time that grows with the set: some hundred
+    /// It then clears away the old entries, in time that grows with the set: some hundred
     /// milliseconds for ten million.
     pub fn finish(self) -> DidChange {
         let shared = &*self.set.shared;
@@ -359,7 +373,7 @@ impl Replacement<'_> {
 
 impl Drop for Replacement<'_> {
     fn drop(&mut self) {
-        // Either the old accounts or, when it was given up, those that were to be the new ones.
+        // Sweeps the old accounts, or the new ones if the replacement was given up.
         let shared = &*self.set.shared;
         let current = bit_of(shared.generation.load(Ordering::Acquire));
         shared.members.sweep(current);

@@ -2,17 +2,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::plc_did::PlcDid;
 
-/// Which generations an entry belongs to, a bit each; none once it has been removed.
+/// The generations that an entry belongs to, a bit each; 0 once it has been removed.
 pub(super) type Bits = u8;
 
 /// A hash table that many may read while one writes: 17 bytes a slot, of which a look-up that
 /// finds nothing reads, nearly always, one.
 ///
 /// Slots come in groups of eight, with a word that holds a byte of each slot's hash: its tag. A
-/// look-up reads the tags of a group at once, follows those that fit, and ends at a group with a
-/// free slot. A slot is taken once and then never given to another DID, which is why reading needs
-/// no lock: an entry that is removed only loses its bits, and its slot is won back when the table
-/// is built anew.
+/// look-up reads the tags of a group at once, follows the ones that match, and ends at a group with
+/// a free slot. A slot is taken once and then never given to another DID, which is why reading needs
+/// no lock: a removed entry only loses its bits, and its slot is reused when the table is built
+/// anew.
 pub(super) struct Table {
     /// Eight tags each; 0 is a free slot.
     tags: Box<[AtomicU64]>,
@@ -30,7 +30,7 @@ pub(super) struct Slot {
 }
 
 impl Table {
-    /// A table that takes at least so many entries.
+    /// Makes a table that takes at least `entries` entries.
     pub(super) fn with_room_for(entries: usize) -> Self {
         let groups = if entries == 0 {
             0
@@ -79,7 +79,7 @@ impl Table {
         }
     }
 
-    /// Gives a DID that has none a slot. For the one writer alone, and only below the capacity.
+    /// Takes a slot for a DID that has no slot. For the one writer alone, and only below the capacity.
     pub(super) fn insert(&self, hash: u64, did: PlcDid, bits: Bits) {
         let mut index = self.first_group(hash);
         for _ in 0..self.tags.len() {
@@ -92,7 +92,7 @@ impl Table {
                 slot.low.store(low, Ordering::Relaxed);
                 slot.high
                     .store(high << 8 | u64::from(bits), Ordering::Relaxed);
-                // Whoever sees the tag sees the slot.
+                // A reader that sees the tag sees the slot.
                 self.tags[index].store(tags | tag(hash) << (8 * place), Ordering::Release);
                 return;
             }
@@ -101,7 +101,7 @@ impl Table {
         debug_assert!(false, "the table is full");
     }
 
-    /// The slots that are taken, and whose.
+    /// The slots that are taken, with their DIDs.
     pub(super) fn slots(&self) -> impl Iterator<Item = (PlcDid, &Slot)> {
         let groups = self.tags.iter().zip(&self.groups);
         groups.flat_map(|(tags, group)| {

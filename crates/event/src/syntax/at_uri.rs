@@ -40,11 +40,13 @@ impl AtUri {
         let rest = text.strip_prefix(SCHEME);
         let rest = rest.ok_or_else(|| fail("does not start with `at://`"))?;
         let mut parts = rest.split('/');
-        let authority = parts.next().unwrap_or_default();
+        // A split has at least one part.
+        let authority = parts.next().unwrap_or(rest);
         if authority.starts_with("did:") {
             Did::check(authority).map_err(|_| fail("the authority is not a DID"))?;
         } else {
-            Handle::check(authority).map_err(|_| fail("the authority is no DID or handle"))?;
+            Handle::check(authority)
+                .map_err(|_| fail("the authority is neither a DID nor a handle"))?;
         }
         if let Some(collection) = parts.next() {
             Nsid::check(collection).map_err(|_| fail("the collection is not an NSID"))?;
@@ -61,7 +63,9 @@ impl AtUri {
     /// The DID or handle.
     #[must_use]
     pub fn authority(&self) -> &str {
-        self.part(0).unwrap_or_default()
+        let authority = self.part(0);
+        debug_assert!(authority.is_some(), "an AT URI without its scheme");
+        authority.unwrap_or_default()
     }
 
     /// The collection, if it names one.

@@ -62,7 +62,7 @@ impl Datetime {
 
 super::shared_text!(Datetime);
 
-/// What the checks still have to know about a timestamp whose form is right.
+/// The parts of a well-formed timestamp that the checks need.
 struct Parts<'a> {
     is_year_zero_first_day: bool,
     minute_of_day: u32,
@@ -76,6 +76,7 @@ impl<'a> Parts<'a> {
     fn parse(text: &'a str) -> Result<Self, &'static str> {
         const FORM: &str = "not of the form `YYYY-MM-DDTHH:MM:SS` with a zone after it";
         const ZONE: &str = "no zone: `Z`, or an offset such as `+01:00`";
+        // Matched by position rather than split: every place up to the seconds is fixed.
         let (date_time, rest) = text.split_at_checked(19).ok_or(FORM)?;
         let [
             y0,

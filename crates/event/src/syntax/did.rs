@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::error::{IdentifierError, Syntax};
 
-/// The identifier of an account: `did:`, a method in lower case, `:`, and what the method makes
-/// of it.
+/// The identifier of an account: `did:`, a method in lower case, `:`, and an identifier of that
+/// method.
 ///
 /// Case-sensitive, at most 2048 bytes, with no path, query or fragment. Whether the method is
 /// one that AT Protocol resolves (`plc`, `web`) is not checked. Source: the DID section of the
@@ -47,7 +47,9 @@ impl Did {
     /// The method: the part between the first two colons.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.0.split(':').nth(1).unwrap_or_default()
+        let method = self.0.split(':').nth(1);
+        debug_assert!(method.is_some(), "a DID without a method");
+        method.unwrap_or_default()
     }
 }
 

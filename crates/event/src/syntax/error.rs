@@ -21,7 +21,7 @@ pub struct IdentifierError {
 }
 
 impl IdentifierError {
-    /// What the text should have been.
+    /// The sort of identifier that the text should have been.
     #[must_use]
     pub const fn syntax(&self) -> Syntax {
         self.syntax
@@ -35,6 +35,16 @@ impl IdentifierError {
 }
 
 /// The sorts of identifier.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Nsid, Syntax};
+///
+/// let error = Nsid::check("post").unwrap_err();
+/// assert_eq!(error.syntax(), Syntax::Nsid);
+/// assert_eq!(Syntax::Nsid.to_string(), "an NSID");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Syntax {

@@ -68,7 +68,9 @@ impl Nsid {
     }
 
     fn split(&self) -> (&str, &str) {
-        self.0.rsplit_once('.').unwrap_or_default()
+        let parts = self.0.rsplit_once('.');
+        debug_assert!(parts.is_some(), "an NSID of one segment");
+        parts.unwrap_or_default()
     }
 }
 

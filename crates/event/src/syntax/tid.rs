@@ -53,8 +53,9 @@ impl Tid {
     /// The text of it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // The digits are ASCII, so this never falls back.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        let text = std::str::from_utf8(&self.0);
+        debug_assert!(text.is_ok(), "digits that are not ASCII");
+        text.unwrap_or_default()
     }
 
     fn bits(&self) -> u64 {

@@ -4,8 +4,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::config::Rate;
 use super::history::History;
-use super::{Rate, Relay};
+use super::state::Relay;
 
 /// Makes frames at the rate that is asked for, until there are as many as asked for.
 pub(super) async fn produce(relay: Arc<Relay>) {

@@ -7,8 +7,8 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::timeout;
 
-use super::Relay;
 use super::history::Start;
+use super::state::Relay;
 use crate::frames;
 
 /// Sends frames to one reader until it leaves, falls behind, or the relay stops.

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::{Relay, reader};
+use super::reader;
+use super::state::Relay;
 use crate::network::RepoError;
 
 pub(super) fn router(relay: Arc<Relay>) -> Router {

@@ -1,168 +1,20 @@
-//! A record from DAG-CBOR to JSON in one pass.
-
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jetwash_cbor::{CborReader, Item, Link, MAX_DEPTH, MapReader};
-use thiserror::Error;
 
+use super::cid_text::write_cid;
+use super::error::{RecordError, RecordErrorKind};
+use crate::base64::{decode_base64, write_base64};
 use crate::escape::write_string;
 
-/// Why a record cannot go into an event, and where in the record.
-///
-/// Production Jetstream drops such records too, with these differences, all in what no well-meant
-/// record has:
-///
-/// - It has no bound on nesting; here it is [`jetwash_cbor::MAX_DEPTH`], and less for large text
-///   ([`RecordErrorKind::Nesting`]).
-/// - It wraps an integer outside the signed 64-bit range into a wrong one; here it is an error.
-/// - It takes the text of a CID in any base, and base32 with stray bits; here that is base32
-///   without such bits, or base58.
-/// - It drops a record with an empty byte string in it, for no reason in the data model; here that
-///   comes out as `{"$bytes":""}`.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("record byte {offset}: {kind}")]
-pub struct RecordError {
-    /// The position, in bytes from the start of the record, of the item at fault.
-    pub offset: usize,
-    /// What is wrong with it.
-    pub kind: RecordErrorKind,
-}
-
-impl RecordError {
-    /// A short name of the reason, for a counter's label: one of a fixed few.
-    #[must_use]
-    pub const fn reason(&self) -> &'static str {
-        match self.kind {
-            RecordErrorKind::Blob => "record_blob",
-            RecordErrorKind::Bytes => "record_bytes",
-            RecordErrorKind::Cbor(jetwash_cbor::ErrorKind::Depth) | RecordErrorKind::Nesting => {
-                "record_too_deep"
-            }
-            RecordErrorKind::Cbor(_) => "record_malformed",
-            RecordErrorKind::EntryCount | RecordErrorKind::KeyLength | RecordErrorKind::Length => {
-                "record_over_limit"
-            }
-            RecordErrorKind::Float => "record_float",
-            RecordErrorKind::IntegerRange => "record_integer",
-            RecordErrorKind::Link => "record_link",
-            RecordErrorKind::NotAMap => "record_not_a_map",
-            RecordErrorKind::OutputLength => "output_too_long",
-            RecordErrorKind::Type => "record_type",
-        }
-    }
-}
-
-impl From<jetwash_cbor::Error> for RecordError {
-    fn from(error: jetwash_cbor::Error) -> Self {
-        RecordErrorKind::Cbor(error.kind).at(error.offset)
-    }
-}
-
-/// What is wrong with a record.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecordErrorKind {
-    /// A map that says it is a blob, or has the two fields of an old one, and is none.
-    #[error("not a valid blob")]
-    Blob,
-    /// A map with `$bytes` that has other fields too, or no base64 in it.
-    #[error("not a valid `$bytes` map")]
-    Bytes,
-    /// Not strict DAG-CBOR.
-    #[error("{0}")]
-    Cbor(jetwash_cbor::ErrorKind),
-    /// An array or map of more than 131,072 entries.
-    #[error("an array or map of more than 131072 entries")]
-    EntryCount,
-    /// A number with a fraction, or a float outside the signed 64-bit range.
-    #[error("a number that is no integer")]
-    Float,
-    /// An integer outside the signed 64-bit range.
-    #[error("an integer outside the signed 64-bit range")]
-    IntegerRange,
-    /// A map key of more than 8192 bytes.
-    #[error("a key of more than 8192 bytes")]
-    KeyLength,
-    /// More than 1 MiB of DAG-CBOR.
-    #[error("a record of more than 1048576 bytes")]
-    Length,
-    /// A map with `$link` that has other fields too, or no CID in it.
-    #[error("not a valid `$link` map")]
-    Link,
-    /// So much text in maps inside maps that bringing their entries into order would take long:
-    /// 64 MiB to be moved in all.
-    #[error("too much text nested too deeply")]
-    Nesting,
-    /// The record is something else than a plain map.
-    #[error("the record is not a map")]
-    NotAMap,
-    /// Its JSON is longer than the caller allows.
-    #[error("the record's JSON is longer than is allowed here")]
-    OutputLength,
-    /// A `$type` that is no string, or an empty one.
-    #[error("`$type` is not a string, or empty")]
-    Type,
-}
-
-impl RecordErrorKind {
-    const fn at(self, offset: usize) -> RecordError {
-        RecordError { offset, kind: self }
-    }
-}
-
-/// The longest record that is accepted, in bytes of DAG-CBOR. No string in it can be longer, so
-/// strings need no limit of their own.
-const MAX_LENGTH: usize = 1 << 20;
 const MAX_ENTRIES: usize = 128 * 1024;
 const MAX_KEY_LENGTH: usize = 8192;
 
 /// How many bytes may change places in one record. A map moves with each map around it, so without
-/// a bound a hostile record costs as much as a hundred of its size.
+/// a bound a hostile record would cost as much as a hundred times its size.
 const MAX_MOVED: usize = 64 << 20;
-
-/// The scratch space for writing records.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RecordWriter {
-    /// The entries of the maps that are being written, outermost first.
-    entries: Vec<Entry>,
-    /// The text of a map while its entries change places.
-    scratch: Vec<u8>,
-}
-
-impl RecordWriter {
-    /// Appends `record` as JSON, up to about `limit` bytes of `out` in all. After an error, `out`
-    /// ends in a part of it.
-    #[inline]
-    pub(crate) fn write(
-        &mut self,
-        record: &[u8],
-        limit: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), RecordError> {
-        if record.len() > MAX_LENGTH {
-            return Err(RecordErrorKind::Length.at(MAX_LENGTH));
-        }
-        self.entries.clear();
-        let mut pass = Pass {
-            reader: CborReader::new(record),
-            record,
-            entries: &mut self.entries,
-            scratch: &mut self.scratch,
-            moved: 0,
-            limit,
-            out,
-        };
-        if pass.value(0)? != Shape::Map {
-            return Err(RecordErrorKind::NotAMap.at(0));
-        }
-        Ok(pass.reader.finish()?)
-    }
-}
 
 /// One entry of a map, written but perhaps not yet in its place.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+pub(super) struct Entry {
     /// The first bytes of the key, in an integer that sorts as they do.
     prefix: u64,
     /// Where its text starts and ends in the output, from the quote to the comma after it.
@@ -173,9 +25,9 @@ struct Entry {
     shape: Shape,
 }
 
-/// What has been written, as far as the map around it needs to know.
+/// The sort of value written, as far as the map around it needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     Bytes,
     /// A link, as `{"$link":"…"}`.
     Link,
@@ -188,21 +40,26 @@ enum Shape {
     Other,
 }
 
-/// One record on its way.
-struct Pass<'r, 'w> {
-    reader: CborReader<'r>,
-    record: &'r [u8],
-    entries: &'w mut Vec<Entry>,
-    scratch: &'w mut Vec<u8>,
-    moved: usize,
+/// One record on its way from DAG-CBOR to JSON.
+///
+/// Invariant: `out` holds every value read so far as whole JSON, but for the containers that are
+/// still open, and `entries` has the entries of the open maps and no others.
+pub(super) struct Pass<'r, 'w> {
+    pub(super) reader: CborReader<'r>,
+    pub(super) record: &'r [u8],
+    pub(super) entries: &'w mut Vec<Entry>,
+    pub(super) scratch: &'w mut Vec<u8>,
+    pub(super) moved: usize,
     /// The length of `out` at which it is given up. It is looked at between values, each of which
     /// is at most some six times as long as in the record.
-    limit: usize,
-    out: &'w mut Vec<u8>,
+    pub(super) limit: usize,
+    pub(super) out: &'w mut Vec<u8>,
 }
 
 impl Pass<'_, '_> {
-    fn value(&mut self, depth: usize) -> Result<Shape, RecordError> {
+    pub(super) fn value(&mut self, depth: usize) -> Result<Shape, RecordError> {
+        // The data model has no floats. Go's decoder, and so production, takes one with an integral
+        // value for that integer, so those pass and all others are errors.
         let start = self.reader.position();
         match self.reader.item()? {
             Item::Text(text) => {
@@ -279,6 +136,9 @@ impl Pass<'_, '_> {
 
     fn map(&mut self, pairs: usize, start: usize, depth: usize) -> Result<Shape, RecordError> {
         check_container(pairs, start, depth)?;
+        // Values are written at once, in DAG-CBOR's order of keys, which puts shorter ones first;
+        // JSON's order is by bytes. So each entry's place in `out` is kept, and only a map whose
+        // entries turn out to be out of order is copied. Entries above `first` belong to this map.
         let first = self.entries.len();
         let mut keys = MapReader::new(pairs);
         let mut is_blob = false;
@@ -297,6 +157,8 @@ impl Pass<'_, '_> {
                     is_blob = self.type_name(source)?;
                     Shape::Text
                 }
+                // Maps of these keys have that one alone. No entry has been added before it,
+                // so there is nothing to take back: another first key makes the map an error.
                 "$link" => return self.link_map(pairs, source),
                 "$bytes" => return self.bytes_map(pairs, source),
                 _ if key.len() > MAX_KEY_LENGTH => {
@@ -334,7 +196,7 @@ impl Pass<'_, '_> {
         self.out.push(bracket);
     }
 
-    /// The value of a `$type`; gives whether it says that the map is a blob.
+    /// The value of a `$type`; returns whether it says that the map is a blob.
     fn type_name(&mut self, source: usize) -> Result<bool, RecordError> {
         match self.reader.item()? {
             Item::Text(name) if !name.is_empty() => {
@@ -415,7 +277,7 @@ impl Pass<'_, '_> {
         Ok(Shape::Other)
     }
 
-    /// A map of exactly `cid` and `mimeType`: a blob as records of the first days have it.
+    /// A map of exactly `cid` and `mimeType`: a blob as the earliest records have it.
     fn old_blob(&mut self, first: usize, start: usize) -> Result<Shape, RecordError> {
         let fail = RecordErrorKind::Blob.at(start);
         let &mut [cid, mime_type] = &mut self.entries[first..] else {
@@ -424,7 +286,8 @@ impl Pass<'_, '_> {
         if mime_type.shape != Shape::Text {
             return Err(fail);
         }
-        // That of a new blob's link may be a map of one `$link`, this one may not.
+        // The link of a new blob may be a map of one `$link`; that of an old one may not.
+        debug_assert!(cid.source < self.record.len(), "a value beyond the record");
         let mut reader = CborReader::new(self.record.get(cid.source..).unwrap_or_default());
         if matches!(reader.item(), Ok(Item::Map(_))) {
             return Err(fail);
@@ -469,7 +332,7 @@ impl Pass<'_, '_> {
                 .all(|(entry, key)| self.out[entry.start..].starts_with(key))
     }
 
-    /// Writes the text from `body` on anew, in the order that the entries now have.
+    /// Rewrites the text from `body` on in the order that the entries now have.
     fn place(&mut self, first: usize, body: usize, start: usize) -> Result<(), RecordError> {
         self.moved += self.out.len() - body;
         if self.moved > MAX_MOVED {
@@ -515,55 +378,3 @@ fn integral(value: f64) -> Option<i64> {
     let fits = (-LIMIT..LIMIT).contains(&value) && value.fract() == 0.0;
     fits.then_some(value as i64)
 }
-
-/// Appends the canonical text of the CID that `text` stands for.
-///
-/// Version 1 in base32 is what AT Protocol allows. Base58 and version 0 are taken too, because
-/// the common CID libraries read them without being asked to, and production passes them on.
-fn write_cid(text: &str, out: &mut Vec<u8>) -> Option<()> {
-    let mut buffer = Vec::new();
-    if text.len() == CID_0_LENGTH && text.starts_with("Qm") {
-        // Version 0 is a bare SHA-256 multihash, and this is its only text form.
-        bs58::decode(text).onto(&mut buffer).ok()?;
-        let [0x12, 32, digest @ ..] = &buffer[..] else {
-            return None;
-        };
-        (digest.len() == 32).then_some(())?;
-        out.extend_from_slice(text.as_bytes());
-    } else if let Some(digits) = text.strip_prefix('z') {
-        // Decoding takes time in the square of the length, so that is bounded first.
-        (digits.len() <= 2 * Link::MAX_LENGTH).then_some(())?;
-        bs58::decode(digits).onto(&mut buffer).ok()?;
-        Link::from_bytes(&buffer).ok()?.write_text(out);
-    } else {
-        Link::from_text(text, &mut buffer).ok()?.write_text(out);
-    }
-    Some(())
-}
-
-const CID_0_LENGTH: usize = 46;
-
-fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    // Four digits for three bytes, the last group cut to what it needs.
-    out.resize(start + (bytes.len() * 4).div_ceil(3), 0);
-    let written = BASE64.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
-}
-
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    // Go's decoder passes over line ends.
-    if text.contains(['\r', '\n']) {
-        BASE64.decode(text.replace(['\r', '\n'], "")).ok()
-    } else {
-        BASE64.decode(text).ok()
-    }
-}
-
-pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
-        .with_decode_allow_trailing_bits(true),
-);

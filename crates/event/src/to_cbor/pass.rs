@@ -1,115 +1,16 @@
-//! JSON back to DAG-CBOR in one pass.
-
 use base64::Engine;
 use jetwash_cbor::{Link, MAX_DEPTH, write_head};
-use thiserror::Error;
 
-use crate::record::BASE64;
-
-/// Writes JSON as canonical DAG-CBOR: the way back from an event's record to the bytes that its
-/// repository holds.
-///
-/// Maps are brought into canonical order, `{"$link":…}` becomes a link and `{"$bytes":…}` a byte
-/// string, as the data model specification has it. A number without fraction and exponent is an
-/// integer, any other a 64-bit float. Keep one per worker: it holds the scratch space.
-///
-/// # Examples
-///
-/// ```
-/// use jetwash_event::ToCbor;
-///
-/// let mut cbor = Vec::new();
-/// ToCbor::new().encode(r#"{"text":"hi","n":-1}"#, &mut cbor)?;
-/// assert_eq!(cbor, b"\xa2\x61n\x20\x64text\x62hi");
-/// # Ok::<(), jetwash_event::ToCborError>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct ToCbor {
-    /// The entries of the maps that are being written, outermost first.
-    entries: Vec<Entry>,
-    /// What changes places, or is being unescaped.
-    scratch: Vec<u8>,
-}
-
-impl ToCbor {
-    /// One with no scratch space yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Appends one JSON value as DAG-CBOR.
-    ///
-    /// # Errors
-    ///
-    /// When it is not JSON, or has no counterpart in the data model; `out` is then left as it was.
-    pub fn encode(&mut self, json: &str, out: &mut Vec<u8>) -> Result<(), ToCborError> {
-        self.entries.clear();
-        let start = out.len();
-        out.reserve(json.len());
-        let mut pass = Pass {
-            json,
-            position: 0,
-            entries: &mut self.entries,
-            scratch: &mut self.scratch,
-            moved: 0,
-            out,
-        };
-        let result = pass.whole();
-        if result.is_err() {
-            out.truncate(start);
-        }
-        result
-    }
-}
-
-/// Why JSON has no counterpart in DAG-CBOR, and where.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("JSON byte {offset}: {kind}")]
-pub struct ToCborError {
-    /// The position in bytes from the start of the JSON.
-    pub offset: usize,
-    /// What is wrong there.
-    pub kind: ToCborErrorKind,
-}
-
-/// What is wrong with JSON that should become DAG-CBOR.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ToCborErrorKind {
-    /// A map with `$bytes` that has other fields too, or no base64 in it.
-    #[error("not a valid `$bytes` map")]
-    Bytes,
-    /// Nesting beyond [`jetwash_cbor::MAX_DEPTH`].
-    #[error("nested deeper than 128 levels")]
-    Depth,
-    /// A key that its map has twice.
-    #[error("the map has this key twice")]
-    DuplicateKey,
-    /// A float that is not finite in 64 bits, or zero with a minus: DAG-CBOR has neither.
-    #[error("a number that is no 64-bit float of DAG-CBOR: too large, or a negative zero")]
-    Float,
-    /// An integer outside the signed 64-bit range.
-    #[error("an integer outside the signed 64-bit range")]
-    IntegerRange,
-    /// A map with `$link` that has other fields too, or no CID of version 1 in base32 in it.
-    #[error("not a valid `$link` map")]
-    Link,
-    /// So much in maps inside maps that bringing their entries into order would take long: 64 MiB
-    /// to be moved in all.
-    #[error("too much nested too deeply")]
-    Nesting,
-    /// Not JSON.
-    #[error("not valid JSON")]
-    Syntax,
-}
+use super::error::{ToCborError, ToCborErrorKind};
+use super::scan::{digits_length, plain_length};
+use crate::base64::BASE64;
 
 /// How many bytes may change places, see [`ToCborErrorKind::Nesting`].
 const MAX_MOVED: usize = 64 << 20;
 
 /// One entry of a map, written but perhaps not yet in its place.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+pub(super) struct Entry {
     /// The first bytes of the written key, in an integer that sorts as they do.
     prefix: u64,
     start: usize,
@@ -118,17 +19,17 @@ struct Entry {
 }
 
 /// One value on its way.
-struct Pass<'j, 'w> {
-    json: &'j str,
-    position: usize,
-    entries: &'w mut Vec<Entry>,
-    scratch: &'w mut Vec<u8>,
-    moved: usize,
-    out: &'w mut Vec<u8>,
+pub(super) struct Pass<'j, 'w> {
+    pub(super) json: &'j str,
+    pub(super) position: usize,
+    pub(super) entries: &'w mut Vec<Entry>,
+    pub(super) scratch: &'w mut Vec<u8>,
+    pub(super) moved: usize,
+    pub(super) out: &'w mut Vec<u8>,
 }
 
 impl<'j> Pass<'j, '_> {
-    fn whole(&mut self) -> Result<(), ToCborError> {
+    pub(super) fn whole(&mut self) -> Result<(), ToCborError> {
         self.value(0)?;
         match self.next_token() {
             None => Ok(()),
@@ -171,7 +72,7 @@ impl<'j> Pass<'j, '_> {
         Ok(())
     }
 
-    /// The text of the string here if nothing in it is escaped; moves past it then.
+    /// Reads the next string if nothing in it is escaped; otherwise it is left unread.
     fn plain_string(&mut self) -> Option<&'j str> {
         let start = self.position + 1;
         let end = start + plain_length(self.json.as_bytes().get(start..)?);
@@ -182,7 +83,7 @@ impl<'j> Pass<'j, '_> {
         self.json.get(start..end)
     }
 
-    /// Puts the string here, unescaped, into the scratch space.
+    /// Unescapes the next string into the scratch space.
     fn unescape(&mut self) -> Result<(), ToCborError> {
         self.scratch.clear();
         self.position += 1;
@@ -332,6 +233,8 @@ impl<'j> Pass<'j, '_> {
 
     fn map(&mut self, depth: usize) -> Result<(), ToCborError> {
         self.check_depth(depth)?;
+        // The number of pairs is not known yet, so a byte is left for the head. Values are written
+        // as they come; the entries above `first` say where, and are sorted at the end.
         let source = self.position;
         let first = self.entries.len();
         let head = self.open();
@@ -415,6 +318,7 @@ impl<'j> Pass<'j, '_> {
     /// Brings the entries of a map into canonical order: that of their keys as they are written,
     /// because the length comes first there.
     fn sort(&mut self, first: usize, body: usize, source: usize) -> Result<(), ToCborError> {
+        // Prefixes decide nearly every comparison, without a look at the keys.
         let entries = &mut self.entries[first..];
         let out = &self.out[..];
         let key = |entry: &Entry| &out[entry.start..entry.key_end];
@@ -478,7 +382,7 @@ impl<'j> Pass<'j, '_> {
         Ok(())
     }
 
-    /// The next byte that is no white space; the position is moved to it.
+    /// Moves to the next byte that is not white space and returns it.
     #[inline]
     fn next_token(&mut self) -> Option<u8> {
         loop {
@@ -493,17 +397,12 @@ impl<'j> Pass<'j, '_> {
         self.json
             .as_bytes()
             .get(self.position..)
+            // Past the end after input that was cut short inside an escape.
             .unwrap_or_default()
     }
 
     const fn syntax(&self) -> ToCborError {
         ToCborErrorKind::Syntax.at(self.position)
-    }
-}
-
-impl ToCborErrorKind {
-    const fn at(self, offset: usize) -> ToCborError {
-        ToCborError { offset, kind: self }
     }
 }
 
@@ -515,41 +414,6 @@ const ARRAY: u8 = 4;
 const MAP: u8 = 5;
 const LINK_TAG: [u8; 2] = [0xd8, 0x2a];
 const FLOAT: u8 = 0xfb;
-
-/// How many bytes of a string come before its end, an escape, or what has to be escaped.
-#[inline]
-fn plain_length(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let found = special_bytes(u64::from_le_bytes(*word));
-        if found != 0 {
-            return index * 8 + (found.trailing_zeros() / 8) as usize;
-        }
-    }
-    let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    let in_rest = rest.iter().position(is_special).unwrap_or(rest.len());
-    words.len() * 8 + in_rest
-}
-
-/// Sets the highest bit of the first byte that is a quote, a backslash or a control character. What
-/// is said of the bytes after it may be wrong.
-#[inline(always)]
-const fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const fn below(word: u64, limit: u8) -> u64 {
-        word.wrapping_sub(ONES * limit as u64) & !word
-    }
-    let quote = below(word ^ (ONES * b'"' as u64), 1);
-    let backslash = below(word ^ (ONES * b'\\' as u64), 1);
-    (quote | backslash | below(word, 0x20)) & (ONES * 0x80)
-}
-
-fn digits_length(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count()
-}
 
 /// The first eight bytes of a written key.
 fn prefix(key: &[u8]) -> u64 {

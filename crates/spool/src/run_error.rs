@@ -1,0 +1,23 @@
+use thiserror::Error;
+
+use crate::status::Trouble;
+
+/// Why [`FileSpool::run`](crate::FileSpool::run) did not end as it should.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SpoolRunError {
+    /// The thread that writes the files died.
+    #[error("the spool's thread panicked")]
+    Panicked,
+    /// The operating system gave no thread.
+    #[error("the spool's thread could not be started: {0}")]
+    Thread(std::io::Error),
+    /// It ended before everything that the log had was in a file.
+    #[error("the spool ends at cursor {cursor}, and will go on from there: {trouble}")]
+    Unfinished {
+        /// Up to where everything is in the files.
+        cursor: u64,
+        /// What kept it from more.
+        trouble: Trouble,
+    },
+}
