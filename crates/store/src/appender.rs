@@ -7,7 +7,7 @@ use jetwash_dict::{Compressor, Dictionary};
 use tokio::sync::watch;
 
 use crate::accounts::{AccountState, Accounts};
-use crate::backend::{Backend, Batch, BucketName, Reserved};
+use crate::backend::{Backend, Batch, BlockKey, BlockRow, BucketName, Reserved};
 use crate::block::Block;
 use crate::builder::BlockBuilder;
 use crate::crash::crash_point;
@@ -334,11 +334,18 @@ impl Appender {
         for FullBlock {
             bucket,
             stored,
+            cursors,
             block,
         } in plan.full
         {
-            full.push((bucket.clone(), stored.key, block));
-            batch.blocks.push((bucket.first_seq, stored));
+            batch.blocks.push(BlockRow {
+                bucket: bucket.first_seq,
+                key: stored.key,
+                index: stored.index,
+                payload: stored.payload,
+                cursors,
+            });
+            full.push((bucket, stored.key, block));
         }
         self.write(&batch, "commit events")?;
         crash_point!("commit.written");
@@ -666,8 +673,7 @@ impl Appender {
                 None => return Ok(()),
             },
         };
-        let mut stored = format::encode_block(&block, &mut self.packer)?;
-        stored.cursors = self.cursors_at(block.next_seq());
+        let stored = format::encode_block(&block, &mut self.packer)?;
         let filled = match bucket.take() {
             Some(mut filled) if !filled.is_full(&self.options, stored.key.first_time) => {
                 filled.add(&block, &stored);
@@ -679,6 +685,7 @@ impl Appender {
         full.push(FullBlock {
             bucket: filled,
             stored,
+            cursors: self.cursors_at(block.next_seq()),
             block,
         });
         Ok(())
@@ -723,7 +730,7 @@ impl Appender {
 
     fn publish(
         &mut self,
-        full: Vec<(BucketFill, crate::block::BlockKey, Arc<Block>)>,
+        full: Vec<(BucketFill, BlockKey, Arc<Block>)>,
         new_tail: Vec<Arc<Block>>,
         first_slot: u32,
     ) {
@@ -936,5 +943,6 @@ struct Plan {
 struct FullBlock {
     bucket: BucketFill,
     stored: Stored,
+    cursors: Option<bytes::Bytes>,
     block: Arc<Block>,
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jetwash_dict::{DecompressError, Decompressor};
 use jetwash_event::Facts;
 
-use crate::backend::{Bucket, BucketError};
+use crate::backend::{BlockKey, Bucket, BucketError};
 use crate::cache::Cache;
 use crate::commit_parts::CommitParts;
 use crate::dictionaries::Dictionaries;
@@ -562,15 +562,6 @@ pub(crate) struct Cold {
     pub(crate) key: BlockKey,
     /// Weak, as the cache holds the block.
     pub(crate) cache: Weak<Cache>,
-}
-
-/// What names a block in its bucket. Buckets list these without touching the blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BlockKey {
-    pub(crate) first_seq: u64,
-    pub(crate) first_time: u64,
-    /// The bytes that the block takes: index and payload.
-    pub(crate) bytes: u32,
 }
 
 /// Until one in so many events of a block has been unpacked alone, that is better than to unpack

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jetwash_dict::Compressor;
 use jetwash_event::PlcDid;
 
-use crate::block::{Block, BlockKey, Encoding, Index};
+use crate::backend::BlockKey;
+use crate::block::{Block, Encoding, Index};
 use crate::commit_parts::{CommitParts, CommitRun};
 use crate::error::StoreError;
 use crate::event::{CommitPart, EventKind};
@@ -187,9 +188,6 @@ pub(crate) struct Stored {
     pub(crate) key: BlockKey,
     pub(crate) index: bytes::Bytes,
     pub(crate) payload: bytes::Bytes,
-    /// How far the upstreams had been read when the block had no event that was read later: see
-    /// [`state::encode_cursors`](crate::state::encode_cursors).
-    pub(crate) cursors: Option<bytes::Bytes>,
 }
 
 /// The stored form of a full block, whose payload is in memory. JSON is compressed here.
@@ -218,7 +216,6 @@ pub(crate) fn encode_block(block: &Block, packer: &mut Compressor) -> Result<Sto
         },
         index: encoded.into(),
         payload,
-        cursors: None,
     })
 }
 

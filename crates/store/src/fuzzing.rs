@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use jetwash_dict::Dictionary;
 
-use crate::backend::{Bucket, BucketError};
-use crate::block::{Block, BlockKey, Cold};
+use crate::backend::{BlockKey, Bucket, BucketError};
+use crate::block::{Block, Cold};
 use crate::dictionaries::Dictionaries;
 use crate::error::{BackendError, StoreError};
 use crate::format;

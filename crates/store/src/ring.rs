@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
-use crate::backend::Bucket;
-use crate::block::{Block, BlockKey};
+use crate::backend::{BlockKey, Bucket};
+use crate::block::Block;
 use crate::cache::Cache;
 use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;

@@ -13,8 +13,7 @@ use super::buffer::{Buffer, ENGINE_LIMIT, ENTRY_BYTES};
 use super::folder::{self, KEYSPACES};
 use super::manifest::{self, Manifest, newest_journal};
 use super::mark::{Mark, Reserved};
-use super::{Backend, Batch, Bucket, BucketError, BucketName, Opened};
-use crate::block::BlockKey;
+use super::{Backend, Batch, BlockKey, Bucket, BucketError, BucketName, Opened};
 use crate::crash::crash_point;
 use crate::error::{BackendError, OpenError};
 use crate::format;
@@ -256,17 +255,17 @@ impl Backend for DiskBackend {
                 }
             }
             let buckets = lock(&self.buckets);
-            for (bucket, block) in &batch.blocks {
-                let name = BucketName::Events(*bucket);
+            for row in &batch.blocks {
+                let name = BucketName::Events(row.bucket);
                 let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
                 let keyspace = bucket.keyspace().ok_or(CLOSED)?;
-                touched.add(name, block.key.bytes.into());
-                let index = encode_key(&block.key, INDEX);
-                write.insert(&keyspace, index, block.index.clone());
-                let payload = encode_key(&block.key, PAYLOAD);
-                write.insert(&keyspace, payload, block.payload.clone());
-                if let Some(cursors) = &block.cursors {
-                    let key = encode_key(&block.key, CURSORS);
+                touched.add(name, row.key.bytes.into());
+                let index = encode_key(&row.key, INDEX);
+                write.insert(&keyspace, index, row.index.clone());
+                let payload = encode_key(&row.key, PAYLOAD);
+                write.insert(&keyspace, payload, row.payload.clone());
+                if let Some(cursors) = &row.cursors {
+                    let key = encode_key(&row.key, CURSORS);
                     write.insert(&keyspace, key, cursors.clone());
                 }
             }

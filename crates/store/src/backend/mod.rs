@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::block::BlockKey;
 use crate::error::BackendError;
-use crate::format::Stored;
 
 mod buffer;
 mod disk;
@@ -113,7 +111,16 @@ pub(crate) trait Bucket: Send + Sync {
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError>;
 }
 
-/// Why a part of a block cannot be had.
+/// Names a block in its bucket. Buckets list these without touching the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockKey {
+    pub(crate) first_seq: u64,
+    pub(crate) first_time: u64,
+    /// The bytes that the block takes: index and payload.
+    pub(crate) bytes: u32,
+}
+
+/// Why a part of a block cannot be read.
 #[derive(Debug)]
 pub(crate) enum BucketError {
     /// It is there, but is not what was written.
@@ -143,11 +150,22 @@ pub(crate) struct Batch {
     pub(crate) state: Vec<(Vec<u8>, Option<Bytes>)>,
     /// Keys of dead letters with their new values; `None` removes one.
     pub(crate) letters: Vec<(Vec<u8>, Option<Bytes>)>,
-    /// New blocks, and the first position of the bucket that each goes to.
-    pub(crate) blocks: Vec<(u64, Stored)>,
+    pub(crate) blocks: Vec<BlockRow>,
     pub(crate) frames: Vec<FrameRow>,
     /// Keys of accounts with what is remembered of each.
     pub(crate) accounts: Vec<(Vec<u8>, Bytes)>,
+}
+
+/// A new block, and where it goes to.
+pub(crate) struct BlockRow {
+    /// The first position of its bucket.
+    pub(crate) bucket: u64,
+    pub(crate) key: BlockKey,
+    pub(crate) index: Bytes,
+    pub(crate) payload: Bytes,
+    /// How far the upstreams had been read when the block had no event that was read later: see
+    /// [`state::encode_cursors`](crate::state::encode_cursors).
+    pub(crate) cursors: Option<Bytes>,
 }
 
 /// A new frame, and where it goes to.
@@ -167,7 +185,7 @@ impl Batch {
     pub(crate) fn event_bytes(&self) -> u64 {
         let state = self.state.iter().filter_map(|(_, value)| value.as_ref());
         let state: usize = state.map(Bytes::len).sum();
-        let blocks = self.blocks.iter().map(|(_, block)| block.key.bytes);
+        let blocks = self.blocks.iter().map(|row| row.key.bytes);
         state as u64 + blocks.map(u64::from).sum::<u64>()
     }
 
