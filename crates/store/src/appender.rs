@@ -7,6 +7,7 @@ use jetwash_dict::{Compressor, Dictionary};
 use tokio::sync::watch;
 
 use crate::accounts::{AccountState, Accounts};
+use crate::backend::state;
 use crate::backend::{Backend, Batch, BlockKey, BlockRow, BucketName, Reserved};
 use crate::block::Block;
 use crate::builder::BlockBuilder;
@@ -20,7 +21,6 @@ use crate::gap::{Gap, GapCause, MAX_NOTED, Noted, UpstreamGap};
 use crate::options::{Durability, Options, micros};
 use crate::retained::RetentionClock;
 use crate::ring::{BucketView, Ring, View};
-use crate::state;
 use crate::store::Store;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a

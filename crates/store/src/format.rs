@@ -12,16 +12,6 @@ use crate::error::StoreError;
 use crate::event::{CommitPart, EventKind};
 use crate::table::StringTable;
 
-/// The version of everything that is stored. Raised by any change that the one before cannot read.
-pub(crate) const VERSION: u32 = 3;
-
-/// Whether a store of that version can be read, and written to from now on.
-pub(crate) fn is_known(version: &[u8]) -> bool {
-    (OLDEST_VERSION..=VERSION).any(|known| version == known.to_le_bytes())
-}
-
-const OLDEST_VERSION: u32 = 1;
-
 /// What is wrong with stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damage(pub(crate) &'static str);

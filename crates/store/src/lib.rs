@@ -69,7 +69,6 @@ mod commit_parts;
 mod crash;
 mod dead_letters;
 mod dictionaries;
-mod durable;
 mod error;
 mod event;
 mod fill;
@@ -86,7 +85,6 @@ mod remaining;
 mod repair;
 mod retained;
 mod ring;
-mod state;
 mod store;
 mod table;
 

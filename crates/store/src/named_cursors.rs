@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use thiserror::Error;
 
 use crate::backend::Batch;
-use crate::durable::Durable;
+use crate::backend::Durable;
+use crate::backend::state;
 use crate::error::StoreError;
-use crate::state;
 use crate::store::Store;
 
 /// Named cursors: how far each of the ring's consumers has got, kept in the ring itself.

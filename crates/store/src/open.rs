@@ -7,6 +7,8 @@ use jetwash_dict::Dictionary;
 use tokio::sync::watch;
 
 use crate::appender::{Appender, AppenderParts};
+use crate::backend::Durable;
+use crate::backend::state;
 use crate::backend::{
     self, Backend, Batch, Bucket, BucketName, DiskBackend, MemoryBackend, Opened, Reserved,
 };
@@ -15,7 +17,6 @@ use crate::cache::Cache;
 use crate::crash::crash_point;
 use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;
-use crate::durable::Durable;
 use crate::error::{BackendError, OpenError};
 use crate::format;
 use crate::frames::{FrameRing, FrameWriter, StoredFrames};
@@ -24,7 +25,6 @@ use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
 use crate::options::{Location, Options};
 use crate::ring::{Ring, View};
-use crate::state;
 use crate::store::Store;
 
 /// Opens a ring, making it if it does not exist: the side that writes and the side that reads.
@@ -434,7 +434,7 @@ impl State {
         };
         let version = pairs.iter().find(|(key, _)| &key[..] == state::VERSION);
         match version {
-            Some((_, version)) if !format::is_known(version) => {
+            Some((_, version)) if !state::is_known(version) => {
                 return Err(other_format(path, version));
             }
             _ => {}
@@ -500,6 +500,6 @@ fn other_format(path: &Path, version: &[u8]) -> OpenError {
     OpenError::Format {
         path: path.to_owned(),
         found,
-        supported: format::VERSION,
+        supported: state::FORMAT,
     }
 }

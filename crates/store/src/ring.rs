@@ -5,12 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
+use crate::backend::Durable;
 use crate::backend::{BlockKey, Bucket};
 use crate::block::Block;
 use crate::cache::Cache;
 use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;
-use crate::durable::Durable;
 use crate::frames::FrameRing;
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted};
 use crate::identity::LogId;

@@ -6,10 +6,10 @@ use jetwash_dict::Dictionary;
 use tokio::sync::watch;
 
 use crate::backend::BucketError;
+use crate::backend::Durable;
 use crate::block::{Block, Cold};
 use crate::dead_letters::KnownTotals;
 use crate::dictionaries::Dictionaries;
-use crate::durable::Durable;
 use crate::error::StoreError;
 use crate::format;
 use crate::gap::Gap;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::folder::KEYSPACES;
-use super::manifest::{Manifest, newest_journal};
+use super::folder::{KEYSPACES, newest_journal};
+use super::manifest::Manifest;
 use super::mark;
 
 /// A file that is not as it was written.

@@ -11,7 +11,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::folder;
-use crate::state;
+use super::state;
 
 /// What a ring consists of, as of the last time that a bucket was made or dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,17 +57,6 @@ pub(super) fn next_seq(state: &BTreeMap<Vec<u8>, Bytes>) -> u64 {
     let position = state.get(state::POSITION);
     let position = position.and_then(|value| state::decode_numbers::<2>(value));
     position.map_or(1, |[next_seq, _]| next_seq)
-}
-
-/// The number of the newest journal in a folder; `None` if there is none.
-pub(super) fn newest_journal(path: &Path) -> io::Result<Option<u64>> {
-    let mut newest = None;
-    for entry in fs::read_dir(path)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".jnl"));
-        newest = newest.max(number.and_then(|number| number.parse().ok()));
-    }
-    Ok(newest)
 }
 
 pub(super) const NAME: &str = "manifest";

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::disk::{ACCOUNTS, LETTERS, bucket_name, keyspace_options, open_error};
 use super::files::{self, Depth, Fault, VERSION};
-use super::folder::{self, KEYSPACES};
-use super::manifest::{self, Manifest, newest_journal};
+use super::folder::{self, KEYSPACES, newest_journal};
+use super::keyspaces::{ACCOUNTS, LETTERS, bucket_name, keyspace_options, open_error};
+use super::manifest::{self, Manifest};
+use super::state;
 use super::{BucketName, journal, mark};
 use crate::error::OpenError;
-use crate::state;
 
 /// What was done to a ring's files.
 pub(crate) struct RepairedFiles {

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::backend::Bucket;
+use crate::backend::state;
 use crate::frames::reader::KeptFrame;
-use crate::state;
 
 /// What the appender and the readers of frames share.
 pub(crate) struct FrameRing {

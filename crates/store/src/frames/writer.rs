@@ -4,10 +4,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::backend::state;
 use crate::backend::{Backend, Batch, Bucket, BucketName, FrameRow};
 use crate::error::BackendError;
 use crate::frames::log::{FrameBucket, FrameRing, FrameView, Log, Spans, StoredFrames, StoredLog};
-use crate::state;
 
 /// The appender's side of the ring of frames.
 pub(crate) struct FrameWriter {

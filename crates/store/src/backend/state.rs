@@ -4,6 +4,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+/// The version of everything that is stored. Raised by any change that the one before cannot read.
+pub(crate) const FORMAT: u32 = 3;
+
+/// Whether a store of that version can be read, and written to from now on.
+pub(crate) fn is_known(version: &[u8]) -> bool {
+    (OLDEST_FORMAT..=FORMAT).any(|known| version == known.to_le_bytes())
+}
+
+const OLDEST_FORMAT: u32 = 1;
+
 pub(crate) const VERSION: &[u8] = b"version";
 /// The keyspace of all this.
 pub(crate) const KEYSPACE: &str = "state";

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::backend::{Backend, Batch};
+use super::{Backend, Batch};
 use crate::error::BackendError;
 use crate::options::Durability;
 
