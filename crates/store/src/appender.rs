@@ -9,13 +9,11 @@ use tokio::sync::watch;
 use crate::accounts::{AccountState, Accounts};
 use crate::backend::state;
 use crate::backend::{Backend, Batch, BlockKey, BlockRow, BucketName, Reserved};
-use crate::block::Block;
-use crate::builder::BlockBuilder;
+use crate::block::{Block, BlockBuilder, Stored, encode_block, encode_piece};
 use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::event::{NewEvent, PushError};
 use crate::fill::{BucketFill, Tail};
-use crate::format::{self, Stored};
 use crate::frames::{FramePlan, FrameWriter};
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted, UpstreamGap};
 use crate::options::{Durability, Options, micros};
@@ -575,7 +573,7 @@ impl Appender {
 
     fn add_state(&self, plan: &Plan, batch: &mut Batch) -> Result<(), StoreError> {
         for (slot, piece) in (plan.first_slot..).zip(&plan.new_tail) {
-            batch.set(state::tail_key(slot), format::encode_piece(piece)?);
+            batch.set(state::tail_key(slot), encode_piece(piece)?);
         }
         let position = state::encode_numbers(&[self.next_seq, self.last_time]);
         batch.set(state::POSITION.to_vec(), position);
@@ -673,7 +671,7 @@ impl Appender {
                 None => return Ok(()),
             },
         };
-        let stored = format::encode_block(&block, &mut self.packer)?;
+        let stored = encode_block(&block, &mut self.packer)?;
         let filled = match bucket.take() {
             Some(mut filled) if !filled.is_full(&self.options, stored.key.first_time) => {
                 filled.add(&block, &stored);

@@ -6,11 +6,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::backend::Batch;
-use crate::block::Block;
-use crate::builder::BlockBuilder;
+use crate::block::{Block, BlockBuilder, check_payload, decode_piece, encode_piece};
 use crate::error::StoreError;
 use crate::event::{CommitPart, NewEvent};
-use crate::format;
 use crate::store::Store;
 
 impl Store {
@@ -406,7 +404,7 @@ fn encode(letter: &NewDeadLetter<'_>, store: &Store) -> Result<(u64, Vec<u8>), D
     value.extend_from_slice(&letter.attempts.to_le_bytes());
     value.extend_from_slice(&(reason.len() as u32).to_le_bytes());
     value.extend_from_slice(reason.as_bytes());
-    value.extend_from_slice(&format::encode_piece(&block)?);
+    value.extend_from_slice(&encode_piece(&block)?);
     Ok((meta.seq, value))
 }
 
@@ -418,9 +416,9 @@ fn decode(value: &Bytes, store: &Store) -> Option<StoredLetter> {
     let (attempts, rest) = rest.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let (reason, piece) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    let (index, payload) = format::decode_piece(piece).ok()?;
+    let (index, payload) = decode_piece(piece).ok()?;
     let payload = value.slice_ref(piece.get(payload..)?);
-    format::check_payload(&index, &payload).ok()?;
+    check_payload(&index, &payload).ok()?;
     let dictionaries = Arc::clone(store.dictionary_set());
     Some(StoredLetter {
         block: Arc::new(Block::in_memory(index, None, Some(payload), dictionaries)),

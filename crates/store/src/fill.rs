@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::Bucket;
-use crate::block::Block;
-use crate::format::Stored;
+use crate::block::{Block, Stored};
 use crate::options::Options;
 use crate::ring::{BucketView, View};
 

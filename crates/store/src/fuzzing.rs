@@ -6,16 +6,14 @@ use bytes::Bytes;
 use jetwash_dict::Dictionary;
 
 use crate::backend::{BlockKey, Bucket, BucketError};
-use crate::block::{Block, Cold};
-use crate::dictionaries::Dictionaries;
+use crate::block::{Block, Cold, Dictionaries, decode_piece, encode_piece};
 use crate::error::{BackendError, StoreError};
-use crate::format;
 
 /// A block from its index and its payload, with the length of the index before them as four bytes,
 /// little-endian. `None` if the index is refused.
 #[must_use]
 pub fn read_block(bytes: &[u8], dictionary: Option<&Dictionary>) -> Option<Block> {
-    let (index, payload) = format::decode_piece(bytes).ok()?;
+    let (index, payload) = decode_piece(bytes).ok()?;
     let payload = Bytes::copy_from_slice(bytes.get(payload..)?);
     let key = BlockKey {
         first_seq: index.first_seq,
@@ -40,7 +38,7 @@ pub fn read_block(bytes: &[u8], dictionary: Option<&Dictionary>) -> Option<Block
 ///
 /// When its events cannot be read.
 pub fn write_block(block: &Block) -> Result<Vec<u8>, StoreError> {
-    format::encode_piece(block)
+    encode_piece(block)
 }
 
 /// Makes lengths and checksums right, so that only the reader's own care is left: of the index, in

@@ -63,16 +63,11 @@ mod accounts;
 mod appender;
 mod backend;
 mod block;
-mod builder;
-mod cache;
-mod commit_parts;
 mod crash;
 mod dead_letters;
-mod dictionaries;
 mod error;
 mod event;
 mod fill;
-mod format;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -86,11 +81,10 @@ mod repair;
 mod retained;
 mod ring;
 mod store;
-mod table;
 
 pub use accounts::AccountState;
 pub use appender::{Appender, Trimmed};
-pub use block::{Block, Page};
+pub use block::{Block, Page, StringTable};
 pub use dead_letters::{
     DeadLetterError, DeadLetters, LetterLimits, LetterTotals, NewDeadLetter, StoredLetter,
 };
@@ -105,4 +99,3 @@ pub use options::{Durability, Location, Options, Retention};
 pub use remaining::Remaining;
 pub use repair::{RepairReport, repair};
 pub use store::{Bounds, Read, Run, Store};
-pub use table::StringTable;

@@ -12,13 +12,10 @@ use crate::backend::state;
 use crate::backend::{
     self, Backend, Batch, Bucket, BucketName, DiskBackend, MemoryBackend, Opened, Reserved,
 };
-use crate::block::Block;
-use crate::cache::Cache;
+use crate::block::{Block, Cache, Dictionaries, check_payload, decode_index, decode_piece};
 use crate::crash::crash_point;
 use crate::dead_letters::KnownTotals;
-use crate::dictionaries::Dictionaries;
 use crate::error::{BackendError, OpenError};
-use crate::format;
 use crate::frames::{FrameRing, FrameWriter, StoredFrames};
 use crate::gap::{MAX_NOTED, Noted};
 use crate::identity::LogId;
@@ -136,14 +133,14 @@ fn recover(
     let mut pieces = Vec::new();
     for bytes in state.tail {
         // What cannot be read is a gap: readers are told of it when they come to it.
-        let Ok((index, payload)) = format::decode_piece(&bytes) else {
+        let Ok((index, payload)) = decode_piece(&bytes) else {
             continue;
         };
         if index.first_seq < in_buckets.max(state.floor) {
             continue;
         }
         let payload = bytes.slice(payload..);
-        if format::check_payload(&index, &payload).is_err() {
+        if check_payload(&index, &payload).is_err() {
             view.next_seq = view.next_seq.max(index.next_seq());
             continue;
         }
@@ -389,7 +386,7 @@ fn end_of_buckets(view: &mut View) -> Result<u64, u64> {
         return Ok(0);
     };
     let index = place.bucket.index(&place.key).ok().flatten();
-    let Some(index) = index.and_then(|bytes| format::decode_index(&bytes).ok()) else {
+    let Some(index) = index.and_then(|bytes| decode_index(&bytes).ok()) else {
         return Err(place.key.first_seq + 1);
     };
     last.next_seq = index.next_seq();

@@ -7,10 +7,8 @@ use tokio::sync::watch;
 
 use crate::backend::Durable;
 use crate::backend::{BlockKey, Bucket};
-use crate::block::Block;
-use crate::cache::Cache;
+use crate::block::{Block, Cache, Dictionaries};
 use crate::dead_letters::KnownTotals;
-use crate::dictionaries::Dictionaries;
 use crate::frames::FrameRing;
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted};
 use crate::identity::LogId;
@@ -21,7 +19,7 @@ use crate::store::{Read, Run};
 pub(crate) struct Ring {
     pub(crate) id: LogId,
     pub(crate) view: RwLock<View>,
-    pub(crate) cache: Arc<Cache>,
+    pub(crate) cache: Arc<Cache<Block>>,
     pub(crate) dictionaries: Arc<Dictionaries>,
     pub(crate) durable: Durable,
     pub(crate) named: NamedCursors,

@@ -7,11 +7,9 @@ use tokio::sync::watch;
 
 use crate::backend::BucketError;
 use crate::backend::Durable;
-use crate::block::{Block, Cold};
+use crate::block::{Block, Cold, Dictionaries, decode_index};
 use crate::dead_letters::KnownTotals;
-use crate::dictionaries::Dictionaries;
 use crate::error::StoreError;
-use crate::format;
 use crate::gap::Gap;
 use crate::identity::LogId;
 use crate::named_cursors::NamedCursors;
@@ -270,14 +268,18 @@ impl Store {
                 BucketError::Failed(source) => StoreError::storage("read a block's index")(source),
             })?
             .ok_or_else(|| corrupt(MISSING))?;
-        let index = format::decode_index(&bytes).map_err(|damage| corrupt(damage.0))?;
+        let index = decode_index(&bytes).map_err(|damage| corrupt(damage.0))?;
         if index.first_seq != key.first_seq || index.next_seq() > next_seq {
             return Err(corrupt("the block holds other events than it should"));
         }
         let cache = Arc::downgrade(&self.ring.cache);
         let cold = Cold { bucket, key, cache };
         let block = Block::cold(index, cold, Arc::clone(&self.ring.dictionaries));
-        Ok(self.ring.cache.insert(Arc::new(block)))
+        let bytes = block.memory();
+        Ok(self
+            .ring
+            .cache
+            .insert(key.first_seq, Arc::new(block), bytes))
     }
 }
 

@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::block::{Block, Encoding, Index, Page};
-use crate::commit_parts::{CommitParts, CommitRun};
-use crate::dictionaries::Dictionaries;
+use super::block::Block;
+use super::commit_parts::{CommitParts, CommitRun};
+use super::dictionaries::Dictionaries;
+use super::index::{Encoding, Index};
+use super::page::Page;
+use super::table::{Interner, StringTable};
 use crate::event::{EventKind, NewEvent};
-use crate::table::Interner;
 
 /// A block in the making.
 ///
@@ -137,6 +139,11 @@ impl BlockBuilder {
             payload_len: payload.len() as u32,
             payload_crc: crc32fast::hash(payload),
         };
+        debug_assert!(index.is_consistent(), "columns that do not belong together");
+        debug_assert!(
+            index.times.is_sorted_by(|before, after| before < after),
+            "times strictly increase in a block"
+        );
         let json = std::mem::replace(&mut self.json_known, true).then_some(json);
         let compressed = self.dictionary.map(|_| compressed);
         Some(Block::in_memory(
@@ -155,6 +162,12 @@ impl BlockBuilder {
         dictionaries: &Arc<Dictionaries>,
     ) -> Option<Block> {
         let first = blocks.first()?;
+        debug_assert!(
+            blocks
+                .windows(2)
+                .all(|pair| pair[0].next_seq() == pair[1].first_seq()),
+            "only blocks that follow each other are merged"
+        );
         self.start(first.first_seq(), first.dictionary_id());
         self.json_known = blocks.iter().all(|block| block.has_json());
         self.make_room(blocks);
@@ -181,13 +194,15 @@ impl BlockBuilder {
             .append(self.times.len(), &index.commit_parts);
         self.times.extend_from_slice(&index.times);
         self.kinds.extend_from_slice(&index.kinds);
-        let map = |interner: &mut Interner, table: &crate::StringTable| -> Vec<u16> {
+        let map = |interner: &mut Interner, table: &StringTable| -> Vec<u16> {
             table.iter().map(|string| interner.intern(string)).collect()
         };
         let dids = map(&mut self.dids, &index.dids);
         let collections = map(&mut self.collections, &index.collections);
         let sources = map(&mut self.sources, &index.sources);
         let translate = |indexes: &[u16], map: &[u16], into: &mut Vec<u16>| {
+            // Every index has been held against its table when the block was sealed or read.
+            debug_assert!(indexes.iter().all(|index| usize::from(*index) < map.len()));
             let new = indexes.iter().map(|index| map.get(*index as usize));
             into.extend(new.map(|index| index.copied().unwrap_or_default()));
         };
@@ -198,12 +213,13 @@ impl BlockBuilder {
             &mut self.collection_indexes,
         );
         if index.source_indexes.is_empty() {
+            debug_assert_eq!(sources.len(), 1, "who has no indexes has one source");
             let only = sources.first().copied().unwrap_or_default();
             self.source_indexes.resize(self.times.len(), only);
         } else {
             translate(&index.source_indexes, &sources, &mut self.source_indexes);
         }
-        let base = self.json_ends.last().copied().unwrap_or_default();
+        let base = self.json_ends.last().copied().unwrap_or(0);
         self.json_ends
             .extend(index.json_ends.iter().map(|end| base + end));
         if self.json_known

@@ -1,42 +1,44 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::block::Block;
-
 /// Blocks read from disk, by their first position: shared by all readers, bounded in bytes, the
 /// one unused for longest forgotten first.
 ///
 /// A block that a reader still holds stays in memory when it is forgotten here, so the whole is
 /// bounded by this and one block for each reader.
-pub(crate) struct Cache {
+pub(crate) struct Cache<B> {
     budget: usize,
-    inner: Mutex<Inner>,
+    inner: Mutex<Inner<B>>,
 }
 
-#[derive(Default)]
-struct Inner {
-    blocks: HashMap<u64, Entry>,
+struct Inner<B> {
+    blocks: HashMap<u64, Entry<B>>,
     /// The first positions by the time of last use.
     order: BTreeMap<u64, u64>,
     clock: u64,
     bytes: usize,
 }
 
-struct Entry {
-    block: Arc<Block>,
+struct Entry<B> {
+    block: Arc<B>,
     used: u64,
     bytes: usize,
 }
 
-impl Cache {
+impl<B> Cache<B> {
     pub(crate) fn new(budget: usize) -> Self {
         Self {
             budget,
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                blocks: HashMap::new(),
+                order: BTreeMap::new(),
+                clock: 0,
+                bytes: 0,
+            }),
         }
     }
 
-    pub(crate) fn get(&self, first_seq: u64) -> Option<Arc<Block>> {
+    pub(crate) fn get(&self, first_seq: u64) -> Option<Arc<B>> {
         let mut inner = self.lock();
         let Inner {
             blocks,
@@ -52,27 +54,28 @@ impl Cache {
         Some(Arc::clone(&entry.block))
     }
 
-    /// Adds a block; if another reader has added it meanwhile, returns that one instead.
-    pub(crate) fn insert(&self, block: Arc<Block>) -> Arc<Block> {
+    /// Adds a block that takes `bytes`; if another reader has added it meanwhile, returns that one
+    /// instead.
+    pub(crate) fn insert(&self, first_seq: u64, block: Arc<B>, bytes: usize) -> Arc<B> {
         let mut inner = self.lock();
-        if let Some(entry) = inner.blocks.get(&block.first_seq()) {
+        if let Some(entry) = inner.blocks.get(&first_seq) {
             return Arc::clone(&entry.block);
         }
         inner.clock += 1;
-        let (used, bytes) = (inner.clock, block.memory());
-        inner.order.insert(used, block.first_seq());
+        let used = inner.clock;
+        inner.order.insert(used, first_seq);
         let entry = Entry {
             block: Arc::clone(&block),
             used,
             bytes,
         };
-        inner.blocks.insert(block.first_seq(), entry);
+        inner.blocks.insert(first_seq, entry);
         inner.bytes += bytes;
         inner.shrink_to(self.budget);
         block
     }
 
-    /// Notes that a block, if it is still here, has loaded so many bytes more.
+    /// Adds to the bytes of a block that has loaded more, if it is still here.
     pub(crate) fn grow(&self, first_seq: u64, bytes: usize) {
         let mut inner = self.lock();
         let Some(entry) = inner.blocks.get_mut(&first_seq) else {
@@ -101,12 +104,12 @@ impl Cache {
         self.lock().bytes
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner<B>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl<B> Inner<B> {
     fn shrink_to(&mut self, budget: usize) {
         while self.bytes > budget {
             let Some((_, first_seq)) = self.order.first_key_value() else {

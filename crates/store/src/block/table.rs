@@ -97,6 +97,11 @@ impl Interner {
         let index = self.table.len() as u16;
         self.table.push(string);
         let (table, hasher) = (&self.table, &self.hasher);
+        debug_assert!(
+            self.lookup.len() <= usize::from(u16::MAX),
+            "16 bits number the strings"
+        );
+        // Grows by hashing again the strings that are in the table, each under its own index.
         self.lookup.insert_unique(hash, index, |index| {
             hasher.hash_one(table.get(*index as usize).unwrap_or_default())
         });

@@ -2,15 +2,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jetwash_dict::{DecompressError, Decompressor, Dictionary};
 
-use crate::block::Page;
-
 /// The dictionaries that blocks of the ring name.
 #[derive(Default)]
 pub(crate) struct Dictionaries {
     inner: RwLock<Vec<Arc<Shelf>>>,
 }
 
-/// A dictionary with the decoders that nobody uses at the moment.
+/// A dictionary with the decoders that are not in use.
 struct Shelf {
     dictionary: Dictionary,
     decoders: Mutex<Vec<Decompressor>>,
@@ -41,21 +39,7 @@ impl Dictionaries {
         inner.retain(|shelf| shelf.dictionary.id() != id);
     }
 
-    /// The JSON of a page of frames, which has so many bytes.
-    pub(crate) fn unpack(
-        &self,
-        id: u32,
-        frames: &Page,
-        length: usize,
-    ) -> Result<Vec<u8>, &'static str> {
-        let mut json = Vec::new();
-        self.with_decoder(id, |decoder| {
-            decoder.decompress_all(frames.bytes(), length, &mut json)
-        })?;
-        Ok(json)
-    }
-
-    /// Lends a decoder of a dictionary's frames.
+    /// Lends a decoder for the events that were compressed with a dictionary.
     pub(crate) fn with_decoder(
         &self,
         id: u32,
@@ -63,7 +47,7 @@ impl Dictionaries {
     ) -> Result<(), &'static str> {
         let shelf = self
             .shelf(id)
-            .ok_or("the dictionary of its frames is missing")?;
+            .ok_or("the dictionary of its compressed events is missing")?;
         let idle = shelf.decoders().pop();
         let mut decoder = idle.unwrap_or_else(|| shelf.dictionary.decompressor());
         let outcome = work(&mut decoder);
@@ -73,9 +57,9 @@ impl Dictionaries {
         }
         outcome.map_err(|error| match error {
             DecompressError::TooLarge { .. } | DecompressError::Truncated => {
-                "the frames have another length than the index says"
+                "the compressed events have another length than the index says"
             }
-            _ => "a frame does not decompress",
+            _ => "a compressed event does not decompress",
         })
     }
 
@@ -94,5 +78,5 @@ impl Shelf {
     }
 }
 
-/// Decoders kept for the next who needs one, at 100 KB or so each.
+/// Decoders kept for the next reader, at 100 KB or so each.
 const IDLE_DECODERS: usize = 4;

@@ -1,19 +1,20 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
-use jetwash_dict::{DecompressError, Decompressor};
 use jetwash_event::Facts;
 
+use super::cache::Cache;
+use super::damage::Damage;
+use super::dictionaries::Dictionaries;
+use super::index::{Encoding, Index};
+use super::page::{Page, range};
+use super::table::StringTable;
+use super::{format, unpack};
 use crate::backend::{BlockKey, Bucket, BucketError};
-use crate::cache::Cache;
-use crate::commit_parts::CommitParts;
-use crate::dictionaries::Dictionaries;
 use crate::error::StoreError;
 use crate::event::{EventKind, EventMeta};
-use crate::format::{self, Damage};
-use crate::table::StringTable;
 
 /// A few hundred events that follow each other: what the ring stores, caches and hands out.
 ///
@@ -72,7 +73,7 @@ impl Block {
             did: columns.dids.get(did as usize)?,
             collection: columns.collections.get(collection as usize)?,
             commit: is_operation.then(|| columns.commit_parts.get(index)),
-            source: columns.sources.get(source.unwrap_or_default() as usize)?,
+            source: columns.sources.get(source.unwrap_or(0) as usize)?,
             json_len: range(&columns.json_ends, index)?.len(),
         })
     }
@@ -144,14 +145,11 @@ impl Block {
     ///
     /// When the compressed events cannot be read, or fail their checksum.
     pub fn compressed(&self) -> Result<Option<&Page>, StoreError> {
-        if self.dictionary_id().is_none() {
-            return Ok(None);
+        if self.dictionary_id().is_some() && self.compressed.get().is_none() {
+            self.load_compressed(Keep::ForAll)?;
+            debug_assert!(self.compressed.get().is_some(), "it was loaded to be kept");
         }
-        if let Some(page) = self.compressed.get() {
-            return Ok(Some(page));
-        }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        self.compressed_while_making().map(Some)
+        Ok(self.compressed.get())
     }
 
     /// The events as JSON.
@@ -166,11 +164,11 @@ impl Block {
         if let Some(page) = self.json.get() {
             return Ok(page);
         }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _making = self.making();
         if let Some(page) = self.json.get() {
             return Ok(page);
         }
-        let page = self.make_json()?;
+        let page = self.load_json(Wanted::All)?;
         self.grown(page.len());
         Ok(self.json.get_or_init(|| page))
     }
@@ -184,28 +182,15 @@ impl Block {
     ///
     /// # Errors
     ///
-    /// As [`Block::json`]. What is wrong with other events may go unnoticed.
+    /// As [`Block::json`]. Damage to other events may go unnoticed.
     pub fn json_of(&self, indexes: &[usize]) -> Result<Page, StoreError> {
-        let Encoding::Compressed { dictionary } = self.index.encoding else {
-            return self.json().cloned();
-        };
-        if self.has_json() || !self.is_few(indexes.len()) {
+        if self.dictionary_id().is_none() || self.has_json() || !self.is_few(indexes.len()) {
             return self.json().cloned();
         }
-        let before = self.picked.fetch_add(indexes.len(), Ordering::Relaxed);
-        // The compressed events are kept from when a second reader comes.
-        let compressed = match self.compressed.get() {
-            Some(page) => page.clone(),
-            None if before == 0 => self.load_compressed()?,
-            None => {
-                let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-                self.compressed_while_making()?.clone()
-            }
-        };
-        self.pick(dictionary, &compressed, indexes)
+        self.load_json(Wanted::Some(indexes))
     }
 
-    /// Loads what [`Block::json_of`] will need for so many events, so that
+    /// Loads what [`Block::json_of`] needs for up to `events` events, so that
     /// [`Block::has_json_of`] holds for them.
     ///
     /// # Errors
@@ -253,6 +238,7 @@ impl Block {
         Some(facts.get_or_init(|| Facts::of(record())))
     }
 
+    /// A block whose payload is in memory, as JSON, compressed, or both.
     pub(crate) fn in_memory(
         index: Index,
         compressed: Option<Bytes>,
@@ -275,6 +261,7 @@ impl Block {
         }
     }
 
+    /// A block whose payload is read when it is asked for.
     pub(crate) const fn cold(index: Index, cold: Cold, dictionaries: Arc<Dictionaries>) -> Self {
         Self {
             index,
@@ -292,6 +279,7 @@ impl Block {
         &self.index
     }
 
+    /// The JSON if it is in memory.
     pub(crate) fn ready_json(&self) -> Option<&Page> {
         self.json.get()
     }
@@ -300,91 +288,60 @@ impl Block {
     pub(crate) fn memory(&self) -> usize {
         let pages =
             self.compressed.get().map_or(0, Page::len) + self.json.get().map_or(0, Page::len);
-        self.index.memory() + pages
+        size_of::<Self>() + self.index.memory() + pages
     }
 
-    fn compressed_while_making(&self) -> Result<&Page, StoreError> {
-        if let Some(page) = self.compressed.get() {
-            return Ok(page);
-        }
-        let page = self.load_compressed()?;
-        self.grown(page.len());
-        Ok(self.compressed.get_or_init(|| page))
-    }
-
-    fn load_compressed(&self) -> Result<Page, StoreError> {
-        Ok(Page::new(self.load()?, &self.index.compressed_ends))
-    }
-
-    /// Whether so many events, and those that were asked for before, are few enough to be unpacked
+    /// Whether `events` events, and those that were asked for before, are few enough to be unpacked
     /// one by one.
     fn is_few(&self, events: usize) -> bool {
         let picked = self.picked.load(Ordering::Relaxed);
         picked.saturating_add(events) <= self.len() / FEW
     }
 
-    fn pick(
-        &self,
-        dictionary: u32,
-        compressed: &Page,
-        indexes: &[usize],
-    ) -> Result<Page, StoreError> {
-        let events = indexes.iter().filter_map(|&index| {
-            let json = range(&self.index.json_ends, index)?;
-            Some((index, compressed.get(index)?, json.len()))
-        });
-        let mut ends = Vec::with_capacity(self.len());
-        let mut json = Vec::new();
-        let picked = self.dictionaries.with_decoder(dictionary, |decoder| {
-            for (index, compressed, length) in events {
-                if index < ends.len() {
-                    continue;
-                }
-                ends.resize(index, json.len() as u32);
-                let whole = json.len() + length;
-                decoder.decompress(compressed, length, &mut json)?;
-                if json.len() != whole {
-                    return Err(DecompressError::Truncated);
-                }
-                ends.push(whole as u32);
-            }
-            Ok(())
-        });
-        picked.map_err(|what| self.corrupt(what))?;
-        ends.resize(self.len(), json.len() as u32);
-        Ok(Page::new(json.into(), &ends.into()))
-    }
-
-    fn make_json(&self) -> Result<Page, StoreError> {
-        let ends = &self.index.json_ends;
-        let length = ends.last().map_or(0, |end| *end as usize);
-        let json = match self.index.encoding {
-            Encoding::Json => self.load()?,
-            Encoding::PackedJson => {
-                let packed = self.load()?;
-                let mut json = Vec::new();
-                Decompressor::without_dictionary()
-                    .decompress_all(&packed, length, &mut json)
-                    .map_err(|_| self.corrupt("the JSON does not decompress"))?;
-                Bytes::from(json)
-            }
-            Encoding::Compressed { dictionary } => {
-                // Who reads JSON has no use for compressed events: they are not kept for it.
-                let compressed = match self.compressed.get() {
-                    Some(page) => page.clone(),
-                    None => self.load_compressed()?,
-                };
-                let json = self.dictionaries.unpack(dictionary, &compressed, length);
-                Bytes::from(json.map_err(|what| self.corrupt(what))?)
-            }
-        };
-        if json.len() != length {
-            return Err(self.corrupt("the JSON has another length than the index says"));
+    /// Loads the compressed events.
+    fn load_compressed(&self, keep: Keep) -> Result<Page, StoreError> {
+        if let Some(page) = self.compressed.get() {
+            return Ok(page.clone());
         }
-        Ok(Page::new(json, ends))
+        let ends = &self.index.compressed_ends;
+        if keep == Keep::No {
+            return Ok(Page::new(self.payload()?, ends));
+        }
+        let _making = self.making();
+        if let Some(page) = self.compressed.get() {
+            return Ok(page.clone());
+        }
+        let page = Page::new(self.payload()?, ends);
+        self.grown(page.len());
+        Ok(self.compressed.get_or_init(|| page).clone())
     }
 
-    fn load(&self) -> Result<Bytes, StoreError> {
+    /// Loads the JSON of some or all events. Keeps none of it; [`Block::json`] does.
+    fn load_json(&self, wanted: Wanted<'_>) -> Result<Page, StoreError> {
+        let (index, dictionaries) = (&self.index, &*self.dictionaries);
+        let unpacked = match (index.encoding, wanted) {
+            (Encoding::Compressed { dictionary }, Wanted::Some(indexes)) => {
+                let before = self.picked.fetch_add(indexes.len(), Ordering::Relaxed);
+                // A lone reader that wants little must not push others out of the cache: the
+                // compressed events are kept from when a second one comes.
+                let keep = if before == 0 { Keep::No } else { Keep::ForAll };
+                let compressed = self.load_compressed(keep)?;
+                unpack::some(index, dictionaries, dictionary, &compressed, indexes)
+            }
+            (Encoding::Compressed { dictionary }, Wanted::All) => {
+                // Who reads JSON has no use for compressed events: they are not kept for it. The
+                // caller holds the lock that keeping them would take.
+                let compressed = self.load_compressed(Keep::No)?;
+                unpack::all(index, dictionaries, dictionary, &compressed)
+            }
+            (Encoding::PackedJson, _) => unpack::packed(index, &self.payload()?),
+            (Encoding::Json, _) => unpack::plain(index, self.payload()?),
+        };
+        unpacked.map_err(|what| self.corrupt(what))
+    }
+
+    /// Reads the payload, and checks that it is what was written.
+    fn payload(&self) -> Result<Bytes, StoreError> {
         let Some(cold) = &self.cold else {
             return Err(self.corrupt("the block was made without its payload"));
         };
@@ -402,6 +359,11 @@ impl Block {
         Ok(payload)
     }
 
+    /// Waits until nobody else makes a page, so that each is made once.
+    fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     const fn corrupt(&self, what: &'static str) -> StoreError {
         StoreError::Corrupt {
             first_seq: self.first_seq(),
@@ -410,6 +372,7 @@ impl Block {
         }
     }
 
+    /// Tells the cache, so that it lets go of others.
     fn grown(&self, bytes: usize) {
         if let Some(cache) = self.cold.as_ref().and_then(|cold| cold.cache.upgrade()) {
             cache.grow(self.first_seq(), bytes);
@@ -428,151 +391,28 @@ impl fmt::Debug for Block {
     }
 }
 
-/// One form of a block's events, all in one piece of memory.
-#[derive(Clone)]
-pub struct Page {
-    bytes: Bytes,
-    ends: Arc<[u32]>,
-}
-
-impl Page {
-    /// The event at `index`.
-    #[must_use]
-    #[inline]
-    pub fn get(&self, index: usize) -> Option<&[u8]> {
-        self.bytes.get(range(&self.ends, index)?)
-    }
-
-    /// The event at `index`, sharing the memory of the page.
-    #[must_use]
-    pub fn slice(&self, index: usize) -> Option<Bytes> {
-        let range = range(&self.ends, index)?;
-        (range.end <= self.bytes.len()).then(|| self.bytes.slice(range))
-    }
-
-    /// All events, one directly after the other.
-    #[must_use]
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// For each event, the offset of its end in [`Page::bytes`].
-    #[must_use]
-    pub fn ends(&self) -> &[u32] {
-        &self.ends
-    }
-
-    fn new(bytes: Bytes, ends: &Arc<[u32]>) -> Self {
-        Self {
-            bytes,
-            ends: Arc::clone(ends),
-        }
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-impl fmt::Debug for Page {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Page")
-            .field("events", &self.ends.len())
-            .field("bytes", &self.bytes.len())
-            .finish()
-    }
-}
-
-/// What is known of a block's events without their payload, a column for each property.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Index {
-    pub(crate) first_seq: u64,
-    pub(crate) encoding: Encoding,
-    pub(crate) times: Vec<u64>,
-    pub(crate) kinds: Vec<EventKind>,
-    pub(crate) did_indexes: Vec<u16>,
-    pub(crate) collection_indexes: Vec<u16>,
-    /// Empty if all events have the first source.
-    pub(crate) source_indexes: Vec<u16>,
-    pub(crate) commit_parts: CommitParts,
-    pub(crate) json_ends: Arc<[u32]>,
-    /// Empty unless the encoding is `Frames`.
-    pub(crate) compressed_ends: Arc<[u32]>,
-    pub(crate) dids: StringTable,
-    pub(crate) collections: StringTable,
-    /// Never empty.
-    pub(crate) sources: StringTable,
-    pub(crate) payload_len: u32,
-    pub(crate) payload_crc: u32,
-}
-
-impl Index {
-    pub(crate) const fn next_seq(&self) -> u64 {
-        self.first_seq + self.times.len() as u64
-    }
-
-    pub(crate) fn first_time(&self) -> u64 {
-        self.times.first().copied().unwrap_or_default()
-    }
-
-    pub(crate) fn last_time(&self) -> u64 {
-        self.times.last().copied().unwrap_or_default()
-    }
-
-    pub(crate) fn json_len(&self) -> usize {
-        self.json_ends.last().map_or(0, |end| *end as usize)
-    }
-
-    fn memory(&self) -> usize {
-        // Twice eight for the two strings' indexes, the kind, and the padding between allocations.
-        self.times.len() * 16
-            + self.source_indexes.len() * size_of::<u16>()
-            + self.commit_parts.memory()
-            + self.sources.memory()
-            + (self.json_ends.len() + self.compressed_ends.len()) * size_of::<u32>()
-            + self.dids.memory()
-            + self.collections.memory()
-            + size_of::<Block>()
-    }
-}
-
-/// What a block's payload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    /// The events' JSON, one directly after the other.
-    Json,
-    /// The same as one zstd frame without a dictionary.
-    PackedJson,
-    /// Each event compressed by itself, one directly after the other.
-    Compressed { dictionary: u32 },
-}
-
-impl Encoding {
-    /// Whether blocks of the two can become one.
-    pub(crate) fn merges_with(self, other: Self) -> bool {
-        let json = |encoding| matches!(encoding, Self::Json | Self::PackedJson);
-        self == other || (json(self) && json(other))
-    }
-}
-
 /// Where a block's payload is, if not in memory.
 pub(crate) struct Cold {
     pub(crate) bucket: Arc<dyn Bucket>,
     pub(crate) key: BlockKey,
     /// Weak, as the cache holds the block.
-    pub(crate) cache: Weak<Cache>,
+    pub(crate) cache: Weak<Cache<Block>>,
 }
 
-/// Until one in so many events of a block has been unpacked alone, that is better than to unpack
-/// all: it costs less, and takes no memory from others.
+/// Which events are unpacked.
+enum Wanted<'a> {
+    All,
+    /// Those of these indexes, in increasing order.
+    Some(&'a [usize]),
+}
+
+/// Whether what is loaded stays in the block.
+#[derive(PartialEq, Eq)]
+enum Keep {
+    ForAll,
+    No,
+}
+
+/// Unpacking up to one event in four alone costs less than unpacking all, and takes no memory from
+/// others.
 const FEW: usize = 4;
-
-fn range(ends: &[u32], index: usize) -> Option<std::ops::Range<usize>> {
-    let end = *ends.get(index)? as usize;
-    let start = match index {
-        0 => 0,
-        _ => *ends.get(index - 1)? as usize,
-    };
-    (start <= end).then_some(start..end)
-}
