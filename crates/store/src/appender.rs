@@ -17,9 +17,9 @@ use crate::fill::{BucketFill, Tail};
 use crate::frames::{FramePlan, FrameWriter};
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted, UpstreamGap};
 use crate::options::{Durability, Options, micros};
+use crate::read::Store;
 use crate::retained::RetentionClock;
 use crate::ring::{BucketView, Ring, View};
-use crate::store::Store;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
 /// thread of its own.

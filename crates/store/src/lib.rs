@@ -64,7 +64,6 @@ mod appender;
 mod backend;
 mod block;
 mod crash;
-mod dead_letters;
 mod error;
 mod event;
 mod fill;
@@ -73,29 +72,26 @@ mod frames;
 pub mod fuzzing;
 mod gap;
 mod identity;
-mod named_cursors;
 mod open;
 mod options;
-mod remaining;
+mod read;
 mod repair;
 mod retained;
 mod ring;
-mod store;
 
 pub use accounts::AccountState;
 pub use appender::{Appender, Trimmed};
 pub use block::{Block, Page, StringTable};
-pub use dead_letters::{
-    DeadLetterError, DeadLetters, LetterLimits, LetterTotals, NewDeadLetter, StoredLetter,
-};
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
 pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
 pub use gap::{Gap, GapCause, UpstreamGap};
 pub use identity::{LogId, ParseLogIdError};
-pub use named_cursors::CursorError;
 pub use open::open;
 pub use options::{Durability, Location, Options, Retention};
-pub use remaining::Remaining;
+pub use read::{
+    Bounds, DeadLetterError, DeadLetters, LetterLimits, NewDeadLetter, Remaining, Store,
+    StoredLetter,
+};
 pub use repair::{RepairReport, repair};
-pub use store::{Bounds, Read, Run, Store};
+pub use ring::{CursorError, LetterTotals, Read, Run};

@@ -14,15 +14,13 @@ use crate::backend::{
 };
 use crate::block::{Block, Cache, Dictionaries, check_payload, decode_index, decode_piece};
 use crate::crash::crash_point;
-use crate::dead_letters::KnownTotals;
 use crate::error::{BackendError, OpenError};
 use crate::frames::{FrameRing, FrameWriter, StoredFrames};
 use crate::gap::{MAX_NOTED, Noted};
 use crate::identity::LogId;
-use crate::named_cursors::NamedCursors;
 use crate::options::{Location, Options};
-use crate::ring::{Ring, View};
-use crate::store::Store;
+use crate::read::Store;
+use crate::ring::{KnownTotals, NamedCursors, Ring, View};
 
 /// Opens a ring, making it if it does not exist: the side that writes and the side that reads.
 ///

@@ -7,7 +7,8 @@ use crate::gap::Gap;
 use crate::identity::LogId;
 use crate::open;
 use crate::options::Options;
-use crate::store::{Read, Store};
+use crate::read::Store;
+use crate::ring::Read;
 
 /// Makes a ring that cannot be opened into one that can: keeps what can be read, and tells what is
 /// lost.

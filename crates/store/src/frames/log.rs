@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::backend::Bucket;
 use crate::backend::state;
-use crate::frames::reader::KeptFrame;
+use crate::frames::kept::KeptFrame;
 
 /// What the appender and the readers of frames share.
 pub(crate) struct FrameRing {

@@ -1,14 +1,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::backend::BucketError;
 use crate::error::StoreError;
+use crate::frames::kept::KeptFrame;
 use crate::frames::log::{FrameView, Log};
+use crate::read::Store;
 use crate::ring::Ring;
-use crate::store::Store;
 
 impl Store {
     /// Reads the raw frames of a source. `None` if the ring keeps no frames: see
@@ -245,26 +245,6 @@ pub enum Frames {
         /// From here on nothing is missing.
         oldest: u64,
     },
-}
-
-/// A frame as it was received.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KeptFrame {
-    /// Its sequence number at the source.
-    pub seq: u64,
-    /// The frame.
-    pub bytes: Bytes,
-}
-
-impl fmt::Debug for KeptFrame {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("KeptFrame")
-            .field("seq", &self.seq)
-            .field("length", &self.bytes.len())
-            .finish()
-    }
 }
 
 /// Which frames of a source there are.

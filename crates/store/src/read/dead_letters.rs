@@ -1,15 +1,16 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::store::Store;
 use crate::backend::Batch;
 use crate::block::{Block, BlockBuilder, check_payload, decode_piece, encode_piece};
 use crate::error::StoreError;
 use crate::event::{CommitPart, NewEvent};
-use crate::store::Store;
+use crate::ring::LetterTotals;
 
 impl Store {
     /// The dead letters of a consumer: the events that it could not handle, put aside so that it
@@ -193,7 +194,7 @@ impl DeadLetters {
 
     /// Held while a letter is written, so that what is counted is what is there.
     fn known_totals(&self) -> MutexGuard<'_, HashMap<String, LetterTotals>> {
-        let totals = self.store.letter_totals();
+        let totals = &self.store.ring().letter_totals;
         totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -203,7 +204,7 @@ impl DeadLetters {
         from: &[u8],
         max: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, DeadLetterError> {
-        let backend = self.store.durable().backend();
+        let backend = self.store.ring().durable.backend();
         let pairs = backend.letters(prefix, from, max);
         Ok(pairs.map_err(StoreError::storage("read dead letters"))?)
     }
@@ -211,7 +212,7 @@ impl DeadLetters {
     fn write(&self, key: Vec<u8>, value: Option<Bytes>) -> Result<(), DeadLetterError> {
         let mut batch = Batch::default();
         batch.letters.push((key, value));
-        let written = self.store.durable().write(&batch);
+        let written = self.store.ring().durable.write(&batch);
         Ok(written.map_err(StoreError::storage("write a dead letter"))?)
     }
 
@@ -318,24 +319,8 @@ impl Default for LetterLimits {
     }
 }
 
-/// How much is put aside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LetterTotals {
-    /// How many letters.
-    pub letters: u64,
-    /// How many bytes they take together.
-    pub bytes: u64,
-}
-
-impl LetterTotals {
-    fn of((_, value): &(Bytes, Bytes)) -> Self {
-        Self {
-            letters: 1,
-            bytes: value.len() as u64,
-        }
-    }
-}
+/// How many letters are read at once to count them.
+const PAGE: usize = 256;
 
 /// Why a dead letter could not be written or read.
 #[derive(Debug, Error)]
@@ -368,11 +353,6 @@ pub enum DeadLetterError {
     Store(#[from] StoreError),
 }
 
-/// The totals of those consumers that were asked for.
-pub(crate) type KnownTotals = Mutex<HashMap<String, LetterTotals>>;
-
-/// How many letters are read at once to count them.
-const PAGE: usize = 256;
 const MAX_REASON: usize = 4096;
 const LETTER_VERSION: u8 = 1;
 
@@ -397,7 +377,9 @@ fn encode(letter: &NewDeadLetter<'_>, store: &Store) -> Result<(u64, Vec<u8>), D
         json,
         compressed: None,
     });
-    let block = builder.take(store.dictionary_set()).ok_or_else(missing)?;
+    let block = builder
+        .take(&store.ring().dictionaries)
+        .ok_or_else(missing)?;
     let reason = clipped(letter.reason);
     let mut value = vec![LETTER_VERSION];
     value.extend_from_slice(&letter.failed_at_us.to_le_bytes());
@@ -419,7 +401,7 @@ fn decode(value: &Bytes, store: &Store) -> Option<StoredLetter> {
     let (index, payload) = decode_piece(piece).ok()?;
     let payload = value.slice_ref(piece.get(payload..)?);
     check_payload(&index, &payload).ok()?;
-    let dictionaries = Arc::clone(store.dictionary_set());
+    let dictionaries = Arc::clone(&store.ring().dictionaries);
     Some(StoredLetter {
         block: Arc::new(Block::in_memory(index, None, Some(payload), dictionaries)),
         reason: std::str::from_utf8(reason).ok()?.to_owned(),

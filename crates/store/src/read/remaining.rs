@@ -1,5 +1,5 @@
+use super::store::Store;
 use crate::ring::View;
-use crate::store::Store;
 
 impl Store {
     /// What the ring holds from a position on: how far a reader that is there is behind. Reads

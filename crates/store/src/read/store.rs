@@ -1,19 +1,15 @@
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, RwLockReadGuard};
 
 use jetwash_dict::Dictionary;
 use tokio::sync::watch;
 
 use crate::backend::BucketError;
-use crate::backend::Durable;
-use crate::block::{Block, Cold, Dictionaries, decode_index};
-use crate::dead_letters::KnownTotals;
+use crate::block::{Block, Cold, decode_index};
 use crate::error::StoreError;
 use crate::gap::Gap;
 use crate::identity::LogId;
-use crate::named_cursors::NamedCursors;
-use crate::ring::{ColdPlace, Ring, View};
+use crate::ring::{ColdPlace, Read, Ring, View};
 
 /// The read side of a ring: cheap to clone, for any number of readers.
 ///
@@ -72,28 +68,6 @@ impl Store {
     #[must_use]
     pub fn log_id(&self) -> LogId {
         self.ring.id
-    }
-
-    /// What the ring holds now.
-    #[must_use]
-    pub fn bounds(&self) -> Bounds {
-        let view = self.ring.view();
-        let oldest_time_us = view.oldest_time();
-        Bounds {
-            oldest_seq: view.oldest_seq(),
-            next_seq: view.next_seq,
-            oldest_time_us,
-            newest_time_us: oldest_time_us.map(|_| view.last_time),
-            lost: view.gap_len(),
-            bytes: view.bytes(),
-            buckets: view.buckets.len(),
-            hot_seq: view
-                .hot
-                .front()
-                .map_or(view.next_seq, |(block, _)| block.first_seq()),
-            hot_bytes: view.hot_bytes,
-            cache_bytes: self.ring.cache.bytes(),
-        }
     }
 
     /// The position of the ring's next event, changed by each commit.
@@ -227,24 +201,8 @@ impl Store {
         &self.ring
     }
 
-    pub(crate) fn named(&self) -> &NamedCursors {
-        &self.ring.named
-    }
-
     pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
         self.ring.view()
-    }
-
-    pub(crate) fn letter_totals(&self) -> &KnownTotals {
-        &self.ring.letter_totals
-    }
-
-    pub(crate) fn dictionary_set(&self) -> &Arc<Dictionaries> {
-        &self.ring.dictionaries
-    }
-
-    pub(crate) fn durable(&self) -> &Durable {
-        &self.ring.durable
     }
 
     fn load(&self, place: ColdPlace) -> Result<Arc<Block>, StoreError> {
@@ -289,98 +247,6 @@ impl fmt::Debug for Store {
             .debug_tuple("Store")
             .field(&self.bounds())
             .finish()
-    }
-}
-
-/// What a read found.
-#[derive(Debug)]
-pub enum Read {
-    /// Events, the first of them at the position asked for.
-    Events(Run),
-    /// Nothing yet: the position is that of the next event.
-    AtTip,
-    /// There is no event at the position, and there will be none: the ring has moved past it, a
-    /// block is damaged, positions were skipped after a power failure, or the position is ahead
-    /// of the ring. Reading goes on at [`Gap::next_seq`].
-    Gap(Gap),
-}
-
-/// Events that follow each other, from somewhere in a block to its end, or to where something is
-/// known to be missing before the next.
-#[derive(Clone, Debug)]
-pub struct Run {
-    block: Arc<Block>,
-    indexes: Range<usize>,
-    gaps: Vec<Gap>,
-}
-
-impl Run {
-    pub(crate) const fn new(block: Arc<Block>, indexes: Range<usize>, gaps: Vec<Gap>) -> Self {
-        Self {
-            block,
-            indexes,
-            gaps,
-        }
-    }
-
-    /// The block that holds the events.
-    #[must_use]
-    pub const fn block(&self) -> &Arc<Block> {
-        &self.block
-    }
-
-    /// The indexes of the events in the block, never none.
-    #[must_use]
-    pub const fn indexes(&self) -> Range<usize> {
-        self.indexes.start..self.indexes.end
-    }
-
-    /// The position after the last event: where to read on.
-    #[must_use]
-    pub fn next_seq(&self) -> u64 {
-        self.block.first_seq() + self.indexes.end as u64
-    }
-
-    /// What upstreams did not give between the event before these and the first of them: see
-    /// [`Appender::note_gap`](crate::Appender::note_gap). Nearly always nothing.
-    #[must_use]
-    pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
-    }
-}
-
-/// What a ring holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Bounds {
-    /// The position of the oldest event, or of the next one if there is none.
-    pub oldest_seq: u64,
-    /// The position of the next event.
-    pub next_seq: u64,
-    /// How many positions in between have no event, as a power failure took them. With them, the
-    /// ring holds `next_seq - oldest_seq`.
-    pub lost: u64,
-    /// The time of the oldest event in microseconds.
-    pub oldest_time_us: Option<u64>,
-    /// The time of the newest event in microseconds.
-    pub newest_time_us: Option<u64>,
-    /// The bytes of all blocks, without the journal of the storage engine.
-    pub bytes: u64,
-    /// The number of buckets, one of which is dropped at a time.
-    pub buckets: usize,
-    /// The position of the oldest event that [`Store::read_hot`] can read.
-    pub hot_seq: u64,
-    /// The memory of the newest events.
-    pub hot_bytes: usize,
-    /// The memory of the blocks that were read from disk.
-    pub cache_bytes: usize,
-}
-
-impl Bounds {
-    /// The number of events.
-    #[must_use]
-    pub const fn events(&self) -> u64 {
-        self.next_seq - self.oldest_seq - self.lost
     }
 }
 

@@ -1,44 +1,11 @@
-//! What the appender and the readers share.
-
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use crate::backend::Durable;
+use super::bucket_view::{BlockEntry, BucketView, ColdPlace};
+use super::run::{Read, Run};
 use crate::backend::{BlockKey, Bucket};
-use crate::block::{Block, Cache, Dictionaries};
-use crate::dead_letters::KnownTotals;
-use crate::frames::FrameRing;
+use crate::block::Block;
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted};
-use crate::identity::LogId;
-use crate::named_cursors::NamedCursors;
-use crate::store::{Read, Run};
-
-/// The shared part of a ring.
-pub(crate) struct Ring {
-    pub(crate) id: LogId,
-    pub(crate) view: RwLock<View>,
-    pub(crate) cache: Arc<Cache<Block>>,
-    pub(crate) dictionaries: Arc<Dictionaries>,
-    pub(crate) durable: Durable,
-    pub(crate) named: NamedCursors,
-    pub(crate) letter_totals: KnownTotals,
-    /// `None` if no frames are kept.
-    pub(crate) frames: Option<FrameRing>,
-    pub(crate) tip: watch::Receiver<u64>,
-}
-
-impl Ring {
-    /// The view. Whoever holds it does nothing that can block.
-    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
-        self.view.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Where every committed event is. The buckets and the tail together hold each event once; the
 /// hot blocks before the tail are copies of the buckets' newest.
@@ -363,50 +330,4 @@ impl View {
             next_seq: next.unwrap_or(view.next_seq),
         })
     }
-}
-
-/// What is known of a bucket without reading it.
-pub(crate) struct BucketView {
-    pub(crate) bucket: Arc<dyn Bucket>,
-    pub(crate) first_seq: u64,
-    /// The position after its last event.
-    pub(crate) next_seq: u64,
-    pub(crate) bytes: u64,
-    /// Never empty.
-    pub(crate) entries: Vec<BlockEntry>,
-}
-
-impl BucketView {
-    pub(crate) fn first_time(&self) -> u64 {
-        self.entries.first().map_or(0, |entry| entry.first_time)
-    }
-
-    fn push(&mut self, key: &BlockKey) {
-        self.entries.push(BlockEntry {
-            first_time: key.first_time,
-            offset: (key.first_seq - self.first_seq) as u32,
-            bytes: key.bytes,
-        });
-        self.bytes += u64::from(key.bytes);
-    }
-
-    pub(crate) const fn seq_of(&self, entry: &BlockEntry) -> u64 {
-        self.first_seq + entry.offset as u64
-    }
-}
-
-/// A block of a bucket: small, as there is one for each block of the ring.
-pub(crate) struct BlockEntry {
-    first_time: u64,
-    /// The first position, counted from the bucket's.
-    offset: u32,
-    pub(crate) bytes: u32,
-}
-
-/// Where a block is on disk.
-pub(crate) struct ColdPlace {
-    pub(crate) bucket: Arc<dyn Bucket>,
-    pub(crate) key: BlockKey,
-    /// Where the next block begins: what the block ends at, unless something is missing.
-    pub(crate) next_seq: u64,
 }
