@@ -59,14 +59,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod accounts;
-mod appender;
+mod append;
 mod backend;
 mod block;
 mod crash;
 mod error;
 mod event;
-mod fill;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -75,23 +73,19 @@ mod identity;
 mod open;
 mod options;
 mod read;
-mod repair;
-mod retained;
 mod ring;
 
-pub use accounts::AccountState;
-pub use appender::{Appender, Trimmed};
+pub use append::{AccountState, Appender, Trimmed};
 pub use block::{Block, Page, StringTable};
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
 pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
 pub use gap::{Gap, GapCause, UpstreamGap};
 pub use identity::{LogId, ParseLogIdError};
-pub use open::open;
+pub use open::{RepairReport, open, repair};
 pub use options::{Durability, Location, Options, Retention};
 pub use read::{
     Bounds, DeadLetterError, DeadLetters, LetterLimits, NewDeadLetter, Remaining, Store,
     StoredLetter,
 };
-pub use repair::{RepairReport, repair};
 pub use ring::{CursorError, LetterTotals, Read, Run};
