@@ -1,15 +1,17 @@
+use std::collections::BTreeSet;
+use std::mem::take;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
 
-use super::buckets::{by_content, end_of_buckets, list_buckets, open_frames};
+use super::buckets::{Buckets, by_content, end_of_buckets, list_buckets, open_frames};
 use super::cursors::mend_cursors;
 use super::gaps::{newest_gaps, skip_reserved};
 use super::state::State;
 use super::tail::read_tail;
 use crate::append::{Appender, AppenderParts};
-use crate::backend::{Backend, Batch, BucketName, Durable, Opened, state};
+use crate::backend::{Backend, Batch, BucketName, Durable, Opened, Reserved, state};
 use crate::block::{Cache, Dictionaries};
 use crate::crash::crash_point;
 use crate::error::{BackendError, OpenError};
@@ -58,7 +60,7 @@ pub(super) fn recover(
         How::BehindTheMark => (true, Some(mark)),
         How::AsAnotherLog => (false, Some(mark)),
     };
-    let state = State::read(state, &path)?;
+    let mut state = State::read(state, &path)?;
     let storage = |source: BackendError| OpenError::Storage {
         path: path.clone(),
         source,
@@ -71,47 +73,19 @@ pub(super) fn recover(
         None => begin_log(&*backend).map_err(storage)?,
     };
     let (buckets, frame_buckets) = by_content(buckets);
-    let kept = open_frames(state.frames, frame_buckets, &*backend, &options).map_err(storage)?;
+    let kept = open_frames(take(&mut state.frames), frame_buckets, &*backend, &options)
+        .map_err(storage)?;
     let (frame_writer, frames) = kept.unzip();
     let dictionaries = Arc::new(Dictionaries::default());
-    state
-        .dictionaries
-        .into_iter()
-        .for_each(|dictionary| dictionaries.add(dictionary));
-
-    let mut view = View {
-        next_seq: state.next_seq,
-        last_time: state.last_time,
-        gaps: state.gaps,
-        noted: state.noted.into(),
-        ..View::default()
-    };
-    // First the buckets, as only the pieces of the tail that follow them are wanted.
-    let useless = list_buckets(&mut view, buckets, state.floor).map_err(storage)?;
-    for first_seq in useless {
-        let name = BucketName::Events(first_seq);
-        backend.delete_bucket(name).map_err(storage)?;
-        crash_point!("open.bucket_deleted");
+    for dictionary in state.dictionaries.drain(..) {
+        dictionaries.add(dictionary);
     }
+
     let slots = state.tail.len() as u32;
-    let end = end_of_buckets(&mut view);
-    read_tail(&mut view, state.tail, end, state.floor, &dictionaries);
-
-    // The cursors before the positions: what is missing is asked for again, and gets new ones.
-    let mut cursors = state.cursors;
-    let changed_cursors = mend_cursors(&mut cursors, &view, end.is_ok(), state.next_seq);
-    if let Some(reserved) = reserved {
-        // In one batch, lest a crash in between leave a cursor that is ahead of its events.
-        let mut batch = Batch::default();
-        for (name, value) in cursors
-            .iter()
-            .filter(|(name, _)| changed_cursors.contains(*name))
-        {
-            batch.set(state::cursor_key(name), state::encode_numbers(&[*value]));
-        }
-        skip_reserved(&mut view, &*backend, reserved, batch).map_err(storage)?;
-    }
-    view.gaps = newest_gaps(&view);
+    let (mut view, end) =
+        lay_out(&mut state, buckets, &*backend, &dictionaries).map_err(storage)?;
+    let changed_cursors =
+        settle(&mut view, &mut state, end.is_ok(), reserved, &*backend).map_err(storage)?;
     // Now that all is known to be there, it is missed from the next opening on.
     backend.take_stock().map_err(storage)?;
 
@@ -132,13 +106,70 @@ pub(super) fn recover(
         options,
         tip: sender,
         slots,
-        cursors,
+        cursors: state.cursors,
         changed_cursors,
         accounted: state.accounted,
         uses: state.uses,
         frames: frame_writer,
     });
     Ok((appender, Store::new(ring)))
+}
+
+/// Says where every event is: in the buckets, then in the tail. Drops buckets that hold nothing that
+/// is wanted. Gives the end of the buckets as well: see [`end_of_buckets`].
+fn lay_out(
+    state: &mut State,
+    buckets: Buckets,
+    backend: &dyn Backend,
+    dictionaries: &Arc<Dictionaries>,
+) -> Result<(View, Result<u64, u64>), BackendError> {
+    let mut view = View {
+        next_seq: state.next_seq,
+        last_time: state.last_time,
+        gaps: take(&mut state.gaps),
+        noted: take(&mut state.noted).into(),
+        ..View::default()
+    };
+    // First the buckets: of the tail, only the pieces that follow them are wanted.
+    for first_seq in list_buckets(&mut view, buckets, state.floor)? {
+        backend.delete_bucket(BucketName::Events(first_seq))?;
+        crash_point!("open.bucket_deleted");
+    }
+    let end = end_of_buckets(&mut view);
+    read_tail(
+        &mut view,
+        take(&mut state.tail),
+        end,
+        state.floor,
+        dictionaries,
+    );
+    Ok((view, end))
+}
+
+/// Has the cursors and the positions fit the events that are there. Tells which cursors are changed.
+fn settle(
+    view: &mut View,
+    state: &mut State,
+    is_end_known: bool,
+    reserved: Option<Reserved>,
+    backend: &dyn Backend,
+) -> Result<BTreeSet<String>, BackendError> {
+    // Before the skipped positions become a gap: then events that are missing at the end could not
+    // be told from positions that are left out.
+    let changed = mend_cursors(&mut state.cursors, view, is_end_known, state.next_seq);
+    if let Some(reserved) = reserved {
+        // In the batch of the new position: once that is stored, nothing says any more that events
+        // before it are missing.
+        let mut batch = Batch::default();
+        for (name, value) in &state.cursors {
+            if changed.contains(name) {
+                batch.set(state::cursor_key(name), state::encode_numbers(&[*value]));
+            }
+        }
+        skip_reserved(view, backend, reserved, batch)?;
+    }
+    view.gaps = newest_gaps(view);
+    Ok(changed)
 }
 
 /// Gives a log its identity. It is safe before anybody can have seen it.
