@@ -87,6 +87,7 @@ impl fmt::Display for Gap {
             ..
         } = *self;
         let last = next.saturating_sub(1);
+        // A gap of the log has positions of its own; one of an upstream is a place between two.
         match self.cause {
             GapCause::OtherLog => write!(
                 f,
@@ -266,7 +267,9 @@ impl Noted {
             ..
         } = &self.gap;
         let upstream = upstream.as_ref();
+        // The place in `ALL` is stored: causes are only ever added at its end.
         let code = GapCause::ALL.iter().position(|listed| listed == cause);
+        debug_assert!(code.is_some(), "every cause is listed");
         let numbers = [
             *events,
             upstream.and_then(|upstream| upstream.first),
@@ -295,6 +298,7 @@ impl Noted {
         let first_seq = u64::from_le_bytes(take(&mut bytes)?);
         let [code] = take(&mut bytes)?;
         let cause = *GapCause::ALL.get(usize::from(code))?;
+        // What is not known has its place all the same, so that an entry has one form.
         let mut numbers = [None; 3];
         for slot in &mut numbers {
             let [is_there] = take(&mut bytes)?;

@@ -211,6 +211,7 @@ impl Options {
                 Err(OpenError::Option { option, value, why })
             }
         };
+        // Only what could not work at all: small values are slow, and tests use them.
         within(
             "block_events",
             self.block_events as u64,

@@ -249,6 +249,8 @@ impl Appender {
         let mut gap = Gap::new(self.next_seq, self.next_seq, cause);
         gap.events = events;
         gap.upstream = upstream;
+        // Gaps of the same place and cause are one: first with those of this commit, then with those
+        // that are stored, whose entry is then replaced under its number.
         let is_same = |noted: &&mut Noted| noted.gap.is_same(&gap);
         if let Some(noted) = self.noted.iter_mut().rev().find(is_same) {
             noted.gap.merge(&gap);
@@ -308,6 +310,7 @@ impl Appender {
             uses,
             frames,
         } = parts;
+        // The view is complete by now, and says where positions and times go on.
         let view = ring.view();
         let (next_seq, last_time) = (view.next_seq, view.last_time);
         let tail = Tail::of(&view, slots);
@@ -358,6 +361,7 @@ impl Appender {
                 })
             }
         };
+        // Lengths are stored in 16 and 32 bits: what passes here is never cut off below.
         within("JSON", event.json.len(), MAX_EVENT)?;
         within(
             "compressed",

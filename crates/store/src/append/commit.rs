@@ -38,6 +38,8 @@ impl Appender {
             return synced.map_err(StoreError::storage("sync the ring"));
         }
         crash_point!("commit.begun");
+        // The order keeps the promises: positions are reserved before a reader can see them, all is
+        // written in one batch, and only what has been written is published.
         self.reserve()?;
         let plan = self.plan()?;
         crash_point!("commit.planned");
@@ -69,6 +71,7 @@ impl Appender {
         }
         self.write(&batch, "commit events")?;
         crash_point!("commit.written");
+        // From here on nothing fails: what is stored becomes visible.
         self.untrimmed += batch.event_bytes();
         self.cursors.committed(self.next_seq);
         self.accounts.committed(self.next_seq);
@@ -140,6 +143,7 @@ impl Appender {
     ) {
         let ring = Arc::clone(&self.ring);
         let mut view = ring.view_mut();
+        // All under one lock, so that no reader finds an event in two places, or in none.
         if first_slot == 0 {
             view.clear_tail();
             self.tail = Tail::default();
@@ -156,6 +160,12 @@ impl Appender {
         for piece in new_tail {
             view.push_tail(piece);
         }
+        debug_assert!(
+            view.hot
+                .back()
+                .is_none_or(|(last, _)| last.next_seq() <= self.next_seq),
+            "no event is at the next position or after it"
+        );
         view.note(self.noted.drain(..));
         view.next_seq = self.next_seq;
         view.last_time = self.last_time;

@@ -29,6 +29,7 @@ impl Appender {
     /// Decides what a commit writes: small commits add a piece to the tail, and from time to time
     /// the whole tail becomes a full block.
     pub(super) fn plan(&mut self) -> Result<Plan, StoreError> {
+        // Nearly always the events fit into the tail: they are written once, and nothing again.
         if self
             .tail
             .takes(&self.sealed, &self.options, self.bucket_start())
@@ -41,6 +42,10 @@ impl Appender {
         }
         let mut pieces: Vec<Arc<Block>> = self.ring.view().tail().map(Arc::clone).collect();
         pieces.extend(self.sealed.iter().map(Arc::clone));
+        // Otherwise the tail is cut anew. Each run of pieces that can be merged and is full becomes a
+        // block; what is left over begins the tail again, at slot 0. Pieces need not follow each
+        // other without a gap, as damage may have taken one, but are always in order.
+        debug_assert!(pieces.is_sorted_by(|one, next| one.next_seq() <= next.first_seq()));
         let mut full = Vec::new();
         let mut bucket = self.ring.view().buckets.back().map(BucketFill::of);
         let mut open = Tail::default();
@@ -76,9 +81,20 @@ impl Appender {
             [one] => Arc::clone(one),
             several => match self.merger.merge(several, &self.ring.dictionaries) {
                 Some(block) => Arc::new(block),
-                None => return Ok(()),
+                // Pieces are never empty. To go on would lose what they hold.
+                None => {
+                    return Err(StoreError::Corrupt {
+                        first_seq: several.first().map_or(0, |first| first.first_seq()),
+                        next_seq: several.last().map_or(0, |last| last.next_seq()),
+                        what: "the pieces of a block hold no events",
+                    });
+                }
             },
         };
+        debug_assert_eq!(
+            block.len(),
+            pieces.iter().map(|piece| piece.len()).sum::<usize>()
+        );
         let stored = encode_block(&block, &mut self.packer)?;
         let filled = match bucket.take() {
             Some(mut filled) if !filled.is_full(&self.options, stored.key.first_time) => {

@@ -51,6 +51,8 @@ impl Appender {
         if buckets == 0 && !everything {
             return Ok(trimmed);
         }
+        // The floor first: buckets below it that a crash leaves behind are dropped by the next
+        // opening, while events must not come back once readers were told that they are gone.
         let mut batch = Batch::default();
         batch.set(
             state::FLOOR.to_vec(),
@@ -93,6 +95,8 @@ impl Appender {
     fn choose_trim(&self, cutoff: u64, overhead: u64) -> (usize, bool, Trimmed) {
         let view = self.ring.view();
         let max_bytes = self.options.retention.max_bytes.unwrap_or(u64::MAX);
+        // Journals count, but never push the events below half of the bound: the engine decides when it
+        // removes them.
         let budget = max_bytes - overhead.min(max_bytes / 2);
         let mut bytes = view.bytes();
 
@@ -100,6 +104,7 @@ impl Appender {
         let mut trimmed = Trimmed::default();
         let mut count = 0;
         for bucket in &view.buckets {
+            // The newest bucket may go by age but not for its bytes: it is being filled.
             let expired = ends.next().is_some_and(|end| end <= cutoff);
             let too_much = bytes > budget && count + 1 < view.buckets.len();
             if !expired && !too_much {

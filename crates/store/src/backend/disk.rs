@@ -126,6 +126,7 @@ impl DiskBackend {
     fn write_manifest(&self) -> Result<(), BackendError> {
         let keyspaces = self.with_engine(|engine| {
             let mut keyspaces = BTreeMap::new();
+            // A bucket that is being dropped is still in the engine's list, and no longer in ours.
             let buckets = lock(&self.buckets);
             for name in engine.database.list_keyspace_names() {
                 let bucket = bucket_name(&name);
@@ -234,6 +235,7 @@ impl Backend for DiskBackend {
         let mut is_vital = false;
         self.with_engine(|engine| {
             let mut write = engine.database.batch();
+            // One batch of the engine for all keyspaces: all of it is there after a crash, or none.
             let mut touched = Touched::default();
             for (key, value) in &batch.state {
                 match value {

@@ -43,6 +43,7 @@ impl Engine {
             .max_cached_files(Some(OPEN_FILES))
             .open()
             .map_err(error)?;
+        // A folder with anything else in it is not ours, and is left alone.
         let names = database.list_keyspace_names();
         if let Some(other) = names.iter().find(|name| {
             ![STATE, LETTERS, ACCOUNTS].contains(&&***name) && bucket_name(name).is_none()

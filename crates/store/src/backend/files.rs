@@ -122,6 +122,8 @@ fn check_keyspace(path: &Path, id: u64, depth: Depth, faults: &mut Vec<Fault>) -
             keyspace: Some(id),
         });
     };
+    // From `current` to the list it names, and from there to the files: each has the checksum of the
+    // next, so the first that fails is the damaged one.
     let current = folder.join("current");
     let Some(bytes) = read(&path.join(&current))? else {
         fault(current, true);

@@ -25,6 +25,7 @@ pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
             }
         };
         let mut file = scan.input.into_inner();
+        // The engine makes journals longer than they are: zeros are no damage.
         if end == scan.length || next_byte(&mut file, end)? == NEVER_WRITTEN {
             continue;
         }
@@ -118,6 +119,7 @@ impl Scan {
         let value = u32::from_le_bytes(self.hashed(hasher)?);
         let length = u64::from(key) + u64::from(value);
         let left = self.length - self.position;
+        // Lengths are held against the file before memory is taken for them.
         let is_plausible = compression == 0 && unpacked == value && length <= left;
         if is_plausible && self.items.is_some() {
             let key = self.bytes(key.into(), hasher)?;

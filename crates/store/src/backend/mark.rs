@@ -42,6 +42,7 @@ impl Mark {
             file.sync_all()?;
             folder::sync(folder)?;
         }
+        // The greater generation counts, as slots are written in turn.
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let slots = bytes.chunks(SLOT).filter_map(decode);

@@ -52,6 +52,7 @@ impl Backend for MemoryBackend {
             };
         }
         drop(letters);
+        // Not all at once, as on disk, but nothing is published before all of it is there.
         let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         for row in &batch.blocks {
             let name = BucketName::Events(row.bucket);

@@ -51,6 +51,7 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
     let _lock = folder::lock(path)?;
     let manifest = Manifest::read(path).map_err(error)?;
     let faults = files::check(path, manifest.as_ref(), Depth::Values).map_err(error)?;
+    // Looked at before anything is changed, as what follows makes a new mark.
     let known = manifest.as_ref().map_or(0, Manifest::next_seq);
     let reserved = mark::stored(path).map_err(error)?;
     let mut repaired = RepairedFiles {
@@ -148,6 +149,8 @@ fn rebuild(
     let made = build(path, &work, manifest, bad, repaired).map_err(error)?;
 
     let aside = path.join(next_aside(path).map_err(io_error)?);
+    // The list of keyspaces goes last in each direction: an opening is refused without it, so that a
+    // repair that is cut short does not go unnoticed.
     let swap = || -> io::Result<()> {
         fs::create_dir_all(aside.join(KEYSPACES))?;
         for id in bad.iter().chain([&0]) {
@@ -287,6 +290,7 @@ fn read_values(folder: &Path, keyspace: &Keyspace) -> fjall::Result<()> {
         files.push(entry?.path());
     }
     files.sort();
+    // In any order, as what a bucket holds is written once.
     for file in files {
         let bytes = Bytes::from(fs::read(file)?);
         let mut at = 0;

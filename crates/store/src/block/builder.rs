@@ -227,6 +227,8 @@ impl BlockBuilder {
         {
             self.json.extend_from_slice(page.bytes());
         }
+        // Pieces of the tail are in memory, where nothing can fail.
+        debug_assert!(block.has_compressed(), "only blocks in memory are merged");
         if let Ok(Some(page)) = block.compressed() {
             self.append_compressed(page);
         }

@@ -15,6 +15,15 @@ struct Shelf {
 }
 
 impl Dictionaries {
+    /// Those that a ring was opened with, the one used last at the end.
+    pub(crate) fn new(dictionaries: Vec<Dictionary>) -> Self {
+        let new = Self::default();
+        for dictionary in dictionaries {
+            new.add(dictionary);
+        }
+        new
+    }
+
     pub(crate) fn get(&self, id: u32) -> Option<Dictionary> {
         Some(self.shelf(id)?.dictionary.clone())
     }

@@ -58,6 +58,7 @@ pub(super) fn encode_index(index: &Index) -> Vec<u8> {
             Width::Two => out.extend(column.iter().flat_map(|index| index.to_le_bytes())),
         }
     }
+    // Times and ends increase: differences take one byte or two where the numbers take four or eight.
     for pair in index.times.windows(2) {
         if let [before, after] = pair {
             write_varint(&mut out, after - before);
@@ -217,6 +218,7 @@ impl Header {
             COMPRESSED => Encoding::Compressed { dictionary },
             _ => return Err(Damage("the payload has an unknown form")),
         };
+        // A block is never empty, and its positions are positions: everything else relies on that.
         if events == 0 || first_seq.checked_add(events.into()).is_none() {
             return Err(Damage("the index has an impossible number of events"));
         }

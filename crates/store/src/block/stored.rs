@@ -23,6 +23,7 @@ pub(crate) fn encode_block(block: &Block, packer: &mut Compressor) -> Result<Sto
     let payload = match (index.encoding, block.compressed()?) {
         (Encoding::Compressed { .. }, Some(compressed)) => compressed.bytes().clone(),
         _ => {
+            // Events without a dictionary compress well only together.
             let json = block.json()?.bytes();
             let mut packed = Vec::new();
             let result = packer.compress(json, &mut packed);

@@ -148,6 +148,8 @@ impl FrameWriter {
         if self.pending.is_empty() {
             return Ok(None);
         }
+        // Spans are copied and given back when the batch has been written: until then a failed
+        // commit leaves everything as it was.
         let last = ring.view().buckets.back().map(|last| {
             let bucket = Arc::clone(&last.bucket);
             (last.number, bucket, last.spans.clone())
@@ -190,6 +192,7 @@ impl FrameWriter {
             number,
             spans,
         } = plan;
+        // Under one lock, so that a reader finds each frame in memory or in a bucket.
         let mut view = ring.view_mut();
         match view.buckets.back_mut() {
             Some(last) if last.number == number => last.spans = spans,

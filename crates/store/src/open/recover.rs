@@ -65,7 +65,7 @@ pub(super) fn recover(
         path: path.clone(),
         source,
     };
-    // Up to here nothing has been changed: a ring that is refused is left as it was.
+    // Before any other change, and only in a ring that can be read.
     backend.begin().map_err(storage)?;
     crash_point!("open.versioned");
     let id = match state.id.filter(|_| is_known) {
@@ -76,10 +76,7 @@ pub(super) fn recover(
     let kept = open_frames(take(&mut state.frames), frame_buckets, &*backend, &options)
         .map_err(storage)?;
     let (frame_writer, frames) = kept.unzip();
-    let dictionaries = Arc::new(Dictionaries::default());
-    for dictionary in state.dictionaries.drain(..) {
-        dictionaries.add(dictionary);
-    }
+    let dictionaries = Arc::new(Dictionaries::new(take(&mut state.dictionaries)));
 
     let slots = state.tail.len() as u32;
     let (mut view, end) =

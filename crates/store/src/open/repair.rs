@@ -90,6 +90,7 @@ fn look_through(store: &Store, oldest_seq: u64) -> Result<(u64, Vec<(u64, u64)>)
         _ if from < to => lost.push((from, to)),
         _ => {}
     };
+    // Each event is read once, or it could be found damaged only by a reader, later.
     loop {
         let found = store.read(at).and_then(|read| {
             if let Read::Events(run) = &read

@@ -44,6 +44,7 @@ impl State {
             dictionaries: Vec::new(),
             tail: Vec::new(),
         };
+        // Before anything else: a later version may mean something else by any entry.
         let version = pairs.iter().find(|(key, _)| &key[..] == state::VERSION);
         match version {
             Some((_, version)) if !state::is_known(version) => {
@@ -57,6 +58,7 @@ impl State {
                 what: format!("the entry {}", key.escape_ascii()),
             })?;
         }
+        // The newest gaps are kept, and the dictionary that was used last comes last.
         state.noted.sort_by_key(|noted| noted.number);
         let too_many = state.noted.len().saturating_sub(MAX_NOTED);
         state.noted.drain(..too_many);
@@ -68,6 +70,8 @@ impl State {
     }
 
     fn take(&mut self, key: &[u8], value: Bytes) -> Option<()> {
+        // An entry that means nothing is damage, or of a version that should have been raised: it is
+        // refused, as to leave it out could give out positions twice.
         if let Some(name) = state::cursor_name(key) {
             let [cursor] = state::decode_numbers(&value)?;
             self.cursors.insert(name.to_owned(), cursor);

@@ -80,6 +80,7 @@ impl DeadLetters {
     ) -> Result<(), DeadLetterError> {
         let (seq, value) = encode(letter, &self.store)?;
         let key = self.key(seq);
+        // Held until the letter is written, or two of them could take the last room.
         let mut totals = self.known_totals();
         let held = self.totals(&mut totals)?;
         let old = self.read(&key, &key, 1)?;
@@ -365,6 +366,7 @@ fn encode(letter: &NewDeadLetter<'_>, store: &Store) -> Result<(u64, Vec<u8>), D
     };
     let meta = letter.block.meta(letter.index).ok_or_else(missing)?;
     let json = letter.block.json()?.get(letter.index).ok_or_else(missing)?;
+    // As JSON, so that the letter outlives the dictionary of its block.
     let mut builder = BlockBuilder::new();
     builder.start(meta.seq, None);
     builder.push(&NewEvent {

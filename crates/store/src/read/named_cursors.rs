@@ -54,6 +54,7 @@ impl Store {
     ) -> Result<(), CursorError> {
         check_name(name)?;
         let (cursors, durable) = (&self.ring().named, &self.ring().durable);
+        // From the comparison to the write nobody else may move it.
         let _changing = cursors.change();
         let current = self.named_cursor(name);
         if current != expected {

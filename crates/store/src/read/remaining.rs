@@ -48,6 +48,7 @@ fn bytes_from(view: &View, from: u64) -> u64 {
         let whole = u64::from(piece.index().payload_len);
         bytes += share(whole, piece.first_seq(), piece.next_seq(), from);
     }
+    // From the newest bucket back to the one that holds the position: those in between count whole.
     for bucket in view.buckets.iter().rev() {
         if bucket.first_seq >= from {
             bytes += bucket.bytes;

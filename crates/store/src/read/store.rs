@@ -88,6 +88,7 @@ impl Store {
     /// When the disk fails.
     pub fn read(&self, from: u64) -> Result<Read, StoreError> {
         let from = from.max(FIRST);
+        // Looked up under the lock and loaded without it: the disk must not hold up the appender.
         let place = {
             let view = self.ring.view();
             if let Some(read) = view.look(from) {
@@ -95,6 +96,7 @@ impl Store {
             }
             match view.cold_block(from) {
                 Some(place) => place,
+                // In the ring by its bounds, and in no block: a bucket lacks it.
                 None => {
                     let next = view.next_block_after(from);
                     return Ok(Read::Gap(view.damaged(from, next, MISSING)));
@@ -104,14 +106,16 @@ impl Store {
         let next_seq = place.next_seq;
         let (next_seq, what) = match self.load(place) {
             Ok(block) if from < block.next_seq() => {
+                debug_assert!(block.first_seq() <= from, "a block before the position");
                 return Ok(Read::Events(self.ring.view().run(&block, from)));
             }
+            // The block is whole and ends before the position: the one that had it is missing.
             Ok(_) => (next_seq, MISSING),
             Err(StoreError::Corrupt { next_seq, what, .. }) => (next_seq, what),
             Err(error) => return Err(error),
         };
         let view = self.ring.view();
-        // It may have been trimmed meanwhile.
+        // What could not be read may have been trimmed meanwhile. That is no damage.
         if let Some(read) = view.look(from) {
             return Ok(read);
         }
@@ -160,6 +164,7 @@ impl Store {
             if view.oldest_time().is_none_or(|oldest| time_us <= oldest) {
                 return Ok(view.oldest_seq());
             }
+            // Times increase with positions, so each step is a search among first times.
             if time_us > view.last_time {
                 return Ok(view.next_seq);
             }
@@ -227,6 +232,7 @@ impl Store {
             })?
             .ok_or_else(|| corrupt(MISSING))?;
         let index = decode_index(&bytes).map_err(|damage| corrupt(damage.0))?;
+        // The key is outside the checksum: a block may be whole and stand in the wrong place.
         if index.first_seq != key.first_seq || index.next_seq() > next_seq {
             return Err(corrupt("the block holds other events than it should"));
         }
