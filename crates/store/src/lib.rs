@@ -86,6 +86,6 @@ pub use open::{RepairReport, open, repair};
 pub use options::{Durability, Location, Options, Retention};
 pub use read::{
     Bounds, DeadLetterError, DeadLetters, LetterLimits, NewDeadLetter, Remaining, Store,
-    StoredLetter,
+    StoredLetter, Usage,
 };
 pub use ring::{CursorError, LetterTotals, Read, Run};

@@ -1,7 +1,7 @@
 use super::store::Store;
 
 impl Store {
-    /// What the ring holds now.
+    /// The bounds of the ring now. Reads nothing from the disk.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
         let view = self.view();
@@ -13,27 +13,32 @@ impl Store {
             newest_time_us: oldest_time_us.map(|_| view.last_time),
             lost: view.gap_len(),
             bytes: view.bytes(),
-            buckets: view.buckets.len(),
-            hot_seq: view
-                .hot
-                .front()
-                .map_or(view.next_seq, |(block, _)| block.first_seq()),
-            hot_bytes: view.hot_bytes,
-            cache_bytes: self.ring().cache.bytes(),
         }
     }
 }
 
-/// What a ring holds.
+/// From where to where a ring has events.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{Location, Options, open};
+///
+/// let (_appender, store) = open(Location::Memory, Options::default())?;
+/// let bounds = store.bounds();
+/// assert_eq!((bounds.oldest_seq, bounds.next_seq), (1, 1));
+/// assert_eq!((bounds.events(), bounds.oldest_time_us), (0, None));
+/// # Ok::<(), jetwash_store::OpenError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bounds {
-    /// The position of the oldest event, or of the next one if there is none.
+    /// The position of the oldest event; in an empty ring, that of the next one.
     pub oldest_seq: u64,
     /// The position of the next event.
     pub next_seq: u64,
-    /// How many positions in between have no event, as a power failure took them. With them, the
-    /// ring holds `next_seq - oldest_seq`.
+    /// The number of positions in between without an event, as a power failure took it. With them,
+    /// the ring holds `next_seq - oldest_seq`.
     pub lost: u64,
     /// The time of the oldest event in microseconds.
     pub oldest_time_us: Option<u64>,
@@ -41,14 +46,6 @@ pub struct Bounds {
     pub newest_time_us: Option<u64>,
     /// The bytes of all blocks, without the journal of the storage engine.
     pub bytes: u64,
-    /// The number of buckets, one of which is dropped at a time.
-    pub buckets: usize,
-    /// The position of the oldest event that [`Store::read_hot`] can read.
-    pub hot_seq: u64,
-    /// The memory of the newest events.
-    pub hot_bytes: usize,
-    /// The memory of the blocks that were read from disk.
-    pub cache_bytes: usize,
 }
 
 impl Bounds {

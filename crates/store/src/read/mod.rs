@@ -1,7 +1,7 @@
 //! The side that reads: everything that a [`Store`] can be asked.
 //!
 //! - [`store`] reads events from a position or a time on;
-//! - [`bounds`] and [`remaining`] tell how much there is;
+//! - [`bounds`], [`remaining`] and [`usage`] tell how much there is;
 //! - [`named_cursors`] and [`dead_letters`] keep what a consumer has done, and what it could not do.
 
 mod bounds;
@@ -9,8 +9,10 @@ mod dead_letters;
 mod named_cursors;
 mod remaining;
 mod store;
+mod usage;
 
 pub use bounds::Bounds;
 pub use dead_letters::{DeadLetterError, DeadLetters, LetterLimits, NewDeadLetter, StoredLetter};
 pub use remaining::Remaining;
 pub use store::Store;
+pub use usage::Usage;
