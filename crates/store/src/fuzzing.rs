@@ -9,7 +9,7 @@ use crate::backend::{BlockKey, Bucket, BucketError};
 use crate::block::{Block, Cold, Dictionaries, decode_piece, encode_piece};
 use crate::error::{BackendError, StoreError};
 
-/// A block from its index and its payload, with the length of the index before them as four bytes,
+/// Reads a block from its index and its payload, with the length of the index before them as four bytes,
 /// little-endian. `None` if the index is refused.
 #[must_use]
 pub fn read_block(bytes: &[u8], dictionary: Option<&Dictionary>) -> Option<Block> {
@@ -32,7 +32,7 @@ pub fn read_block(bytes: &[u8], dictionary: Option<&Dictionary>) -> Option<Block
     Some(Block::cold(index, cold, Arc::new(dictionaries)))
 }
 
-/// What [`read_block`] reads, of a block whose events are in memory or can be read.
+/// Writes what [`read_block`] reads, from a block whose events are in memory or can be read.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What is remembered of each account: see `docs/store-format.md`.
+//! The state of each account. How it is stored is in `docs/store-format.md`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -10,8 +10,8 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::backend::Backend;
 use crate::error::BackendError;
 
-/// What the ring remembers of an account, whatever becomes of its events: enough to tell a new event
-/// from one that comes again, or too late.
+/// The state of an account, which outlives its events: enough to tell a new event from one that comes
+/// again, or too late.
 ///
 /// It is set with the events that it follows from, and becomes durable with them: see
 /// [`Appender::set_account`](crate::Appender::set_account).
@@ -36,7 +36,7 @@ use crate::error::BackendError;
 #[non_exhaustive]
 pub struct AccountState {
     /// The newest revision of which an operation is in the ring, as the 64 bits of its TID; 0 if
-    /// there is none.
+    /// there is no such operation.
     pub rev: u64,
     /// [Digests](Self::digest) of the operations of that revision that are in the ring, at most
     /// [`MAX_OPS`](Self::MAX_OPS).
@@ -47,9 +47,9 @@ pub struct AccountState {
 }
 
 impl AccountState {
-    /// The most operations of a revision that are remembered: those of the largest commit.
+    /// The limit of [`ops`](Self::ops): as many as the largest commit has.
     pub const MAX_OPS: usize = 200;
-    /// The most other events that are remembered.
+    /// The limit of [`notices`](Self::notices).
     pub const MAX_NOTICES: usize = 8;
 
     /// A number that stands for some content, the same in each run: the first 64 bits of XXH3 over
@@ -179,7 +179,7 @@ impl Accounts {
         !self.pending.is_empty()
     }
 
-    /// What the next commit writes.
+    /// The states that the next commit writes.
     pub(crate) fn pending(&self) -> Vec<(Vec<u8>, Bytes)> {
         let pairs = self.pending.iter();
         pairs
@@ -223,7 +223,7 @@ const VERSION: u8 = 1;
 const HEAD: usize = 12;
 /// How many accounts a half of the memory holds: some 90 bytes each.
 const CACHED: usize = 14_000;
-/// The same where nothing else remembers them.
+/// The same in a ring in memory, where nothing else keeps them.
 const KEPT: usize = 114_000;
 
 #[cfg(test)]

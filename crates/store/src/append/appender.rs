@@ -69,7 +69,7 @@ pub struct Appender {
     pub(super) dictionary: Option<u32>,
     /// Which dictionary was used from which position on.
     pub(super) uses: Vec<(u64, u32)>,
-    /// What may be given out before the mark on disk has to be moved.
+    /// Positions and times up to here are given out before the mark on disk has to be moved.
     pub(super) reserved: Reserved,
     pub(super) frames: Option<FrameWriter>,
     /// The bytes committed since the last trim.
@@ -133,11 +133,11 @@ impl Appender {
         self.cursors.iter()
     }
 
-    /// What is remembered of an account: what was [set](Self::set_account) last, in this process or,
+    /// Returns the state of an account that was [set](Self::set_account) last, in this process or,
     /// on disk, in an earlier one.
     ///
-    /// In memory, only the accounts of which something was set or asked not long ago are remembered:
-    /// the last 114,000 at least.
+    /// A ring in memory forgets accounts that were neither set nor looked up for long. It keeps the
+    /// last 114,000 at least.
     ///
     /// # Errors
     ///
@@ -147,8 +147,8 @@ impl Appender {
         found.map_err(StoreError::storage("look up an account"))
     }
 
-    /// Remembers something of an account, as part of the next commit: what follows from an event
-    /// that was pushed becomes durable with it, or not at all.
+    /// Sets the state of an account, as part of the next commit: what follows from an event that
+    /// was pushed becomes durable with it, or not at all.
     pub fn set_account(&mut self, did: &str, state: &AccountState) {
         self.accounts.set(did, state);
     }
@@ -419,14 +419,14 @@ impl fmt::Debug for Appender {
     }
 }
 
-/// What an appender begins with.
+/// The parts that an appender begins with.
 pub(crate) struct AppenderParts {
     pub(crate) ring: Arc<Ring>,
     pub(crate) options: Options,
     pub(crate) tip: watch::Sender<u64>,
     pub(crate) slots: u32,
     pub(crate) cursors: BTreeMap<String, u64>,
-    /// Those that are not stored with these values.
+    /// The names of those that are not stored with these values.
     pub(crate) changed_cursors: BTreeSet<String>,
     pub(crate) accounted: u64,
     pub(crate) uses: Vec<(u64, u32)>,

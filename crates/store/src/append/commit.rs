@@ -17,8 +17,8 @@ impl Appender {
     /// # Errors
     ///
     /// When it cannot be written. Nothing is visible then, and nothing lost: after
-    /// [`Appender::reopen`] the commit can be tried again. What the upstream cursors on disk say is
-    /// still true, so the appender may as well be dropped and the ring opened anew.
+    /// [`Appender::reopen`] the commit can be tried again. The upstream cursors on disk are still
+    /// true, so the appender may as well be dropped and the ring opened anew.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.seal();
         let has_frames = self
@@ -85,8 +85,8 @@ impl Appender {
         Ok(())
     }
 
-    /// Sees to it that a power failure cannot have positions and times given out again, although
-    /// it may take the commit itself.
+    /// Makes sure that no position and no time is given out again after a power failure, although it
+    /// may take the commit itself.
     fn reserve(&mut self) -> Result<(), StoreError> {
         let used = Reserved {
             seq: self.next_seq,
@@ -176,7 +176,7 @@ impl Appender {
     }
 }
 
-/// How much is reserved at a time: so much that the mark is seldom moved, and so little that the
-/// gap after a power failure is small. The time passes before a machine is up again.
+/// Reserved at a time: enough that the mark is seldom moved, and little enough that the gap after a
+/// power failure is small. That much time passes before a machine is up again.
 const RESERVED_EVENTS: u64 = 1 << 16;
 const RESERVED_US: u64 = 10_000_000;

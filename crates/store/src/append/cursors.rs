@@ -7,7 +7,7 @@ use crate::backend::state;
 /// How far the upstreams have been read: now, and as of the last commit.
 pub(super) struct Cursors {
     values: BTreeMap<String, u64>,
-    /// Those that are not stored with these values.
+    /// The names of those that are not stored with these values.
     changed: BTreeSet<String>,
     committed: BTreeMap<String, u64>,
     /// The position of the last commit.
@@ -55,7 +55,7 @@ impl Cursors {
         !self.changed.is_empty()
     }
 
-    /// Those that the next commit stores.
+    /// The cursors that the next commit stores.
     pub(super) fn changed(&self) -> impl Iterator<Item = (&str, u64)> {
         debug_assert!(
             self.changed
@@ -99,5 +99,5 @@ impl Cursors {
     }
 }
 
-/// With more of them they are not kept with each block.
+/// If there are more cursors, they are not kept with each block.
 const MAX_KEPT: usize = 64;

@@ -7,7 +7,7 @@ use crate::block::{Block, Stored};
 use crate::options::Options;
 use crate::ring::{BucketView, View};
 
-/// What is counted of the pieces that will become one block.
+/// Counts the pieces that will become one block.
 #[derive(Default)]
 pub(crate) struct Tail {
     /// The number of the next piece.

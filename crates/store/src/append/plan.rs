@@ -10,7 +10,7 @@ use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::ring::BucketView;
 
-/// What one commit writes of its events.
+/// The events that one commit writes, as full blocks and as pieces of the tail.
 pub(super) struct Plan {
     pub(super) full: Vec<FullBlock>,
     /// The pieces to be written to the tail, from `first_slot` on. From slot 0 they replace it.

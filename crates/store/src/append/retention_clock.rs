@@ -2,12 +2,12 @@ use std::time::{Duration, Instant};
 
 use crate::options::micros;
 
-/// The time that events are held against to see whether they are too old.
+/// The time by which events are judged too old.
 ///
 /// It is the clock's, as long as that goes at the pace of the machine's monotonic one. If it is
 /// further ahead, it may be wrong, or the log was not open for long, and nothing tells which: then
 /// time goes on at the monotonic pace, and once in a while a little further, so that either ends
-/// well. What is too old goes a few minutes late, and a wrong clock takes next to nothing.
+/// well. What is too old goes a few minutes late, and a wrong clock drops next to nothing.
 pub(crate) struct RetentionClock {
     /// `None` until it is first looked at, in a log that was empty then.
     time_us: Option<u64>,
@@ -17,7 +17,7 @@ pub(crate) struct RetentionClock {
 }
 
 impl RetentionClock {
-    /// For a log whose newest event has that time, if it has any.
+    /// Begins at the time of the log's newest event, if it has any.
     pub(crate) fn new(newest_us: Option<u64>) -> Self {
         Self {
             time_us: newest_us,

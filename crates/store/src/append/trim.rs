@@ -10,8 +10,8 @@ use crate::options::micros;
 use crate::ring::{BucketView, View};
 
 impl Appender {
-    /// Whether so much has been committed since the last [trim](Appender::trim) that another should
-    /// not wait, if the ring is to stay within its bytes: about a bucket.
+    /// Whether about a bucket has been committed since the last [trim](Appender::trim), so that
+    /// another should not wait if the ring is to stay within its bytes.
     #[must_use]
     pub fn is_trim_due(&self) -> bool {
         let is_bounded = self.options.retention.max_bytes.is_some();
@@ -36,8 +36,8 @@ impl Appender {
         self.trim_after(now_us, elapsed)
     }
 
-    /// As [`Appender::trim`], for those who know how much time has passed since the last trim:
-    /// `Duration::MAX` has `now_us` believed, whatever it is.
+    /// Trims as [`Appender::trim`] does, with the time that has passed since the last trim. With
+    /// `Duration::MAX`, `now_us` is believed whatever it is.
     ///
     /// # Errors
     ///
@@ -195,17 +195,17 @@ impl Appender {
     }
 }
 
-/// What a trim dropped.
+/// The events that a trim dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trimmed {
-    /// How many events.
+    /// The number of events.
     pub events: u64,
-    /// How many bytes.
+    /// Their bytes.
     pub bytes: u64,
-    /// How many buckets.
+    /// The number of buckets.
     pub buckets: usize,
-    /// The position of the oldest event that is left, or of the next one if none is.
+    /// The position of the oldest event that is left; in an empty ring, that of the next one.
     pub oldest_seq: u64,
 }
 

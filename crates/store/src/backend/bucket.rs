@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use crate::error::BackendError;
 
-/// What readers read from. Calls block.
+/// A bucket of blocks or of frames, for readers. Calls block.
 pub(crate) trait Bucket: Send + Sync {
     /// The keys of all blocks, in order.
     fn keys(&self) -> Result<Vec<BlockKey>, BackendError>;
@@ -16,8 +16,8 @@ pub(crate) trait Bucket: Send + Sync {
     /// The cursors that were kept with a block.
     fn cursors(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
 
-    /// The frames of a log from a sequence number on, in order: as many as fit into so many bytes,
-    /// but at least one if there is any.
+    /// The frames of a log from a sequence number on, in order: as many as fit into `bytes`, but at
+    /// least one if there is any.
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError>;
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum BucketError {
     Failed(BackendError),
 }
 
-/// What a bucket holds, and the number it is known by.
+/// The kind of a bucket's contents, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum BucketName {
     /// Blocks; the number is the position of the first event.

@@ -35,8 +35,8 @@ pub(crate) struct DiskBackend {
     /// `None` from when it is closed to be opened anew until that succeeds.
     engine: Mutex<Option<Engine>>,
     buckets: Mutex<HashMap<BucketName, Arc<DiskBucket>>>,
-    /// Dropped buckets that readers still held. They are kept here until nobody else does, so that
-    /// their files are removed by the appender and not by a reader, who may have no time for it.
+    /// Dropped buckets that readers still held. They are kept here until no reader does, so that the
+    /// appender removes their files: a reader may have no time for it.
     dropped: Mutex<Vec<Arc<DiskBucket>>>,
 }
 
@@ -102,7 +102,7 @@ impl DiskBackend {
         })
     }
 
-    /// The appender comes here, and who keeps a named cursor.
+    /// Used by the appender, and by consumers that keep a named cursor or a dead letter.
     fn with_engine<T>(
         &self,
         work: impl FnOnce(&Engine) -> Result<T, BackendError>,
@@ -111,8 +111,8 @@ impl DiskBackend {
         done.map_err(|error| self.reason(error))
     }
 
-    /// What is wrong with the disk, where the engine only says that it has given up: when not who
-    /// writes but one of its own threads has met it first.
+    /// Finds out what is wrong with the disk where the engine only says that it has given up: one of
+    /// its own threads has met it first.
     fn reason(&self, error: BackendError) -> BackendError {
         match error.downcast_ref() {
             Some(fjall::Error::Poisoned) => {
@@ -157,8 +157,8 @@ impl DiskBackend {
         Ok(())
     }
 
-    /// Notes what has been written to the state. Tells whether it needs a copy beside the engine's at
-    /// once, as blocks cannot be read without it.
+    /// Notes what has been written to the state. Returns whether it needs a copy beside the engine's
+    /// at once, as blocks cannot be read without it.
     fn note_state(&self, batch: &Batch) -> bool {
         let mut state = lock(&self.state);
         let mut is_vital = false;
@@ -176,7 +176,7 @@ impl DiskBackend {
         is_vital
     }
 
-    /// Closes the database, waiting for those who are reading.
+    /// Closes the database, once all reads that have begun are over.
     fn close(&self) {
         for bucket in lock(&self.buckets).values() {
             bucket.set(None);
@@ -188,7 +188,7 @@ impl DiskBackend {
     }
 }
 
-/// Whoever keeps a block keeps a bucket, which must not keep the folder locked.
+/// A reader that keeps a block keeps a bucket, which must not keep the folder locked.
 impl Drop for DiskBackend {
     fn drop(&mut self) {
         self.close();
@@ -210,7 +210,7 @@ impl Backend for DiskBackend {
         folder::sync(&self.path.join(KEYSPACES))?;
         let bucket = DiskBucket::new(keyspace);
         lock(&self.buckets).insert(name, Arc::clone(&bucket));
-        // Before anything is in it. A crash in between leaves an empty bucket that nobody misses.
+        // Before anything is in it. A crash in between leaves an empty bucket, which is not missed.
         self.write_manifest()?;
         Ok(bucket)
     }

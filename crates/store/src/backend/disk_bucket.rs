@@ -28,7 +28,7 @@ impl DiskBucket {
         })
     }
 
-    /// Has the bucket written out, as nothing more comes to it.
+    /// Writes the bucket out, as nothing more comes to it.
     ///
     /// It has a table for each time that its buffer was written out, which all stay open and have
     /// to be asked for each block. They hold keys alone, so one is made of them within
@@ -40,13 +40,13 @@ impl DiskBucket {
         self.buffer.write_out(&keyspace)?;
         if !self.is_finished.swap(true, Ordering::Relaxed) && keyspace.table_count() > FEW_TABLES {
             // Not in the engine's documentation, but in its public interface. If it fails, the
-            // bucket is as good as before; whoever writes next hears of a disk that is not.
+            // bucket is as good as before, and the next write fails if the disk does.
             let _ = keyspace.major_compact();
         }
         Ok(())
     }
 
-    /// Whether somebody else holds the bucket.
+    /// Whether a reader holds the bucket as well.
     pub(super) fn is_held(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1
     }
@@ -114,7 +114,7 @@ impl Touched {
     }
 }
 
-/// Has the buffers written out that were found in the journals, but for the newest.
+/// Writes out the buffers that were found in the journals, but for the newest.
 pub(super) fn write_out_recovered(
     buckets: &HashMap<BucketName, Arc<DiskBucket>>,
 ) -> fjall::Result<()> {

@@ -5,8 +5,8 @@ use super::{Backend, Batch};
 use crate::error::BackendError;
 use crate::options::Durability;
 
-/// Writes to the backend as the ring's durability asks, for the appender and for those who keep
-/// cursors.
+/// Writes to the backend and syncs as the ring's durability asks, for the appender and for
+/// consumers.
 pub(crate) struct Durable {
     backend: Arc<dyn Backend>,
     durability: Durability,

@@ -1,4 +1,4 @@
-//! The storage engine's open database, and what it is to be told beyond its documentation.
+//! The storage engine's open database, and what it needs beyond its documentation.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -23,7 +23,7 @@ pub(super) struct Engine {
     pub(super) state: Keyspace,
     /// The dead letters, apart from the state because that is read whole on opening.
     pub(super) letters: Keyspace,
-    /// What is remembered of accounts; made when there is something.
+    /// The states of accounts; made when there is one.
     pub(super) accounts: OnceLock<Keyspace>,
     state_buffer: Buffer,
     letters_buffer: Buffer,
@@ -31,8 +31,8 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Opens the database: it, its buckets, how many bytes of commits may have been lost to damage,
-    /// and what there should be.
+    /// Opens the database. Gives its buckets, how many bytes of commits may have been lost to damage,
+    /// and the manifest.
     pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<EngineParts, OpenError> {
         let (cut, manifest) = prepare(path)?;
         let error = |error| open_error(path, error);

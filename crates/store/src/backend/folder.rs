@@ -18,7 +18,7 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The number of the newest journal in a folder; `None` if there is none.
+/// The number of the newest journal in a folder; `None` without a journal.
 pub(super) fn newest_journal(path: &Path) -> io::Result<Option<u64>> {
     let mut newest = None;
     for entry in fs::read_dir(path)? {
@@ -93,7 +93,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     for _ in 0..TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            // It may be about to be closed: a read may be going on for somebody who has gone.
+            // It may be about to be closed: a reader that has gone may still have a read under way.
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(50)),
             Err(TryLockError::Error(source)) => return Err(folder(source)),
         }

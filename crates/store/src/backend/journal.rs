@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Cuts off what follows the last whole batch of a journal. Gives how many bytes may have been whole
+/// Cuts off what follows the last whole batch of a journal. Returns how many bytes may have been whole
 /// once: what a killed process was about to write does not count.
 pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
     let mut cut = 0;
@@ -38,7 +38,7 @@ pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
     Ok(cut)
 }
 
-/// Gives all that the journals hold, in the order in which it was written: keyspaces, keys, and values
+/// Reads all that the journals hold, in the order in which it was written: keyspaces, keys, and values
 /// unless the key was removed. Nothing behind damage is read.
 pub(super) fn read_items(
     folder: &Path,
@@ -69,7 +69,7 @@ struct Scan {
     input: BufReader<File>,
     position: u64,
     length: u64,
-    /// What the batch holds, if it is wanted.
+    /// The entries of the batch, if they are wanted.
     items: Option<Vec<Item>>,
 }
 
@@ -83,7 +83,7 @@ impl Scan {
         })
     }
 
-    /// Reads a batch; `false` if what follows is none, or not a whole one.
+    /// Reads a batch; `false` if what follows is not a whole batch.
     fn batch(&mut self) -> io::Result<bool> {
         let [START] = self.array()? else {
             return Ok(false);

@@ -26,7 +26,7 @@ pub(super) fn bucket_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(ENGINE_LIMIT)
         .data_block_size_policy(BlockSizePolicy::all(16 << 10))
-        // Nobody asks for a key that is not there.
+        // No key is looked up that is not there.
         .filter_policy(FilterPolicy::disabled())
         .with_kv_separation(Some(KvSeparationOptions::default().separation_threshold(1)))
 }
@@ -35,7 +35,7 @@ pub(super) fn state_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default().max_memtable_size(ENGINE_LIMIT)
 }
 
-/// With which a keyspace of that name is made.
+/// The options with which a keyspace of that name is made.
 pub(super) fn keyspace_options(name: &str) -> KeyspaceCreateOptions {
     match bucket_name(name) {
         Some(_) => bucket_options(),

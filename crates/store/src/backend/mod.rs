@@ -46,7 +46,7 @@ pub(crate) use memory::MemoryBackend;
 pub(crate) use prepare::diagnose;
 pub(crate) use repair::{RepairedFiles, repair_files};
 
-/// What the appender writes to. Calls block.
+/// The storage that the appender writes to. Calls block.
 pub(crate) trait Backend: Send + Sync {
     /// Writes down the format's version, before anything else is changed.
     fn begin(&self) -> Result<(), BackendError>;
@@ -54,7 +54,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Makes a bucket, or finds the empty one that a failed commit left.
     fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError>;
 
-    /// Removes a bucket. Those who hold it can go on reading.
+    /// Removes a bucket. Readers that hold it can go on reading.
     fn delete_bucket(&self, name: BucketName) -> Result<(), BackendError>;
 
     /// Writes all of a batch or nothing of it, and not before what was written earlier.
@@ -63,7 +63,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Makes all that was written survive a power failure.
     fn sync(&self) -> Result<(), BackendError>;
 
-    /// Notes what there is now, so that it is missed if it is not there any more; syncs before.
+    /// Syncs, then lists what there is, so that an opening notices what has gone since.
     fn take_stock(&self) -> Result<(), BackendError>;
 
     /// Notes, so that it survives a power failure, how far positions and times may be given out.
@@ -79,8 +79,8 @@ pub(crate) trait Backend: Send + Sync {
     /// Whether the state of batches is kept, so that it is worth encoding.
     fn keeps_state(&self) -> bool;
 
-    /// The dead letters whose keys begin with `prefix`, from the key `from` on, in order; at most
-    /// so many.
+    /// The dead letters whose keys begin with `prefix`, from the key `from` on, in order; up to
+    /// `max`.
     fn letters(
         &self,
         prefix: &[u8],
@@ -88,22 +88,22 @@ pub(crate) trait Backend: Send + Sync {
         max: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, BackendError>;
 
-    /// What was written of an account.
+    /// The value that was written for an account.
     fn account(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError>;
 
     /// The bytes taken beside the blocks: journals, and dropped buckets that readers still hold.
     fn overhead_bytes(&self) -> u64;
 }
 
-/// What a backend holds when it is opened.
+/// A backend that has been opened, and all that opening a ring needs of it.
 pub(crate) struct Opened {
     pub(crate) backend: Arc<dyn Backend>,
     /// The state's pairs of key and value, in the order of keys.
     pub(crate) state: Vec<(Bytes, Bytes)>,
     /// The buckets, in the order of their names.
     pub(crate) buckets: Vec<(BucketName, Arc<dyn Bucket>)>,
-    /// What readers may have seen although it is not here: set if the machine has been restarted,
-    /// or damage was cut off.
+    /// Readers may have seen positions and times up to here although they are not stored: set if the
+    /// machine has been restarted, or damage was cut off.
     pub(crate) reserved: Option<Reserved>,
     /// As of the last mark, whether or not it has to be looked at.
     pub(crate) mark: Reserved,

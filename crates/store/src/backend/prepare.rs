@@ -12,7 +12,7 @@ use super::manifest::Manifest;
 use crate::error::OpenError;
 
 /// Makes a folder ready to be opened: makes it, finishes what a crash cut short, and cuts damage
-/// off the journals. Tells how many bytes of commits that may have lost, and what was noted of the ring.
+/// off the journals. Returns how many bytes of commits that may have lost, and the manifest.
 ///
 /// Nothing is changed if a file is missing or damaged that the engine cannot do without.
 pub(super) fn prepare(path: &Path) -> Result<(u64, Option<Manifest>), OpenError> {
@@ -30,7 +30,7 @@ pub(super) fn prepare(path: &Path) -> Result<(u64, Option<Manifest>), OpenError>
     Ok((cut, manifest))
 }
 
-/// Looks into all files for what has the engine fail: it does not say in which of them it is.
+/// Looks through all files for the one that makes the engine fail, which it does not name.
 pub(crate) fn diagnose(path: &Path, error: OpenError) -> OpenError {
     if !matches!(error, OpenError::Storage { .. } | OpenError::Folder { .. }) {
         return error;

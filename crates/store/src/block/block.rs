@@ -16,16 +16,16 @@ use crate::backend::{BlockKey, Bucket, BucketError};
 use crate::error::StoreError;
 use crate::event::{EventKind, EventMeta};
 
-/// A few hundred events that follow each other: what the ring stores, caches and hands out.
+/// A few hundred events that follow each other, which the ring stores, caches and hands out as one.
 ///
 /// The index, that is times, kinds, DIDs and collections, is always there. [`Block::compressed`] and
-/// [`Block::json`] are loaded when first asked for, and then shared by all who hold the block.
+/// [`Block::json`] are loaded when first asked for, and then shared by all holders of the block.
 pub struct Block {
     index: Index,
     compressed: OnceLock<Page>,
     json: OnceLock<Page>,
     facts: OnceLock<Box<[OnceLock<Facts>]>>,
-    /// How many events were asked for by [`Block::json_of`] while there was no JSON.
+    /// The number of events that [`Block::json_of`] unpacked alone.
     picked: AtomicUsize,
     /// Held while a page is made, so that it is made once.
     making: Mutex<()>,
@@ -56,7 +56,7 @@ impl Block {
         self.index.times.len()
     }
 
-    /// What the ring knows of an event, by its index in the block.
+    /// The metadata of an event, by its index in the block.
     #[must_use]
     #[inline]
     pub fn meta(&self, index: usize) -> Option<EventMeta<'_>> {
@@ -120,14 +120,14 @@ impl Block {
         &self.index.sources
     }
 
-    /// The index in the block of the first event at or after a time; [`Block::len`] if there is
-    /// none.
+    /// The index in the block of the first event at or after a time; [`Block::len`] if all are
+    /// before it.
     #[must_use]
     pub fn index_at_time(&self, time_us: u64) -> usize {
         self.index.times.partition_point(|time| *time < time_us)
     }
 
-    /// The dictionary that [`Block::compressed`] were made with; `None` if the block is not compressed.
+    /// The dictionary that the events are compressed with; `None` if they are not.
     #[must_use]
     pub fn dictionary_id(&self) -> Option<u32> {
         match self.index.encoding {
@@ -139,7 +139,7 @@ impl Block {
     /// The events compressed with zstd, each by itself, made with the dictionary
     /// [`Block::dictionary_id`]; `None` if they were pushed uncompressed.
     ///
-    /// Reads from the disk if the block came from there and nobody has asked before.
+    /// Reads from the disk if the block came from there and they have not been asked for before.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Block {
 
     /// The events as JSON.
     ///
-    /// Reads from the disk and decompresses if the block came from there and nobody has asked
+    /// Reads from the disk and decompresses if the block came from there and it has not been asked for
     /// before.
     ///
     /// # Errors
@@ -216,15 +216,15 @@ impl Block {
         self.json.get().is_some()
     }
 
-    /// Whether [`Block::json_of`] answers from memory for so many events, without decompressing
-    /// many.
+    /// Whether [`Block::json_of`] answers from memory for `events` events, decompressing few at most.
     #[must_use]
     pub fn has_json_of(&self, events: usize) -> bool {
         self.has_json() || (self.compressed.get().is_some() && self.is_few(events))
     }
 
-    /// What filters by content ask about the record of an event, by its index in the block: found
-    /// by the first who asks, from the record's JSON, and then shared by all who hold the block.
+    /// Facts about the record of an event that filters by content ask for, by its index in the block.
+    /// They are found in the record's JSON by the first call, and then shared by all holders of the
+    /// block.
     ///
     /// `None` if the block has no such event.
     pub fn facts<'a>(&self, index: usize, record: impl FnOnce() -> &'a str) -> Option<&Facts> {
@@ -329,7 +329,7 @@ impl Block {
                 unpack::some(index, dictionaries, dictionary, &compressed, indexes)
             }
             (Encoding::Compressed { dictionary }, Wanted::All) => {
-                // Who reads JSON has no use for compressed events: they are not kept for it. The
+                // A reader of JSON has no use for compressed events: they are not kept for it. The
                 // caller holds the lock that keeping them would take.
                 let compressed = self.load_compressed(Keep::No)?;
                 unpack::all(index, dictionaries, dictionary, &compressed)
@@ -359,7 +359,7 @@ impl Block {
         Ok(payload)
     }
 
-    /// Waits until nobody else makes a page, so that each is made once.
+    /// Waits until no other call makes a page, so that each is made once.
     fn making(&self) -> MutexGuard<'_, ()> {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -391,7 +391,7 @@ impl fmt::Debug for Block {
     }
 }
 
-/// Where a block's payload is, if not in memory.
+/// The place of a block's payload, if it is not in memory.
 pub(crate) struct Cold {
     pub(crate) bucket: Arc<dyn Bucket>,
     pub(crate) key: BlockKey,
@@ -402,7 +402,7 @@ pub(crate) struct Cold {
 /// Which events are unpacked.
 enum Wanted<'a> {
     All,
-    /// Those of these indexes, in increasing order.
+    /// The events of these indexes, in increasing order.
     Some(&'a [usize]),
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct BlockBuilder {
     collections: Interner,
     sources: Interner,
     json: Vec<u8>,
-    /// Some merged blocks have no JSON at hand; it is unpacked again if somebody asks.
+    /// Some merged blocks have no JSON at hand; it is unpacked again if it is asked for.
     json_known: bool,
     compressed: Vec<u8>,
 }
@@ -101,7 +101,7 @@ impl BlockBuilder {
         }
     }
 
-    /// Ends the block, if it has events.
+    /// Ends the block; `None` if it has no events.
     pub(crate) fn take(&mut self, dictionaries: &Arc<Dictionaries>) -> Option<Block> {
         if self.is_empty() {
             return None;
@@ -154,8 +154,8 @@ impl BlockBuilder {
         ))
     }
 
-    /// One block of several that follow each other and have the same form. `None` if their
-    /// payloads are not in memory, or there is nothing to merge.
+    /// Makes one block of several that follow each other, have the same form and are in memory.
+    /// `None` if there are no events.
     pub(crate) fn merge(
         &mut self,
         blocks: &[Arc<Block>],
@@ -213,7 +213,7 @@ impl BlockBuilder {
             &mut self.collection_indexes,
         );
         if index.source_indexes.is_empty() {
-            debug_assert_eq!(sources.len(), 1, "who has no indexes has one source");
+            debug_assert_eq!(sources.len(), 1, "without indexes there is one source");
             let only = sources.first().copied().unwrap_or_default();
             self.source_indexes.resize(self.times.len(), only);
         } else {

@@ -18,7 +18,7 @@ pub(crate) struct CommitRun {
 }
 
 impl CommitParts {
-    /// The part that an event of the block is, by its index in it.
+    /// The part of its commit that an event is, by its index in the block.
     pub(crate) fn get(&self, event: usize) -> CommitPart {
         let event = event as u32;
         let after = self.runs.partition_point(|run| run.first <= event);
@@ -43,7 +43,7 @@ impl CommitParts {
         }
     }
 
-    /// Adds those of a block whose first event comes to be that of the index `base`.
+    /// Adds the parts of a block whose first event gets the index `base`.
     pub(crate) fn append(&mut self, base: usize, parts: &Self) {
         for run in &parts.runs {
             let first = base as u32 + run.first;

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jetwash_dict::{DecompressError, Decompressor, Dictionary};
 
-/// The dictionaries that blocks of the ring name.
+/// The dictionaries that blocks of the ring are compressed with.
 #[derive(Default)]
 pub(crate) struct Dictionaries {
     inner: RwLock<Vec<Arc<Shelf>>>,
@@ -15,7 +15,7 @@ struct Shelf {
 }
 
 impl Dictionaries {
-    /// Those that a ring was opened with, the one used last at the end.
+    /// Begins with the dictionaries of a ring, the one used last at the end.
     pub(crate) fn new(dictionaries: Vec<Dictionary>) -> Self {
         let new = Self::default();
         for dictionary in dictionaries {

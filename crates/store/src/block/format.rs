@@ -99,7 +99,7 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
     let sources = usize::from(header.sources);
 
     // The checksum tells damage, not malice or a bug in what wrote it: every number is still held
-    // against what there is, so that nobody who uses an index need do so.
+    // against what there is, so that no user of an index need do so.
     let kinds = input.take(events)?.iter();
     let kinds = kinds
         .map(|byte| EventKind::from_stored(*byte))

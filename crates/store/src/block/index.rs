@@ -4,7 +4,7 @@ use super::commit_parts::CommitParts;
 use super::table::StringTable;
 use crate::event::EventKind;
 
-/// What is known of a block's events without their payload, a column for each property.
+/// A block's events without their payload, a column for each property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Index {
     pub(crate) first_seq: u64,
@@ -81,12 +81,12 @@ impl Index {
     }
 }
 
-/// What a block's payload is.
+/// The form of a block's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     /// The events' JSON, one directly after the other.
     Json,
-    /// The same as one zstd frame without a dictionary.
+    /// The same, compressed with zstd as a whole, without a dictionary.
     PackedJson,
     /// Each event compressed by itself, one directly after the other.
     Compressed { dictionary: u32 },

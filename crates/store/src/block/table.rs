@@ -20,7 +20,7 @@ impl StringTable {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether the table is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -3,7 +3,7 @@
 //! Each source has a log, in the order of its sequence numbers. The logs share buckets: keyspaces
 //! that are dropped as a whole when all frames together are more than their budget.
 //!
-//! - [`writer`] is the appender's side, [`reader`] that of those who read;
+//! - [`writer`] is the appender's side, [`reader`] that of the readers;
 //! - [`log`] is what they share: the logs and their buckets, with each frame that is [`kept`].
 
 mod kept;

@@ -36,7 +36,7 @@ struct Pending {
     bytes: Bytes,
 }
 
-/// What a commit writes of its frames.
+/// The frames that a commit writes.
 pub(crate) struct FramePlan {
     bucket: Arc<dyn Bucket>,
     number: u64,
@@ -231,7 +231,7 @@ impl FrameWriter {
         view.buckets.len() > 1 && view.bytes() > self.max_bytes
     }
 
-    /// How many of the oldest buckets are too many; adds to a batch that they are gone.
+    /// Returns how many of the oldest buckets are too many, and adds their removal to a batch.
     pub(crate) fn plan_trim(&self, ring: &FrameRing, batch: &mut Batch) -> usize {
         let view = ring.view();
         let mut bytes = view.bytes();

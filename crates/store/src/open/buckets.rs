@@ -1,4 +1,4 @@
-//! The buckets that are there, and what is in them.
+//! The buckets that are there, and their contents.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::ring::View;
 /// Buckets with the number that each is known by.
 pub(super) type Buckets = Vec<(u64, Arc<dyn Bucket>)>;
 
-/// Those of events, and those of frames.
+/// Parts buckets of events from buckets of frames.
 pub(super) fn by_content(buckets: Vec<(BucketName, Arc<dyn Bucket>)>) -> (Buckets, Buckets) {
     let (mut events, mut frames) = (Vec::new(), Vec::new());
     for (name, bucket) in buckets {
@@ -24,7 +24,7 @@ pub(super) fn by_content(buckets: Vec<(BucketName, Arc<dyn Bucket>)>) -> (Bucket
     (events, frames)
 }
 
-/// Notes what the buckets hold, and returns those that hold nothing that is still wanted.
+/// Lists what the buckets hold. Returns those that hold nothing that is still wanted.
 pub(super) fn list_buckets(
     view: &mut View,
     buckets: Buckets,

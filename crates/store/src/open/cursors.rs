@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::backend::state;
 use crate::ring::View;
 
-/// Has the cursors fit the events that are there: they are kept with the blocks as well as in the
-/// state, and damage to the journal may take what one of the two had and the other has. Tells which
-/// are changed.
+/// Makes the cursors fit the events that are there: they are kept with the blocks as well as in the
+/// state, and damage to the journal may take what one of the two had and the other has. Returns
+/// those that have changed.
 ///
 /// If blocks are newer than the state, the upstreams need not send again what is in them; if events
 /// are missing after the last block, they must.

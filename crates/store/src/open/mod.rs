@@ -30,7 +30,7 @@ pub use report::RepairReport;
 /// Opens a ring, making it if it does not exist: the side that writes and the side that reads.
 ///
 /// A folder can be open once at a time. It is closed when the appender and every clone of the store
-/// are dropped. A block that somebody keeps has what was loaded of it until then, and no more.
+/// are dropped. A block that is kept for longer has what was loaded of it until then, and no more.
 ///
 /// # Errors
 ///

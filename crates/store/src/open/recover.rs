@@ -20,12 +20,12 @@ use crate::options::Options;
 use crate::read::Store;
 use crate::ring::{KnownTotals, NamedCursors, Ring, View};
 
-/// What a ring is taken for.
+/// The view that is taken of a ring.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum How {
-    /// What its files say.
+    /// It is as its files say.
     AsItIs,
-    /// One that has lost commits: it goes on behind all positions that may have been given out.
+    /// It has lost commits, and goes on behind all positions that may have been given out.
     BehindTheMark,
     /// The same, but it is not known which positions those are.
     AsAnotherLog,
@@ -113,7 +113,7 @@ pub(super) fn recover(
 }
 
 /// Says where every event is: in the buckets, then in the tail. Drops buckets that hold nothing that
-/// is wanted. Gives the end of the buckets as well: see [`end_of_buckets`].
+/// is wanted. Returns the end of the buckets as well: see [`end_of_buckets`].
 fn lay_out(
     state: &mut State,
     buckets: Buckets,
@@ -143,7 +143,8 @@ fn lay_out(
     Ok((view, end))
 }
 
-/// Has the cursors and the positions fit the events that are there. Tells which cursors are changed.
+/// Makes the cursors and the positions fit the events that are there. Returns the cursors that have
+/// changed.
 fn settle(
     view: &mut View,
     state: &mut State,
@@ -169,7 +170,7 @@ fn settle(
     Ok(changed)
 }
 
-/// Gives a log its identity. It is safe before anybody can have seen it.
+/// Gives a log its identity, and syncs it before any reader can see it.
 fn begin_log(backend: &dyn Backend) -> Result<LogId, BackendError> {
     let id = LogId::random();
     let mut batch = Batch::default();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use crate::error::Files;
 use crate::identity::LogId;
 
-/// What a [repair](crate::repair) found and did. As text it is for people.
+/// The outcome of a [repair](crate::repair). As text it is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RepairReport {
@@ -14,17 +14,17 @@ pub struct RepairReport {
     pub damaged: Vec<PathBuf>,
     /// The folder that the damaged files are in now.
     pub set_aside: Option<PathBuf>,
-    /// How many dead letters are left, if a table of them was damaged. Those that were only in that
-    /// table are lost, and nothing says how many there were; the table is among those set aside.
-    /// `None` if none were lost.
+    /// The number of dead letters that are left, if a table of them was damaged. Letters that were
+    /// only in that table are lost, and their number is unknown; the table is among the files set
+    /// aside. `None` if no letter was lost.
     pub letters_left: Option<u64>,
-    /// The same of accounts whose newest revision is known. Of others a relay that is late may
-    /// bring back what they have deleted.
+    /// The same for accounts whose newest revision is known. Records that others have deleted may come
+    /// back from a relay that is late.
     pub accounts_left: Option<u64>,
-    /// How many events are in the ring.
+    /// The number of events in the ring.
     pub events: u64,
     /// Positions without an event: the first of each gap, and the one after its last. Those at the end
-    /// may never have been given out, and are skipped so that none is given out twice.
+    /// may never have been given out, and are skipped so that no position is given out twice.
     pub lost: Vec<(u64, u64)>,
     /// The position that the next event will get.
     pub next_seq: u64,

@@ -10,7 +10,7 @@ use crate::frames::StoredFrames;
 use crate::gap::{MAX_NOTED, Noted};
 use crate::identity::LogId;
 
-/// What is stored beside the blocks.
+/// Everything that is stored beside the blocks.
 pub(super) struct State {
     pub(super) id: Option<LogId>,
     pub(super) next_seq: u64,

@@ -125,7 +125,7 @@ impl DeadLetters {
             .collect()
     }
 
-    /// The letter of the event at a position; `None` if there is none.
+    /// Returns the letter of the event at a position; `None` if the event has no letter.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl DeadLetters {
         letter.transpose()
     }
 
-    /// Throws a letter away; `false` if there is none.
+    /// Removes a letter; `false` if the event has no letter.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl DeadLetters {
         Ok(true)
     }
 
-    /// How many there are, and how many bytes they take.
+    /// Returns how many letters there are, and how many bytes they take.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl DeadLetters {
         self.totals(&mut self.known_totals())
     }
 
-    /// What is held, counted once and then kept up to date.
+    /// The totals, counted once and then kept up to date.
     fn totals(
         &self,
         known: &mut HashMap<String, LetterTotals>,
@@ -225,7 +225,8 @@ impl DeadLetters {
         decode(value, &self.store).ok_or(damaged)
     }
 
-    /// What the keys of this consumer begin with. A name has no control characters.
+    /// The beginning of this consumer's keys. A name has no control characters, so none is the prefix of
+    /// another.
     fn prefix(&self) -> Vec<u8> {
         [self.consumer.as_bytes(), &[0]].concat()
     }
@@ -242,11 +243,11 @@ pub struct NewDeadLetter<'a> {
     pub block: &'a Arc<Block>,
     /// Its index in the block.
     pub index: usize,
-    /// Why it could not be handled. The first 4,096 bytes are kept.
+    /// The reason of the failure. The first 4,096 bytes are kept.
     pub reason: &'a str,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When it was given up: microseconds since 1970.
+    /// The time at which it was given up, in microseconds since 1970.
     pub failed_at_us: u64,
 }
 
@@ -260,7 +261,7 @@ pub struct StoredLetter {
 }
 
 impl StoredLetter {
-    /// A block of this one event, as it was.
+    /// A block that holds this one event, as it was.
     #[must_use]
     pub const fn block(&self) -> &Arc<Block> {
         &self.block
@@ -272,19 +273,19 @@ impl StoredLetter {
         self.block.first_seq()
     }
 
-    /// Why it could not be handled.
+    /// The reason of the failure.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// How often it was tried.
+    /// The number of attempts.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// When it was given up: microseconds since 1970.
+    /// The time at which it was given up, in microseconds since 1970.
     #[must_use]
     pub const fn failed_at_us(&self) -> u64 {
         self.failed_at_us
@@ -301,12 +302,12 @@ impl fmt::Debug for StoredLetter {
     }
 }
 
-/// How many dead letters a consumer may have.
+/// The limits of a consumer's dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LetterLimits {
-    /// How many.
+    /// The number of letters.
     pub letters: u64,
-    /// How many bytes they may take together.
+    /// The bytes that they may take together.
     pub bytes: u64,
 }
 
@@ -320,7 +321,7 @@ impl Default for LetterLimits {
     }
 }
 
-/// How many letters are read at once to count them.
+/// The letters that are read at once to count them.
 const PAGE: usize = 256;
 
 /// Why a dead letter could not be written or read.
@@ -330,7 +331,7 @@ pub enum DeadLetterError {
     /// One is damaged on disk. It can still be discarded.
     #[error("the dead letter {seq} of the consumer {consumer:?} is damaged")]
     Damaged {
-        /// Whose it is.
+        /// The consumer that the letter belongs to.
         consumer: String,
         /// Its position.
         seq: u64,
@@ -342,11 +343,11 @@ pub enum DeadLetterError {
         held.letters, limits.letters, held.bytes, limits.bytes
     )]
     Full {
-        /// Whose they are.
+        /// The consumer that the letters belong to.
         consumer: String,
-        /// How much there is.
+        /// The totals of the letters that there are.
         held: LetterTotals,
-        /// How much there may be.
+        /// The limits.
         limits: LetterLimits,
     },
     /// The disk failed.

@@ -1,11 +1,11 @@
 use super::store::Store;
 use crate::ring::{CursorError, check_name};
 
-/// Named cursors: how far each of the ring's consumers has got, kept in the ring itself.
+/// Named cursors: the progress of each of the ring's consumers, kept in the ring itself.
 ///
-/// What the numbers mean is the consumers' affair; most keep the position of the event that they
-/// have dealt with last. The ring only sees to it that a cursor never goes back by accident, not
-/// even if two processes believe to be the same consumer. A cursor is as durable as a commit, and
+/// The numbers mean what the consumer wants them to; most keep the position of the event that they
+/// have handled last. The ring only makes sure that a cursor never goes back by accident, not even
+/// if two processes take themselves for the same consumer. A cursor is as durable as a commit, and
 /// never survives a crash without the events that were committed before it.
 ///
 /// These calls block on the disk, except those that only look.
@@ -25,7 +25,7 @@ impl Store {
     }
 
     /// Moves the cursor `name` on, if it still is where the caller believes it to be. `None` says
-    /// that there is none yet.
+    /// that it does not exist yet.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Store {
     /// store.advance_named_cursor("feed", None, 17)?;
     /// store.advance_named_cursor("feed", Some(17), 40)?;
     ///
-    /// // Another one that believes to be at 17 is told.
+    /// // Another process that takes it to be at 17 gets an error.
     /// let error = store.advance_named_cursor("feed", Some(17), 41).unwrap_err();
     /// assert!(matches!(error, CursorError::Moved { current: Some(40), .. }));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -54,7 +54,7 @@ impl Store {
     ) -> Result<(), CursorError> {
         check_name(name)?;
         let (cursors, durable) = (&self.ring().named, &self.ring().durable);
-        // From the comparison to the write nobody else may move it.
+        // No other call may move it between the comparison and the write.
         let _changing = cursors.change();
         let current = self.named_cursor(name);
         if current != expected {

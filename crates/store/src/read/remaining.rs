@@ -2,7 +2,7 @@ use super::store::Store;
 use crate::ring::View;
 
 impl Store {
-    /// What the ring holds from a position on: how far a reader that is there is behind. Reads
+    /// Measures what the ring holds from a position on: how far a reader there is behind. Reads
     /// nothing from the disk.
     ///
     /// # Examples
@@ -29,16 +29,16 @@ impl Store {
     }
 }
 
-/// What a ring holds from a position on.
+/// The events that a ring holds from a position on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Remaining {
-    /// How many events.
+    /// The number of events.
     pub events: u64,
     /// Their bytes as they are stored. Of the block that the first event is in, a share by number.
     pub bytes: u64,
     /// The time of the first of them in microseconds, if it is in memory, and otherwise that of
-    /// the block it is in; `None` if there is none.
+    /// the block it is in; `None` without an event.
     pub first_time_us: Option<u64>,
 }
 

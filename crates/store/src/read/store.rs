@@ -64,7 +64,7 @@ impl Store {
         Self { ring }
     }
 
-    /// Which log this is: what a cursor that is kept elsewhere is to be kept with. Costs nothing.
+    /// The identity of this log, to be kept with each cursor that is kept elsewhere. Costs nothing.
     #[must_use]
     pub fn log_id(&self) -> LogId {
         self.ring.id
@@ -72,7 +72,7 @@ impl Store {
 
     /// The position of the ring's next event, changed by each commit.
     ///
-    /// Reports an error to those who wait once the [`Appender`](crate::Appender) is gone. A new
+    /// Waiting on it is an error once the [`Appender`](crate::Appender) is gone. A new
     /// receiver may report one change too many.
     #[must_use]
     pub fn tip(&self) -> watch::Receiver<u64> {
@@ -81,7 +81,7 @@ impl Store {
 
     /// Reads events from a position on. May block on the disk: see [`Store::read_hot`].
     ///
-    /// What is missing or damaged is [`Read::Gap`], and no error: reading goes on behind it.
+    /// Missing or damaged events are a [`Read::Gap`] and not an error: reading goes on behind it.
     ///
     /// # Errors
     ///
@@ -126,8 +126,9 @@ impl Store {
         Ok(Read::Gap(view.damaged(from, next_seq, what)))
     }
 
-    /// As [`Store::read`], but only from memory: neither it nor the block's frames and JSON ever
-    /// wait for the disk, and nothing is decompressed, unless the block was recovered on opening.
+    /// Reads as [`Store::read`] does, but only from memory: neither it nor the block's compressed events
+    /// and JSON ever wait for the disk, and nothing is decompressed, unless the block was recovered on
+    /// opening.
     ///
     /// `None` says to call [`Store::read`], where blocking is allowed.
     #[must_use]
@@ -135,8 +136,8 @@ impl Store {
         self.ring.view().look(from.max(FIRST))
     }
 
-    /// What upstreams did not give, as far as it is known: the gaps that lie before the events at
-    /// positions from `first` on and before `next`, in order.
+    /// Returns the known gaps of upstreams that lie before the events at positions from `first` on and
+    /// before `next`, in order.
     ///
     /// A reader gets those before events with them, in [`Run::gaps`]. This is for one that passes
     /// over positions, because there is a gap in the log itself. The newest 1,024 are kept, and
@@ -146,9 +147,9 @@ impl Store {
         self.ring.view().noted_in(first, next)
     }
 
-    /// The position of the first event at or after a time; that of the next event if there is
-    /// none yet. May block on the disk, for one block. If that is damaged, its first position: a
-    /// reader is told there.
+    /// Finds the position of the first event at or after a time; that of the next event if there is no
+    /// such event yet. May block on the disk, for one block. If that is damaged, it is the block's
+    /// first position, where a reader is told of the damage.
     ///
     /// # Errors
     ///
@@ -190,13 +191,13 @@ impl Store {
         }
     }
 
-    /// A dictionary that frames in the ring were made with.
+    /// Returns a dictionary that events in the ring are compressed with.
     #[must_use]
     pub fn dictionary(&self, id: u32) -> Option<Dictionary> {
         self.ring.dictionaries.get(id)
     }
 
-    /// All dictionaries that frames in the ring were made with, the one used last at the end.
+    /// Returns all dictionaries that events in the ring are compressed with, the one used last at the end.
     #[must_use]
     pub fn dictionaries(&self) -> Vec<Dictionary> {
         self.ring.dictionaries.all()

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::backend::{BlockKey, Bucket};
 
-/// What is known of a bucket without reading it.
+/// The blocks of a bucket, known without reading it.
 pub(crate) struct BucketView {
     pub(crate) bucket: Arc<dyn Bucket>,
     pub(crate) first_seq: u64,
@@ -40,10 +40,10 @@ pub(crate) struct BlockEntry {
     pub(crate) bytes: u32,
 }
 
-/// Where a block is on disk.
+/// The place of a block on disk.
 pub(crate) struct ColdPlace {
     pub(crate) bucket: Arc<dyn Bucket>,
     pub(crate) key: BlockKey,
-    /// Where the next block begins: what the block ends at, unless something is missing.
+    /// The position at which the next block begins. The block ends there unless something is missing.
     pub(crate) next_seq: u64,
 }

@@ -15,23 +15,23 @@ pub enum CursorError {
     Backwards {
         /// The cursor's name.
         name: String,
-        /// Where it is.
+        /// Its value.
         current: u64,
-        /// Where it was to go.
+        /// The value that was refused.
         to: u64,
     },
-    /// Somebody else has moved it, or this process has not looked where it is. Whoever is told
-    /// should find out who else uses the name before going on from `current`.
+    /// Another process has moved it, or this one has not looked where it is. Find out who else uses
+    /// the name before going on from `current`.
     #[error("the cursor {name:?} is at {}, not at {}", shown(*current), shown(*expected))]
     Moved {
         /// The cursor's name.
         name: String,
-        /// Where the caller believed it to be.
+        /// The value that the caller expected.
         expected: Option<u64>,
-        /// Where it is; `None` if there is none.
+        /// Its value; `None` if it does not exist.
         current: Option<u64>,
     },
-    /// A name that is empty, longer than 128 bytes, or has control characters in it.
+    /// The name is empty, longer than 128 bytes, or contains control characters.
     #[error(
         "a cursor cannot be named {name:?}: 1 to 128 bytes without control characters are allowed"
     )]
@@ -43,9 +43,9 @@ pub enum CursorError {
     #[error(transparent)]
     Store(StoreError),
     /// There are 4096 cursors, and this would be one more.
-    #[error("there are {limit} named cursors already; remove those that nobody uses")]
+    #[error("there are {limit} named cursors already; remove those that are not in use")]
     TooMany {
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
 }
@@ -54,7 +54,7 @@ pub enum CursorError {
 #[derive(Default)]
 pub(crate) struct NamedCursors {
     values: RwLock<BTreeMap<String, u64>>,
-    /// Held while one is written, so that those who only look never wait for the disk.
+    /// Held while one is written, so that a look at the values never waits for the disk.
     changing: Mutex<()>,
 }
 
@@ -87,7 +87,7 @@ impl NamedCursors {
         Ok(())
     }
 
-    /// Waits until nobody else changes a cursor.
+    /// Waits until no other call changes a cursor.
     pub(crate) fn change(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }

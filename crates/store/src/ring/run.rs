@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::block::Block;
 use crate::gap::Gap;
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug)]
 pub enum Read {
     /// Events, the first of them at the position asked for.
@@ -41,7 +41,7 @@ impl Run {
         &self.block
     }
 
-    /// The indexes of the events in the block, never none.
+    /// The indexes of the events in the block, at least one.
     #[must_use]
     pub const fn indexes(&self) -> Range<usize> {
         self.indexes.start..self.indexes.end
@@ -53,8 +53,8 @@ impl Run {
         self.block.first_seq() + self.indexes.end as u64
     }
 
-    /// What upstreams did not give between the event before these and the first of them: see
-    /// [`Appender::note_gap`](crate::Appender::note_gap). Nearly always nothing.
+    /// The gaps of upstreams between the event before these and the first of them: see
+    /// [`Appender::note_gap`](crate::Appender::note_gap). Nearly always empty.
     #[must_use]
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps

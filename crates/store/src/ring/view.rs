@@ -7,11 +7,11 @@ use crate::backend::{BlockKey, Bucket};
 use crate::block::Block;
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted};
 
-/// Where every committed event is. The buckets and the tail together hold each event once; the
+/// The place of every committed event. The buckets and the tail together hold each event once; the
 /// hot blocks before the tail are copies of the buckets' newest.
 #[derive(Default)]
 pub(crate) struct View {
-    /// None of them empty, in order.
+    /// In order, and not empty, each of them.
     pub(crate) buckets: VecDeque<BucketView>,
     /// The newest blocks with the bytes each was counted with, in order.
     pub(crate) hot: VecDeque<(Arc<Block>, usize)>,
@@ -25,9 +25,9 @@ pub(crate) struct View {
     /// The time of the newest event, even if it has been trimmed.
     pub(crate) last_time: u64,
     /// Positions that were given out before a power failure, to events that did not survive it:
-    /// the first, and the one after the last. In order, and nearly always none.
+    /// the first, and the one after the last. In order. Nearly always empty.
     pub(crate) gaps: Vec<(u64, u64)>,
-    /// What upstreams did not give, in order, and nearly always none.
+    /// The gaps of upstreams, in order. Nearly always empty.
     pub(crate) noted: VecDeque<Noted>,
 }
 
@@ -62,7 +62,7 @@ impl View {
         self.gaps.iter().map(within).sum()
     }
 
-    /// What a reader at a position finds, if that can be said without the disk.
+    /// Answers a reader at a position, if that is possible without the disk.
     pub(crate) fn look(&self, from: u64) -> Option<Read> {
         if let Some(block) = self.hot_block(from) {
             return Some(Read::Events(self.run(block, from)));
@@ -114,7 +114,7 @@ impl View {
             .detail(detail)
     }
 
-    /// Where the next skipped positions after one that has an event begin.
+    /// The start of the next skipped positions after one that has an event.
     fn next_gap_after(&self, seq: u64) -> u64 {
         let firsts = self.gaps.iter().map(|(first, _)| *first);
         firsts
@@ -151,7 +151,7 @@ impl View {
             .collect()
     }
 
-    /// The numbers of those for which there is no room once others are noted.
+    /// The numbers of the gaps that have to go once others are noted.
     pub(crate) fn noted_beyond(&self, others: &[Noted]) -> Vec<u64> {
         let last = self.noted.back().map(|noted| noted.number);
         let new = others.iter().filter(|noted| last < Some(noted.number));

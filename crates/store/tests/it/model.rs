@@ -114,7 +114,7 @@ fn options() -> impl Strategy<Value = Options> {
         )
 }
 
-/// What a ring should hold.
+/// The events that a ring should hold.
 #[derive(Default)]
 struct Model {
     /// Everything ever pushed; the event of position `seq` at `seq - 1`.

@@ -279,7 +279,7 @@ fn keyspaces(place: &Place) -> usize {
     keyspaces.unwrap().count()
 }
 
-/// Waits until so many are left. The engine may still be writing one of them out, and lets go of it
+/// Waits until that number is left. The engine may still be writing one of them out, and lets go of it
 /// when it has done so.
 fn await_keyspaces(place: &Place, left: usize) {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -301,7 +301,7 @@ fn retention_can_be_changed_by_opening_anew() {
     assert!(appender.trim(START + 300_000).unwrap().events > 0);
 }
 
-/// What the files of a folder take on the disk, in bytes.
+/// The bytes that the files of a folder take on the disk.
 #[cfg(unix)]
 fn disk_usage(folder: &Path) -> u64 {
     let mut bytes = 0;
