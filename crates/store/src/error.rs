@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// What a backend reports; the ring only passes it on.
+/// The error of a backend, which the ring only passes on.
 pub(crate) type BackendError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a ring could not be opened.
@@ -15,10 +15,10 @@ pub enum OpenError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Another process, or another ring in this one, has the folder open, and still had it after a
+    /// Another process, or another ring in this one, has the folder open, and still has it after a
     /// second.
     #[error(
         "the store in {} is already open elsewhere: end that process, or use another folder",
@@ -28,8 +28,8 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
-    /// The store was written by a newer version of this crate, or the folder holds the data of
-    /// something else.
+    /// The store was written by a newer version of this crate, or the folder holds something else's
+    /// data.
     #[error(
         "the store in {} has format {found}, this version reads format {supported}; \
          open it with a newer version, or begin anew in another folder",
@@ -38,7 +38,7 @@ pub enum OpenError {
     Format {
         /// The folder.
         path: PathBuf,
-        /// What was found there.
+        /// The format that was found.
         found: String,
         /// The format that this version writes. It reads earlier ones as well.
         supported: u32,
@@ -68,7 +68,7 @@ pub enum OpenError {
         /// The files, as named in the folder.
         files: Vec<PathBuf>,
     },
-    /// Something that every read depends on is damaged.
+    /// Damage to something that every read depends on.
     #[error(
         "the store in {} is damaged: {what}; move the folder away and begin anew, from a relay \
          that still has the events, or put back a copy",
@@ -77,17 +77,17 @@ pub enum OpenError {
     Corrupt {
         /// The folder.
         path: PathBuf,
-        /// What is damaged.
+        /// The damaged part.
         what: String,
     },
-    /// An option has a value that cannot work.
+    /// An option has a value out of its range.
     #[error("the option {option} cannot be {value}: {why}")]
     Option {
         /// The option's name.
         option: &'static str,
         /// Its value.
         value: u64,
-        /// What is wrong with it.
+        /// The reason that it cannot work.
         why: &'static str,
     },
     /// The storage engine failed.
@@ -95,12 +95,12 @@ pub enum OpenError {
     Storage {
         /// The folder.
         path: PathBuf,
-        /// What the engine says.
+        /// The engine's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// A few names, and how many more there are.
+/// Shows the first few names, and the number of the others.
 pub(crate) struct Files<'a>(pub(crate) &'a [PathBuf]);
 
 impl fmt::Display for Files<'_> {
@@ -127,9 +127,9 @@ pub enum StoreError {
     /// [`Appender::reopen`](crate::Appender::reopen) comes first.
     #[error("cannot {action}: {source}")]
     Storage {
-        /// What was attempted.
+        /// The action that failed.
         action: &'static str,
-        /// What the engine says.
+        /// The engine's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The events `first_seq..next_seq` of a block are damaged on disk. Those before and after can
@@ -140,10 +140,10 @@ pub enum StoreError {
         first_seq: u64,
         /// The first event after the damage.
         next_seq: u64,
-        /// What is wrong.
+        /// The kind of damage.
         what: &'static str,
     },
-    /// Another dictionary of the same number is in use: frames in the ring were made with it.
+    /// Another dictionary of the same number is in use: events in the ring were compressed with it.
     #[error("the ring has another dictionary of the number {id}; give the new one its own")]
     OtherDictionary {
         /// The number.

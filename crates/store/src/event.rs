@@ -1,7 +1,7 @@
 use jetwash_event::{Kind, Operation};
 use thiserror::Error;
 
-/// What an event tells: an operation on a record, or a change of an account.
+/// The kind of an event: an operation on a record, or a change of an account.
 ///
 /// The numbers are those of the stored format and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// The kind, as Jetstream has it: all operations on records are commits.
+    /// The kind in Jetstream's terms: all operations on records are commits.
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
@@ -82,7 +82,7 @@ impl CommitPart {
 /// An event on its way into the ring.
 #[derive(Clone, Copy, Debug)]
 pub struct NewEvent<'a> {
-    /// What it tells.
+    /// Its kind.
     pub kind: EventKind,
     /// The account's DID.
     pub did: &'a str,
@@ -90,8 +90,8 @@ pub struct NewEvent<'a> {
     pub collection: &'a str,
     /// Which operation of its commit it is. Not looked at where the event is not about a record.
     pub commit: CommitPart,
-    /// The upstream that it came from, as the ring's readers will be told; may be empty. Few and
-    /// short, as each block holds those that occur in it.
+    /// The upstream that it came from, as readers will see it; may be empty. Use few and short
+    /// names, as each block holds those that occur in it.
     pub source: &'a str,
     /// Its time in microseconds since 1970, above that of every event before it. See
     /// [`Appender::next_time_us`](crate::Appender::next_time_us).
@@ -103,7 +103,7 @@ pub struct NewEvent<'a> {
     pub compressed: Option<&'a [u8]>,
 }
 
-/// What the ring knows of an event without touching its JSON.
+/// The metadata of an event, which the ring knows without touching its JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventMeta<'a> {
@@ -111,7 +111,7 @@ pub struct EventMeta<'a> {
     pub seq: u64,
     /// Its time in microseconds since 1970.
     pub time_us: u64,
-    /// What it tells.
+    /// Its kind.
     pub kind: EventKind,
     /// The account's DID.
     pub did: &'a str,
@@ -144,13 +144,13 @@ pub enum PushError {
         part: &'static str,
         /// Its length in bytes.
         length: usize,
-        /// The most that is taken.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The event is said to be an operation that its commit does not have.
+    /// The event's part is an operation that its commit does not have.
     #[error("operation {} of a commit that has {}", part.index, part.len)]
     CommitPart {
-        /// What was said.
+        /// The refused part.
         part: CommitPart,
     },
     /// The event was pushed compressed, but no dictionary is set.

@@ -5,17 +5,15 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use jetwash_dict::Dictionary;
 
-use crate::backend::{Bucket, BucketError};
-use crate::block::{Block, BlockKey, Cold};
-use crate::dictionaries::Dictionaries;
+use crate::backend::{BlockKey, Bucket, BucketError};
+use crate::block::{Block, Cold, Dictionaries, decode_piece, encode_piece};
 use crate::error::{BackendError, StoreError};
-use crate::format;
 
-/// A block from its index and its payload, with the length of the index before them as four bytes,
+/// Reads a block from its index and its payload, with the length of the index before them as four bytes,
 /// little-endian. `None` if the index is refused.
 #[must_use]
 pub fn read_block(bytes: &[u8], dictionary: Option<&Dictionary>) -> Option<Block> {
-    let (index, payload) = format::decode_piece(bytes).ok()?;
+    let (index, payload) = decode_piece(bytes).ok()?;
     let payload = Bytes::copy_from_slice(bytes.get(payload..)?);
     let key = BlockKey {
         first_seq: index.first_seq,
@@ -34,13 +32,13 @@ pub fn read_block(bytes: &[u8], dictionary: Option<&Dictionary>) -> Option<Block
     Some(Block::cold(index, cold, Arc::new(dictionaries)))
 }
 
-/// What [`read_block`] reads, of a block whose events are in memory or can be read.
+/// Writes what [`read_block`] reads, from a block whose events are in memory or can be read.
 ///
 /// # Errors
 ///
 /// When its events cannot be read.
 pub fn write_block(block: &Block) -> Result<Vec<u8>, StoreError> {
-    format::encode_piece(block)
+    encode_piece(block)
 }
 
 /// Makes lengths and checksums right, so that only the reader's own care is left: of the index, in

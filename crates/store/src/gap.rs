@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 /// A place where events are missing, or may be, and why.
 ///
-/// A reader that comes to one is told of it and then reads on behind it. Positions are those of the
+/// A reader that comes to a gap is told of it and then reads on behind it. Positions are those of the
 /// log; what an upstream did not give has a place between two of them, so there `first_seq` equals
 /// `next_seq`, and [`upstream`](Self::upstream) says which of the upstream's numbers are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,12 +15,12 @@ pub struct Gap {
     pub first_seq: u64,
     /// The position at which the events go on.
     pub next_seq: u64,
-    /// Why.
+    /// The cause.
     pub cause: GapCause,
-    /// How many events are missing, if that is known. `Some(0)` says that positions were skipped
+    /// The number of missing events, if it is known. `Some(0)` says that positions were skipped
     /// and nothing is missing.
     pub events: Option<u64>,
-    /// Which upstream did not give them, if the fault is not the log's.
+    /// The upstream that did not give them, if the fault is not the log's.
     pub upstream: Option<UpstreamGap>,
     /// More about the cause, such as what is wrong with a block.
     pub detail: Option<&'static str>,
@@ -47,7 +47,7 @@ impl Gap {
         self
     }
 
-    /// How many positions it covers: 0 for a place between two events.
+    /// The number of positions that it covers: 0 for a place between two events.
     #[must_use]
     pub const fn positions(&self) -> u64 {
         self.next_seq.saturating_sub(self.first_seq)
@@ -68,7 +68,7 @@ impl Gap {
             && account(self) == account(other)
     }
 
-    /// Takes in a gap that [is the same](Self::is_same).
+    /// Merges a gap that [is the same](Self::is_same).
     pub(crate) fn merge(&mut self, other: &Self) {
         let events = self.events.zip(other.events);
         self.events = events.map(|(one, more)| one.saturating_add(more));
@@ -87,6 +87,7 @@ impl fmt::Display for Gap {
             ..
         } = *self;
         let last = next.saturating_sub(1);
+        // A gap of the log has positions of its own; one of an upstream is a place between two.
         match self.cause {
             GapCause::OtherLog => write!(
                 f,
@@ -188,7 +189,7 @@ pub enum GapCause {
     Trimmed,
     /// A block on disk fails its checksum or is missing.
     Damaged,
-    /// Positions that a power failure took, or that were skipped so that none is given out twice.
+    /// Positions that a power failure took, or that were skipped so that no position is given out twice.
     Skipped,
     /// The upstream said that it no longer has what its cursor asked for.
     UpstreamOutdated,
@@ -249,7 +250,7 @@ impl GapCause {
 /// A gap as the log keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct Noted {
-    /// Names it on disk. Later gaps have greater numbers.
+    /// Names the gap on disk. Later gaps have greater numbers.
     pub(crate) number: u64,
     /// Lies between two events: `first_seq` is `next_seq`.
     pub(crate) gap: Gap,
@@ -266,7 +267,9 @@ impl Noted {
             ..
         } = &self.gap;
         let upstream = upstream.as_ref();
+        // The place in `ALL` is stored: causes are only ever added at its end.
         let code = GapCause::ALL.iter().position(|listed| listed == cause);
+        debug_assert!(code.is_some(), "every cause is listed");
         let numbers = [
             *events,
             upstream.and_then(|upstream| upstream.first),
@@ -295,6 +298,7 @@ impl Noted {
         let first_seq = u64::from_le_bytes(take(&mut bytes)?);
         let [code] = take(&mut bytes)?;
         let cause = *GapCause::ALL.get(usize::from(code))?;
+        // What is not known has its place all the same, so that an entry has one form.
         let mut numbers = [None; 3];
         for slot in &mut numbers {
             let [is_there] = take(&mut bytes)?;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use thiserror::Error;
 
-/// Which log a position is of.
+/// The identity of a log, which says where a position belongs.
 ///
 /// Positions count from 1 in every log, so a cursor says nothing without the log that gave it out. A
 /// ring gets its identity when it is made and keeps it for as long as it gives out no position twice;
@@ -77,7 +77,7 @@ impl FromStr for LogId {
     }
 }
 
-/// A text is no [`LogId`].
+/// The text is not a [`LogId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a log's identity has 16 hexadecimal digits")]
 pub struct ParseLogIdError;

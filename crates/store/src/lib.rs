@@ -59,52 +59,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod accounts;
-mod appender;
+mod append;
 mod backend;
 mod block;
-mod builder;
-mod cache;
-mod commit_parts;
 mod crash;
-mod dead_letters;
-mod dictionaries;
-mod durable;
 mod error;
 mod event;
-mod fill;
-mod format;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gap;
 mod identity;
-mod named_cursors;
 mod open;
 mod options;
-mod remaining;
-mod repair;
-mod retained;
+mod read;
 mod ring;
-mod state;
-mod store;
-mod table;
 
-pub use accounts::AccountState;
-pub use appender::{Appender, Trimmed};
-pub use block::{Block, Page};
-pub use dead_letters::{
-    DeadLetterError, DeadLetters, LetterLimits, LetterTotals, NewDeadLetter, StoredLetter,
-};
+pub use append::{AccountState, Appender, Trimmed};
+pub use block::{Block, Page, StringTable};
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
 pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
 pub use gap::{Gap, GapCause, UpstreamGap};
 pub use identity::{LogId, ParseLogIdError};
-pub use named_cursors::CursorError;
-pub use open::open;
+pub use open::{RepairReport, open, repair};
 pub use options::{Durability, Location, Options, Retention};
-pub use remaining::Remaining;
-pub use repair::{RepairReport, repair};
-pub use store::{Bounds, Read, Run, Store};
-pub use table::StringTable;
+pub use read::{
+    Bounds, DeadLetterError, DeadLetters, LetterLimits, NewDeadLetter, Remaining, Store,
+    StoredLetter, Usage,
+};
+pub use ring::{CursorError, LetterTotals, Read, Run};

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::error::OpenError;
 
-/// Where a ring lives.
+/// The place of a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
@@ -19,9 +19,9 @@ pub enum Location {
 /// longer than `max_age`. Nothing is forgotten outside [`Appender::trim`](crate::Appender::trim).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// How old an event gets, judged by its `time_us`.
+    /// The age at which an event is too old, judged by its `time_us`.
     pub max_age: Option<Duration>,
-    /// How many bytes the ring takes in its backend, journal included. Raw frames have a bound of
+    /// The bytes that the ring takes in its backend, journal included. Raw frames have a bound of
     /// their own.
     ///
     /// On disk the ring stays within this, and a slack of a bucket, whatever the rate at which
@@ -32,8 +32,8 @@ pub struct Retention {
     pub max_bytes: Option<u64>,
 }
 
-/// What a commit survives. Whatever it is, no position and no time that a reader has seen is given
-/// out again: if the power failed, the ring goes on behind them, and says so
+/// The failures that a commit survives. With each of them, no position and no time that a reader has
+/// seen is given out again: after a power failure the ring goes on behind them, and readers are told
 /// ([`Read::Gap`](crate::Read::Gap)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,14 +43,14 @@ pub enum Durability {
     /// events have come together.
     #[default]
     Buffered,
-    /// As `Buffered`, with a sync by the first [`commit`](crate::Appender::commit) after so much
+    /// As `Buffered`, with a sync by the first [`commit`](crate::Appender::commit) after that much
     /// time, even one that has nothing to write: a power failure takes back no commit that is older.
     Synced(Duration),
     /// Each commit survives a power failure. Costs a sync of the disk each time.
     SyncedBatch,
 }
 
-/// How a ring is kept. The defaults suit a process of about 16 MB that keeps one day.
+/// The settings of a ring. The defaults suit a process of about 16 MB that keeps one day.
 ///
 /// # Examples
 ///
@@ -69,38 +69,38 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// How long events stay: by default one day, in any number of bytes.
+    /// How long events stay. Defaults to one day, in any number of bytes.
     pub retention: Retention,
-    /// The events that make a block full: 512 by default, 16 384 at most. Larger blocks compress
+    /// The events that make a block full: up to 16,384. Defaults to 512. Larger blocks compress
     /// and scan better, and cost more to unpack for a reader that wants one event.
     pub block_events: usize,
-    /// The bytes of JSON that make a block full before it has that many events: 1 MiB by default.
+    /// The bytes of JSON that make a block full before it has that many events. Defaults to 1 MiB.
     pub block_bytes: usize,
-    /// The events that make a bucket full: 1 000 000 by default. A bucket is what is dropped at
-    /// once when the ring is trimmed.
+    /// The events that make a bucket full. The ring is trimmed by whole buckets. Defaults to
+    /// 1,000,000.
     pub bucket_events: u64,
-    /// The bytes that make a bucket full: by default a 32nd of [`Retention::max_bytes`], between
+    /// The bytes that make a bucket full. Defaults to a 32nd of [`Retention::max_bytes`], between
     /// 1 MiB and 1 GiB.
     pub bucket_bytes: Option<u64>,
-    /// The age that makes a bucket full: by default a 24th of [`Retention::max_age`].
+    /// The age that makes a bucket full. Defaults to a 24th of [`Retention::max_age`].
     pub bucket_age: Option<Duration>,
-    /// The memory for the newest events, which are kept ready to send: 4 MiB by default.
+    /// The memory for the newest events, which are kept ready to send. Defaults to 4 MiB.
     pub hot_bytes: usize,
-    /// The memory for blocks read from disk and what was unpacked of them, shared by all readers:
-    /// 4 MiB by default. The storage engine's own cache takes a sixteenth as much again.
+    /// The memory for blocks read from disk and what was unpacked of them, shared by all readers.
+    /// The storage engine's own cache takes a sixteenth as much again. Defaults to 4 MiB.
     pub cache_bytes: usize,
-    /// The size at which the storage engine writes a buffer out: 2 MiB by default. There is one for
+    /// The size at which the storage engine writes a buffer out. Defaults to 2 MiB. There is one for
     /// the newest events, one for full blocks, and one for raw frames if they are kept. Each time
     /// costs several syncs of the disk, so while more comes in than the disk takes, the buffer for
     /// full blocks grows up to four times that, beside one of the same size that is being written;
     /// then the appender waits.
     pub memtable_bytes: u64,
-    /// The bytes that raw upstream frames may take, in a ring of their own: by default none are
-    /// kept. A ring that is opened without forgets those that it has.
+    /// The bytes that raw upstream frames may take, in a ring of their own. By default no frames are
+    /// kept, and a ring that has some forgets them.
     ///
     /// The newest frames of each source are in memory as well, up to 1 MiB.
     pub frame_bytes: Option<u64>,
-    /// What a commit survives.
+    /// The failures that a commit survives. Defaults to a crash of the process.
     pub durability: Durability,
 }
 
@@ -147,8 +147,8 @@ impl Options {
         self
     }
 
-    /// Divides a number of bytes among all that the ring holds in memory, of which it then takes at
-    /// most so many: an eighth each for the [newest events](Options::hot_bytes) and for
+    /// Divides a number of bytes among all that the ring holds in memory, which then stays within
+    /// them: an eighth each for the [newest events](Options::hot_bytes) and for
     /// [what is read](Options::cache_bytes) from disk, and the rest for the
     /// [buffers](Options::memtable_bytes), of which it needs a quarter unless more comes in than
     /// the disk takes. The defaults are those of 32 MiB.
@@ -211,6 +211,7 @@ impl Options {
                 Err(OpenError::Option { option, value, why })
             }
         };
+        // Only what could not work at all: small values are slow, and tests use them.
         within(
             "block_events",
             self.block_events as u64,

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use fjall::Keyspace;
 
-/// Sees to it that the engine writes out the buffer of a keyspace when it is full.
+/// Has the engine write out the buffer of a keyspace when it is full.
 ///
 /// The engine does so itself at a size that is fixed when the keyspace is made, and then stalls
-/// whoever writes while four buffers wait for the disk. Each buffer written out costs it several
+/// every writer while four buffers wait for the disk. Each buffer written out costs it several
 /// syncs, so while more comes in than the disk takes, it is better to let one grow.
 #[derive(Default)]
 pub(super) struct Buffer {
@@ -22,7 +22,7 @@ impl Buffer {
         if filled < full || filled < full * LARGEST && is_busy() {
             return Ok(());
         }
-        // Somebody has to wait, lest buffers pile up. If the engine has failed, the next write
+        // The writer has to wait, or buffers would pile up. If the engine has failed, the next write
         // says so.
         let start = Instant::now();
         while is_busy() && start.elapsed() < LONGEST_WAIT {
@@ -41,20 +41,20 @@ impl Buffer {
         Ok(())
     }
 
-    /// Says that there is something in the buffer, of which nothing was noted.
+    /// Notes that the buffer holds something that was found in a journal.
     pub(super) fn recovered(&self) {
         self.filled.store(1, Ordering::Relaxed);
     }
 }
 
-/// How many times as large as usual a buffer gets while the one before it is written out.
+/// A buffer grows up to this many times its usual size while the one before it is written out.
 const LARGEST: u64 = 4;
 
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What an entry takes beside its value.
+/// The bytes of an entry beside its value.
 pub(super) const ENTRY_BYTES: u64 = 100;
 
-/// At which the engine itself writes a buffer out: above all that is left to [`Buffer`].
+/// The size at which the engine itself writes a buffer out: above all that [`Buffer`] lets grow.
 pub(super) const ENGINE_LIMIT: u64 = 1 << 32;

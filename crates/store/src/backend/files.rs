@@ -1,5 +1,5 @@
-//! The engine's files, looked at before the engine does: it names none that is damaged, and takes a
-//! folder without its list for one that is empty.
+//! Checks the engine's files before the engine opens them: it names no file that is damaged, and takes a
+//! folder without its list for an empty one.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::folder::KEYSPACES;
-use super::manifest::{Manifest, newest_journal};
+use super::folder::{KEYSPACES, newest_journal};
+use super::manifest::Manifest;
 use super::mark;
 
 /// A file that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// Where it is in the ring's folder.
+    /// Its path in the ring's folder.
     pub(super) file: PathBuf,
     pub(super) is_missing: bool,
     /// The number of the keyspace that it belongs to: 0 is the list of all others.
@@ -24,7 +24,7 @@ pub(super) struct Fault {
 /// How much of the files is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// All but the values, which are nearly everything: a block that is damaged costs nothing else.
+    /// All but the values. These are nearly all of it, and damage to one costs a block and nothing else.
     Lists,
     /// All.
     Values,
@@ -94,7 +94,7 @@ fn begun(path: &Path) -> io::Result<Vec<u64>> {
     Ok(begun)
 }
 
-/// Whether the engine's mark is one that no engine has written for a ring. A later engine's is left
+/// Whether no engine has written this version for a ring. A later engine's is left
 /// to be refused as that, unless it is but one bit from the one in use.
 fn is_damaged_version(version: &[u8]) -> bool {
     match version {
@@ -106,7 +106,7 @@ fn is_damaged_version(version: &[u8]) -> bool {
 /// The engine's format, which has been the same for all rings so far.
 const ENGINE: u8 = 3;
 
-/// Where a keyspace is in the ring's folder.
+/// The path of a keyspace in the ring's folder.
 pub(super) fn keyspace_folder(id: u64) -> PathBuf {
     Path::new(KEYSPACES).join(id.to_string())
 }
@@ -122,6 +122,8 @@ fn check_keyspace(path: &Path, id: u64, depth: Depth, faults: &mut Vec<Fault>) -
             keyspace: Some(id),
         });
     };
+    // From `current` to the list it names, and from there to the files: each has the checksum of the
+    // next, so the first that fails is the damaged one.
     let current = folder.join("current");
     let Some(bytes) = read(&path.join(&current))? else {
         fault(current, true);
@@ -230,7 +232,7 @@ fn decode_list(bytes: &[u8]) -> Option<(Files, Files)> {
 
 const TRAILER: usize = 38;
 
-/// Where the table of contents is, which is the end of each of the engine's files.
+/// The offset of the table of contents, which ends each of the engine's files.
 fn toc_at(bytes: &[u8]) -> Option<usize> {
     let trailer = bytes.len().checked_sub(TRAILER)?;
     let (at, _) = decode_trailer(bytes.get(trailer..)?)?;

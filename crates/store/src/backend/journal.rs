@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Cuts off what follows the last whole batch of a journal. Gives how many bytes may have been whole
+/// Cuts off what follows the last whole batch of a journal. Returns how many bytes may have been whole
 /// once: what a killed process was about to write does not count.
 pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
     let mut cut = 0;
@@ -25,6 +25,7 @@ pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
             }
         };
         let mut file = scan.input.into_inner();
+        // The engine makes journals longer than they are: zeros are no damage.
         if end == scan.length || next_byte(&mut file, end)? == NEVER_WRITTEN {
             continue;
         }
@@ -37,7 +38,7 @@ pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
     Ok(cut)
 }
 
-/// Gives all that the journals hold, in the order in which it was written: keyspaces, keys, and values
+/// Reads all that the journals hold, in the order in which it was written: keyspaces, keys, and values
 /// unless the key was removed. Nothing behind damage is read.
 pub(super) fn read_items(
     folder: &Path,
@@ -68,7 +69,7 @@ struct Scan {
     input: BufReader<File>,
     position: u64,
     length: u64,
-    /// What the batch holds, if it is wanted.
+    /// The entries of the batch, if they are wanted.
     items: Option<Vec<Item>>,
 }
 
@@ -82,7 +83,7 @@ impl Scan {
         })
     }
 
-    /// Reads a batch; `false` if what follows is none, or not a whole one.
+    /// Reads a batch; `false` if what follows is not a whole batch.
     fn batch(&mut self) -> io::Result<bool> {
         let [START] = self.array()? else {
             return Ok(false);
@@ -118,6 +119,7 @@ impl Scan {
         let value = u32::from_le_bytes(self.hashed(hasher)?);
         let length = u64::from(key) + u64::from(value);
         let left = self.length - self.position;
+        // Lengths are held against the file before memory is taken for them.
         let is_plausible = compression == 0 && unpacked == value && length <= left;
         if is_plausible && self.items.is_some() {
             let key = self.bytes(key.into(), hasher)?;

@@ -1,4 +1,4 @@
-//! What must be there: a file beside the engine's own, replaced as a whole.
+//! The manifest, which lists what must be there: a file beside the engine's own, replaced as a whole.
 //!
 //! The engine takes what it finds. Of a list of keyspaces that is gone it makes an empty one, and
 //! removes what is not in it; and a journal that is gone held nothing, as far as it knows.
@@ -11,21 +11,21 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::folder;
-use crate::state;
+use super::state;
 
-/// What a ring consists of, as of the last time that a bucket was made or dropped.
+/// The parts of a ring, as of the last time that a bucket was made or dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Manifest {
     /// The number of the newest journal.
     pub(super) journal: u64,
     /// The engine's folders of keyspaces, with their names.
     pub(super) keyspaces: BTreeMap<u64, String>,
-    /// What the state held, apart from the tail.
+    /// The entries of the state, apart from the tail.
     pub(super) state: BTreeMap<Vec<u8>, Bytes>,
 }
 
 impl Manifest {
-    /// Reads the manifest; `None` if there is none, or none that can be read.
+    /// Reads the manifest; `None` if it is missing or damaged.
     pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
         match fs::read(path.join(NAME)) {
             Ok(bytes) => Ok(decode(&bytes)),
@@ -57,17 +57,6 @@ pub(super) fn next_seq(state: &BTreeMap<Vec<u8>, Bytes>) -> u64 {
     let position = state.get(state::POSITION);
     let position = position.and_then(|value| state::decode_numbers::<2>(value));
     position.map_or(1, |[next_seq, _]| next_seq)
-}
-
-/// The number of the newest journal in a folder; `None` if there is none.
-pub(super) fn newest_journal(path: &Path) -> io::Result<Option<u64>> {
-    let mut newest = None;
-    for entry in fs::read_dir(path)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".jnl"));
-        newest = newest.max(number.and_then(|number| number.parse().ok()));
-    }
-    Ok(newest)
 }
 
 pub(super) const NAME: &str = "manifest";

@@ -42,6 +42,7 @@ impl Mark {
             file.sync_all()?;
             folder::sync(folder)?;
         }
+        // The greater generation counts, as slots are written in turn.
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let slots = bytes.chunks(SLOT).filter_map(decode);
@@ -83,7 +84,7 @@ impl Mark {
     }
 }
 
-/// What the mark of a store says; `None` if there is none that can be read.
+/// Reads the mark of a store; `None` if it is missing or damaged.
 pub(super) fn stored(folder: &Path) -> io::Result<Option<Reserved>> {
     match fs::read(folder.join(NAME)) {
         Ok(bytes) => {
@@ -97,7 +98,7 @@ pub(super) fn stored(folder: &Path) -> io::Result<Option<Reserved>> {
 }
 
 pub(super) const NAME: &str = "reserved";
-/// Each in a page of its own: a write that the power failure cuts short spoils no other.
+/// Each slot has a page of its own: a write that a power failure cuts short spoils only one.
 const SLOT: usize = 4096;
 const BOOT: usize = 36;
 const MARK: usize = 24 + BOOT;
@@ -135,7 +136,7 @@ fn decode(slot: &[u8]) -> Option<Slot> {
     (generation > 0).then_some((generation, reserved, boot.try_into().ok()?))
 }
 
-/// What tells one start of the machine from the next; zeros where nothing does.
+/// Tells one start of the machine from the next; zeros where the system cannot say.
 fn boot_id() -> [u8; BOOT] {
     let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.first_chunk().copied().unwrap_or([0; BOOT])

@@ -3,8 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use super::{Backend, Batch, Bucket, BucketError, BucketName, Opened, Reserved};
-use crate::block::BlockKey;
+use super::{Backend, Batch, BlockKey, Bucket, BucketError, BucketName, Opened, Reserved};
 use crate::error::BackendError;
 
 /// Keeps blocks in their stored form in memory. The state lives in the appender alone, as nothing
@@ -53,16 +52,17 @@ impl Backend for MemoryBackend {
             };
         }
         drop(letters);
+        // Not all at once, as on disk, but nothing is published before all of it is there.
         let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        for (bucket, block) in &batch.blocks {
-            let name = BucketName::Events(*bucket);
+        for row in &batch.blocks {
+            let name = BucketName::Events(row.bucket);
             let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
             let mut blocks = bucket
                 .blocks
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            let parts = (block.key, block.index.clone(), block.payload.clone());
-            blocks.insert(block.key.first_seq, parts);
+            let parts = (row.key, row.index.clone(), row.payload.clone());
+            blocks.insert(row.key.first_seq, parts);
         }
         for row in &batch.frames {
             let name = BucketName::Frames(row.bucket);

@@ -1,30 +1,52 @@
-//! Where blocks and state are kept: one trait, in memory and on disk.
+//! Where bytes are kept under keys, in memory or on disk. Knows nothing of blocks and events.
+//!
+//! The way of the data through it:
+//!
+//! - here, [`Backend`]: what the appender writes to; [`bucket`]: what readers read from; [`batch`]:
+//!   changes that are made together; [`state`]: the keys of everything that is not a block;
+//! - [`durable`]: syncs as often as the durability asks;
+//! - [`memory`]: keeps everything in maps;
+//! - [`disk`]: keeps everything in the storage engine ([`engine`]), each bucket in a keyspace of its
+//!   own ([`disk_bucket`], [`keyspaces`]), and says when its buffers are written out ([`buffer`]);
+//! - beside the engine: [`mark`], how far positions were given out, and [`manifest`], what must be
+//!   there;
+//! - before the engine opens: [`prepare`] looks at its [`folder`], its [`files`] and its
+//!   [`journal`], and [`repair`] makes a damaged folder usable.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::block::BlockKey;
 use crate::error::BackendError;
-use crate::format::Stored;
 
+mod batch;
+mod bucket;
 mod buffer;
 mod disk;
+mod disk_bucket;
+mod durable;
+mod engine;
 mod files;
 mod folder;
 mod journal;
+mod keyspaces;
 mod manifest;
 mod mark;
 mod memory;
+mod prepare;
 mod repair;
+pub(crate) mod state;
 
+pub(crate) use batch::{Batch, BlockRow, FrameRow};
+pub(crate) use bucket::{BlockKey, Bucket, BucketError, BucketName};
 pub(crate) use disk::DiskBackend;
-pub(crate) use folder::diagnose;
+pub(crate) use durable::Durable;
 pub(crate) use mark::Reserved;
 pub(crate) use memory::MemoryBackend;
+pub(crate) use prepare::diagnose;
 pub(crate) use repair::{RepairedFiles, repair_files};
 
-/// What the appender writes to. Calls block.
+/// The storage that the appender writes to. Calls block.
 pub(crate) trait Backend: Send + Sync {
     /// Writes down the format's version, before anything else is changed.
     fn begin(&self) -> Result<(), BackendError>;
@@ -32,7 +54,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Makes a bucket, or finds the empty one that a failed commit left.
     fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError>;
 
-    /// Removes a bucket. Those who hold it can go on reading.
+    /// Removes a bucket. Readers that hold it can go on reading.
     fn delete_bucket(&self, name: BucketName) -> Result<(), BackendError>;
 
     /// Writes all of a batch or nothing of it, and not before what was written earlier.
@@ -41,7 +63,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Makes all that was written survive a power failure.
     fn sync(&self) -> Result<(), BackendError>;
 
-    /// Notes what there is now, so that it is missed if it is not there any more; syncs before.
+    /// Syncs, then lists what there is, so that an opening notices what has gone since.
     fn take_stock(&self) -> Result<(), BackendError>;
 
     /// Notes, so that it survives a power failure, how far positions and times may be given out.
@@ -57,8 +79,8 @@ pub(crate) trait Backend: Send + Sync {
     /// Whether the state of batches is kept, so that it is worth encoding.
     fn keeps_state(&self) -> bool;
 
-    /// The dead letters whose keys begin with `prefix`, from the key `from` on, in order; at most
-    /// so many.
+    /// The dead letters whose keys begin with `prefix`, from the key `from` on, in order; up to
+    /// `max`.
     fn letters(
         &self,
         prefix: &[u8],
@@ -66,112 +88,23 @@ pub(crate) trait Backend: Send + Sync {
         max: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, BackendError>;
 
-    /// What was written of an account.
+    /// The value that was written for an account.
     fn account(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError>;
 
     /// The bytes taken beside the blocks: journals, and dropped buckets that readers still hold.
     fn overhead_bytes(&self) -> u64;
 }
 
-/// What a bucket holds, and the number it is known by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum BucketName {
-    /// Blocks; the number is the position of the first event.
-    Events(u64),
-    /// Frames; the buckets are numbered in the order of their making.
-    Frames(u64),
-}
-
-impl BucketName {
-    /// Whether the other bucket holds the same and was begun later.
-    pub(crate) const fn is_followed_by(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Events(one), Self::Events(next)) | (Self::Frames(one), Self::Frames(next)) => {
-                one < next
-            }
-            _ => false,
-        }
-    }
-}
-
-/// What readers read from. Calls block.
-pub(crate) trait Bucket: Send + Sync {
-    /// The keys of all blocks, in order.
-    fn keys(&self) -> Result<Vec<BlockKey>, BackendError>;
-
-    /// The index of a block.
-    fn index(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
-
-    /// The payload of a block.
-    fn payload(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
-
-    /// The cursors that were kept with a block.
-    fn cursors(&self, key: &BlockKey) -> Result<Option<Bytes>, BucketError>;
-
-    /// The frames of a log from a sequence number on, in order: as many as fit into so many bytes,
-    /// but at least one if there is any.
-    fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError>;
-}
-
-/// Why a part of a block cannot be had.
-#[derive(Debug)]
-pub(crate) enum BucketError {
-    /// It is there, but is not what was written.
-    Damaged,
-    /// It cannot be read.
-    Failed(BackendError),
-}
-
-/// What a backend holds when it is opened.
+/// A backend that has been opened, and all that opening a ring needs of it.
 pub(crate) struct Opened {
     pub(crate) backend: Arc<dyn Backend>,
     /// The state's pairs of key and value, in the order of keys.
     pub(crate) state: Vec<(Bytes, Bytes)>,
     /// The buckets, in the order of their names.
     pub(crate) buckets: Vec<(BucketName, Arc<dyn Bucket>)>,
-    /// What readers may have seen although it is not here: set if the machine has been restarted,
-    /// or damage was cut off.
+    /// Readers may have seen positions and times up to here although they are not stored: set if the
+    /// machine has been restarted, or damage was cut off.
     pub(crate) reserved: Option<Reserved>,
     /// As of the last mark, whether or not it has to be looked at.
     pub(crate) mark: Reserved,
-}
-
-/// Changes that are made together.
-#[derive(Default)]
-pub(crate) struct Batch {
-    /// Keys of the state with their new values; `None` removes one.
-    pub(crate) state: Vec<(Vec<u8>, Option<Bytes>)>,
-    /// Keys of dead letters with their new values; `None` removes one.
-    pub(crate) letters: Vec<(Vec<u8>, Option<Bytes>)>,
-    /// New blocks, and the first position of the bucket that each goes to.
-    pub(crate) blocks: Vec<(u64, Stored)>,
-    pub(crate) frames: Vec<FrameRow>,
-    /// Keys of accounts with what is remembered of each.
-    pub(crate) accounts: Vec<(Vec<u8>, Bytes)>,
-}
-
-/// A new frame, and where it goes to.
-pub(crate) struct FrameRow {
-    pub(crate) bucket: u64,
-    pub(crate) log: u32,
-    pub(crate) seq: u64,
-    pub(crate) bytes: Bytes,
-}
-
-impl Batch {
-    pub(crate) fn set(&mut self, key: Vec<u8>, value: impl Into<Bytes>) {
-        self.state.push((key, Some(value.into())));
-    }
-
-    /// The bytes of the events in it.
-    pub(crate) fn event_bytes(&self) -> u64 {
-        let state = self.state.iter().filter_map(|(_, value)| value.as_ref());
-        let state: usize = state.map(Bytes::len).sum();
-        let blocks = self.blocks.iter().map(|(_, block)| block.key.bytes);
-        state as u64 + blocks.map(u64::from).sum::<u64>()
-    }
-
-    pub(crate) fn remove(&mut self, key: Vec<u8>) {
-        self.state.push((key, None));
-    }
 }

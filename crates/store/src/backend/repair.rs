@@ -1,4 +1,4 @@
-//! Makes of what is left of a ring's files a ring that opens.
+//! Makes a ring that opens of the files that are left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -9,25 +9,25 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::disk::{ACCOUNTS, LETTERS, bucket_name, keyspace_options, open_error};
 use super::files::{self, Depth, Fault, VERSION};
-use super::folder::{self, KEYSPACES};
-use super::manifest::{self, Manifest, newest_journal};
+use super::folder::{self, KEYSPACES, newest_journal};
+use super::keyspaces::{ACCOUNTS, LETTERS, bucket_name, keyspace_options, open_error};
+use super::manifest::{self, Manifest};
+use super::state;
 use super::{BucketName, journal, mark};
 use crate::error::OpenError;
-use crate::state;
 
-/// What was done to a ring's files.
+/// The outcome of a repair of a ring's files.
 pub(crate) struct RepairedFiles {
     /// Files that are gone, as named in the ring's folder.
     pub(crate) missing: Vec<PathBuf>,
     /// Files that are not as they were written.
     pub(crate) damaged: Vec<PathBuf>,
-    /// How many dead letters are left, if those in a damaged table are lost.
+    /// The number of dead letters that are left, if a damaged table has taken others.
     pub(crate) letters_left: Option<u64>,
-    /// How many accounts are left whose state is known, if those in a damaged table are lost.
+    /// The number of accounts whose state is left, if a damaged table has taken others.
     pub(crate) accounts_left: Option<u64>,
-    /// Where what could not be used was put.
+    /// The folder of the files that could not be used.
     pub(crate) set_aside: Option<PathBuf>,
     /// The position from which on there were events.
     pub(crate) oldest_seq: u64,
@@ -35,7 +35,7 @@ pub(crate) struct RepairedFiles {
     pub(crate) is_mark_known: bool,
 }
 
-/// Has everything in the folder of a ring either usable or set aside.
+/// Makes everything in the folder of a ring either usable or sets it aside.
 ///
 /// A bucket whose tables or lists are damaged is read from its files of values and from the journals,
 /// the state from the manifest and the journals. The engine's list of keyspaces is made anew then, as
@@ -51,6 +51,7 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
     let _lock = folder::lock(path)?;
     let manifest = Manifest::read(path).map_err(error)?;
     let faults = files::check(path, manifest.as_ref(), Depth::Values).map_err(error)?;
+    // Looked at before anything is changed, as what follows makes a new mark.
     let known = manifest.as_ref().map_or(0, Manifest::next_seq);
     let reserved = mark::stored(path).map_err(error)?;
     let mut repaired = RepairedFiles {
@@ -126,7 +127,7 @@ fn oldest_seq(manifest: &Manifest) -> u64 {
     firsts.min().map_or(floor, |first| first.max(floor))
 }
 
-/// Where the new list and what is read from damaged keyspaces come to be.
+/// The folder in which the new list and the salvaged keyspaces are made.
 const WORK: &str = "repair.new";
 const ASIDE: &str = "damaged-";
 
@@ -148,6 +149,8 @@ fn rebuild(
     let made = build(path, &work, manifest, bad, repaired).map_err(error)?;
 
     let aside = path.join(next_aside(path).map_err(io_error)?);
+    // The list of keyspaces goes last in each direction: an opening is refused without it, so that a
+    // repair that is cut short does not go unnoticed.
     let swap = || -> io::Result<()> {
         fs::create_dir_all(aside.join(KEYSPACES))?;
         for id in bad.iter().chain([&0]) {
@@ -172,7 +175,7 @@ fn rebuild(
 }
 
 /// Makes a database whose list has the sound keyspaces under their numbers, without what is in them,
-/// and the damaged ones under new numbers, with what can be read of them. Gives those.
+/// and the damaged ones under new numbers, with what can be read of them. Returns the new ones.
 fn build(
     path: &Path,
     work: &Path,
@@ -287,6 +290,7 @@ fn read_values(folder: &Path, keyspace: &Keyspace) -> fjall::Result<()> {
         files.push(entry?.path());
     }
     files.sort();
+    // In any order, as what a bucket holds is written once.
     for file in files {
         let bytes = Bytes::from(fs::read(file)?);
         let mut at = 0;

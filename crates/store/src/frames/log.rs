@@ -5,10 +5,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::backend::Bucket;
-use crate::frames::reader::KeptFrame;
-use crate::state;
+use crate::backend::state;
+use crate::frames::kept::KeptFrame;
 
-/// What the appender and the readers of frames share.
+/// The part of the frames that the appender and the readers share.
 pub(crate) struct FrameRing {
     view: RwLock<FrameView>,
     /// Changed by each commit of frames.
@@ -32,7 +32,7 @@ impl FrameRing {
     }
 }
 
-/// Where every committed frame is.
+/// The places of all committed frames.
 #[derive(Default)]
 pub(crate) struct FrameView {
     pub(super) buckets: VecDeque<FrameBucket>,
@@ -63,14 +63,14 @@ pub(super) struct Log {
     /// Another number each time that a source begins anew: its sequence numbers went back, or
     /// frames were not kept for a while.
     pub(super) id: u32,
-    /// From this sequence number on, nothing is missing.
+    /// No frame is missing from this sequence number on.
     pub(super) floor: u64,
-    /// After the last frame.
+    /// The sequence number after the last frame.
     pub(super) next: u64,
     /// The newest frames, in memory.
     pub(super) hot: VecDeque<KeptFrame>,
     pub(super) hot_bytes: usize,
-    /// From this sequence number on, frames are in `hot`.
+    /// Frames are in `hot` from this sequence number on.
     pub(super) hot_from: u64,
 }
 
@@ -106,7 +106,7 @@ pub(super) struct FrameBucket {
     pub(super) spans: Spans,
 }
 
-/// What a bucket holds.
+/// The contents of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spans {
     pub(super) bytes: u64,
@@ -142,7 +142,7 @@ impl Spans {
     }
 }
 
-/// What the state says of frames.
+/// The entries of the state that concern frames.
 #[derive(Default)]
 pub(crate) struct StoredFrames {
     pub(super) logs: Vec<StoredLog>,
@@ -156,7 +156,7 @@ pub(super) struct StoredLog {
 }
 
 impl StoredFrames {
-    /// Takes an entry of the state; `None` if it is none of these, or damaged.
+    /// Takes an entry of the state; `None` if it does not concern frames, or is damaged.
     pub(crate) fn take(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         if let Some(id) = state::frame_log_id(key) {
             let (floor, name) = value.split_first_chunk::<8>()?;

@@ -1,14 +1,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::backend::BucketError;
 use crate::error::StoreError;
+use crate::frames::kept::KeptFrame;
 use crate::frames::log::{FrameView, Log};
+use crate::read::Store;
 use crate::ring::Ring;
-use crate::store::Store;
 
 impl Store {
     /// Reads the raw frames of a source. `None` if the ring keeps no frames: see
@@ -57,7 +57,7 @@ impl Store {
         })
     }
 
-    /// Which frames of a source there are; `None` if there are none.
+    /// The bounds of a source's frames; `None` if it has no frames.
     #[must_use]
     pub fn frame_bounds(&self, source: &str) -> Option<FrameBounds> {
         let view = self.ring().frames.as_ref()?.view();
@@ -76,19 +76,19 @@ impl Store {
     }
 }
 
-/// Where a reader of frames starts.
+/// The place at which a reader of frames starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameStart {
-    /// With the next frame to be kept.
+    /// The next frame to be kept.
     Live,
-    /// With the oldest frame there is.
+    /// The oldest frame there is.
     Oldest,
-    /// With the frame of this sequence number, or the first above it.
+    /// The frame of this sequence number, or the first above it.
     Seq(u64),
 }
 
-/// A position among the frames of a source: what [`Store::frames`] gives.
+/// A position among the frames of a source, from [`Store::frames`].
 ///
 /// Like a reader of events it is nothing but a position: it reads until it is told
 /// [`Frames::AtTip`], waits for [`FrameReader::tip`] to change, and reads on.
@@ -152,8 +152,8 @@ impl FrameReader {
         ))
     }
 
-    /// As [`FrameReader::read`], but only from memory. `None` says to call that, where blocking is
-    /// allowed.
+    /// Reads on as [`FrameReader::read`] does, but only from memory. `None` says to call that, where
+    /// blocking is allowed.
     pub fn read_hot(&mut self) -> Option<Frames> {
         let ring = Arc::clone(&self.ring);
         match &ring.frames {
@@ -173,14 +173,14 @@ impl FrameReader {
         self.seq = self.seq.max(seq);
     }
 
-    /// Changes with each commit that brings frames. Reports an error to those who wait once the
+    /// Changes with each commit that brings frames. Waiting on it is an error once the
     /// [`Appender`](crate::Appender) is gone.
     #[must_use]
     pub fn tip(&self) -> watch::Receiver<u64> {
         self.tip.clone()
     }
 
-    /// What can be said without reading a bucket.
+    /// Answers without reading a bucket, if that is possible.
     fn look(&mut self, view: &FrameView) -> Option<Frames> {
         let Some(log) = view.logs.get(&self.source) else {
             return Some(Frames::AtTip);
@@ -227,7 +227,7 @@ impl fmt::Debug for FrameReader {
     }
 }
 
-/// What a [`FrameReader`] found.
+/// The result of a read with a [`FrameReader`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Frames {
@@ -240,40 +240,20 @@ pub enum Frames {
     ///
     /// `oldest` is below `from` where the source has begun to count anew.
     Lost {
-        /// Where the reader was.
+        /// The reader's position before.
         from: u64,
-        /// From here on nothing is missing.
+        /// The first sequence number from which on no frame is missing.
         oldest: u64,
     },
 }
 
-/// A frame as it was received.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KeptFrame {
-    /// Its sequence number at the source.
-    pub seq: u64,
-    /// The frame.
-    pub bytes: Bytes,
-}
-
-impl fmt::Debug for KeptFrame {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("KeptFrame")
-            .field("seq", &self.seq)
-            .field("length", &self.bytes.len())
-            .finish()
-    }
-}
-
-/// Which frames of a source there are.
+/// The first and the last of a source's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FrameBounds {
-    /// From this sequence number on, no frame is missing.
+    /// The first sequence number from which on no frame is missing.
     pub oldest_seq: u64,
-    /// Above the sequence number of the newest.
+    /// One above the sequence number of the newest.
     pub next_seq: u64,
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::backend::state;
 use crate::backend::{Backend, Batch, Bucket, BucketName, FrameRow};
 use crate::error::BackendError;
 use crate::frames::log::{FrameBucket, FrameRing, FrameView, Log, Spans, StoredFrames, StoredLog};
-use crate::state;
 
 /// The appender's side of the ring of frames.
 pub(crate) struct FrameWriter {
@@ -36,7 +36,7 @@ struct Pending {
     bytes: Bytes,
 }
 
-/// What a commit writes of its frames.
+/// The frames that a commit writes.
 pub(crate) struct FramePlan {
     bucket: Arc<dyn Bucket>,
     number: u64,
@@ -148,6 +148,8 @@ impl FrameWriter {
         if self.pending.is_empty() {
             return Ok(None);
         }
+        // Spans are copied and given back when the batch has been written: until then a failed
+        // commit leaves everything as it was.
         let last = ring.view().buckets.back().map(|last| {
             let bucket = Arc::clone(&last.bucket);
             (last.number, bucket, last.spans.clone())
@@ -190,6 +192,7 @@ impl FrameWriter {
             number,
             spans,
         } = plan;
+        // Under one lock, so that a reader finds each frame in memory or in a bucket.
         let mut view = ring.view_mut();
         match view.buckets.back_mut() {
             Some(last) if last.number == number => last.spans = spans,
@@ -228,7 +231,7 @@ impl FrameWriter {
         view.buckets.len() > 1 && view.bytes() > self.max_bytes
     }
 
-    /// How many of the oldest buckets are too many; adds to a batch that they are gone.
+    /// Returns how many of the oldest buckets are too many, and adds their removal to a batch.
     pub(crate) fn plan_trim(&self, ring: &FrameRing, batch: &mut Batch) -> usize {
         let view = ring.view();
         let mut bytes = view.bytes();

@@ -1,4 +1,4 @@
-//! What is remembered of accounts, beside their events.
+//! The states of accounts, beside their events.
 
 use jetwash_store::{AccountState, Appender};
 

@@ -74,7 +74,7 @@ fn cold_blocks(appender: &mut Appender, store: &Store) -> Vec<(Arc<Block>, Vec<E
     appender.set_dictionary(&used).unwrap();
     let mut events = append_framed(appender, &used, 400).into_iter();
     let (mut blocks, mut position) = (Vec::new(), 1);
-    while position < store.bounds().hot_seq {
+    while position < store.usage().hot_seq {
         let Read::Events(run) = store.read(position).unwrap() else {
             panic!("nothing at {position}");
         };

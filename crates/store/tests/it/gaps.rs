@@ -1,4 +1,4 @@
-//! What an upstream did not give is kept with the events around it, and told to who comes there.
+//! A gap of an upstream is kept with the events around it, and readers that come there are told.
 
 use jetwash_store::{Appender, Gap, GapCause, Location, Read, Retention, Store, UpstreamGap, open};
 
@@ -17,7 +17,7 @@ fn outdated(source: &str, first: u64, next: u64) -> UpstreamGap {
     UpstreamGap::new(source, Some(first), Some(next))
 }
 
-/// What a reader from a position meets: events by position, and gaps.
+/// Reads from a position on: events by position, and gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Met {
     Event(u64),

@@ -114,7 +114,7 @@ fn options() -> impl Strategy<Value = Options> {
         )
 }
 
-/// What a ring should hold.
+/// The events that a ring should hold.
 #[derive(Default)]
 struct Model {
     /// Everything ever pushed; the event of position `seq` at `seq - 1`.
@@ -320,7 +320,7 @@ fn check_trim(model: &Model, options: &Options, store: &Store, now_us: u64, olde
     if let Some(max_bytes) = options.retention.max_bytes {
         let tail = (options.block_bytes + 400) as u64;
         assert!(
-            bounds.buckets <= 1 || bounds.bytes <= max_bytes + tail,
+            store.usage().buckets <= 1 || bounds.bytes <= max_bytes + tail,
             "{bounds:?}"
         );
     }

@@ -186,7 +186,7 @@ fn child_that_writes() {
     std::process::exit(0);
 }
 
-/// What must hold at a point of the record.
+/// Checks what must hold at a point of the record.
 #[derive(Default)]
 struct Promise {
     marks: Option<u64>,

@@ -96,7 +96,7 @@ fn a_position_ahead_of_the_tip_is_a_gap_that_leads_back(place: &Place) {
 fn the_hot_end_is_read_without_the_disk(place: &Place) {
     let (mut appender, store) = place.open(tiny().hot_bytes(1 << 20));
     append(&mut appender, 100, 7);
-    assert_eq!(store.bounds().hot_seq, 1);
+    assert_eq!(store.usage().hot_seq, 1);
     let mut position = 1;
     while let Some(Read::Events(run)) = store.read_hot(position) {
         assert!(run.block().has_json());
@@ -104,13 +104,13 @@ fn the_hot_end_is_read_without_the_disk(place: &Place) {
         position = run.next_seq();
     }
     assert_eq!(position, 101);
-    assert_eq!(store.bounds().cache_bytes, 0);
+    assert_eq!(store.usage().cache_bytes, 0);
 }
 
 fn what_is_not_hot_is_left_to_read(place: &Place) {
     let (mut appender, store) = place.open(tiny().hot_bytes(10_000));
     append(&mut appender, 400, 7);
-    let hot = store.bounds().hot_seq;
+    let hot = store.usage().hot_seq;
     assert!(hot > 1, "everything is hot");
     assert!(hot < 401, "nothing is hot");
     for from in 1..hot {
@@ -124,7 +124,7 @@ fn the_cache_stays_within_its_budget(place: &Place) {
     let (mut appender, store) = place.open(tiny());
     append(&mut appender, 800, 8);
     read_all(&store, 1);
-    let bytes = store.bounds().cache_bytes;
+    let bytes = store.usage().cache_bytes;
     assert!(bytes > 0 && bytes <= 20_000, "{bytes}");
 }
 

@@ -1,4 +1,4 @@
-//! What holds when the machine, and not only the process, was started anew.
+//! Restarts of the machine, and not only of the process.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

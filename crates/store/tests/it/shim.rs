@@ -1,4 +1,4 @@
-//! What a process does to its files, recorded by a preloaded library; and the disk that a power
+//! A record of what a process does to its files, from a preloaded library; and the disk that a power
 //! failure would have left at any point of the record.
 
 use std::collections::BTreeMap;
@@ -156,7 +156,7 @@ struct Contents {
     pages: BTreeMap<u64, Page>,
     safe_length: u64,
     safe: BTreeMap<u64, Page>,
-    /// What each page has held since the last sync.
+    /// The contents of each page since the last sync.
     unsafe_pages: BTreeMap<u64, Vec<Page>>,
 }
 
@@ -174,7 +174,7 @@ enum Change {
     Unlink(String, usize),
 }
 
-/// What is left of what was not synced.
+/// The part that is left of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// All of it: the process was killed, and nothing else.

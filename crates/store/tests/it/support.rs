@@ -259,7 +259,7 @@ pub(crate) fn unframe(dictionary: &Dictionary, frame: &[u8]) -> Vec<u8> {
     decoder.decompress(frame, 1 << 20).unwrap()
 }
 
-/// What a reader at a position finds, in memory or else on disk.
+/// Reads at a position, from memory or otherwise from disk.
 pub(crate) fn find(store: &Store, position: u64) -> Read {
     match store.read_hot(position) {
         Some(found) => found,

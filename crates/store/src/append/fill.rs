@@ -1,0 +1,120 @@
+//! How full things are: the tail, and the bucket that full blocks go to.
+
+use std::sync::Arc;
+
+use crate::backend::Bucket;
+use crate::block::{Block, Stored};
+use crate::options::Options;
+use crate::ring::{BucketView, View};
+
+/// Counts the pieces that will become one block.
+#[derive(Default)]
+pub(crate) struct Tail {
+    /// The number of the next piece.
+    pub(crate) slots: u32,
+    events: usize,
+    json_bytes: usize,
+    first_time: u64,
+    last: Option<Arc<Block>>,
+}
+
+impl Tail {
+    pub(crate) fn of(view: &View, slots: u32) -> Self {
+        let mut tail = Self {
+            slots,
+            ..Self::default()
+        };
+        view.tail().for_each(|piece| tail.add(piece));
+        tail
+    }
+
+    /// Whether all the blocks can be added, without making the tail full.
+    pub(crate) fn takes(
+        &self,
+        blocks: &[Arc<Block>],
+        options: &Options,
+        bucket_start: Option<u64>,
+    ) -> bool {
+        let mut sum = Self {
+            slots: self.slots,
+            last: self.last.clone(),
+            ..*self
+        };
+        for block in blocks {
+            if !sum.merges_with(block) {
+                return false;
+            }
+            sum.add(block);
+        }
+        !sum.is_full(options, bucket_start)
+    }
+
+    pub(crate) fn merges_with(&self, block: &Block) -> bool {
+        self.last.as_ref().is_none_or(|last| {
+            last.index().encoding.merges_with(block.index().encoding)
+                && last.next_seq() == block.first_seq()
+        })
+    }
+
+    pub(crate) fn add(&mut self, block: &Arc<Block>) {
+        if self.events == 0 {
+            self.first_time = block.index().first_time();
+        }
+        self.events += block.len();
+        self.json_bytes += block.index().json_len();
+        self.last = Some(Arc::clone(block));
+    }
+
+    pub(crate) fn is_full(&self, options: &Options, bucket_start: Option<u64>) -> bool {
+        let Some(last) = &self.last else { return false };
+        let start = bucket_start.unwrap_or(self.first_time).min(self.first_time);
+        self.events >= options.block_events
+            || self.json_bytes >= options.block_bytes
+            || last.index().last_time() - start >= options.bucket_age_us()
+    }
+}
+
+/// How full a bucket is.
+#[derive(Clone)]
+pub(crate) struct BucketFill {
+    pub(crate) bucket: Arc<dyn Bucket>,
+    pub(crate) first_seq: u64,
+    pub(crate) first_time: u64,
+    next_seq: u64,
+    bytes: u64,
+}
+
+impl BucketFill {
+    /// An empty bucket for a block and those after it.
+    pub(crate) fn new(bucket: Arc<dyn Bucket>, block: &Block) -> Self {
+        Self {
+            bucket,
+            first_seq: block.first_seq(),
+            first_time: block.index().first_time(),
+            next_seq: block.first_seq(),
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn of(view: &BucketView) -> Self {
+        Self {
+            bucket: Arc::clone(&view.bucket),
+            first_seq: view.first_seq,
+            first_time: view.first_time(),
+            next_seq: view.next_seq,
+            bytes: view.bytes,
+        }
+    }
+
+    pub(crate) fn add(&mut self, block: &Block, stored: &Stored) {
+        self.next_seq = block.next_seq();
+        self.bytes += u64::from(stored.key.bytes);
+    }
+
+    /// Whether a block that begins at `time_us` goes to the next bucket.
+    pub(crate) fn is_full(&self, options: &Options, time_us: u64) -> bool {
+        self.next_seq - self.first_seq >= options.bucket_events
+            || self.bytes >= options.bucket_byte_limit()
+            || time_us - self.first_time >= options.bucket_age_us()
+    }
+}

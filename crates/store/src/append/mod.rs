@@ -1,0 +1,23 @@
+//! The side that writes.
+//!
+//! Along the way of an event:
+//!
+//! - [`appender`] takes it in, with the [`cursors`] of its upstream and what is known of its account
+//!   ([`accounts`]);
+//! - [`commit`] makes all of that durable and visible at once;
+//! - [`plan`] decides what a commit writes, going by how full things are ([`fill`]);
+//! - [`trim`] forgets the oldest events, by the [`retention_clock`].
+
+mod accounts;
+mod appender;
+mod commit;
+mod cursors;
+mod fill;
+mod plan;
+mod retention_clock;
+mod trim;
+
+pub use accounts::AccountState;
+pub use appender::Appender;
+pub(crate) use appender::AppenderParts;
+pub use trim::Trimmed;

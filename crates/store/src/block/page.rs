@@ -1,0 +1,71 @@
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// One form of a block's events, all in one piece of memory.
+#[derive(Clone)]
+pub struct Page {
+    bytes: Bytes,
+    ends: Arc<[u32]>,
+}
+
+impl Page {
+    /// The event at `index`.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        self.bytes.get(range(&self.ends, index)?)
+    }
+
+    /// The event at `index`, sharing the memory of the page.
+    #[must_use]
+    pub fn slice(&self, index: usize) -> Option<Bytes> {
+        let range = range(&self.ends, index)?;
+        (range.end <= self.bytes.len()).then(|| self.bytes.slice(range))
+    }
+
+    /// All events, one directly after the other.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// For each event, the offset of its end in [`Page::bytes`].
+    #[must_use]
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    pub(super) fn new(bytes: Bytes, ends: &Arc<[u32]>) -> Self {
+        Self {
+            bytes,
+            ends: Arc::clone(ends),
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Page")
+            .field("events", &self.ends.len())
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
+
+/// The place of an entry, given the ends of all of them.
+#[inline]
+pub(super) fn range(ends: &[u32], index: usize) -> Option<std::ops::Range<usize>> {
+    let end = *ends.get(index)? as usize;
+    let start = match index {
+        0 => 0,
+        _ => *ends.get(index - 1)? as usize,
+    };
+    (start <= end).then_some(start..end)
+}

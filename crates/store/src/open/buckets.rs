@@ -1,0 +1,93 @@
+//! The buckets that are there, and their contents.
+
+use std::sync::Arc;
+
+use crate::backend::{Backend, Batch, Bucket, BucketName};
+use crate::block::decode_index;
+use crate::error::BackendError;
+use crate::frames::{FrameRing, FrameWriter, StoredFrames};
+use crate::options::Options;
+use crate::ring::View;
+
+/// Buckets with the number that each is known by.
+pub(super) type Buckets = Vec<(u64, Arc<dyn Bucket>)>;
+
+/// Parts buckets of events from buckets of frames.
+pub(super) fn by_content(buckets: Vec<(BucketName, Arc<dyn Bucket>)>) -> (Buckets, Buckets) {
+    let (mut events, mut frames) = (Vec::new(), Vec::new());
+    for (name, bucket) in buckets {
+        match name {
+            BucketName::Events(first_seq) => events.push((first_seq, bucket)),
+            BucketName::Frames(number) => frames.push((number, bucket)),
+        }
+    }
+    (events, frames)
+}
+
+/// Lists what the buckets hold. Returns those that hold nothing that is still wanted.
+pub(super) fn list_buckets(
+    view: &mut View,
+    buckets: Buckets,
+    floor: u64,
+) -> Result<Vec<u64>, BackendError> {
+    let mut useless = Vec::new();
+    for (first_seq, bucket) in buckets {
+        let keys = bucket.keys()?;
+        let wrong = keys.first().is_none_or(|key| key.first_seq != first_seq);
+        if wrong || first_seq < floor {
+            useless.push(first_seq);
+            continue;
+        }
+        keys.iter()
+            .for_each(|key| view.push_stored(&bucket, first_seq, key));
+    }
+    let firsts: Vec<u64> = view.buckets.iter().map(|view| view.first_seq).collect();
+    for (bucket, next) in view.buckets.iter_mut().zip(firsts.into_iter().skip(1)) {
+        bucket.next_seq = next;
+    }
+    Ok(useless)
+}
+
+/// The position after the last event in a bucket, which only the last block knows. `Err` if it is
+/// damaged, with a position that is at most that one.
+pub(super) fn end_of_buckets(view: &mut View) -> Result<u64, u64> {
+    let place = view.cold_block(u64::MAX);
+    let Some((place, last)) = place.zip(view.buckets.back_mut()) else {
+        return Ok(0);
+    };
+    let index = place.bucket.index(&place.key).ok().flatten();
+    let Some(index) = index.and_then(|bytes| decode_index(&bytes).ok()) else {
+        return Err(place.key.first_seq + 1);
+    };
+    last.next_seq = index.next_seq();
+    view.next_seq = view.next_seq.max(index.next_seq());
+    view.last_time = view.last_time.max(index.last_time());
+    Ok(index.next_seq())
+}
+
+/// Opens the ring of frames, or drops the frames that an earlier run has kept.
+pub(super) fn open_frames(
+    stored: StoredFrames,
+    buckets: Buckets,
+    backend: &dyn Backend,
+    options: &Options,
+) -> Result<Option<(FrameWriter, FrameRing)>, BackendError> {
+    let all: Vec<u64> = buckets.iter().map(|(number, _)| *number).collect();
+    let forgotten = stored.keys();
+    let (opened, useless) = match options.frame_bytes {
+        Some(max_bytes) => {
+            let (writer, ring, useless) = FrameWriter::open(stored, buckets, max_bytes);
+            (Some((writer, ring)), useless)
+        }
+        None => (None, all),
+    };
+    if opened.is_none() && !forgotten.is_empty() {
+        let mut batch = Batch::default();
+        forgotten.into_iter().for_each(|key| batch.remove(key));
+        backend.write(&batch)?;
+    }
+    for number in useless {
+        backend.delete_bucket(BucketName::Frames(number))?;
+    }
+    Ok(opened)
+}

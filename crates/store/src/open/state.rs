@@ -1,0 +1,118 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::Bytes;
+use jetwash_dict::Dictionary;
+
+use crate::backend::state;
+use crate::error::OpenError;
+use crate::frames::StoredFrames;
+use crate::gap::{MAX_NOTED, Noted};
+use crate::identity::LogId;
+
+/// Everything that is stored beside the blocks.
+pub(super) struct State {
+    pub(super) id: Option<LogId>,
+    pub(super) next_seq: u64,
+    pub(super) last_time: u64,
+    pub(super) floor: u64,
+    pub(super) gaps: Vec<(u64, u64)>,
+    pub(super) noted: Vec<Noted>,
+    pub(super) cursors: BTreeMap<String, u64>,
+    pub(super) accounted: u64,
+    pub(super) named: BTreeMap<String, u64>,
+    pub(super) uses: Vec<(u64, u32)>,
+    pub(super) frames: StoredFrames,
+    pub(super) dictionaries: Vec<Dictionary>,
+    pub(super) tail: Vec<Bytes>,
+}
+
+impl State {
+    pub(super) fn read(pairs: Vec<(Bytes, Bytes)>, path: &Path) -> Result<Self, OpenError> {
+        let mut state = Self {
+            id: None,
+            next_seq: 1,
+            last_time: 0,
+            floor: 0,
+            gaps: Vec::new(),
+            noted: Vec::new(),
+            cursors: BTreeMap::new(),
+            accounted: 0,
+            named: BTreeMap::new(),
+            uses: Vec::new(),
+            frames: StoredFrames::default(),
+            dictionaries: Vec::new(),
+            tail: Vec::new(),
+        };
+        // Before anything else: a later version may mean something else by any entry.
+        let version = pairs.iter().find(|(key, _)| &key[..] == state::VERSION);
+        match version {
+            Some((_, version)) if !state::is_known(version) => {
+                return Err(other_format(path, version));
+            }
+            _ => {}
+        }
+        for (key, value) in pairs {
+            state.take(&key, value).ok_or_else(|| OpenError::Corrupt {
+                path: path.to_owned(),
+                what: format!("the entry {}", key.escape_ascii()),
+            })?;
+        }
+        // The newest gaps are kept, and the dictionary that was used last comes last.
+        state.noted.sort_by_key(|noted| noted.number);
+        let too_many = state.noted.len().saturating_sub(MAX_NOTED);
+        state.noted.drain(..too_many);
+        let newest = |id| state.uses.iter().rposition(|(_, used)| *used == id);
+        state
+            .dictionaries
+            .sort_by_key(|dictionary| newest(dictionary.id()));
+        Ok(state)
+    }
+
+    fn take(&mut self, key: &[u8], value: Bytes) -> Option<()> {
+        // An entry that means nothing is damage, or of a version that should have been raised: it is
+        // refused, as to leave it out could give out positions twice.
+        if let Some(name) = state::cursor_name(key) {
+            let [cursor] = state::decode_numbers(&value)?;
+            self.cursors.insert(name.to_owned(), cursor);
+        } else if let Some(name) = state::named_name(key) {
+            let [cursor] = state::decode_numbers(&value)?;
+            self.named.insert(name.to_owned(), cursor);
+        } else if let Some(id) = state::dictionary_id(key) {
+            let dictionary = Dictionary::from_bytes(&value[..]).ok()?;
+            (dictionary.id() == id).then(|| self.dictionaries.push(dictionary))?;
+        } else if let Some(number) = state::noted_number(key) {
+            self.noted.push(Noted::decode(number, &value)?);
+        } else if state::is_tail(key) {
+            self.tail.push(value);
+        } else if key == state::POSITION {
+            [self.next_seq, self.last_time] = state::decode_numbers(&value)?;
+        } else if key == state::LOG {
+            let [id] = state::decode_numbers(&value)?;
+            self.id = Some(LogId::from_number(id));
+        } else if key == state::FLOOR {
+            [self.floor] = state::decode_numbers(&value)?;
+        } else if key == state::ACCOUNTS {
+            [self.accounted] = state::decode_numbers(&value)?;
+        } else if key == state::GAPS {
+            self.gaps = state::decode_gaps(&value)?;
+        } else if key == state::USES {
+            self.uses = state::decode_uses(&value)?;
+        } else if key != state::VERSION {
+            self.frames.take(key, &value)?;
+        }
+        Some(())
+    }
+}
+
+fn other_format(path: &Path, version: &[u8]) -> OpenError {
+    let found = match version.try_into() {
+        Ok(version) => u32::from_le_bytes(version).to_string(),
+        Err(_) => format!("{}", version.escape_ascii()),
+    };
+    OpenError::Format {
+        path: path.to_owned(),
+        found,
+        supported: state::FORMAT,
+    }
+}

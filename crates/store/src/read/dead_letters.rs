@@ -1,0 +1,426 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::store::Store;
+use crate::backend::Batch;
+use crate::block::{Block, BlockBuilder, check_payload, decode_piece, encode_piece};
+use crate::error::StoreError;
+use crate::event::{CommitPart, NewEvent};
+use crate::ring::LetterTotals;
+
+impl Store {
+    /// The dead letters of a consumer: the events that it could not handle, put aside so that it
+    /// can go on. They are copies, which stay when the ring moves on, until they are discarded.
+    #[must_use]
+    pub fn dead_letters(&self, consumer: &str) -> DeadLetters {
+        DeadLetters {
+            store: self.clone(),
+            consumer: consumer.to_owned(),
+        }
+    }
+}
+
+/// The dead letters of one consumer. All its calls block on the disk.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{
+///     CommitPart, EventKind, LetterLimits, Location, NewDeadLetter, NewEvent, Options, Read, open,
+/// };
+///
+/// let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// appender.push(&NewEvent {
+///     kind: EventKind::Create,
+///     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+///     collection: "app.bsky.feed.post",
+///     commit: CommitPart::WHOLE,
+///     source: "wss://relay.example",
+///     time_us: 1_700_000_000_000_000,
+///     json: b"{}",
+///     compressed: None,
+/// })?;
+/// appender.commit()?;
+/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+///
+/// let letters = store.dead_letters("feed");
+/// let letter = NewDeadLetter {
+///     block: run.block(),
+///     index: 0,
+///     reason: "no text",
+///     attempts: 5,
+///     failed_at_us: 1_700_000_001_000_000,
+/// };
+/// letters.put(&letter, LetterLimits::default())?;
+/// assert_eq!(letters.list(None, 10)?[0].reason(), "no text");
+/// assert!(letters.discard(1)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    store: Store,
+    consumer: String,
+}
+
+impl DeadLetters {
+    /// Puts an event aside. One that is there already is replaced: a letter's name is the position
+    /// of its event. It is as durable as a commit.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for it, or it cannot be written. Nothing is changed then.
+    pub fn put(
+        &self,
+        letter: &NewDeadLetter<'_>,
+        limits: LetterLimits,
+    ) -> Result<(), DeadLetterError> {
+        let (seq, value) = encode(letter, &self.store)?;
+        let key = self.key(seq);
+        // Held until the letter is written, or two of them could take the last room.
+        let mut totals = self.known_totals();
+        let held = self.totals(&mut totals)?;
+        let old = self.read(&key, &key, 1)?;
+        let old = old
+            .first()
+            .map_or_else(LetterTotals::default, LetterTotals::of);
+        let new = LetterTotals {
+            letters: held.letters - old.letters + 1,
+            bytes: held.bytes - old.bytes + value.len() as u64,
+        };
+        if new.letters > limits.letters || new.bytes > limits.bytes {
+            return Err(DeadLetterError::Full {
+                consumer: self.consumer.clone(),
+                held,
+                limits,
+            });
+        }
+        self.write(key, Some(value.into()))?;
+        totals.insert(self.consumer.clone(), new);
+        Ok(())
+    }
+
+    /// The letters after the one of position `after`, or from the first on, in the order of
+    /// their events; at most `max`.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read, or one is damaged.
+    pub fn list(
+        &self,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<StoredLetter>, DeadLetterError> {
+        let from = self.key(after.map_or(0, |after| after.saturating_add(1)));
+        if after == Some(u64::MAX) {
+            return Ok(Vec::new());
+        }
+        let pairs = self.read(&self.prefix(), &from, max)?;
+        pairs
+            .iter()
+            .map(|(key, value)| self.decode(key, value))
+            .collect()
+    }
+
+    /// Returns the letter of the event at a position; `None` if the event has no letter.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is damaged.
+    pub fn get(&self, seq: u64) -> Result<Option<StoredLetter>, DeadLetterError> {
+        let key = self.key(seq);
+        let pairs = self.read(&key, &key, 1)?;
+        let letter = pairs.first().map(|(key, value)| self.decode(key, value));
+        letter.transpose()
+    }
+
+    /// Removes a letter; `false` if the event has no letter.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written. The letter is still there then.
+    pub fn discard(&self, seq: u64) -> Result<bool, DeadLetterError> {
+        let key = self.key(seq);
+        let mut totals = self.known_totals();
+        let held = self.totals(&mut totals)?;
+        let pairs = self.read(&key, &key, 1)?;
+        let Some(old) = pairs.first().map(LetterTotals::of) else {
+            return Ok(false);
+        };
+        self.write(key, None)?;
+        let new = LetterTotals {
+            letters: held.letters - old.letters,
+            bytes: held.bytes - old.bytes,
+        };
+        totals.insert(self.consumer.clone(), new);
+        Ok(true)
+    }
+
+    /// Returns how many letters there are, and how many bytes they take.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub fn held(&self) -> Result<LetterTotals, DeadLetterError> {
+        self.totals(&mut self.known_totals())
+    }
+
+    /// The totals, counted once and then kept up to date.
+    fn totals(
+        &self,
+        known: &mut HashMap<String, LetterTotals>,
+    ) -> Result<LetterTotals, DeadLetterError> {
+        if let Some(totals) = known.get(&self.consumer) {
+            return Ok(*totals);
+        }
+        let (prefix, mut totals, mut next) = (self.prefix(), LetterTotals::default(), 0);
+        loop {
+            let page = self.read(&prefix, &self.key(next), PAGE)?;
+            for pair in &page {
+                totals.letters += 1;
+                totals.bytes += LetterTotals::of(pair).bytes;
+            }
+            let last = page.last().and_then(|(key, _)| seq_of(key));
+            match last {
+                Some(last) if page.len() == PAGE && last < u64::MAX => next = last + 1,
+                _ => break,
+            }
+        }
+        known.insert(self.consumer.clone(), totals);
+        Ok(totals)
+    }
+
+    /// Held while a letter is written, so that what is counted is what is there.
+    fn known_totals(&self) -> MutexGuard<'_, HashMap<String, LetterTotals>> {
+        let totals = &self.store.ring().letter_totals;
+        totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        max: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, DeadLetterError> {
+        let backend = self.store.ring().durable.backend();
+        let pairs = backend.letters(prefix, from, max);
+        Ok(pairs.map_err(StoreError::storage("read dead letters"))?)
+    }
+
+    fn write(&self, key: Vec<u8>, value: Option<Bytes>) -> Result<(), DeadLetterError> {
+        let mut batch = Batch::default();
+        batch.letters.push((key, value));
+        let written = self.store.ring().durable.write(&batch);
+        Ok(written.map_err(StoreError::storage("write a dead letter"))?)
+    }
+
+    fn decode(&self, key: &[u8], value: &Bytes) -> Result<StoredLetter, DeadLetterError> {
+        let damaged = DeadLetterError::Damaged {
+            consumer: self.consumer.clone(),
+            seq: seq_of(key).unwrap_or_default(),
+        };
+        decode(value, &self.store).ok_or(damaged)
+    }
+
+    /// The beginning of this consumer's keys. A name has no control characters, so none is the prefix of
+    /// another.
+    fn prefix(&self) -> Vec<u8> {
+        [self.consumer.as_bytes(), &[0]].concat()
+    }
+
+    fn key(&self, seq: u64) -> Vec<u8> {
+        [&self.prefix(), &seq.to_be_bytes()[..]].concat()
+    }
+}
+
+/// An event to be put aside.
+#[derive(Clone, Copy, Debug)]
+pub struct NewDeadLetter<'a> {
+    /// The block that it is in.
+    pub block: &'a Arc<Block>,
+    /// Its index in the block.
+    pub index: usize,
+    /// The reason of the failure. The first 4,096 bytes are kept.
+    pub reason: &'a str,
+    /// The number of attempts.
+    pub attempts: u32,
+    /// The time at which it was given up, in microseconds since 1970.
+    pub failed_at_us: u64,
+}
+
+/// An event that was put aside.
+#[derive(Clone)]
+pub struct StoredLetter {
+    block: Arc<Block>,
+    reason: String,
+    attempts: u32,
+    failed_at_us: u64,
+}
+
+impl StoredLetter {
+    /// A block that holds this one event, as it was.
+    #[must_use]
+    pub const fn block(&self) -> &Arc<Block> {
+        &self.block
+    }
+
+    /// The position of its event, by which it is discarded.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.block.first_seq()
+    }
+
+    /// The reason of the failure.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The number of attempts.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The time at which it was given up, in microseconds since 1970.
+    #[must_use]
+    pub const fn failed_at_us(&self) -> u64 {
+        self.failed_at_us
+    }
+}
+
+impl fmt::Debug for StoredLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredLetter")
+            .field("seq", &self.seq())
+            .field("reason", &self.reason)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The limits of a consumer's dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LetterLimits {
+    /// The number of letters.
+    pub letters: u64,
+    /// The bytes that they may take together.
+    pub bytes: u64,
+}
+
+impl Default for LetterLimits {
+    /// 10,000 letters and 64 MiB.
+    fn default() -> Self {
+        Self {
+            letters: 10_000,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+/// The letters that are read at once to count them.
+const PAGE: usize = 256;
+
+/// Why a dead letter could not be written or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DeadLetterError {
+    /// One is damaged on disk. It can still be discarded.
+    #[error("the dead letter {seq} of the consumer {consumer:?} is damaged")]
+    Damaged {
+        /// The consumer that the letter belongs to.
+        consumer: String,
+        /// Its position.
+        seq: u64,
+    },
+    /// There is no room for another.
+    #[error(
+        "there is no room for another dead letter of the consumer {consumer:?}: {} of {} letters \
+         and {} of {} bytes are taken; replay or discard some",
+        held.letters, limits.letters, held.bytes, limits.bytes
+    )]
+    Full {
+        /// The consumer that the letters belong to.
+        consumer: String,
+        /// The totals of the letters that there are.
+        held: LetterTotals,
+        /// The limits.
+        limits: LetterLimits,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const MAX_REASON: usize = 4096;
+const LETTER_VERSION: u8 = 1;
+
+/// Version, time, attempts, the reason and its length, and the event as a piece of its own.
+fn encode(letter: &NewDeadLetter<'_>, store: &Store) -> Result<(u64, Vec<u8>), DeadLetterError> {
+    let missing = || StoreError::Corrupt {
+        first_seq: letter.block.first_seq(),
+        next_seq: letter.block.next_seq(),
+        what: "an event has no entry in the block",
+    };
+    let meta = letter.block.meta(letter.index).ok_or_else(missing)?;
+    let json = letter.block.json()?.get(letter.index).ok_or_else(missing)?;
+    // As JSON, so that the letter outlives the dictionary of its block.
+    let mut builder = BlockBuilder::new();
+    builder.start(meta.seq, None);
+    builder.push(&NewEvent {
+        kind: meta.kind,
+        did: meta.did,
+        collection: meta.collection,
+        commit: meta.commit.unwrap_or(CommitPart::WHOLE),
+        source: meta.source,
+        time_us: meta.time_us,
+        json,
+        compressed: None,
+    });
+    let block = builder
+        .take(&store.ring().dictionaries)
+        .ok_or_else(missing)?;
+    let reason = clipped(letter.reason);
+    let mut value = vec![LETTER_VERSION];
+    value.extend_from_slice(&letter.failed_at_us.to_le_bytes());
+    value.extend_from_slice(&letter.attempts.to_le_bytes());
+    value.extend_from_slice(&(reason.len() as u32).to_le_bytes());
+    value.extend_from_slice(reason.as_bytes());
+    value.extend_from_slice(&encode_piece(&block)?);
+    Ok((meta.seq, value))
+}
+
+fn decode(value: &Bytes, store: &Store) -> Option<StoredLetter> {
+    let (&[LETTER_VERSION], rest) = value.split_first_chunk()? else {
+        return None;
+    };
+    let (failed_at_us, rest) = rest.split_first_chunk()?;
+    let (attempts, rest) = rest.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (reason, piece) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (index, payload) = decode_piece(piece).ok()?;
+    let payload = value.slice_ref(piece.get(payload..)?);
+    check_payload(&index, &payload).ok()?;
+    let dictionaries = Arc::clone(&store.ring().dictionaries);
+    Some(StoredLetter {
+        block: Arc::new(Block::in_memory(index, None, Some(payload), dictionaries)),
+        reason: std::str::from_utf8(reason).ok()?.to_owned(),
+        attempts: u32::from_le_bytes(*attempts),
+        failed_at_us: u64::from_le_bytes(*failed_at_us),
+    })
+}
+
+fn seq_of(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.last_chunk()?))
+}
+
+fn clipped(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}

@@ -1,0 +1,41 @@
+use super::store::Store;
+
+impl Store {
+    /// The memory that the ring takes, and its buckets. Reads nothing from the disk.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let view = self.view();
+        let hot = view.hot.front();
+        Usage {
+            buckets: view.buckets.len(),
+            hot_seq: hot.map_or(view.next_seq, |(block, _)| block.first_seq()),
+            hot_bytes: view.hot_bytes,
+            cache_bytes: self.ring().cache.bytes(),
+        }
+    }
+}
+
+/// The memory of a ring, and its buckets.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{Location, Options, open};
+///
+/// let (_appender, store) = open(Location::Memory, Options::default())?;
+/// let usage = store.usage();
+/// assert_eq!((usage.buckets, usage.hot_bytes, usage.cache_bytes), (0, 0, 0));
+/// # Ok::<(), jetwash_store::OpenError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The number of buckets, one of which is dropped at a time.
+    pub buckets: usize,
+    /// The position of the oldest event that [`Store::read_hot`] can read.
+    pub hot_seq: u64,
+    /// The memory of the newest events.
+    pub hot_bytes: usize,
+    /// The memory of the blocks that were read from disk.
+    pub cache_bytes: usize,
+}

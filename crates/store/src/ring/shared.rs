@@ -1,0 +1,36 @@
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+
+use super::letter_totals::KnownTotals;
+use super::named_cursors::NamedCursors;
+use super::view::View;
+use crate::backend::Durable;
+use crate::block::{Block, Cache, Dictionaries};
+use crate::frames::FrameRing;
+use crate::identity::LogId;
+
+/// The shared part of a ring.
+pub(crate) struct Ring {
+    pub(crate) id: LogId,
+    pub(crate) view: RwLock<View>,
+    pub(crate) cache: Arc<Cache<Block>>,
+    pub(crate) dictionaries: Arc<Dictionaries>,
+    pub(crate) durable: Durable,
+    pub(crate) named: NamedCursors,
+    pub(crate) letter_totals: KnownTotals,
+    /// `None` if no frames are kept.
+    pub(crate) frames: Option<FrameRing>,
+    pub(crate) tip: watch::Receiver<u64>,
+}
+
+impl Ring {
+    /// The view. While it is held nothing may block: every reader and the appender wait for it.
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
