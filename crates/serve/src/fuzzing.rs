@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use axum::http::HeaderMap;
 
 use crate::options::ServeOptions;
-use crate::query::Query;
-use crate::settings::Settings;
-use crate::update::parse_update;
+use crate::subscriber::query::Query;
+use crate::subscriber::settings::Settings;
+use crate::subscriber::update::parse_update;
 use crate::websocket::Incoming;
 
 /// How many collections and DIDs a query string asks for.

@@ -53,37 +53,20 @@
 //! # }
 //! ```
 
-mod batch;
-mod connection;
-mod dictionaries;
-mod encoding;
-mod end;
-mod files;
+mod form;
 #[doc(hidden)]
 pub mod fuzzing;
-mod guarded;
-mod headers;
 mod http;
-mod inbound;
-mod limits;
-mod live;
 mod memory;
 mod metrics;
-mod open;
 mod options;
-mod outbound;
-mod query;
-mod received;
-mod recoded;
 mod server;
-mod settings;
-mod shard;
-mod socket;
+mod subscriber;
 mod supervise;
-mod update;
+mod tail;
 mod websocket;
 
-pub use files::raise_file_limit;
-pub use http::{HttpLimits, serve_http};
+pub use http::files::raise_file_limit;
+pub use http::serving::{HttpLimits, serve_http};
 pub use options::ServeOptions;
 pub use server::Server;

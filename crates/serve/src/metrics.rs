@@ -1,6 +1,6 @@
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::outbound::Delivered;
+use crate::subscriber::outbound::Delivered;
 
 /// What the server tells the `metrics` facade, under the names that Jetstream version 1 uses, so
 /// that its dashboards go on working. Addresses are not among the labels: they have no bound.

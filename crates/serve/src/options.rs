@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jetwash::Dictionary;
 
-use crate::http::HttpLimits;
+use crate::http::serving::HttpLimits;
 
 /// How subscribers are served.
 ///

@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use jetwash::Dictionary;
 use serde::Deserialize;
 
-use crate::headers::DICTIONARY_ID;
-use crate::query::Shape;
+use crate::http::headers::DICTIONARY_ID;
 use crate::server::Server;
+use crate::subscriber::query::Shape;
 
 /// `network.bsky.jetstream.getZstdDictionary`: the dictionary in use, with `format=binary` that of
 /// binary events, or with `id` any that events in the log were compressed with.

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::limits::{Bucket, Share};
 use crate::options::ServeOptions;
-use crate::settings::Settings;
-use crate::update::{UpdateError, parse_update};
+use crate::subscriber::addresses::{Bucket, Share};
+use crate::subscriber::settings::Settings;
+use crate::subscriber::update::{UpdateError, parse_update};
 
 /// How much a subscriber may send: what it sends too early is left in its socket.
 #[derive(Debug)]

@@ -10,22 +10,22 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::end::End;
-use crate::inbound::Inbound;
-use crate::live::{Live, Place};
+use crate::form::recoder::RecodeError;
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
-use crate::query::Query;
-use crate::recoded::RecodeError;
-use crate::settings::Settings;
-use crate::socket::Socket;
+use crate::subscriber::end::End;
+use crate::subscriber::inbound::Inbound;
+use crate::subscriber::outbound::Outbound;
+use crate::subscriber::query::Query;
+use crate::subscriber::settings::Settings;
+use crate::subscriber::socket::Socket;
+use crate::tail::live::{Live, Place};
 use crate::websocket::Opcode;
 
 /// One subscriber: a way in, and for as long as it is not left to a shard, a way out.
 ///
 /// The task that runs it reads the log for a subscriber that is behind, waits for a socket that
 /// takes nothing, and answers what the client says. Once there is nothing of that left to do, the
-/// subscriber's way out is [put](crate::shard::Seat::put) where a shard writes to it.
+/// subscriber's way out is [put](crate::tail::shard::Seat::put) where a shard writes to it.
 pub(crate) struct Connection<R> {
     inbound: Inbound<R>,
     metrics: Arc<Metrics>,

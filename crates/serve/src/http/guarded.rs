@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::HttpLimits;
+use crate::http::open::Open;
+use crate::http::serving::HttpLimits;
 use crate::memory::{Account, NOTEWORTHY, Purpose};
-use crate::open::Open;
 
 /// A connection's socket, which tells its [`Clock`] when a request begins.
 #[derive(Debug)]

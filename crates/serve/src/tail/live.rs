@@ -7,10 +7,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
-use crate::batch::{Batch, gather};
 use crate::metrics::Metrics;
-use crate::shard::{Member, Seat, Shard};
 use crate::supervise::watched;
+use crate::tail::batch::{Batch, gather};
+use crate::tail::shard::{Member, Seat, Shard};
 
 /// The end of the log as all subscribers see it.
 ///

@@ -11,14 +11,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 
-use crate::end::End;
 use crate::memory::{Account, NOTEWORTHY, OverBudget, Purpose};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
-use crate::query::Query;
-use crate::received::{Allowance, Updates};
-use crate::settings::Settings;
-use crate::update::UpdateError;
+use crate::subscriber::end::End;
+use crate::subscriber::query::Query;
+use crate::subscriber::settings::Settings;
+use crate::subscriber::update::UpdateError;
+use crate::subscriber::updates::{Allowance, Updates};
 use crate::websocket::{Incoming, Message};
 
 /// One subscriber's way in, and all else that may happen while its task waits for something: a

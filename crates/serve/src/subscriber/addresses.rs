@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::open::network;
+use crate::http::open::network;
 use crate::options::ServeOptions;
 
 /// What the subscribers of each address take together. An address is forgotten with its last

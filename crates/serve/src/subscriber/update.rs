@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
 use crate::options::ServeOptions;
-use crate::settings::{Settings, SettingsError};
+use crate::subscriber::settings::{Settings, SettingsError};
 
 /// Reads a text message from a subscriber: its new settings, or `None` if the message is of a type
 /// that is not known.

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 use thiserror::Error;
 
 use crate::options::ServeOptions;
-use crate::settings::{Settings, SettingsError};
+use crate::subscriber::settings::{Settings, SettingsError};
 
 /// What a subscriber asks for when it connects.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jetwash::store::{Block, Run};
 use jetwash::{Dictionary, Reader, Reading};
 
-use crate::recoded::{Content, Form, Packing, Recoder};
+use crate::form::recoder::{Content, Form, Packing, Recoder};
 use crate::websocket::{Opcode, write_frame};
 
 /// Events that follow each other, and were all committed at about the same time: what subscribers

@@ -13,15 +13,15 @@ use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::batch::{Batch, Messages};
-use crate::encoding::{Encoding, batch_end};
-use crate::end::End;
-use crate::limits::Share;
+use crate::form::encoder::{Encoding, batch_end};
+use crate::form::recoder::{BATCH, Events, RecodeError};
 use crate::memory::{Account, Purpose};
-use crate::query::Query;
-use crate::recoded::{BATCH, Events, RecodeError};
-use crate::settings::Settings;
-use crate::socket::Socket;
+use crate::subscriber::addresses::Share;
+use crate::subscriber::end::End;
+use crate::subscriber::query::Query;
+use crate::subscriber::settings::Settings;
+use crate::subscriber::socket::Socket;
+use crate::tail::batch::{Batch, Messages};
 use crate::websocket::{CloseCode, Opcode, write_close, write_frame};
 
 /// One subscriber's way out: its position in the log, what it wants of it, and its socket.

@@ -23,11 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::files::{connections_within, file_limit};
-use crate::guarded::{Clock, Guarded};
-use crate::headers::{has_one_host, host_refusal};
+use crate::http::files::{connections_within, file_limit};
+use crate::http::guarded::{Clock, Guarded};
+use crate::http::headers::{has_one_host, host_refusal};
+use crate::http::open::{OpenConnections, TooMany};
 use crate::memory::Budget;
-use crate::open::{OpenConnections, TooMany};
 
 /// Serves a router over HTTP/1.1 on `listener` until `shutdown` completes, within limits that
 /// `axum::serve` does not have: for time and for the number of connections.

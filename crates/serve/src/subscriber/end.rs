@@ -4,8 +4,8 @@ use jetwash::ReadError;
 use jetwash::dict::CompressError;
 use thiserror::Error;
 
+use crate::form::recoder::RecodeError;
 use crate::memory::OverBudget;
-use crate::recoded::RecodeError;
 use crate::websocket::{CloseCode, IncomingError};
 
 /// How a connection ended.

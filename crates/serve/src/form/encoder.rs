@@ -5,9 +5,9 @@ use jetwash::event::{ToCbor, write_v0};
 use jetwash::store::Block;
 use jetwash::{Dictionary, some_json_of};
 
-use crate::batch::{Batch, Messages};
-use crate::query::{Compression, Format, Shape};
-use crate::recoded::{BATCH, Content, Events, Form, Packing, RecodeError, Recoder};
+use crate::form::recoder::{BATCH, Content, Events, Form, Packing, RecodeError, Recoder};
+use crate::subscriber::query::{Compression, Format, Shape};
+use crate::tail::batch::{Batch, Messages};
 use crate::websocket::{Opcode, write_frame};
 
 /// Turns events from the log's form into the subscriber's.

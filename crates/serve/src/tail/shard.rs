@@ -6,9 +6,9 @@ use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use crate::batch::Batch;
 use crate::metrics::Metrics;
-use crate::outbound::{Delivered, Outbound, Scratch};
+use crate::subscriber::outbound::{Delivered, Outbound, Scratch};
+use crate::tail::batch::Batch;
 
 /// A few dozen subscribers, and the task that writes to them what is new in the log.
 ///
