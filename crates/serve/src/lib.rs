@@ -67,6 +67,7 @@ mod tail;
 mod websocket;
 
 pub use http::files::raise_file_limit;
-pub use http::serving::{HttpLimits, serve_http};
+pub use http::limits::HttpLimits;
+pub use http::serving::serve_http;
 pub use options::ServeOptions;
 pub use server::Server;

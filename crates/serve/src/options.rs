@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jetwash::Dictionary;
 
-use crate::http::serving::HttpLimits;
+use crate::http::limits::HttpLimits;
 
 /// How subscribers are served.
 ///
