@@ -2,20 +2,21 @@ use std::sync::Arc;
 
 use jetwash::dict::{CompressError, StreamCompressor};
 use jetwash::event::{ToCbor, write_v0};
-use jetwash::store::Block;
+use jetwash::store::{Block, Run};
 use jetwash::{Dictionary, some_json_of};
 
-use crate::form::recoder::{BATCH, Content, Events, Form, Packing, RecodeError, Recoder};
-use crate::subscriber::query::{Compression, Format, Shape};
-use crate::tail::batch::{Batch, Messages};
+use crate::form::events::Events;
+use crate::form::format::{BATCH, Compression, Format, Shape};
+use crate::form::messages::Messages;
+use crate::form::recoder::{RecodeError, Recoder};
 use crate::websocket::{Opcode, write_frame};
 
-/// Turns events from the log's form into the subscriber's.
+/// Turns events from the log's format into one subscriber's.
 ///
-/// For nearly all events that is a frame's head before bytes that the log already has, or that are
-/// made once for all who want them so. Only the first shape and streams are made for each
-/// subscriber.
-pub(crate) struct Encoding {
+/// For nearly all events that is the head of a message before bytes that the log already has, or
+/// that are made once for all subscribers with the same format. Only `V0` and streams are made for
+/// each subscriber.
+pub(crate) struct Encoder {
     format: Format,
     dictionary: Option<Dictionary>,
     recoder: Arc<Recoder>,
@@ -23,14 +24,14 @@ pub(crate) struct Encoding {
     scratch: Vec<u8>,
 }
 
-/// What one subscriber gets as one zstd frame without an end.
+/// A zstd stream without an end.
 struct Stream {
-    encoder: StreamCompressor,
-    /// Lines that the next piece will have.
+    compressor: StreamCompressor,
+    /// Events for the next message.
     pending: Vec<u8>,
 }
 
-impl Encoding {
+impl Encoder {
     pub(crate) fn new(
         format: Format,
         dictionary: Option<Dictionary>,
@@ -39,7 +40,7 @@ impl Encoding {
         let dictionary = dictionary.filter(|_| format.compression != Compression::None);
         let stream = match format.compression {
             Compression::Stream => Some(Stream {
-                encoder: StreamCompressor::new(dictionary.as_ref())?,
+                compressor: StreamCompressor::new(dictionary.as_ref())?,
                 pending: Vec::new(),
             }),
             _ => None,
@@ -53,76 +54,88 @@ impl Encoding {
         })
     }
 
-    /// The messages of a whole batch, if they are the same for this subscriber as for others.
-    pub(crate) fn shared_messages(&self, batch: &Batch) -> Option<Messages> {
-        if self.format.shape == Shape::First || self.stream.is_some() {
-            return None;
-        }
-        let form = self.batches().unwrap_or_else(|| self.form());
-        batch.messages(form, self.dictionary.as_ref(), &self.recoder)
+    /// The format and the dictionary by which subscribers share messages; `None` if this one's are
+    /// made for it alone.
+    pub(crate) fn sharing(&self) -> Option<(Format, Option<u32>)> {
+        let is_shared = self.format.shape != Shape::V0 && self.stream.is_none();
+        is_shared.then(|| (self.format, self.dictionary.as_ref().map(Dictionary::id)))
     }
 
-    /// What loads so many of a block's events for [`events`](Self::events), where that may block.
-    /// An error is left to be found there.
+    /// Makes messages of all events of `runs`, for all subscribers that agree in
+    /// [`sharing`](Self::sharing).
+    pub(crate) fn shared_messages(&self, runs: &[Run]) -> Option<Messages> {
+        Messages::make(runs, self.format, self.dictionary.as_ref(), &self.recoder)
+    }
+
+    /// Returns a function that loads a block's events ahead of [`events`](Self::events), given how
+    /// many are wanted. It may block. An error is left for `events` to find.
     pub(crate) fn loader(&self, takes_all: bool) -> impl FnOnce(&Block, usize) + Send + use<> {
         let recoder = Arc::clone(&self.recoder);
         let dictionary = self.dictionary.clone();
-        let form = self.batches().filter(|_| takes_all);
-        let form = form.unwrap_or_else(|| self.form());
+        let is_batched = self.format.is_batched() && takes_all;
+        let format = if is_batched {
+            self.format
+        } else {
+            self.format.single()
+        };
         move |block, wanted| {
-            if form == STORED {
+            if format == Format::LOG {
                 drop(block.prepare_json_of(wanted));
             } else {
-                drop(recoder.events(block, form, dictionary.as_ref()));
+                drop(recoder.events(block, format, dictionary.as_ref()));
             }
         }
     }
 
-    /// The events of a block that have these indexes, and perhaps others, for
+    /// Returns the events of a block at these indexes, and perhaps others, for
     /// [`write`](Self::write).
     pub(crate) async fn events(
         &self,
         block: &Arc<Block>,
         indexes: &[usize],
     ) -> Result<Events, RecodeError> {
-        match self.form() {
-            STORED => match some_json_of(block, indexes).await {
-                Ok(page) => Ok(Events::Stored(page)),
+        match self.format.single() {
+            Format::LOG => match some_json_of(block, indexes).await {
+                Ok(page) => Ok(page.into()),
                 Err(error) => Err(RecodeError::Read(error)),
             },
-            form => self.load(block, form).await,
+            format => self.load(block, format).await,
         }
     }
 
-    /// As [`events`](Self::events), if that takes neither the disk nor long; else `None`.
+    /// Returns the same as [`events`](Self::events) if that takes neither the disk nor long.
     pub(crate) fn ready_events(&self, block: &Block) -> Option<Events> {
         let dictionary = self.dictionary.as_ref();
-        self.recoder.ready(block, self.form(), dictionary)?.ok()
+        self.recoder
+            .ready(block, self.format.single(), dictionary)?
+            .ok()
     }
 
-    /// Whether messages are pieces of one stream: once made, one cannot be left out.
+    /// Whether messages are pieces of one stream. Such a message cannot be left out once it is made.
     pub(crate) const fn is_stream(&self) -> bool {
         self.stream.is_some()
     }
 
-    /// A block's events in batches of [`BATCH`], if the subscriber takes such.
+    /// Returns a block's events in batches of [`BATCH`], if the subscriber takes batches.
     pub(crate) async fn batches_of(
         &self,
         block: &Arc<Block>,
     ) -> Result<Option<Events>, RecodeError> {
-        match self.batches() {
-            Some(form) => self.load(block, form).await.map(Some),
-            None => Ok(None),
+        if self.format.is_batched() {
+            self.load(block, self.format).await.map(Some)
+        } else {
+            Ok(None)
         }
     }
 
-    /// Appends one event as a message, unless that is larger than `limit`; 0 stands for no limit.
-    /// Gives the size of the message, `None` if there is none.
+    /// Appends one event as a message, unless its payload is empty or larger than `limit`; 0 stands
+    /// for no limit. Returns the size of the payload, which is 0 as long as it waits for
+    /// [`finish`](Self::finish).
     pub(crate) fn write(&mut self, event: &[u8], limit: usize, out: &mut Vec<u8>) -> Option<usize> {
         let (opcode, payload) = match (self.format.shape, self.format.compression) {
-            (Shape::First, _) => {
+            (Shape::V0, _) => {
                 self.scratch.clear();
-                // What is not an event, such as a notice, has but one shape.
+                // A notice is not an event, and is the same in both shapes.
                 let converted = write_v0(event, &mut self.scratch).is_ok();
                 let payload = if converted {
                     self.scratch.as_slice()
@@ -131,8 +144,8 @@ impl Encoding {
                 };
                 (Opcode::Text, payload)
             }
-            (Shape::Current, Compression::None) => (Opcode::Text, event),
-            (Shape::Current | Shape::Binary, _) => (Opcode::Binary, event),
+            (Shape::V1, Compression::None) => (Opcode::Text, event),
+            (Shape::V1 | Shape::Binary, _) => (Opcode::Binary, event),
         };
         if payload.is_empty() {
             return None;
@@ -151,7 +164,7 @@ impl Encoding {
         Some(payload.len())
     }
 
-    /// Appends what is not an event, given in JSON.
+    /// Appends a message that is not an event, given in JSON.
     pub(crate) fn write_notice(
         &mut self,
         notice: &str,
@@ -159,22 +172,24 @@ impl Encoding {
     ) -> Result<(), CompressError> {
         let mut binary = Vec::new();
         let notice = match self.format.shape {
-            // It has no part that could not be written so.
-            Shape::Binary if ToCbor::new().encode(notice, &mut binary).is_ok() => &binary,
-            _ => notice.as_bytes(),
+            Shape::Binary => {
+                let written = ToCbor::new().encode(notice, &mut binary);
+                debug_assert!(written.is_ok(), "a notice has no part that CBOR lacks");
+                written.map_or(notice.as_bytes(), |()| &binary)
+            }
+            Shape::V0 | Shape::V1 => notice.as_bytes(),
         };
-        let is_in_frames = matches!(
-            self.format.compression,
-            Compression::Events | Compression::Batches
-        );
-        if !is_in_frames {
-            self.write(notice, 0, out);
-            return Ok(());
+        match self.format.compression {
+            Compression::None | Compression::Stream => {
+                self.write(notice, 0, out);
+            }
+            Compression::Event | Compression::Batch => {
+                let mut compressed = Vec::new();
+                let compressors = self.recoder.compressors();
+                compressors.single(notice, self.dictionary.as_ref(), &mut compressed)?;
+                write_frame(Opcode::Binary, &compressed, out);
+            }
         }
-        let mut frame = Vec::new();
-        let dictionary = self.dictionary.as_ref();
-        self.recoder.frame(notice, dictionary, &mut frame)?;
-        write_frame(Opcode::Binary, &frame, out);
         Ok(())
     }
 
@@ -185,7 +200,7 @@ impl Encoding {
             .map_or(0, |stream| stream.pending.len())
     }
 
-    /// Appends the message that carries what has been written to a stream, and gives its size.
+    /// Appends the message that carries the events written to a stream, and returns its size.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<usize, CompressError> {
         let Some(stream) = &mut self.stream else {
             return Ok(0);
@@ -195,62 +210,30 @@ impl Encoding {
         }
         self.scratch.clear();
         stream
-            .encoder
+            .compressor
             .compress(&stream.pending, &mut self.scratch)?;
         stream.pending.clear();
         write_frame(Opcode::Binary, &self.scratch, out);
         Ok(self.scratch.len())
     }
 
-    async fn load(&self, block: &Arc<Block>, form: Form) -> Result<Events, RecodeError> {
+    async fn load(&self, block: &Arc<Block>, format: Format) -> Result<Events, RecodeError> {
         let dictionary = self.dictionary.as_ref();
-        if let Some(events) = self.recoder.ready(block, form, dictionary) {
+        if let Some(events) = self.recoder.ready(block, format, dictionary) {
             return events;
         }
         let (recoder, block) = (Arc::clone(&self.recoder), Arc::clone(block));
         let dictionary = self.dictionary.clone();
-        let load = move || recoder.events(&block, form, dictionary.as_ref());
+        let load = move || recoder.events(&block, format, dictionary.as_ref());
         match tokio::task::spawn_blocking(load).await {
             Ok(events) => events,
             Err(error) => Err(RecodeError::Read(error.into())),
         }
     }
-
-    /// The form of single events.
-    fn form(&self) -> Form {
-        let packing = match self.format.compression {
-            Compression::Events | Compression::Batches => Packing::Frames(self.dictionary_id()),
-            Compression::None | Compression::Stream => Packing::Plain,
-        };
-        self.packed(packing)
-    }
-
-    fn batches(&self) -> Option<Form> {
-        let is_batched = self.format.compression == Compression::Batches;
-        is_batched.then(|| self.packed(Packing::Batches(self.dictionary_id())))
-    }
-
-    const fn packed(&self, packing: Packing) -> Form {
-        let content = match self.format.shape {
-            Shape::Binary => Content::Binary,
-            Shape::Current | Shape::First => Content::Json,
-        };
-        Form { content, packing }
-    }
-
-    fn dictionary_id(&self) -> Option<u32> {
-        self.dictionary.as_ref().map(Dictionary::id)
-    }
 }
 
-/// Events as the log gives them, one by one.
-const STORED: Form = Form {
-    content: Content::Json,
-    packing: Packing::Plain,
-};
-
-/// Where the batch ends that begins with an event of a block of `length` events, if one does and
-/// none of its events is at `end` or after it.
+/// Returns the end of the batch that begins with an event of a block of `length` events; `None` if
+/// no batch begins there, or it reaches beyond `end`.
 pub(crate) fn batch_end(index: usize, length: usize, end: usize) -> Option<usize> {
     let batch_end = (index + BATCH).min(length);
     (index.is_multiple_of(BATCH) && batch_end <= end).then_some(batch_end)

@@ -1,235 +1,98 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use jetwash::dict::{CompressError, Compressor};
-use jetwash::event::BinaryEncoder;
+use jetwash::dict::CompressError;
 use jetwash::store::{Block, Page, StoreError};
 use jetwash::{Dictionary, ReadError};
-use metrics::counter;
 use thiserror::Error;
-use tracing::debug;
 
-/// A form in which events may be asked for. What it gives is the same for all who ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
-    pub(crate) content: Content,
-    pub(crate) packing: Packing,
-}
+use crate::form::binary::binary;
+use crate::form::compressors::Compressors;
+use crate::form::events::{Events, Made};
+use crate::form::format::{Compression, Format, Shape};
 
-/// What an event is before it is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// A line of JSON.
-    Json,
-    /// A binary event.
-    Binary,
-}
-
-/// What is put around events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Packing {
-    /// Nothing.
-    Plain,
-    /// A zstd frame around each, made with this dictionary or with none.
-    Frames(Option<u32>),
-    /// A zstd frame around each [`BATCH`] events of a block.
-    Batches(Option<u32>),
-}
-
-/// Events in forms that the log does not have: made when first asked for, and kept for a while, so
-/// that whoever reads the same events at about the same time shares them.
+/// Makes events in formats that the log does not have, when first asked for. They are kept for a
+/// while, for other subscribers that read the same events at about the same time.
+///
+/// It makes only what [`Format::single`] and batches ask for. The rest differs by subscriber.
 #[derive(Debug)]
 pub(crate) struct Recoder {
     kept: Mutex<Kept>,
-    /// Encoders at rest, with the number of their dictionary.
-    encoders: Mutex<Vec<(Option<u32>, Compressor)>>,
+    compressors: Compressors,
     max_bytes: usize,
 }
 
-/// Events of a block in one form.
-#[derive(Clone)]
-pub(crate) enum Events {
-    /// As the log has them.
-    Stored(Page),
-    /// As they were made from that.
-    Made(Arc<Made>),
-}
-
-/// What was made, all in one piece of memory.
-#[derive(Debug)]
-pub(crate) struct Made {
-    bytes: Bytes,
-    ends: Vec<u32>,
-}
-
 impl Recoder {
-    /// Keeps so many bytes of what it has made.
+    /// Keeps up to `max_bytes` of events.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             kept: Mutex::default(),
-            encoders: Mutex::default(),
+            compressors: Compressors::default(),
             max_bytes,
         }
     }
 
-    /// A block's events in a form, without waiting for the disk or a long computation; `None` if
-    /// it takes either.
+    pub(crate) const fn compressors(&self) -> &Compressors {
+        &self.compressors
+    }
+
+    /// Returns a block's events without waiting for the disk or a long computation; `None` if that
+    /// cannot be.
     pub(crate) fn ready(
         &self,
         block: &Block,
-        form: Form,
+        format: Format,
         dictionary: Option<&Dictionary>,
     ) -> Option<Result<Events, RecodeError>> {
-        let is_ready = match stored_as(block, form) {
+        let is_ready = match Stored::of(block, format, dictionary) {
             Some(Stored::Json) => block.has_json(),
-            Some(Stored::Frames) => block.has_compressed(),
+            Some(Stored::Compressed) => block.has_compressed(),
             None => {
                 let is_short = block.len() <= SHORT && block.has_json();
-                is_short || self.kept().has(Key::new(block, form))
+                is_short || self.kept().has(Key::new(block, format, dictionary))
             }
         };
-        is_ready.then(|| self.events(block, form, dictionary))
+        is_ready.then(|| self.events(block, format, dictionary))
     }
 
-    /// A block's events in a form. It may read from the disk, and make what has not been made.
+    /// Returns a block's events. It may read from the disk, and makes what has not been made.
     pub(crate) fn events(
         &self,
         block: &Block,
-        form: Form,
+        format: Format,
         dictionary: Option<&Dictionary>,
     ) -> Result<Events, RecodeError> {
-        match stored_as(block, form) {
-            Some(Stored::Json) => return Ok(Events::Stored(block.json()?.clone())),
-            Some(Stored::Frames) => {
-                if let Some(page) = block.compressed()? {
-                    return Ok(Events::Stored(page.clone()));
-                }
-            }
-            None => {}
+        debug_assert!(
+            format.is_batched() || format == format.single(),
+            "a subscriber makes the rest itself"
+        );
+        if let Some(page) = stored(block, format, dictionary)? {
+            return Ok(page.clone().into());
         }
-        let place = self.kept().place(Key::new(block, form));
-        // Whoever comes while they are being made waits for them.
+        let place = self.kept().place(Key::new(block, format, dictionary));
+        // The lock is held while events are made, so that others wait for them instead of making
+        // them too. The place of plain events is locked under it, and never the other way round.
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*place {
-            return Ok(Events::Made(Arc::clone(made)));
+            return Ok(Arc::clone(made).into());
         }
-        let made = if form.packing == Packing::Plain {
+        let made = if format.compression == Compression::None {
             binary(block)?
         } else {
-            let plain = Form {
-                packing: Packing::Plain,
-                ..form
-            };
-            let plain = self.events(block, plain, None)?;
+            let plain = self.events(block, format.plain(), None)?;
             let events = (0..block.len()).filter_map(|index| plain.get(index));
-            match form.packing {
-                Packing::Batches(_) => self.batches(form.content, events, dictionary)?,
-                Packing::Frames(_) | Packing::Plain => self.frames(events, dictionary)?,
+            if format.is_batched() {
+                self.compressors.batches(format.shape, events, dictionary)?
+            } else {
+                self.compressors.events(events, dictionary)?
             }
         };
         let made = Arc::new(made);
         *place = Some(Arc::clone(&made));
+        // Trimming looks into all places.
         drop(place);
         self.kept().trim(self.max_bytes);
-        Ok(Events::Made(made))
-    }
-
-    /// Frames of up to [`BATCH`] events each: lines are divided by newlines, binary events follow
-    /// each other.
-    pub(crate) fn batches<'a>(
-        &self,
-        content: Content,
-        events: impl IntoIterator<Item = &'a [u8]>,
-        dictionary: Option<&Dictionary>,
-    ) -> Result<Made, CompressError> {
-        let mut events = events.into_iter();
-        let mut batch = Vec::new();
-        self.encode(dictionary, |encoder, bytes| {
-            batch.clear();
-            let mut is_end = true;
-            for event in events.by_ref().take(BATCH) {
-                is_end = false;
-                if content == Content::Json && !batch.is_empty() {
-                    batch.push(b'\n');
-                }
-                batch.extend_from_slice(event);
-            }
-            if !batch.is_empty() {
-                encoder.compress(&batch, bytes)?;
-            }
-            Ok(!is_end)
-        })
-    }
-
-    /// A frame for each event.
-    fn frames<'a>(
-        &self,
-        events: impl IntoIterator<Item = &'a [u8]>,
-        dictionary: Option<&Dictionary>,
-    ) -> Result<Made, CompressError> {
-        let mut events = events.into_iter();
-        self.encode(dictionary, |encoder, bytes| match events.next() {
-            Some([]) => Ok(true),
-            Some(event) => encoder.compress(event, bytes).map(|()| true),
-            None => Ok(false),
-        })
-    }
-
-    /// Makes frames for as long as there are any.
-    fn encode(
-        &self,
-        dictionary: Option<&Dictionary>,
-        mut next: impl FnMut(&mut Compressor, &mut Vec<u8>) -> Result<bool, CompressError>,
-    ) -> Result<Made, CompressError> {
-        let mut encoder = self.borrow_encoder(dictionary);
-        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        while next(&mut encoder, &mut bytes)? {
-            ends.push(bytes.len() as u32);
-        }
-        self.return_encoder(dictionary, encoder);
-        bytes.shrink_to_fit();
-        Ok(Made {
-            bytes: bytes.into(),
-            ends,
-        })
-    }
-
-    /// One frame of its own, for what is no event.
-    pub(crate) fn frame(
-        &self,
-        content: &[u8],
-        dictionary: Option<&Dictionary>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CompressError> {
-        let mut encoder = self.borrow_encoder(dictionary);
-        encoder.compress(content, out)?;
-        self.return_encoder(dictionary, encoder);
-        Ok(())
-    }
-
-    fn borrow_encoder(&self, dictionary: Option<&Dictionary>) -> Compressor {
-        let id = dictionary.map(Dictionary::id);
-        let mut encoders = self.encoders();
-        match encoders.iter().position(|(found, _)| *found == id) {
-            Some(index) => encoders.swap_remove(index).1,
-            None => dictionary.map_or_else(
-                || Compressor::without_dictionary(LEVEL),
-                Dictionary::compressor,
-            ),
-        }
-    }
-
-    fn return_encoder(&self, dictionary: Option<&Dictionary>, encoder: Compressor) {
-        let mut encoders = self.encoders();
-        if encoders.len() >= MAX_ENCODERS {
-            encoders.remove(0);
-        }
-        encoders.push((dictionary.map(Dictionary::id), encoder));
-    }
-
-    fn encoders(&self) -> MutexGuard<'_, Vec<(Option<u32>, Compressor)>> {
-        self.encoders.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(made.into())
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -237,34 +100,7 @@ impl Recoder {
     }
 }
 
-impl Events {
-    /// The event at an index of the block, or the batch of that number. It may be empty, if there
-    /// is no such event in this form.
-    #[inline]
-    pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
-        match self {
-            Self::Stored(page) => page.get(index),
-            Self::Made(made) => made.get(index),
-        }
-    }
-}
-
-impl Made {
-    pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
-        let start = match index.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.bytes
-            .get(start as usize..*self.ends.get(index)? as usize)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.ends.len()).filter_map(|index| self.get(index))
-    }
-}
-
-/// Why events cannot be had in a form.
+/// Why events cannot be given in a format.
 #[derive(Debug, Error)]
 pub(crate) enum RecodeError {
     #[error(transparent)]
@@ -279,79 +115,78 @@ impl From<StoreError> for RecodeError {
     }
 }
 
-/// What of a block is already in a form.
+/// The part of a block that is in a format already.
 enum Stored {
     Json,
-    Frames,
+    Compressed,
 }
 
-fn stored_as(block: &Block, form: Form) -> Option<Stored> {
-    match (form.content, form.packing) {
-        (Content::Json, Packing::Plain) => Some(Stored::Json),
-        (Content::Json, Packing::Frames(id)) if id.is_some() && id == block.dictionary_id() => {
-            Some(Stored::Frames)
+impl Stored {
+    fn of(block: &Block, format: Format, dictionary: Option<&Dictionary>) -> Option<Self> {
+        let id = dictionary.map(Dictionary::id);
+        match (format.shape, format.compression) {
+            (Shape::V1, Compression::None) => Some(Self::Json),
+            (Shape::V1, Compression::Event) if id.is_some() && id == block.dictionary_id() => {
+                Some(Self::Compressed)
+            }
+            _ => None,
         }
-        _ => None,
     }
 }
 
-/// A block's events in binary. One that cannot be written so, which no relay has caused yet, is
-/// counted and left empty.
-fn binary(block: &Block) -> Result<Made, StoreError> {
-    let json = block.json()?;
-    let mut encoder = BinaryEncoder::new();
-    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(block.len()));
-    for line in (0..block.len()).filter_map(|index| json.get(index)) {
-        let line = str::from_utf8(line).unwrap_or_default();
-        if let Err(error) = encoder.encode(line, &mut bytes) {
-            counter!("jetwash_dropped_total", "reason" => "not_binary").increment(1);
-            debug!(%error, "an event cannot be written in binary");
-        }
-        ends.push(bytes.len() as u32);
+/// The events as the block has them, if it does in this format.
+fn stored<'a>(
+    block: &'a Block,
+    format: Format,
+    dictionary: Option<&Dictionary>,
+) -> Result<Option<&'a Page>, StoreError> {
+    match Stored::of(block, format, dictionary) {
+        Some(Stored::Json) => block.json().map(Some),
+        Some(Stored::Compressed) => block.compressed(),
+        None => Ok(None),
     }
-    bytes.shrink_to_fit();
-    Ok(Made {
-        bytes: bytes.into(),
-        ends,
-    })
 }
 
-/// What was made of late, the oldest first.
+/// Events that were made lately, the oldest first.
 #[derive(Debug, Default)]
 struct Kept {
     entries: VecDeque<(Key, Place)>,
 }
 
-/// Where something is kept, and locked while it is being made.
+/// A place for events, which is locked while they are being made.
 type Place = Arc<Mutex<Option<Arc<Made>>>>;
 
-/// Some events in a form. A block at the end of the log may be followed by one that starts at the
+/// Some events in a format. A block at the end of the log may be followed by one that starts at the
 /// same position and has more events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     first_seq: u64,
     next_seq: u64,
-    form: Form,
+    format: Format,
+    dictionary: Option<u32>,
 }
 
 impl Key {
-    const fn new(block: &Block, form: Form) -> Self {
+    fn new(block: &Block, format: Format, dictionary: Option<&Dictionary>) -> Self {
+        // Plain events are the same whatever dictionary a subscriber has.
+        let dictionary = dictionary.filter(|_| format.compression != Compression::None);
         Self {
             first_seq: block.first_seq(),
             next_seq: block.next_seq(),
-            form,
+            format,
+            dictionary: dictionary.map(Dictionary::id),
         }
     }
 }
 
 impl Kept {
-    /// Whether there is something for the key that does not have to be waited for.
+    /// Whether events are here and not being made.
     fn has(&self, key: Key) -> bool {
         let found = self.entries.iter().find(|(found, _)| *found == key);
         found.is_some_and(|(_, place)| place.try_lock().is_ok_and(|made| made.is_some()))
     }
 
-    /// The place for what a key names, which whoever comes next finds.
+    /// The place for a key's events, which later calls find again.
     fn place(&mut self, key: Key) -> Place {
         // The latest are asked for most.
         if let Some((_, place)) = self.entries.iter().rev().find(|(found, _)| *found == key) {
@@ -365,12 +200,12 @@ impl Kept {
         place
     }
 
-    /// Lets go of the oldest until no more than so many bytes are kept. What is being made has none
-    /// yet.
+    /// Removes the oldest until at most `max_bytes` are kept. Events that are being made count as
+    /// nothing.
     fn trim(&mut self, max_bytes: usize) {
         let size = |place: &Place| {
             let made = place.try_lock().ok();
-            made.map_or(0, |made| made.as_ref().map_or(0, |made| made.bytes.len()))
+            made.map_or(0, |made| made.as_ref().map_or(0, |made| made.size()))
         };
         let mut bytes: usize = self.entries.iter().map(|(_, place)| size(place)).sum();
         while bytes > max_bytes {
@@ -382,12 +217,7 @@ impl Kept {
     }
 }
 
-/// How many events are in one frame at most, when they are asked for in batches.
-pub(crate) const BATCH: usize = 64;
-/// A block of so few events is dealt with at once.
+/// A block with up to this many events is recoded at once.
 const SHORT: usize = 32;
-const MAX_ENCODERS: usize = 4;
 /// More blocks than are read at about the same time.
 const MAX_ENTRIES: usize = 128;
-/// The level of zstd for events of servers that have no dictionary.
-const LEVEL: i32 = 1;

@@ -8,28 +8,28 @@ use axum::response::{IntoResponse, Response};
 use jetwash::Dictionary;
 use serde::Deserialize;
 
+use crate::form::dictionaries::Dictionaries;
+use crate::form::format::Shape;
 use crate::http::headers::DICTIONARY_ID;
-use crate::server::Server;
-use crate::subscriber::query::Shape;
 
-/// `network.bsky.jetstream.getZstdDictionary`: the dictionary in use, with `format=binary` that of
-/// binary events, or with `id` any that events in the log were compressed with.
+/// The route `network.bsky.jetstream.getZstdDictionary`: returns the dictionary in use, with
+/// `format=binary` the one for binary events, or with `id` any that the log's events need.
 pub(crate) async fn get_zstd_dictionary(
-    State(server): State<Server>,
+    State(dictionaries): State<Dictionaries>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Response {
     let shape = match parameters.format.as_deref() {
         Some("binary") => Shape::Binary,
-        _ => Shape::Current,
+        _ => Shape::V1,
     };
     let dictionary = match parameters.id.as_deref() {
-        None => server
-            .dictionary(shape)
+        None => dictionaries
+            .in_use(shape)
             .ok_or_else(|| not_found("this server compresses without a dictionary".to_owned())),
         Some(text) => match text.parse::<u32>() {
-            Ok(id @ 1..) => server.dictionary_with(id).ok_or_else(|| {
-                let current = server.dictionary(shape).map(|dictionary| dictionary.id());
+            Ok(id @ 1..) => dictionaries.with_id(id).ok_or_else(|| {
+                let current = dictionaries.in_use(shape).map(|dictionary| dictionary.id());
                 let current = current.map_or_else(|| "none".to_owned(), |id| id.to_string());
                 not_found(format!(
                     "no dictionary {id} here; the one in use is {current}"
@@ -84,12 +84,12 @@ fn answer(dictionary: &Dictionary, is_named: bool, request: &HeaderMap) -> Respo
         CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
-    // However many take it, or do not, it is in memory once.
+    // All answers share the one copy in memory.
     let body = Bytes::from_owner(Shared(dictionary.clone()));
     (headers, Body::from(body)).into_response()
 }
 
-/// A dictionary's bytes.
+/// Lends a dictionary's bytes to the body of an answer.
 struct Shared(Dictionary);
 
 impl AsRef<[u8]> for Shared {
@@ -102,7 +102,7 @@ fn not_found(message: String) -> Response {
     problem(StatusCode::NOT_FOUND, "DictionaryNotFound", message)
 }
 
-/// An error as XRPC has them.
+/// An error in the form of XRPC.
 fn problem(status: StatusCode, error: &str, message: String) -> Response {
     let body = serde_json::json!({"error": error, "message": message});
     (

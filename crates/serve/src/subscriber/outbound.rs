@@ -13,15 +13,18 @@ use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::form::encoder::{Encoding, batch_end};
-use crate::form::recoder::{BATCH, Events, RecodeError};
+use crate::form::encoder::{Encoder, batch_end};
+use crate::form::events::Events;
+use crate::form::format::BATCH;
+use crate::form::messages::Messages;
+use crate::form::recoder::RecodeError;
 use crate::memory::{Account, Purpose};
 use crate::subscriber::addresses::Share;
 use crate::subscriber::end::End;
 use crate::subscriber::query::Query;
 use crate::subscriber::settings::Settings;
 use crate::subscriber::socket::Socket;
-use crate::tail::batch::{Batch, Messages};
+use crate::tail::batch::Batch;
 use crate::websocket::{CloseCode, Opcode, write_close, write_frame};
 
 /// One subscriber's way out: its position in the log, what it wants of it, and its socket.
@@ -34,7 +37,7 @@ pub(crate) struct Outbound<W> {
     out: Vec<u8>,
     written: usize,
     settings: Arc<Settings>,
-    encoding: Encoding,
+    encoder: Encoder,
     /// The position of the next event to be looked at.
     position: u64,
     /// The time of the last event passed, sent or not: where the subscriber would resume.
@@ -72,7 +75,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     pub(crate) fn new(
         socket: W,
         query: &Query,
-        encoding: Encoding,
+        encoder: Encoder,
         share: Option<Arc<Share>>,
         account: Arc<Account>,
     ) -> Self {
@@ -81,7 +84,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             out: Vec::new(),
             written: 0,
             settings: Arc::clone(&query.settings),
-            encoding,
+            encoder,
             position: 0,
             time_us: 0,
             share,
@@ -98,12 +101,12 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 
     /// Whether nothing is left to be written.
     pub(crate) fn is_empty(&self) -> bool {
-        self.out.is_empty() && self.encoding.pending() == 0
+        self.out.is_empty() && self.encoder.pending() == 0
     }
 
     /// Whether as much is left to be written as should go into one write.
     pub(crate) fn is_full(&self) -> bool {
-        self.out.len() + self.encoding.pending() >= WRITE_BYTES
+        self.out.len() + self.encoder.pending() >= WRITE_BYTES
     }
 
     /// Sends batches to a subscriber that is at the end of the log, as far as the socket takes
@@ -114,7 +117,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         batches: &[Arc<Batch>],
         scratch: &mut Scratch,
     ) -> (Delivered, bool) {
-        if self.encoding.is_stream() {
+        if self.encoder.is_stream() {
             return (Delivered::default(), false);
         }
         if let [batch] = batches
@@ -158,7 +161,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     /// The messages of a batch that can go out as they are, if this subscriber wants them all.
     fn shared_messages(&self, batch: &Batch) -> Option<Messages> {
         if self.takes_all() {
-            self.encoding.shared_messages(batch)
+            batch.messages(&self.encoder)
         } else {
             None
         }
@@ -179,7 +182,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             if selection.is_empty() {
                 continue;
             }
-            let Some(events) = self.encoding.ready_events(run.block()) else {
+            let Some(events) = self.encoder.ready_events(run.block()) else {
                 return false;
             };
             for payload in selection.by_ref().filter_map(|index| events.get(index)) {
@@ -249,7 +252,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         let first_seq = run.block().first_seq();
         let end = run.next_seq().min(until).saturating_sub(first_seq) as usize;
         let batches = pages.batches.as_ref().filter(|_| self.takes_all());
-        while self.granted > 0 && out.len() + self.encoding.pending() < WRITE_BYTES {
+        while self.granted > 0 && out.len() + self.encoder.pending() < WRITE_BYTES {
             let Some(index) = selection.next() else { break };
             if index >= end {
                 self.pass(run, until);
@@ -279,7 +282,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 
     fn write_payload(&mut self, payload: &[u8], events: usize, out: &mut Vec<u8>) -> Delivered {
         let limit = self.settings.max_message_size as usize;
-        match self.encoding.write(payload, limit, out) {
+        match self.encoder.write(payload, limit, out) {
             Some(size) => Delivered {
                 events: events as u64,
                 bytes: size as u64,
@@ -299,7 +302,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     ) -> Result<Pages, RecodeError> {
         if is_first
             && self.takes_all()
-            && let Some(batches) = self.encoding.batches_of(block).await?
+            && let Some(batches) = self.encoder.batches_of(block).await?
         {
             return Ok(Pages {
                 batches: Some(batches),
@@ -308,13 +311,13 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         }
         Ok(Pages {
             batches: None,
-            singles: Some(self.encoding.events(block, wanted).await?),
+            singles: Some(self.encoder.events(block, wanted).await?),
         })
     }
 
     /// Ends the message that events are being collected for, and gives its size.
     pub(crate) fn finish(&mut self) -> Result<Delivered, CompressError> {
-        let size = self.encoding.finish(&mut self.out)?;
+        let size = self.encoder.finish(&mut self.out)?;
         Ok(Delivered {
             events: 0,
             bytes: size as u64,
@@ -419,7 +422,7 @@ impl<W> Outbound<W> {
 
     /// What loads a block's events, where that may block, if it has any that are wanted.
     pub(crate) fn loader(&self) -> impl FnOnce(&Run) + Send + use<W> {
-        let load = self.encoding.loader(self.takes_all());
+        let load = self.encoder.loader(self.takes_all());
         let settings = Arc::clone(&self.settings);
         move |run| {
             let mut selection = Selection::default();
@@ -449,7 +452,7 @@ impl<W> Outbound<W> {
     /// Appends a message that tells where the stream is, for those only who asked for it.
     pub(crate) fn push_notice(&mut self, kind: &str) -> Result<(), CompressError> {
         let notice = format!(r#"{{"kind":"{kind}","time_us":{}}}"#, self.time_us);
-        self.encoding.write_notice(&notice, &mut self.out)
+        self.encoder.write_notice(&notice, &mut self.out)
     }
 
     /// Appends a message that tells of a gap, as [`push_notice`](Self::push_notice).
@@ -457,7 +460,7 @@ impl<W> Outbound<W> {
         let gap = GapNotice::of(gap);
         let gap = serde_json::to_string(&gap).unwrap_or_else(|_| "{}".to_owned());
         let notice = format!(r#"{{"kind":"gap","time_us":{},"gap":{gap}}}"#, self.time_us);
-        self.encoding.write_notice(&notice, &mut self.out)
+        self.encoder.write_notice(&notice, &mut self.out)
     }
 
     /// Makes sure of a buffer, one that this thread has used before if there is one.

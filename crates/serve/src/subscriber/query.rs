@@ -6,6 +6,7 @@ use jetwash::StartFrom;
 use percent_encoding::percent_decode;
 use thiserror::Error;
 
+use crate::form::format::{Compression, Format, Shape};
 use crate::options::ServeOptions;
 use crate::subscriber::settings::{Settings, SettingsError};
 
@@ -24,36 +25,6 @@ pub(crate) struct Query {
     pub(crate) caught_up: bool,
     /// Whether to say where events are missing.
     pub(crate) gaps: bool,
-}
-
-/// In what form events are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Format {
-    pub(crate) shape: Shape,
-    pub(crate) compression: Compression,
-}
-
-/// What an event looks like before it is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    Current,
-    /// DAG-CBOR.
-    Binary,
-    /// The one that Jetstream had at first; it is not served compressed.
-    First,
-}
-
-/// What is compressed together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compression {
-    /// Nothing: one text message an event.
-    None,
-    /// One event: one binary message, a zstd frame made with the server's dictionary.
-    Events,
-    /// Events that come at about the same time: one frame has several lines.
-    Batches,
-    /// Everything that one subscriber gets: its messages are pieces of one frame.
-    Stream,
 }
 
 impl Query {
@@ -184,17 +155,17 @@ fn parse_format(compress: &str, format: &str, headers: &HeaderMap) -> Result<For
             .any(|value| value.contains("zstd"))
     };
     let compression = match compress {
-        "batch" => Compression::Batches,
+        "batch" => Compression::Batch,
         "stream" => Compression::Stream,
-        "true" => Compression::Events,
-        _ if asks_for_zstd() => Compression::Events,
+        "true" => Compression::Event,
+        _ if asks_for_zstd() => Compression::Event,
         // What Jetstream does not know it takes for no.
         _ => Compression::None,
     };
     let shape = match (format, compression) {
-        ("" | "v1", _) => Shape::Current,
+        ("" | "v1", _) => Shape::V1,
         ("binary", _) => Shape::Binary,
-        ("v0", Compression::None) => Shape::First,
+        ("v0", Compression::None) => Shape::V0,
         (other, _) => return Err(QueryError::Format(other.to_owned())),
     };
     Ok(Format { shape, compression })

@@ -1,37 +1,32 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bytes::Bytes;
 use jetwash::store::{Block, Run};
-use jetwash::{Dictionary, Reader, Reading};
+use jetwash::{Reader, Reading};
 
-use crate::form::recoder::{Content, Form, Packing, Recoder};
-use crate::websocket::{Opcode, write_frame};
+use crate::form::encoder::Encoder;
+use crate::form::format::Format;
+use crate::form::messages::Messages;
 
-/// Events that follow each other, and were all committed at about the same time: what subscribers
-/// at the end of the log are given together.
+/// Events that follow each other and were committed at about the same time. Subscribers at the end
+/// of the log get them together.
 #[derive(Debug)]
 pub(crate) struct Batch {
     first_seq: u64,
     next_seq: u64,
     /// Empty if the subscribers have to read the log themselves.
     runs: Vec<Run>,
-    messages: Mutex<Vec<(Form, SharedMessages)>>,
+    messages: Mutex<Vec<(Sharing, SharedMessages)>>,
 }
 
-/// Made by the first who asks; `None` if they cannot be.
+/// A format, and the number of the dictionary.
+type Sharing = (Format, Option<u32>);
+
+/// Messages that the first who asks makes; `None` if that failed.
 type SharedMessages = Arc<OnceLock<Option<Messages>>>;
-
-/// All events of a batch as websocket messages, which are the same for all who want them all.
-#[derive(Clone, Debug)]
-pub(crate) struct Messages {
-    pub(crate) bytes: Bytes,
-    pub(crate) events: usize,
-    /// The bytes of the events alone.
-    pub(crate) payload: usize,
-}
 
 impl Batch {
     pub(crate) fn new(first_seq: u64, next_seq: u64, runs: Vec<Run>) -> Self {
+        debug_assert!(first_seq <= next_seq, "the log only grows");
         Self {
             first_seq,
             next_seq,
@@ -64,98 +59,29 @@ impl Batch {
         self.runs.last()?.block().times().last().copied()
     }
 
-    /// The events as messages of a form, made for the first who asks.
-    pub(crate) fn messages(
-        &self,
-        form: Form,
-        dictionary: Option<&Dictionary>,
-        recoder: &Recoder,
-    ) -> Option<Messages> {
+    /// All events as messages for the subscriber that has `encoder`; `None` if it shares its messages
+    /// with no other, or they cannot be made.
+    pub(crate) fn messages(&self, encoder: &Encoder) -> Option<Messages> {
+        let sharing = encoder.sharing()?;
         let shared = {
             let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-            match messages.iter().find(|(found, _)| *found == form) {
+            match messages.iter().find(|(found, _)| *found == sharing) {
                 Some((_, shared)) => Arc::clone(shared),
                 None => {
                     let shared = SharedMessages::default();
-                    messages.push((form, Arc::clone(&shared)));
+                    messages.push((sharing, Arc::clone(&shared)));
                     shared
                 }
             }
         };
-        let make = || match form.packing {
-            Packing::Batches(_) => self.make_batches(form.content, dictionary, recoder),
-            Packing::Frames(_) | Packing::Plain => self.make_messages(form, dictionary, recoder),
-        };
+        // Outside the lock: shards that want other formats do not wait for this one.
+        let make = || encoder.shared_messages(&self.runs);
         shared.get_or_init(make).clone()
-    }
-
-    /// A message for each event.
-    fn make_messages(
-        &self,
-        form: Form,
-        dictionary: Option<&Dictionary>,
-        recoder: &Recoder,
-    ) -> Option<Messages> {
-        let opcode = match (form.content, form.packing) {
-            (Content::Json, Packing::Plain) => Opcode::Text,
-            _ => Opcode::Binary,
-        };
-        let mut bytes = Vec::new();
-        let (mut events, mut payload) = (0, 0);
-        for run in &self.runs {
-            let page = recoder.events(run.block(), form, dictionary).ok()?;
-            for index in run.indexes() {
-                let event = page.get(index)?;
-                if event.is_empty() {
-                    continue;
-                }
-                write_frame(opcode, event, &mut bytes);
-                events += 1;
-                payload += event.len();
-            }
-        }
-        Some(Messages {
-            bytes: bytes.into(),
-            events,
-            payload,
-        })
-    }
-
-    /// A message for as many events as a frame may have.
-    fn make_batches(
-        &self,
-        content: Content,
-        dictionary: Option<&Dictionary>,
-        recoder: &Recoder,
-    ) -> Option<Messages> {
-        let plain = Form {
-            content,
-            packing: Packing::Plain,
-        };
-        let page = |run: &Run| recoder.events(run.block(), plain, None).ok();
-        let pages = self.runs.iter().map(page).collect::<Option<Vec<_>>>()?;
-        let events = self
-            .runs
-            .iter()
-            .zip(&pages)
-            .flat_map(|(run, page)| run.indexes().filter_map(|index| page.get(index)));
-        let batches = recoder.batches(content, events, dictionary).ok()?;
-        let mut bytes = Vec::new();
-        let mut payload = 0;
-        for batch in batches.iter().filter(|batch| !batch.is_empty()) {
-            write_frame(Opcode::Binary, batch, &mut bytes);
-            payload += batch.len();
-        }
-        Some(Messages {
-            bytes: bytes.into(),
-            events: self.runs.iter().map(|run| run.indexes().len()).sum(),
-            payload,
-        })
     }
 }
 
-/// Waits for something new and goes on to the end of the log. Gives nothing if it is more than
-/// subscribers should be given at once, or not in memory; `None` when the log has ended.
+/// Waits for something new and reads on to the end of the log. Returns no runs if they are more than
+/// subscribers should get at once, or not in memory; `None` when the log has ended.
 pub(crate) async fn gather(reader: &mut Reader) -> Option<Vec<Run>> {
     let (mut runs, mut bytes) = (Vec::new(), 0);
     loop {
@@ -182,7 +108,7 @@ fn ready_bytes(block: &Block) -> Option<usize> {
     is_ready.then(|| Some(block.json().ok()?.bytes().len()))?
 }
 
-/// What one subscriber may have to keep of a batch that its socket does not take.
+/// The most that a subscriber may have to keep of a batch that its socket does not take.
 const MAX_BATCH_BYTES: usize = 64 << 10;
 /// More than any batch has, with room to add to it.
 const TOO_MANY: usize = usize::MAX / 2;
