@@ -14,9 +14,10 @@ use crate::form::recoder::RecodeError;
 use crate::metrics::Metrics;
 use crate::subscriber::end::End;
 use crate::subscriber::inbound::Inbound;
+use crate::subscriber::notice::Notice;
 use crate::subscriber::outbound::Outbound;
+use crate::subscriber::passage::{Passage, Wait};
 use crate::subscriber::query::Query;
-use crate::subscriber::settings::Settings;
 use crate::subscriber::socket::Socket;
 use crate::tail::live::{Live, Place};
 use crate::websocket::Opcode;
@@ -63,22 +64,24 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             Err(end) => end,
         };
         if let Some((code, reason)) = end.close_frame()
-            && let Some(mut outbound) = outbound
+            && let Some(outbound) = outbound
         {
-            if matches!(end, End::Memory(_)) {
+            // Its settings go, and whatever else it held besides the rest of the output.
+            let mut output = outbound.into_output();
+            let is_over_budget = matches!(end, End::Memory(_));
+            if is_over_budget {
                 self.inbound.forget();
-                outbound.set_settings(Arc::default());
             }
             // Others need the memory that it takes now.
-            let is_burden = matches!(end, End::Memory(_)) && outbound.is_stuck();
+            let is_burden = is_over_budget && output.is_stuck();
             let is_silent = is_burden || matches!(end, End::PongTimeout | End::WriteTimeout);
             let begun = Instant::now();
             let patience = if is_silent { Duration::ZERO } else { GOODBYE };
-            if let Ok(Ok(())) = timeout(patience, outbound.close(code, &reason)).await {
+            if let Ok(Ok(())) = timeout(patience, output.close(code, &reason)).await {
                 // The client's own close frame follows, unless it has gone away.
                 let _ = timeout_at(begun + GOODBYE, self.inbound.drain()).await;
             } else if is_silent {
-                outbound.reset_on_drop();
+                output.reset_on_drop();
             }
         }
         end
@@ -172,7 +175,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             let is_at_tip = reader.is_at_tip();
             self.inbound.is_caught_up = !place.shard().has_announced(outbound.position());
             if is_at_tip && std::mem::take(&mut self.announces_tip) {
-                outbound.push_notice("caughtUp")?;
+                outbound.push_notice(Notice::CaughtUp)?;
             }
             if is_at_tip || outbound.is_full() || self.inbound.wants_something() {
                 self.flush(outbound).await?;
@@ -205,66 +208,47 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         run: &Run,
         selection: &mut Selection,
     ) -> Result<(), End> {
-        let (mut selected_by, mut pages, mut is_first) = (None, None, true);
+        let mut passage = Passage::new(run, selection);
         loop {
             // There may be new settings whenever something was waited for.
             self.update(outbound);
-            let is_selected = |by: &Arc<Settings>| Arc::ptr_eq(by, outbound.settings());
-            if !selected_by.as_ref().is_some_and(is_selected) {
-                selection.select(run, &outbound.settings().filter);
-                selection.skip_to(index_in(run, outbound.position()));
-                selected_by = Some(Arc::clone(outbound.settings()));
-                // They may lack what is wanted now.
-                pages = None;
-            }
             let until = self.inbound.update_from();
-            if selection.is_empty() {
-                outbound.pass(run, until);
-                if until >= run.next_seq() {
-                    return Ok(());
+            match outbound.advance(&mut passage, until, &self.metrics)? {
+                Wait::Run => return Ok(()),
+                Wait::Settings => {}
+                Wait::Events => {
+                    let (wanted, batches) = (passage.selection.rest(), passage.may_load_batches);
+                    let load = outbound.load(run.block(), wanted, batches);
+                    match self.inbound.attend(load).await? {
+                        Some(Ok(pages)) => passage.pages = Some(pages),
+                        Some(Err(RecodeError::Read(error))) => {
+                            // Damaged events are left out, and the subscriber is told.
+                            let gap = error.into_gap(outbound.position()).map_err(End::Read)?;
+                            self.come_to(outbound, &gap)?;
+                            outbound.pass(run, u64::MAX);
+                            return Ok(());
+                        }
+                        Some(Err(error)) => return Err(error.into()),
+                        None => self.flush(outbound).await?,
+                    }
                 }
-                continue;
-            }
-            let Some(loaded) = &pages else {
-                let load = outbound.load(run.block(), selection.rest(), is_first);
-                match self.inbound.attend(load).await? {
-                    Some(Ok(loaded)) => pages = Some(loaded),
-                    Some(Err(RecodeError::Read(error))) => {
-                        // What is damaged is left out, and told.
-                        let gap = error.into_gap(outbound.position()).map_err(End::Read)?;
-                        self.come_to(outbound, &gap)?;
-                        outbound.pass(run, u64::MAX);
+                Wait::Allowance(from) => self.pace(outbound, from).await?,
+                Wait::Turn => match self.turn().await? {
+                    Some(turn) => passage.turn = Some(turn),
+                    None => self.flush(outbound).await?,
+                },
+                Wait::Others => {
+                    self.inbound.wrote();
+                    // The runtime looks at its timers and sockets, too.
+                    yield_now().await;
+                }
+                Wait::Socket => {
+                    if !self.flush_soon(outbound).await? {
+                        self.has_let_go = true;
                         return Ok(());
                     }
-                    Some(Err(error)) => return Err(error.into()),
-                    None => self.flush(outbound).await?,
+                    yield_now().await;
                 }
-                continue;
-            };
-            if self.pace(outbound, selection.len()).await? {
-                continue;
-            }
-            let Some(turn) = self.turn().await? else {
-                self.flush(outbound).await?;
-                continue;
-            };
-            let (delivered, is_there) = outbound.fill(run, loaded, selection, until);
-            self.metrics.delivered(delivered);
-            if !is_there {
-                (selected_by, pages, is_first) = (None, None, false);
-            }
-            if outbound.is_full() {
-                self.metrics.delivered(outbound.finish()?);
-                let is_taken = outbound.write_now()?;
-                drop(turn);
-                if is_taken {
-                    self.inbound.wrote();
-                } else if !self.flush_soon(outbound).await? {
-                    self.has_let_go = true;
-                    return Ok(());
-                }
-                // Others have their turn, and the runtime looks at its timers and sockets.
-                yield_now().await;
             }
         }
     }
@@ -302,27 +286,23 @@ impl<R: AsyncRead + Unpin> Connection<R> {
     /// Goes on behind a gap, and says so to those who asked for it.
     fn come_to<W>(&self, outbound: &mut Outbound<W>, gap: &Gap) -> Result<(), End> {
         if self.announces_gaps {
-            outbound.push_gap(gap)?;
+            outbound.push_notice(Notice::Gap(gap))?;
         }
         outbound.skip_to(gap.next_seq);
         Ok(())
     }
 
-    /// Waits until the subscriber's address may have more events, up to so many. Says whether it
-    /// had to wait.
+    /// Waits until the subscriber's address may have more events.
     async fn pace<W: AsyncWrite + Unpin>(
         &mut self,
         outbound: &mut Outbound<W>,
-        wanted: usize,
-    ) -> Result<bool, End> {
-        let from = outbound.request(wanted);
-        let mut has_waited = false;
+        from: Instant,
+    ) -> Result<(), End> {
         while from > Instant::now() {
-            has_waited = true;
             self.flush(outbound).await?;
             self.inbound.attend(sleep_until(from)).await?;
         }
-        Ok(has_waited)
+        Ok(())
     }
 
     /// Writes what is left to be written, and all that is wanted besides events. There may be new
@@ -332,8 +312,9 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         outbound: &mut Outbound<W>,
     ) -> Result<(), End> {
         loop {
-            self.metrics.delivered(outbound.finish()?);
-            if !outbound.write_now()? {
+            if !outbound.write_now(&self.metrics)? {
+                // Nothing else is sent before the socket has taken this, but what the subscriber
+                // sends is still read, and the timeouts hold.
                 self.inbound.expect_write();
                 if let Some(outcome) = self.inbound.attend(outbound.write_some()).await? {
                     outcome?;
@@ -352,7 +333,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                 self.inbound.pinged();
             }
             if wanted.progress {
-                outbound.push_notice("progress")?;
+                outbound.push_notice(Notice::Progress)?;
             }
             if outbound.is_empty() {
                 return Ok(());
@@ -387,12 +368,6 @@ async fn reopen(jetstream: &Jetstream, position: u64) -> Result<Reader, End> {
     let before = Cursor::new(position.saturating_sub(1));
     let reader = jetstream.reader(StartFrom::Cursor(before)).await;
     reader.map_err(End::Read)
-}
-
-/// The index in the run's block of the event at a position.
-fn index_in(run: &Run, position: u64) -> usize {
-    let index = position.saturating_sub(run.block().first_seq());
-    usize::try_from(index).unwrap_or(usize::MAX)
 }
 
 fn micros(time: SystemTime) -> u64 {

@@ -5,16 +5,20 @@
 //! of it that messages may change later: [`update`] parses them, [`updates`] decides when.
 //! [`addresses`] shares out what one address may take.
 //!
-//! [`connection`] drives the two halves of the socket: [`inbound`] reads messages and keeps the
-//! timers, [`outbound`] holds the position in the log and writes events to a [`socket`]. [`end`] is
-//! why it is over.
+//! [`connection`] drives the two halves of the socket. [`inbound`] reads messages and keeps the
+//! timers. [`outbound`] holds the position in the log; it takes each run through a [`passage`] and
+//! says what it waits for, and writes events and [`notice`]s to its [`output`], which has the
+//! [`socket`]. [`end`] is why it is over.
 
 pub(crate) mod addresses;
 pub(crate) mod admission;
 pub(crate) mod connection;
 pub(crate) mod end;
 pub(crate) mod inbound;
+pub(crate) mod notice;
 pub(crate) mod outbound;
+pub(crate) mod output;
+pub(crate) mod passage;
 pub(crate) mod query;
 pub(crate) mod refusal;
 pub(crate) mod settings;

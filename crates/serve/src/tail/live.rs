@@ -10,7 +10,8 @@ use tracing::error;
 use crate::metrics::Metrics;
 use crate::supervise::watched;
 use crate::tail::batch::{Batch, gather};
-use crate::tail::shard::{Member, Seat, Shard};
+use crate::tail::seat::Seat;
+use crate::tail::shard::{Member, Shard};
 
 /// The end of the log as all subscribers see it.
 ///

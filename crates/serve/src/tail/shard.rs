@@ -2,12 +2,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use crate::metrics::Metrics;
-use crate::subscriber::outbound::{Delivered, Outbound, Scratch};
+use crate::metrics::{Delivered, Metrics};
+use crate::subscriber::outbound::Scratch;
 use crate::tail::batch::Batch;
 
 /// A few dozen subscribers, and the task that writes to them what is new in the log.
@@ -29,18 +28,6 @@ pub(crate) trait Member: Send + Sync {
 
     /// Makes the subscriber's own task see to it.
     fn wake(&self);
-}
-
-/// Where a subscriber's task leaves the writing to the shard.
-pub(crate) struct Seat<W> {
-    slot: Mutex<Slot<W>>,
-    woken: Notify,
-}
-
-struct Slot<W> {
-    outbound: Option<Box<Outbound<W>>>,
-    /// Whether the subscriber waits for its own task.
-    is_behind: bool,
 }
 
 impl Shard {
@@ -168,75 +155,6 @@ enum Seated {
     Empty,
     /// There is no such seat.
     None,
-}
-
-impl<W> Seat<W> {
-    /// Leaves the subscriber to the shard. It is given back if something has been announced that
-    /// the subscriber has not got.
-    pub(crate) fn put(
-        &self,
-        outbound: Box<Outbound<W>>,
-        shard: &Shard,
-    ) -> Option<Box<Outbound<W>>> {
-        let mut slot = lock(&self.slot);
-        // Under the lock: either this sees what is announced, or the shard comes by afterwards and
-        // sees the subscriber.
-        if shard.has_announced(outbound.position()) {
-            return Some(outbound);
-        }
-        *slot = Slot {
-            outbound: Some(outbound),
-            is_behind: false,
-        };
-        None
-    }
-
-    /// Takes the subscriber back.
-    pub(crate) fn take(&self) -> Option<Box<Outbound<W>>> {
-        lock(&self.slot).outbound.take()
-    }
-
-    /// Waits until the subscriber needs its own task. It may have needed it before.
-    pub(crate) async fn woken(&self) {
-        self.woken.notified().await;
-    }
-}
-
-impl<W> Default for Seat<W> {
-    fn default() -> Self {
-        let slot = Slot {
-            outbound: None,
-            is_behind: false,
-        };
-        Self {
-            slot: Mutex::new(slot),
-            woken: Notify::new(),
-        }
-    }
-}
-
-impl<W: AsyncWrite + Unpin + Send> Member for Seat<W> {
-    fn deliver(&self, batches: &[Arc<Batch>], scratch: &mut Scratch) -> Delivered {
-        let mut slot = lock(&self.slot);
-        let Slot {
-            outbound: Some(outbound),
-            is_behind: is_behind @ false,
-        } = &mut *slot
-        else {
-            return Delivered::default();
-        };
-        let (delivered, is_up_to_date) = outbound.deliver(batches, scratch);
-        if !is_up_to_date {
-            *is_behind = true;
-            self.woken.notify_one();
-        }
-        delivered
-    }
-
-    fn wake(&self) {
-        lock(&self.slot).is_behind = true;
-        self.woken.notify_one();
-    }
 }
 
 fn age(time_us: u64) -> Duration {
