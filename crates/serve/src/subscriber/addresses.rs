@@ -8,9 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::open::network;
 use crate::options::ServeOptions;
+use crate::subscriber::bucket::Bucket;
 
-/// What the subscribers of each address take together. An address is forgotten with its last
-/// connection, so the memory is bounded by the connections there are.
+/// Shares out, by address, what its subscribers may take together. An address is forgotten with its
+/// last connection, so the memory is bounded by the number of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     by_address: Mutex<HashMap<IpAddr, Arc<Address>>>,
@@ -35,17 +36,8 @@ struct Address {
     received: Mutex<Bucket>,
 }
 
-/// A token bucket.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    tokens: f64,
-    /// How many tokens it holds.
-    most: f64,
-    filled: Instant,
-}
-
 impl Addresses {
-    /// A share for a connection from `ip`; `None` if there are as many as there may be.
+    /// Returns a share for a connection from `ip`, unless its limit is reached.
     pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr, options: &ServeOptions) -> Option<Share> {
         let ip = network(ip);
         let mut by_address = lock(&self.by_address);
@@ -70,25 +62,25 @@ impl Addresses {
 }
 
 impl Share {
-    /// A permit for a stream, if the address does not have as many as it may.
+    /// Returns a permit for a stream, unless the limit of the address is reached.
     pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.address.streams).try_acquire_owned().ok()
     }
 
-    /// Takes tokens for what has come from a subscriber. Gives how long to wait for more.
+    /// Takes tokens for bytes from a subscriber. Returns how long to wait before reading more.
     pub(crate) fn receive(&self, cost: f64, rate: f64, now: Instant) -> Duration {
         lock(&self.address.received).take(cost, rate * ADDRESS_FACTOR, now)
     }
 
-    /// Takes tokens for so many events, if there are enough of them.
+    /// Takes tokens for `events` if there are enough of them. Returns whether there were.
     pub(crate) fn take_now(&self, events: usize, now: Instant) -> bool {
         let mut bucket = lock(&self.address.bucket);
         self.rate
             .is_none_or(|rate| bucket.take_now(events as f64, f64::from(rate), now))
     }
 
-    /// Takes tokens for up to so many events. Gives how many, and how long to wait before they are
-    /// sent. They are so few that nobody waits for long.
+    /// Takes tokens for up to `events`. Returns for how many, and how long to wait before they are
+    /// sent. They are few, so that subscribers of one address take turns.
     pub(crate) fn reserve(&self, events: usize, now: Instant) -> (usize, Duration) {
         let Some(rate) = self.rate else {
             return (events, Duration::ZERO);
@@ -124,46 +116,8 @@ impl Address {
     }
 }
 
-impl Bucket {
-    /// One that holds so many tokens, and has them.
-    pub(crate) const fn full(tokens: f64, now: Instant) -> Self {
-        Self {
-            tokens,
-            most: tokens,
-            filled: now,
-        }
-    }
-
-    /// The bucket may go into debt: whoever takes next waits for it to be paid.
-    pub(crate) fn take(&mut self, tokens: f64, rate: f64, now: Instant) -> Duration {
-        self.fill(rate, now);
-        self.tokens -= tokens;
-        if self.tokens >= 0.0 {
-            Duration::ZERO
-        } else {
-            Duration::try_from_secs_f64(-self.tokens / rate).unwrap_or(Duration::MAX)
-        }
-    }
-
-    /// Takes tokens only if there are enough.
-    fn take_now(&mut self, tokens: f64, rate: f64, now: Instant) -> bool {
-        self.fill(rate, now);
-        let is_enough = self.tokens >= tokens;
-        if is_enough {
-            self.tokens -= tokens;
-        }
-        is_enough
-    }
-
-    fn fill(&mut self, rate: f64, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * rate).min(self.most);
-        self.filled = now;
-    }
-}
-
-/// The address of a client: its socket's, or if a proxy is trusted the one that the proxy nearest
-/// to us has added. Whatever stands before that in the header, the client may have made up.
+/// Returns the address of a client: its socket's, or if a proxy is trusted the last one in the
+/// header, which that proxy has added. The client may have made up the ones before it.
 pub(crate) fn client_ip(
     peer: Option<SocketAddr>,
     headers: &HeaderMap,
@@ -190,23 +144,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How much more all subscribers of an address may send than one of them.
 const ADDRESS_FACTOR: f64 = 2.0;
-/// A subscriber takes tokens for the events of such a part of a second at a time.
+/// A subscriber takes tokens for the events of this part of a second at a time.
 const PIECES: u32 = 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_bucket_gives_a_second_at_once_and_then_its_rate() {
-        let start = Instant::now();
-        let mut bucket = Bucket::full(100.0, start);
-        assert_eq!(bucket.take(100.0, 100.0, start), Duration::ZERO);
-        assert_eq!(bucket.take(50.0, 100.0, start), Duration::from_millis(500));
-        let later = start + Duration::from_secs(10);
-        assert_eq!(bucket.take(100.0, 100.0, later), Duration::ZERO);
-        assert_eq!(bucket.take(1.0, 100.0, later), Duration::from_millis(10));
-    }
 
     #[test]
     fn addresses_are_counted_and_forgotten() {

@@ -24,15 +24,15 @@ use crate::websocket::Opcode;
 
 /// One subscriber: a way in, and for as long as it is not left to a shard, a way out.
 ///
-/// The task that runs it reads the log for a subscriber that is behind, waits for a socket that
-/// takes nothing, and answers what the client says. Once there is nothing of that left to do, the
-/// subscriber's way out is [put](crate::tail::shard::Seat::put) where a shard writes to it.
+/// Its task reads the log for a subscriber that is behind, waits for a socket that takes nothing,
+/// and answers the client's messages. When all of that is done, the way out is
+/// [put](crate::tail::seat::Seat::put) where a shard writes to it.
 pub(crate) struct Connection<R> {
     inbound: Inbound<R>,
     metrics: Arc<Metrics>,
     /// Whether to say when playback has met the live end.
     announces_tip: bool,
-    /// Whether the reader's events were let go before all of them had been sent.
+    /// Whether the reader was abandoned before all of its events had been sent.
     has_let_go: bool,
     /// Whether to say where events are missing.
     announces_gaps: bool,
@@ -87,7 +87,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         end
     }
 
-    /// Serves until the end. What is in `outbound` then is the way out, on which to say so.
+    /// Serves until the end. If `home` has the way out then, the end can be told on it.
     async fn serve<W: AsyncWrite + Unpin + Send + 'static>(
         &mut self,
         home: &mut Option<Box<Outbound<W>>>,
@@ -103,7 +103,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         let place = live.join(jetstream).await.map_err(End::Read)?;
         loop {
             let outbound = home.as_mut().ok_or(End::Disconnected)?;
-            // It needs room that a subscriber at the end of the log does not.
+            // In a box, because a subscriber at the end of the log does not need its state.
             Box::pin(self.catch_up(outbound, &mut reader, &place)).await?;
             if let Some(outbound) = home.take() {
                 *home = place.seat().put(outbound, place.shard());
@@ -138,7 +138,8 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         jetstream: &Jetstream,
         start: StartFrom,
     ) -> Result<Reader, End> {
-        // Before the reader has its place: what comes in between is still to be sent.
+        // Asked before the reader has its place: an event that comes in between is still to be
+        // sent.
         let newest = jetstream.bounds().newest_time_us.unwrap_or_default();
         let time_us = match start {
             StartFrom::Oldest => 0,
@@ -156,7 +157,8 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         Ok(reader)
     }
 
-    /// Sends what is in the log and all else that there is to be sent, until there is nothing left.
+    /// Sends events and everything else until nothing is left. Then the subscriber is at the end of
+    /// the log.
     async fn catch_up<W: AsyncWrite + Unpin + Send + 'static>(
         &mut self,
         outbound: &mut Outbound<W>,
@@ -180,7 +182,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             if is_at_tip || outbound.is_full() || self.inbound.wants_something() {
                 self.flush(outbound).await?;
             }
-            // What came meanwhile is looked at first.
+            // The flush may have brought new events or messages within reach.
             if !reader.is_at_tip() || place.shard().has_ended() {
                 match self.inbound.attend(reader.next()).await? {
                     None => {}
@@ -253,8 +255,8 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         }
     }
 
-    /// Waits until it is this subscriber's turn to be given as much as goes into one write. `None`
-    /// if there is something else to do first.
+    /// Waits until it is this subscriber's turn to get as much as goes into one write. Returns
+    /// `None` if there is something else to do first.
     async fn turn(&mut self) -> Result<Option<SemaphorePermit<'static>>, End> {
         let turn = match TURNS.try_acquire() {
             Ok(turn) => Some(turn),
@@ -268,8 +270,8 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         Ok(turn)
     }
 
-    /// Waits for the socket to take what is left to be written, if it does so soon, or else gives
-    /// `false`: events must not stay in memory because somebody does not want them.
+    /// Waits for the socket to take the rest, and returns whether it did so soon. Otherwise events
+    /// would stay in memory for a subscriber that does not want them.
     async fn flush_soon<W: AsyncWrite + Unpin>(
         &mut self,
         outbound: &mut Outbound<W>,
@@ -283,7 +285,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         }
     }
 
-    /// Goes on behind a gap, and says so to those who asked for it.
+    /// Goes on behind a gap, and tells the subscriber if it asked for that.
     fn come_to<W>(&self, outbound: &mut Outbound<W>, gap: &Gap) -> Result<(), End> {
         if self.announces_gaps {
             outbound.push_notice(Notice::Gap(gap))?;
@@ -305,7 +307,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         Ok(())
     }
 
-    /// Writes what is left to be written, and all that is wanted besides events. There may be new
+    /// Writes the rest of the output, and all that is wanted besides events. There may be new
     /// settings afterwards.
     async fn flush<W: AsyncWrite + Unpin>(
         &mut self,
@@ -348,7 +350,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         }
     }
 
-    /// Waits until there is something to do that the shard cannot do.
+    /// Waits until there is something that the shard cannot do.
     async fn leave_to_shard<W: AsyncWrite + Unpin + Send + 'static>(
         &mut self,
         place: &Place<W>,
@@ -375,15 +377,15 @@ fn micros(time: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// How many subscribers may keep events in memory while they wait for their sockets, and how long.
-/// For others they are read again.
+/// The subscribers that may keep events in memory while they wait for their sockets, and for how
+/// long. For others, events are read again.
 static HOLDS: Semaphore = Semaphore::const_new(64);
 const HOLD: Duration = Duration::from_secs(1);
-/// How many subscribers are given old events at the same moment. There may be thousands who could
-/// be, and those at the end of the log would wait until each of them had had its turn.
+/// The turns of subscribers that get old events. There may be thousands of them, and without turns
+/// the subscribers at the end of the log would wait for all of them.
 static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     Semaphore::new(2 * cores)
 });
-/// How long a closing handshake may take. Who has been silent for long gets no time to take it.
+/// The time for a closing handshake. A subscriber that has been silent for long gets none.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use crate::form::recoder::RecodeError;
 use crate::memory::OverBudget;
 use crate::websocket::{CloseCode, IncomingError};
 
-/// How a connection ended.
+/// Why a connection ended.
 #[derive(Debug, Error)]
 pub(crate) enum End {
     #[error("closed by the client with code {0:?}")]
@@ -25,7 +25,7 @@ pub(crate) enum End {
     Io(io::Error),
     #[error("no pong in time")]
     PongTimeout,
-    #[error("no events to be had: {0}")]
+    #[error("events cannot be read: {0}")]
     Read(ReadError),
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -36,7 +36,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// A short name for a counter's label.
+    /// The end as a label of a counter.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::ClosedByClient(_) => "closed_by_client",
@@ -54,7 +54,7 @@ impl End {
         }
     }
 
-    /// What the client is told, if the socket may still carry it.
+    /// The code and the reason for the client, if the socket may still carry them.
     pub(crate) fn close_frame(&self) -> Option<(CloseCode, String)> {
         Some(match self {
             Self::ClosedByClient(_) => (CloseCode::Normal, String::new()),

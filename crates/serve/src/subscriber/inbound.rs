@@ -14,62 +14,65 @@ use tracing::debug;
 use crate::memory::{Account, NOTEWORTHY, OverBudget, Purpose};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
+use crate::subscriber::allowance::Allowance;
 use crate::subscriber::end::End;
 use crate::subscriber::query::Query;
 use crate::subscriber::settings::Settings;
 use crate::subscriber::update::UpdateError;
-use crate::subscriber::updates::{Allowance, Updates};
+use crate::subscriber::updates::Updates;
 use crate::websocket::{Incoming, Message};
 
-/// One subscriber's way in, and all else that may happen while its task waits for something: a
-/// ping may be due, a timeout may be over, the server may shut down.
+/// One subscriber's way in, and everything that may happen while its task waits: messages, pings
+/// that are due, timeouts, the end of the server.
 pub(crate) struct Inbound<R> {
     socket: R,
     incoming: Incoming,
-    /// How many bytes came before the connection was a websocket, until they have been looked at.
+    /// The bytes that came with the handshake, until they have been acted on.
     early: usize,
     options: Arc<ServeOptions>,
     pub(crate) jetstream: Jetstream,
     metrics: Arc<Metrics>,
     account: Arc<Account>,
-    /// How much the account has been told of what has come in.
+    /// The bytes of messages that the account knows of.
     held: usize,
     allowance: Allowance,
-    /// Until when nothing more is read, if too much has come.
+    /// The time until which nothing is read, if too much has come.
     paused: Option<Instant>,
     updates: Arc<Updates>,
-    /// The message that is being read. Until it has been, nothing that follows it is looked at.
+    /// The message that is being parsed elsewhere. Later messages wait for it.
     reading: Option<Reading>,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// One timer for all that may be due, because to set one costs more than to look which it was.
+    /// One timer for everything that may be due, because setting a timer costs more than finding
+    /// out which time it was.
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
     ping_due: Instant,
-    /// When the subscriber has to have been heard from, if it was pinged since it last was.
+    /// The time by which something must come from the subscriber, if a ping is unanswered.
     pong_due: Option<Instant>,
-    /// When the socket has to have taken something, if it is waited for.
+    /// The time by which the socket must take something, if it is full.
     write_due: Option<Instant>,
-    /// If it was asked for, with its interval.
+    /// The interval and the next time of progress notices, if they are wanted.
     progress: Option<(Duration, Instant)>,
-    /// What is to be sent before the next event.
+    /// Messages to be sent before the next event.
     pub(crate) wanted: Wanted,
-    /// How much memory the settings take that hold now.
+    /// The memory of the settings that hold now.
     filter: usize,
     /// New settings, and the position from which on they hold.
     update: Option<(u64, Arc<Settings>)>,
-    /// Whether the subscriber has got all that was announced, so that new settings hold for what
-    /// is committed from now on. Else they hold from the subscriber's position.
+    /// Whether the subscriber has got all events that were announced. Then new settings hold for
+    /// events that are committed from now on, otherwise from the subscriber's position.
     pub(crate) is_caught_up: bool,
+    /// Whether the work is looked at first next time.
     is_works_turn: bool,
 }
 
-/// A message that is being read elsewhere, and its length.
+/// A message that is being parsed elsewhere, and its length.
 struct Reading {
     length: usize,
     outcome: Pin<Box<dyn Future<Output = Result<Option<Settings>, UpdateError>> + Send>>,
 }
 
-/// What a subscriber's way in shares with others.
+/// The things that all subscribers share.
 pub(crate) struct Common {
     pub(crate) jetstream: Jetstream,
     pub(crate) options: Arc<ServeOptions>,
@@ -77,7 +80,7 @@ pub(crate) struct Common {
     pub(crate) updates: Arc<Updates>,
 }
 
-/// What a subscriber is to be sent that is no event.
+/// Messages for the subscriber that are not events.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
     /// The answer to its newest ping. Earlier ones need none.
@@ -86,6 +89,7 @@ pub(crate) struct Wanted {
     pub(crate) progress: bool,
 }
 
+/// The first thing to happen while a task waits.
 enum Happening<T> {
     Work(T),
     Closing,
@@ -114,6 +118,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         incoming.buffer().extend_from_slice(early);
         let now = Instant::now();
         let ping_due = now + options.ping_interval;
+        // Bytes that came with the handshake are acted on by the first `attend`.
         Self {
             socket,
             incoming,
@@ -213,8 +218,8 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         pong.is_some() || *ping || *progress || self.update.is_some()
     }
 
-    /// What is to be sent now. A pong is held back until the settings that came before its ping
-    /// hold, so that a ping tells a subscriber whether they do.
+    /// Takes the messages to be sent now. A pong is held back until the settings that came before
+    /// its ping hold, so that a subscriber can find out with a ping whether they do.
     pub(crate) fn take_wanted(&mut self) -> Wanted {
         let Wanted {
             pong,
@@ -228,7 +233,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         }
     }
 
-    /// From which position on there are new settings; the last position of all if there are none.
+    /// The position from which on new settings hold; `u64::MAX` without new settings.
     pub(crate) fn update_from(&self) -> u64 {
         self.update.as_ref().map_or(u64::MAX, |(from, _)| *from)
     }
@@ -258,21 +263,23 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         self.pong_due.get_or_insert(due);
     }
 
-    /// Gives back what was held of messages and settings that nobody will look at now.
+    /// Drops messages and settings that no longer matter.
     pub(crate) fn forget(&mut self) {
         self.incoming.clear();
         (self.reading, self.update) = (None, None);
     }
 
-    /// Takes whatever still comes, until the subscriber has closed its side too.
+    /// Discards what still comes, until the subscriber has closed its side too.
     pub(crate) async fn drain(&mut self) -> io::Result<()> {
         while self.socket.read(&mut [0; 1024]).await? > 0 {}
         Ok(())
     }
 
-    /// Acts on the messages that have come in, the last so many bytes just now.
+    /// Acts on the messages that have arrived, with `bytes` of them just now.
     fn hear(&mut self, bytes: usize) -> Result<(), End> {
         let mut messages = 0;
+        // In order: a message after an update that is still being parsed waits, because it may be a
+        // ping that asks whether the update holds.
         while self.reading.is_none()
             && let Some(message) = self.incoming.next().map_err(End::Incoming)?
         {
@@ -302,7 +309,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         Ok(())
     }
 
-    /// Tells the account about what has come in, if it is more than next to nothing.
+    /// Tells the account about unfinished messages of a noteworthy size.
     fn account_for_messages(&mut self) -> Result<(), End> {
         let reading = self.reading.as_ref();
         let mut held = self.incoming.held() + reading.map_or(0, |reading| reading.length);
@@ -327,12 +334,12 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             }
             Err(error) => return Err(End::Update(error.to_string())),
         };
-        // Those that hold now may do so for a while.
+        // The settings that hold now may do so for a while, so both count.
         let bytes = self.filter + settings.bytes;
         let noted = self.account.set(Purpose::Filter, bytes);
         noted.map_err(End::Memory)?;
         let from = match self.update.take() {
-            // They have not come to hold, and now never will.
+            // The earlier update has not come to hold, and now never will.
             Some((from, _)) => from,
             None if self.is_caught_up => self.jetstream.bounds().next_seq,
             None => 0,
@@ -350,7 +357,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         }
     }
 
-    /// Sees what is due by now.
+    /// Acts on everything that is due by now.
     fn meet(&mut self) -> Result<(), End> {
         self.armed = None;
         let now = Instant::now();

@@ -1,9 +1,10 @@
 //! One subscriber, from its query string to its last message.
 //!
-//! [`subscribers`] answers the route `/subscribe` and runs a task for each request that [`admission`]
-//! lets in; others get a [`refusal`]. [`query`] is what a subscriber asks for, [`settings`] the part
-//! of it that messages may change later: [`update`] parses them, [`updates`] decides when.
-//! [`addresses`] shares out what one address may take.
+//! [`subscribers`] answers the route `/subscribe` and runs a task for each request that
+//! [`admission`] lets in; others get a [`refusal`]. [`query`] is what a subscriber asks for,
+//! [`settings`] the part of it that messages may change later: [`update`] parses them, [`updates`]
+//! decides when. [`addresses`] shares out what one address may take, with a [`bucket`] of tokens;
+//! an [`allowance`] is for what a subscriber may send.
 //!
 //! [`connection`] drives the two halves of the socket. [`inbound`] reads messages and keeps the
 //! timers. [`outbound`] holds the position in the log; it takes each run through a [`passage`] and
@@ -12,6 +13,8 @@
 
 pub(crate) mod addresses;
 pub(crate) mod admission;
+pub(crate) mod allowance;
+pub(crate) mod bucket;
 pub(crate) mod connection;
 pub(crate) mod end;
 pub(crate) mod inbound;

@@ -125,7 +125,8 @@ impl<W> Outbound<W> {
         }
     }
 
-    /// Returns a function that loads a block's events, which may block, if the subscriber wants any.
+    /// Returns a function that loads a block's events, which may block, if the subscriber wants
+    /// any.
     pub(crate) fn loader(&self) -> impl FnOnce(&Run) + Send + use<W> {
         let load = self.encoder.loader(self.takes_all());
         let settings = Arc::clone(&self.settings);
@@ -138,8 +139,8 @@ impl<W> Outbound<W> {
         }
     }
 
-    /// Loads a block's events after [`Wait::Events`]: in batches if the subscriber takes batches and
-    /// they have not been tried, otherwise one by one, and only the `wanted` ones surely.
+    /// Loads a block's events after [`Wait::Events`]: in batches if the subscriber takes batches
+    /// and they have not been tried, otherwise one by one, and only the `wanted` ones surely.
     pub(crate) async fn load(
         &mut self,
         block: &Arc<Block>,
@@ -240,8 +241,8 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         self.output.write_some().await
     }
 
-    /// Appends events that the subscriber wants, as far as they are granted, go into one write, come
-    /// before the position `until`, and are loaded.
+    /// Appends events that the subscriber wants, as far as they are granted, go into one write,
+    /// come before the position `until`, and are loaded.
     fn fill(&mut self, passage: &mut Passage<'_>, until: u64) -> Delivered {
         let run = passage.run;
         let (first_seq, length) = (run.block().first_seq(), run.block().len());

@@ -29,7 +29,7 @@ pub(crate) enum Pages {
     Singles(Events),
 }
 
-/// What a subscriber's way out waits for before it can go on with a run.
+/// The thing that a subscriber's way out waits for before it can go on with a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wait {
     /// New settings, if they hold from the position that it has reached. It goes on without them.

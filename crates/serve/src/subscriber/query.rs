@@ -10,7 +10,7 @@ use crate::form::format::{Compression, Format, Shape};
 use crate::options::ServeOptions;
 use crate::subscriber::settings::{Settings, SettingsError};
 
-/// What a subscriber asks for when it connects.
+/// The parameters of a subscriber's request.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
     pub(crate) start: StartFrom,
@@ -51,7 +51,7 @@ impl Query {
                 .collect()
         };
         let start = parse_cursor(first("cursor"), now)?;
-        // What is no number means no limit.
+        // Jetstream takes anything that is not a number for no limit.
         let size = first("maxMessageSizeBytes").parse().unwrap_or_default();
         let settings = Settings::new(&all("wantedCollections"), &all("wantedDids"), size, options)?;
         Ok(Self {

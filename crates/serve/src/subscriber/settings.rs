@@ -3,11 +3,11 @@ use thiserror::Error;
 
 use crate::options::ServeOptions;
 
-/// What a subscriber may change while it is connected.
+/// The settings that a subscriber may change while it is connected.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) filter: Filter,
-    /// Messages above so many bytes are left out; 0 for any size.
+    /// Messages above this many bytes are left out; 0 for any size.
     pub(crate) max_message_size: u32,
     /// How much memory the filter takes, roughly.
     pub(crate) bytes: usize,
@@ -46,10 +46,10 @@ impl Settings {
     }
 }
 
-/// What an entry of a filter takes besides its text: its place in the table, and what memory is
-/// divided into.
+/// The bytes that an entry of a filter takes besides its text: its place in the table, and the
+/// allocator's rounding.
 const ENTRY: usize = 56;
-/// What a collection takes at most.
+/// The most bytes that a collection takes.
 const COLLECTION: usize = 317 + ENTRY;
 
 /// Why a filter is refused, in the words that Jetstream uses.

@@ -4,11 +4,11 @@ use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::net::tcp::OwnedWriteHalf;
 use tracing::debug;
 
-/// A subscriber's way out, as far as the server can tell what is below it.
+/// The half of a socket that a subscriber's messages go to.
 pub(crate) trait Socket: AsyncWrite + Unpin + Send + 'static {
-    /// Has the connection end at once when it is dropped, whatever the subscriber has not taken:
-    /// that is thrown away, and the subscriber finds the connection reset as soon as it reads.
-    /// Otherwise the kernel keeps it all for as long as the subscriber likes.
+    /// Makes the connection end at once when it is dropped: bytes that the subscriber has not taken
+    /// are discarded, and it finds the connection reset as soon as it reads. Otherwise the kernel
+    /// keeps those bytes for as long as the subscriber likes.
     fn reset_on_drop(&self);
 }
 
@@ -20,7 +20,7 @@ impl Socket for OwnedWriteHalf {
     }
 }
 
-/// The connection is of a sort that another application brought: its end is left to that.
+/// A connection of another application, such as TLS: its end is left to that.
 impl Socket for WriteHalf<TokioIo<Upgraded>> {
     fn reset_on_drop(&self) {}
 }

@@ -24,12 +24,13 @@ use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::subscriber::admission::{Admission, Admitted};
+use crate::subscriber::allowance::Allowance;
 use crate::subscriber::connection::Connection;
 use crate::subscriber::inbound::{Common, Inbound};
 use crate::subscriber::outbound::Outbound;
 use crate::subscriber::refusal::Refusal;
 use crate::subscriber::socket::Socket;
-use crate::subscriber::updates::{Allowance, Updates};
+use crate::subscriber::updates::Updates;
 use crate::supervise::watched;
 use crate::tail::live::Live;
 

@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::options::ServeOptions;
 use crate::subscriber::settings::{Settings, SettingsError};
 
-/// Reads a text message from a subscriber: its new settings, or `None` if the message is of a type
-/// that is not known.
+/// Parses a text message from a subscriber. Returns its new settings, or `None` if the message is
+/// of an unknown type.
 ///
 /// Jetstream reads such messages with Go's JSON decoder, and so does this: keys are matched
 /// whatever their case, unknown ones are ignored, and `null` stands for nothing.
@@ -47,7 +47,7 @@ pub(crate) fn parse_update(
     Ok(Some(Settings::new(&collections, &dids, size, options)?))
 }
 
-/// Why a message is refused: the reason that the connection is then closed with.
+/// Why a message is refused. The text is the reason that the connection is closed with.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum UpdateError {
     #[error("failed to unmarshal subscriber sourced message: {0}")]
@@ -58,8 +58,8 @@ pub(crate) enum UpdateError {
     Settings(#[from] SettingsError),
 }
 
-/// Reads JSON that has so many values at most. Otherwise a message of short ones takes far more
-/// memory than its text.
+/// Parses JSON with up to `most` values. Without that limit, a message of short values takes far
+/// more memory than its text.
 fn parse_tree(text: &str, most: usize) -> serde_json::Result<Value> {
     let left = Cell::new(most);
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -68,7 +68,7 @@ fn parse_tree(text: &str, most: usize) -> serde_json::Result<Value> {
     Ok(tree)
 }
 
-/// Makes a [`Value`] of at most so many.
+/// Makes a [`Value`] until no values are left.
 #[derive(Clone, Copy)]
 struct Tree<'a> {
     left: &'a Cell<usize>,
