@@ -35,6 +35,11 @@ impl Batch {
         }
     }
 
+    /// The position of the first event.
+    pub(crate) const fn first_seq(&self) -> u64 {
+        self.first_seq
+    }
+
     /// The position after the last event.
     pub(crate) const fn next_seq(&self) -> u64 {
         self.next_seq
@@ -59,8 +64,8 @@ impl Batch {
         self.runs.last()?.block().times().last().copied()
     }
 
-    /// All events as messages for the subscriber that has `encoder`; `None` if it shares its messages
-    /// with no other, or they cannot be made.
+    /// All events as messages for the subscriber that has `encoder`; `None` if it shares its
+    /// messages with no other, or they cannot be made.
     pub(crate) fn messages(&self, encoder: &Encoder) -> Option<Messages> {
         let sharing = encoder.sharing()?;
         let shared = {
@@ -80,8 +85,8 @@ impl Batch {
     }
 }
 
-/// Waits for something new and reads on to the end of the log. Returns no runs if they are more than
-/// subscribers should get at once, or not in memory; `None` when the log has ended.
+/// Waits for something new and reads on to the end of the log. Returns no runs if they are more
+/// than subscribers should get at once, or not in memory; `None` when the log has ended.
 pub(crate) async fn gather(reader: &mut Reader) -> Option<Vec<Run>> {
     let (mut runs, mut bytes) = (Vec::new(), 0);
     loop {

@@ -13,21 +13,21 @@ use crate::tail::batch::{Batch, gather};
 use crate::tail::seat::Seat;
 use crate::tail::shard::{Member, Shard};
 
-/// The end of the log as all subscribers see it.
+/// The end of the log, followed once for all subscribers.
 ///
-/// One task follows the log for all of them, for as long as there are any. It gathers what is
-/// committed within a short time into a [`Batch`], and hands that to the [`Shard`]s: tasks that
-/// each write it to their share of the subscribers, one after the other. So a subscriber at the
-/// end of the log costs a look at its filter and one call of the kernel for each batch: no wake-up,
-/// no timer, and none of the log's locks.
+/// One task follows the log, for as long as there are subscribers. It gathers the events of a short
+/// time into a [`Batch`] and hands that to the [`Shard`]s: tasks that each write it to their share
+/// of the subscribers, one after the other. So a subscriber at the end of the log costs a look at
+/// its filter and one call of the kernel for each batch, but no wake-up, no timer and no lock of
+/// the log.
 pub(crate) struct Live {
     metrics: Arc<Metrics>,
-    /// How long events are gathered at most.
+    /// The longest time that events are gathered.
     max_delay: Duration,
-    /// How much longer for each subscriber.
+    /// The time that each subscriber adds.
     delay_each: Duration,
     state: Mutex<State>,
-    /// Told when the last subscriber has gone.
+    /// Notified when the last subscriber has gone.
     left: Notify,
 }
 
@@ -35,13 +35,13 @@ pub(crate) struct Live {
 struct State {
     shards: Vec<Arc<Shard>>,
     subscribers: u32,
-    /// Where the next batch begins; nothing before it will be handed out.
+    /// The position where the next batch begins. Nothing before it will be handed out.
     announced: u64,
     /// Whether there is a task that follows the log.
     is_followed: bool,
 }
 
-/// A subscriber's place in a shard, which is given up when this is dropped.
+/// A subscriber's place in a shard, which is freed when this is dropped.
 pub(crate) struct Place<W: AsyncWrite + Unpin + Send + 'static> {
     live: Arc<Live>,
     shard: Arc<Shard>,
@@ -69,7 +69,7 @@ impl Live {
         }
     }
 
-    /// A place for one more subscriber.
+    /// Returns a place for one more subscriber.
     pub(crate) async fn join<W: AsyncWrite + Unpin + Send + 'static>(
         self: &Arc<Self>,
         jetstream: &Jetstream,
@@ -97,8 +97,8 @@ impl Live {
         })
     }
 
-    /// Follows the log; anew if that panics. Then subscribers miss a batch, which each of them
-    /// notices by itself.
+    /// Follows the log, and starts again if that panics. Subscribers then miss a batch, which each
+    /// of them notices by itself.
     async fn keep_following(self: Arc<Self>, jetstream: Jetstream, mut reader: Reader) {
         loop {
             let follow = Arc::clone(&self).follow(reader);
@@ -119,7 +119,7 @@ impl Live {
         }
     }
 
-    /// Hands out what is new in the log, until it ends or nobody is left.
+    /// Hands out new events, until the log ends or no subscriber is left.
     async fn follow(self: Arc<Self>, mut reader: Reader) {
         let mut due = Instant::now();
         loop {
@@ -128,7 +128,7 @@ impl Live {
                 () = self.left.notified() => {
                     let mut state = self.lock();
                     if state.subscribers == 0 {
-                        // Whoever comes now begins anew.
+                        // The next subscriber begins anew.
                         state.is_followed = false;
                         return;
                     }
@@ -146,6 +146,12 @@ impl Live {
                 state.shards.iter().for_each(|shard| shard.end());
                 return;
             };
+            // A batch may be missing before this one, after a panic or when a subscriber left while
+            // it was gathered. Subscribers then find that this one does not cover their position.
+            debug_assert!(
+                state.announced <= first_seq && first_seq <= reader.position(),
+                "no event is announced twice"
+            );
             let delay = self.delay_each.saturating_mul(state.subscribers);
             due = Instant::now() + self.max_delay.min(delay);
             state.announced = reader.position();
@@ -178,7 +184,8 @@ impl State {
         let (running, jetstream, metrics) =
             (Arc::clone(&shard), jetstream.clone(), Arc::clone(metrics));
         tokio::spawn(tokio::task::unconstrained(async move {
-            // After a panic it goes on with the next batch; who missed this one notices that.
+            // After a panic it goes on with the next batch. Subscribers that missed this one
+            // notice.
             while {
                 let run = Arc::clone(&running).run(Arc::clone(&metrics));
                 watched(&jetstream, "shard", run).await.is_none()
@@ -202,6 +209,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Place<W> {
 impl<W: AsyncWrite + Unpin + Send + 'static> Drop for Place<W> {
     fn drop(&mut self) {
         let mut state = self.live.lock();
+        debug_assert!(state.subscribers > 0, "each place is counted once");
         state.subscribers -= 1;
         if self.shard.leave(self.index) {
             state
@@ -220,5 +228,5 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Drop for Place<W> {
 /// takes some microseconds however little there is to send, has to be worth it: with this share it
 /// takes less than half of one core.
 const DELAY_EACH: Duration = Duration::from_micros(10);
-/// What panicked once may do so again.
+/// The pause before it starts again, in case it panics again.
 const BEFORE_ANEW: Duration = Duration::from_secs(1);

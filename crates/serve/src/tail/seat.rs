@@ -8,7 +8,7 @@ use crate::subscriber::outbound::{Outbound, Scratch};
 use crate::tail::batch::Batch;
 use crate::tail::shard::{Member, Shard};
 
-/// Where a subscriber's task leaves the writing to the shard.
+/// A subscriber's seat in a shard, where its task leaves the writing to the shard's.
 pub(crate) struct Seat<W> {
     slot: Mutex<Slot<W>>,
     woken: Notify,
@@ -21,8 +21,8 @@ struct Slot<W> {
 }
 
 impl<W> Seat<W> {
-    /// Leaves the subscriber to the shard. It is given back if something has been announced that
-    /// the subscriber has not got.
+    /// Leaves the subscriber to the shard. It is returned if something has been announced that it
+    /// has not got.
     pub(crate) fn put(
         &self,
         outbound: Box<Outbound<W>>,
@@ -34,6 +34,8 @@ impl<W> Seat<W> {
         if shard.has_announced(outbound.position()) {
             return Some(outbound);
         }
+        debug_assert!(slot.outbound.is_none(), "a seat is for one subscriber");
+        debug_assert!(outbound.is_empty(), "a shard never finishes a write");
         *slot = Slot {
             outbound: Some(outbound),
             is_behind: false,

@@ -9,10 +9,10 @@ use crate::metrics::{Delivered, Metrics};
 use crate::subscriber::outbound::Scratch;
 use crate::tail::batch::Batch;
 
-/// A few dozen subscribers, and the task that writes to them what is new in the log.
+/// A few dozen subscribers, and the task that writes new events to them.
 ///
-/// It deals only with those who are at the end of the log and whose sockets take what they are
-/// given. Any other is left to the task of its own, which puts it back when it has caught up.
+/// It writes only to subscribers that are at the end of the log and whose sockets take everything.
+/// Any other is left to its own task, which puts it back when it has caught up.
 pub(crate) struct Shard {
     members: Mutex<Vec<Option<Arc<dyn Member>>>>,
     batches: Mutex<Vec<Arc<Batch>>>,
@@ -23,15 +23,15 @@ pub(crate) struct Shard {
 
 /// One subscriber as its shard sees it.
 pub(crate) trait Member: Send + Sync {
-    /// Writes what is new, if the subscriber is here.
+    /// Writes new events, if the subscriber is here.
     fn deliver(&self, batches: &[Arc<Batch>], scratch: &mut Scratch) -> Delivered;
 
-    /// Makes the subscriber's own task see to it.
+    /// Sends the subscriber back to its own task.
     fn wake(&self);
 }
 
 impl Shard {
-    /// What is announced when no more will be.
+    /// The position that is announced when the log has ended.
     pub(crate) const ENDED: u64 = u64::MAX;
 
     pub(crate) fn new(announced: u64, first: Arc<dyn Member>) -> Self {
@@ -43,7 +43,7 @@ impl Shard {
         }
     }
 
-    /// A seat for one more, if there is room.
+    /// Returns a seat for one more, if there is room.
     pub(crate) fn sit(&self, member: &Arc<dyn Member>) -> Option<usize> {
         let mut members = lock(&self.members);
         let free = members.iter().position(Option::is_none);
@@ -56,10 +56,15 @@ impl Shard {
         Some(index)
     }
 
-    /// Frees a seat, and says whether nobody is left. The shard's task then ends.
+    /// Frees a seat, and returns whether no member is left. The shard's task then ends.
     pub(crate) fn leave(&self, index: usize) -> bool {
         let mut members = lock(&self.members);
-        if let Some(seat) = members.get_mut(index) {
+        let seat = members.get_mut(index);
+        debug_assert!(
+            matches!(seat, Some(Some(_))),
+            "a seat is freed by the member that has it"
+        );
+        if let Some(seat) = seat {
             *seat = None;
         }
         let is_empty = members.iter().all(Option::is_none);
@@ -72,10 +77,16 @@ impl Shard {
     /// Announces a batch to the members.
     pub(crate) fn push(&self, batch: Arc<Batch>) {
         let mut batches = lock(&self.batches);
-        // The members find that they have missed some, and read on by themselves.
+        // The members will find that they have missed events, and read them from the log.
         if batches.len() >= MOST_BATCHES {
             batches.clear();
         }
+        debug_assert!(
+            batches
+                .last()
+                .is_none_or(|before| before.next_seq() <= batch.first_seq()),
+            "batches are announced in order"
+        );
         batches.push(batch);
         self.woken.notify_one();
     }
@@ -92,7 +103,8 @@ impl Shard {
         }
     }
 
-    /// Whether events from a position on have been announced that were not there to be had.
+    /// Whether events at or after a position have been announced: a subscriber there has missed
+    /// them.
     pub(crate) fn has_announced(&self, position: u64) -> bool {
         self.announced.load(Ordering::Acquire) > position
     }
@@ -101,7 +113,7 @@ impl Shard {
         self.announced.load(Ordering::Acquire) == Self::ENDED
     }
 
-    /// Gives every batch to every member, until there is none left.
+    /// Gives every batch to every member, until no member is left.
     pub(crate) async fn run(self: Arc<Self>, metrics: Arc<Metrics>) {
         let mut batches = Vec::new();
         let mut scratch = Scratch::default();
@@ -118,7 +130,7 @@ impl Shard {
                 self.deliver(&batches, &mut scratch, &metrics);
                 batches.clear();
             }
-            // Others have their turn, however many batches there are.
+            // Other tasks have their turn, however many batches wait.
             yield_now().await;
         }
     }
