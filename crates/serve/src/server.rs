@@ -17,24 +17,27 @@ use crate::http::serving::serve_within;
 use crate::options::ServeOptions;
 use crate::subscriber::subscribers::{Subscribers, subscribe};
 
-/// A [`Jetstream`] as others may subscribe to it.
+/// Serves a [`Jetstream`] to subscribers.
 ///
-/// It is a handle, cheap to clone. Mount its [`router`](Self::router) in an axum application, or
-/// let [`serve`](Self::serve) do the rest.
+/// It is a handle, cheap to clone. Call [`serve`](Self::serve), or mount its
+/// [`router`](Self::router) in an axum application.
 ///
 /// # Examples
 ///
-/// ```no_run
+/// ```
 /// use jetwash::Jetstream;
 /// use jetwash_serve::{ServeOptions, Server};
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().relay("relay1.us-east.bsky.network").build()?;
-/// let server = Server::new(jetstream.clone(), ServeOptions::default());
-/// tokio::spawn(jetstream.run(std::future::pending()));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// tokio::spawn(jetstream.clone().run(std::future::pending()));
+/// let server = Server::new(jetstream, ServeOptions::default());
 ///
-/// let listener = tokio::net::TcpListener::bind("127.0.0.1:6008").await?;
-/// server.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let shutdown = async {}; // Most programs wait for a signal here.
+/// server.clone().serve(listener, shutdown).await?;
+/// assert_eq!(server.subscribers(), 0);
 /// # Ok(())
 /// # }
 /// ```
@@ -59,21 +62,20 @@ impl Server {
         }
     }
 
-    /// The routes: `/subscribe`, and the dictionaries at
+    /// Returns the routes: `/subscribe`, and the dictionaries at
     /// `/xrpc/network.bsky.jetstream.getZstdDictionary`.
     ///
-    /// [`serve_http`](crate::serve_http) serves the application within limits for connections, which `axum::serve`
-    /// does not have. Limits by address need to know the address: with `axum::serve`, the
-    /// application has to be served with `into_make_service_with_connect_info::<SocketAddr>()`, or
-    /// stand behind a proxy that is trusted to name it.
+    /// Serve the application with [`serve_http`](crate::serve_http), which limits connections, or
+    /// with `axum::serve`, which does not. Limits by address need the address: with `axum::serve`,
+    /// use `into_make_service_with_connect_info::<SocketAddr>()` or a proxy that is
+    /// [trusted](ServeOptions::trust_forwarded_for) to name it.
     ///
     /// A subscriber that takes nothing for [`ServeOptions::write_timeout`] has its connection reset
-    /// if it came through a plain [`TcpListener`], as in these two. What lies below a connection
-    /// of another sort, TLS for one, is not known here: it is closed, and what its socket still
-    /// holds is left to the kernel.
+    /// if it came through a plain [`TcpListener`], as in these two. Any other connection, such as
+    /// TLS, is closed, and the kernel keeps the bytes that its socket still holds.
     ///
-    /// The application that mounts it has to call [`close`](Self::close) when it ends, because
-    /// websockets outlive the requests that they came from.
+    /// The application has to call [`close`](Self::close) when it ends, because websockets outlive
+    /// their requests.
     pub fn router(&self) -> Router {
         let subscribe = any(subscribe).with_state(Arc::clone(&self.subscribers));
         let dictionaries = get(get_zstd_dictionary).with_state(self.dictionaries.clone());
@@ -89,7 +91,8 @@ impl Server {
     /// Serves the routes on `listener` until `shutdown` completes, and then closes every
     /// subscriber. A welcome is at `/`.
     ///
-    /// Connections are limited by [`ServeOptions::http`], as [`serve_http`](crate::serve_http) does.
+    /// Connections are limited by [`ServeOptions::http`], as [`serve_http`](crate::serve_http)
+    /// does.
     ///
     /// # Errors
     ///

@@ -111,7 +111,8 @@ impl Encoder {
             .ok()
     }
 
-    /// Whether messages are pieces of one stream. Such a message cannot be left out once it is made.
+    /// Whether messages are pieces of one stream. Such a message cannot be left out once it is
+    /// made.
     pub(crate) const fn is_stream(&self) -> bool {
         self.stream.is_some()
     }
@@ -183,6 +184,7 @@ impl Encoder {
             Compression::None | Compression::Stream => {
                 self.write(notice, 0, out);
             }
+            // Like an event, so that a client decompresses every message in the same way.
             Compression::Event | Compression::Batch => {
                 let mut compressed = Vec::new();
                 let compressors = self.recoder.compressors();

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::http::limits::HttpLimits;
 
-/// How far a connection is with its request, and since when.
+/// The stage of a connection's request, and since when it has been there.
 #[derive(Debug)]
 pub(crate) struct Clock {
     limits: Arc<HttpLimits>,
@@ -20,13 +20,13 @@ struct State {
     since: Instant,
     /// Whether part of a request has arrived and nothing has been written since.
     is_unanswered: bool,
-    /// When the server was told to stop.
+    /// The time when the server was told to stop.
     stopped: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing has come of a request.
+    /// No part of a request has arrived.
     Idle,
     /// Its head is awaited.
     Head,
@@ -134,9 +134,9 @@ impl Clock {
     }
 }
 
-/// How long connections without a request may stay when the server stops.
+/// The time that connections without a request have when the server stops.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a request may then still take.
+/// The time that a request then has.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// For a timeout that no clock can hold.
 const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

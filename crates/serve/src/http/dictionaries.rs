@@ -19,6 +19,7 @@ pub(crate) async fn get_zstd_dictionary(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Response {
+    // Only `binary` has a dictionary that differs; any other format is given the one for JSON.
     let shape = match parameters.format.as_deref() {
         Some("binary") => Shape::Binary,
         _ => Shape::V1,

@@ -1,18 +1,18 @@
 use std::io;
 
-/// Raises the number of files that this process may have open to the most that the system allows
-/// it (the soft limit `RLIMIT_NOFILE` to the hard one), and gives that number.
+/// Raises the number of files that this process may open to the most that the system allows (the
+/// soft limit `RLIMIT_NOFILE` to the hard one), and returns that number.
 ///
 /// Each connection is an open file. Many systems start a process with a soft limit of 1,024 and a
 /// hard one of hundreds of thousands. The limit is a property of the whole process, so no other
-/// function of this crate touches it: a program calls this once, before it serves.
-/// [`HttpLimits::default`](crate::HttpLimits::default) goes by the limit that it then finds.
+/// function of this crate changes it: a program calls this once, before it serves.
+/// [`HttpLimits::default`](crate::HttpLimits::default) depends on the limit at that moment.
 ///
-/// Where there is no such limit, as on Windows, it does nothing and gives [`u64::MAX`].
+/// On systems without such a limit, such as Windows, it does nothing and returns [`u64::MAX`].
 ///
 /// # Errors
 ///
-/// When the system refuses; the limit then is as it was.
+/// When the system refuses. The limit is then unchanged.
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(file_limit())
 }
 
-/// How many files this process may have open now.
+/// Returns how many files this process may open.
 pub(crate) fn file_limit() -> u64 {
     #[cfg(unix)]
     {
@@ -55,8 +55,8 @@ pub(crate) fn file_limit() -> u64 {
     u64::MAX
 }
 
-/// How many connections there may be under a limit of open files, so that the files of the log, the
-/// relays and the metrics have the rest.
+/// Returns how many connections fit under a limit of open files. The rest is for the files of the
+/// log, the relays and the metrics.
 pub(crate) fn connections_within(files: u64) -> usize {
     let least = LEAST_RESERVE.min(files / 2);
     let reserve = (files / 4).clamp(least, MOST_RESERVE.max(least));

@@ -38,8 +38,8 @@ impl Guarded {
         }
     }
 
-    /// Tells the account about a head of a noteworthy size. If that is too much, the account cancels
-    /// [`ending`](Self::ending).
+    /// Tells the account about a head of a noteworthy size. If that is too much, the account
+    /// cancels [`ending`](Self::ending).
     fn account_for_head(&mut self, head: usize) {
         if head.max(self.head) >= NOTEWORTHY {
             let noted = if head < NOTEWORTHY { 0 } else { head };

@@ -8,8 +8,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Whether a request says to which host it goes, and names no second: in HTTP/1.1 it has to (RFC
-/// 9112, section 3.2).
+/// Whether a request names exactly one host, as HTTP/1.1 demands (RFC 9112, section 3.2).
 pub(crate) fn has_one_host<B>(request: &Request<B>) -> bool {
     if request.version() != Version::HTTP_11 {
         return true;
@@ -21,13 +20,13 @@ pub(crate) fn has_one_host<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// The answer to a request that does not.
+/// Answers a request that names no host, or two.
 pub(crate) fn host_refusal() -> Response {
     let body = "a request has exactly one Host header\n";
     (StatusCode::BAD_REQUEST, body).into_response()
 }
 
-/// Checks the host, and lets pages of any origin read the answers, as they may read the events.
+/// Checks the host, and lets pages of any origin read the answers: the events are public, too.
 pub(crate) async fn public(request: Request, next: Next) -> Response {
     if !has_one_host(&request) {
         return host_refusal();
@@ -45,7 +44,7 @@ pub(crate) async fn public(request: Request, next: Next) -> Response {
     response
 }
 
-/// What a page of any origin may ask for.
+/// Tells a page of any origin what it may ask for.
 fn preflight() -> Response {
     let headers = [
         (ALLOW, METHODS),
@@ -61,7 +60,7 @@ fn preflight() -> Response {
 pub(crate) const DICTIONARY_ID: HeaderName = HeaderName::from_static("x-zstd-dictionary-id");
 
 pub(crate) const METHODS: &str = "OPTIONS, GET";
-/// What a script may read besides the headers that it always may.
+/// The headers that a script may read besides the usual ones.
 const EXPOSED: &str = "ETag, X-Zstd-Dictionary-Id";
 
 #[cfg(test)]

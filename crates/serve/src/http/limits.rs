@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::http::files::{connections_within, file_limit};
 
-/// How long connections may take over their requests, and how many there may be.
+/// Limits for connections: how long they may take over requests, and how many there may be.
 ///
 /// # Examples
 ///
@@ -16,21 +16,21 @@ use crate::http::files::{connections_within, file_limit};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpLimits {
-    /// How long a request's head may take, from the opening of the connection or from the head's
-    /// first byte: 10 s by default.
+    /// The time for a request's head, from the opening of the connection or from the head's first
+    /// byte. Defaults to 10 s.
     pub head_timeout: Duration,
-    /// How long the rest may take, which is the request's body and the answer: 60 s by default.
+    /// The time for the rest of a request: its body and the answer. Defaults to 60 s.
     pub request_timeout: Duration,
-    /// How long a connection may wait for its next request: 30 s by default. Behind a proxy it
-    /// should be longer than the proxy's own timeout.
+    /// The time that a connection may wait for its next request. Defaults to 30 s. Behind a proxy,
+    /// set it longer than the proxy's own timeout.
     pub idle_timeout: Duration,
-    /// The most open connections. The default is the soft limit of open files that the process has
-    /// when this is made, without a reserve for all else that opens files, and at most 65,536: a
-    /// quarter is kept back, at least 192 files or half of what there is, and at most 1,024. See
-    /// [`raise_file_limit`](crate::raise_file_limit).
+    /// The most open connections. Defaults to the process's soft limit of open files when this
+    /// value is made, minus a reserve for everything else that opens files, up to 65,536. The
+    /// reserve is a quarter of the limit, at least 192 files (or half of the limit) and at most
+    /// 1,024. See [`raise_file_limit`](crate::raise_file_limit).
     pub max_connections: usize,
-    /// The most open connections from one address; any number by default. Of IPv6 addresses those
-    /// of a /64 count as one. Behind a proxy all come from the proxy's address.
+    /// The most open connections from one address. Defaults to no limit. All IPv6 addresses of a
+    /// /64 count as one. Behind a proxy, all connections come from the proxy's address.
     pub max_connections_per_address: Option<usize>,
 }
 

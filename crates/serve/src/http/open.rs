@@ -2,8 +2,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many connections are open, together and for each network, from the moment that they are
-/// accepted. A network is forgotten with its last connection.
+/// Counts open connections, together and for each network, from the moment that they are accepted.
+/// A network is forgotten with its last connection.
 #[derive(Debug)]
 pub(crate) struct OpenConnections {
     most: usize,
@@ -40,7 +40,7 @@ impl OpenConnections {
         }
     }
 
-    /// Counts one more connection, if there may be one.
+    /// Counts one more connection, unless a limit is reached.
     pub(crate) fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Open, TooMany> {
         let network = network(ip);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,6 +66,7 @@ impl Drop for Open {
         ::metrics::gauge!("jetwash_connections_open").decrement(1);
         let counts = &self.connections.counts;
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        debug_assert!(counts.all > 0, "each connection is counted once");
         counts.all -= 1;
         if let Some(each) = counts.by_network.get_mut(&self.network) {
             *each -= 1;
@@ -86,8 +87,8 @@ impl TooMany {
     }
 }
 
-/// What counts as one address: of IPv6 the first 64 bits, because whoever has one of those
-/// addresses has them all.
+/// The part of an address that counts. Of IPv6 it is the first 64 bits, because one client usually
+/// has all addresses that begin with them.
 pub(crate) fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {

@@ -63,8 +63,8 @@ pub(crate) async fn serve_requests(
                 Pin::new(&mut serving).graceful_shutdown();
                 continue;
             }
-            // Nothing moves the deadline except polling the connection, as above: so it is enough to
-            // look here, and no other task has to wake this one.
+            // Nothing moves the deadline except polling the connection, as above: so it is enough
+            // to look here, and no other task has to wake this one.
             let due = clock.due();
             if timer.deadline() != due {
                 timer.as_mut().reset(due);

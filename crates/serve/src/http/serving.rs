@@ -24,25 +24,27 @@ use crate::memory::Budget;
 /// Serves a router over HTTP/1.1 on `listener` until `shutdown` completes, within limits that
 /// `axum::serve` does not have: for time and for the number of connections.
 ///
-/// Heads of requests that have not come to their end take 16 MB at most; when they take more, the
-/// largest are closed. A connection above the limits is told so with `503`, or with `429` if its
-/// address has too many, and closed; if there are many of those, it is just closed. One that takes
-/// too long over a request gets `408` if nothing has been answered yet, and is closed. A request
-/// must have exactly one `Host` (RFC 9112, section 3.2), or gets `400`. Handlers can ask for
-/// `ConnectInfo<SocketAddr>`. A connection that becomes a websocket has no more time limits here,
-/// but goes on to count.
+/// - A connection above the limits gets `503`, or `429` if its address has too many, and is closed.
+///   If there are many of them at once, they are closed without an answer.
+/// - A connection that takes too long over a request gets `408`, if nothing has been answered yet,
+///   and is closed.
+/// - Unfinished heads of requests take up to 16 MB together. Above that, the largest are closed.
+/// - A request must have exactly one `Host` (RFC 9112, section 3.2), otherwise it gets `400`.
+/// - A connection that becomes a websocket has no more time limits here, but still counts.
 ///
-/// When `shutdown` completes, nothing more is accepted, requests that are being answered get five
-/// more seconds, and all other connections are closed within one.
+/// Handlers can extract `ConnectInfo<SocketAddr>`.
 ///
-/// It counts `jetwash_connections_open`, `jetwash_connections_refused_total` with the `reason`
-/// `total`, `address` or `memory`, `jetwash_connections_timed_out_total` with the `stage` `head`, `request`
-/// or `idle`, and `jetwash_accept_errors_total`.
+/// When `shutdown` completes, no more connections are accepted. Requests that are being answered
+/// get five more seconds; all other connections are closed within one second.
+///
+/// Its metrics are `jetwash_connections_open`, `jetwash_connections_refused_total` with the
+/// `reason` `total`, `address` or `memory`, `jetwash_connections_timed_out_total` with the `stage`
+/// `head`, `request` or `idle`, and `jetwash_accept_errors_total`.
 ///
 /// # Errors
 ///
-/// None so far: what cannot be accepted, because there are too many open files or for any other
-/// reason, is tried again after a tenth of a second.
+/// None so far. If accepting fails, because of too many open files or for any other reason, it is
+/// tried again after a tenth of a second.
 ///
 /// # Examples
 ///
