@@ -1,16 +1,16 @@
-//! The parsers of what strangers send, for the fuzz targets alone: no part of the API.
+//! The parsers of what strangers send. For the fuzz targets alone, not a part of the API.
 
 use std::time::{Duration, SystemTime};
 
 use axum::http::HeaderMap;
 
 use crate::options::ServeOptions;
-use crate::query::Query;
-use crate::settings::Settings;
-use crate::update::parse_update;
+use crate::subscriber::query::Query;
+use crate::subscriber::settings::Settings;
+use crate::subscriber::update::parse_update;
 use crate::websocket::Incoming;
 
-/// How many collections and DIDs a query string asks for.
+/// Returns how many collections and DIDs a query string asks for.
 ///
 /// # Errors
 ///
@@ -22,7 +22,7 @@ pub fn query(text: &str) -> Result<(usize, usize), String> {
     Ok(counts(&query.settings))
 }
 
-/// How many collections and DIDs a message sets; `None` if it is not `options_update`.
+/// Returns how many collections and DIDs a message sets; `None` if it is not `options_update`.
 ///
 /// # Errors
 ///
@@ -33,8 +33,8 @@ pub fn options_update(text: &str) -> Result<Option<(usize, usize)>, String> {
     Ok(settings.as_ref().map(counts))
 }
 
-/// The messages that a client's bytes make when they arrive in pieces of this many bytes, and then
-/// the error, if there is one.
+/// Returns the messages in a client's bytes, which arrive in pieces of `piece` bytes, and then the
+/// error if there is one.
 #[must_use]
 pub fn client_frames(bytes: &[u8], piece: usize, max_message: usize) -> Vec<String> {
     let mut incoming = Incoming::new(max_message);

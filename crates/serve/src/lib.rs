@@ -1,25 +1,24 @@
 //! The Jetstream websocket protocol as an axum [`Router`](axum::Router).
 //!
 //! Point any client of Jetstream version 1 at it: `/subscribe` takes the same parameters, answers
-//! mistakes in the same words and sends the same bytes. Whoever embeds mounts
-//! [`Server::router`] in an application of their own; whoever does not calls [`Server::serve`].
+//! mistakes in the same words and sends the same bytes. [`Server::serve`] runs it alone;
+//! [`Server::router`] is for mounting it in another application.
 //!
-//! A subscriber is a socket and a position in the log, never a queue: one that is slow reads older
-//! events, from disk if need be, and costs no memory. It is closed only when the log has moved on
-//! past its position, when its socket takes nothing at all, or when it does not answer pings; and
-//! it is told why.
+//! A subscriber is a socket and a position in the log, never a queue: a slow subscriber reads older
+//! events, from disk if necessary, and costs no memory. It is closed only when its socket takes
+//! nothing at all or when it does not answer pings, and it is told why.
 //!
 //! # The parts
 //!
-//! - [`Server`] has the routes and the subscribers: `/subscribe` and the dictionaries over HTTP. It
-//!   is a handle; its metrics are those of the `metrics` facade.
-//! - [`ServeOptions`] bounds what subscribers may ask for and how long they are waited for: filters,
-//!   connections and events by address, delays, timeouts.
-//! - [`serve_http`] serves any axum router within [`HttpLimits`], and [`raise_file_limit`] makes room
-//!   for connections.
+//! - [`Server`] has the routes, `/subscribe` and the zstd dictionaries, and the subscribers. It is
+//!   a handle, and reports to the `metrics` facade.
+//! - [`ServeOptions`] limits subscribers: their filters, connections and events by address, delays
+//!   and timeouts.
+//! - [`serve_http`] serves any axum router within [`HttpLimits`], and [`raise_file_limit`] makes
+//!   room for connections.
 //!
-//! What goes over the wire is described in `docs/wire.md` of the repository: parameters, refusals,
-//! events as JSON, zstd and binary, the messages that clients send, and why a socket is closed.
+//! `docs/wire.md` of the repository describes the wire: parameters, refusals, events as JSON, zstd
+//! and binary, the messages that clients send, and why a socket is closed.
 //!
 //! # Examples
 //!
@@ -53,37 +52,21 @@
 //! # }
 //! ```
 
-mod batch;
-mod connection;
-mod dictionaries;
-mod encoding;
-mod end;
-mod files;
+mod form;
 #[doc(hidden)]
 pub mod fuzzing;
-mod guarded;
-mod headers;
 mod http;
-mod inbound;
-mod limits;
-mod live;
 mod memory;
 mod metrics;
-mod open;
 mod options;
-mod outbound;
-mod query;
-mod received;
-mod recoded;
 mod server;
-mod settings;
-mod shard;
-mod socket;
+mod subscriber;
 mod supervise;
-mod update;
+mod tail;
 mod websocket;
 
-pub use files::raise_file_limit;
-pub use http::{HttpLimits, serve_http};
+pub use http::files::raise_file_limit;
+pub use http::limits::HttpLimits;
+pub use http::serving::serve_http;
 pub use options::ServeOptions;
 pub use server::Server;

@@ -6,18 +6,18 @@ use metrics::{Gauge, gauge};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-/// The memory that all subscribers take together: for filters, for requests and messages that have
-/// not come to their end, and for output that is not taken.
+/// The memory that all subscribers take together: for filters, for unfinished requests and
+/// messages, and for output that their sockets have not taken.
 ///
-/// When it is used up, the costliest subscribers make room: they are closed, and the one that asks
-/// for more is if none costs more than it.
+/// When it is used up, the costliest subscribers are closed to make room. If none costs more than
+/// the one that asks, that one is closed.
 pub(crate) struct Budget {
     limit: usize,
     state: Mutex<State>,
     used: Option<Gauge>,
 }
 
-/// What one subscriber takes. It is given back when this is dropped.
+/// One subscriber's part of the memory, which is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Account {
     budget: Arc<Budget>,
@@ -26,7 +26,7 @@ pub(crate) struct Account {
     ending: CancellationToken,
 }
 
-/// What memory is taken for.
+/// The purposes that memory is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Filter,
@@ -34,18 +34,18 @@ pub(crate) enum Purpose {
     Output,
 }
 
-/// There is no memory for it.
+/// There is no memory left.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("memory budget: what this subscriber asks for is too much for now")]
 pub(crate) struct OverBudget;
 
 #[derive(Debug, Default)]
 struct State {
-    /// Only those that take something.
+    /// The accounts that take anything.
     accounts: HashMap<u64, Entry>,
     last_id: u64,
     used: usize,
-    /// How much of that will be given back soon, by those that have to end.
+    /// The part of `used` that belongs to accounts that have to end, and soon give it back.
     going: usize,
 }
 
@@ -57,7 +57,7 @@ struct Entry {
 }
 
 impl Budget {
-    /// One for so many bytes, of which only their owner knows.
+    /// A budget of `limit` bytes without a metric.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -66,7 +66,7 @@ impl Budget {
         }
     }
 
-    /// One whose use the metrics tell.
+    /// A budget whose use is a metric.
     pub(crate) fn measured(limit: usize) -> Self {
         Self {
             used: Some(gauge!("jetwash_subscriber_memory_bytes")),
@@ -97,7 +97,7 @@ impl Budget {
 }
 
 impl Account {
-    /// Notes how many bytes are taken for a purpose from now on.
+    /// Notes how many bytes are taken for a purpose from now on, in all.
     ///
     /// # Errors
     ///
@@ -119,7 +119,10 @@ impl Account {
             is_going: false,
         });
         let before = std::mem::replace(&mut entry.bytes[purpose as usize], bytes);
+        debug_assert!(*used >= before, "every byte in use belongs to an account");
         *used = *used - before + bytes;
+        // It may still take more until its task notices. That is at nobody's expense: all of it is
+        // about to be given back.
         if entry.is_going {
             *going = *going - before + bytes;
             self.budget.measure(*used);
@@ -142,7 +145,7 @@ impl Account {
             .is_some_and(|entry| entry.is_going)
     }
 
-    /// What tells the subscriber's task that it has to end, for this or any other reason.
+    /// Is cancelled when the subscriber's task has to end, for this or any other reason.
     pub(crate) const fn ending(&self) -> &CancellationToken {
         &self.ending
     }
@@ -163,7 +166,8 @@ impl Drop for Account {
 }
 
 impl State {
-    /// Ends the costliest until the rest is within the limit. Says whether `asking` is among them.
+    /// Ends the costliest until the rest is within the limit. Returns whether `asking` is among
+    /// them.
     fn make_room(&mut self, limit: usize, asking: u64) -> bool {
         let mut is_asking_among = false;
         while self.used - self.going > limit {
@@ -171,7 +175,7 @@ impl State {
                 .accounts
                 .iter_mut()
                 .filter(|(_, entry)| !entry.is_going);
-            // Of equals it is the one that asks.
+            // Among equals, the one that asks is closed: the others have their memory already.
             let costliest = staying.max_by_key(|(id, entry)| (entry.sum(), **id == asking));
             let Some((id, entry)) = costliest else { break };
             entry.is_going = true;
@@ -197,7 +201,7 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// What is held of messages is of no account if it is less.
+/// Unfinished messages and heads below this size are not counted: everybody has some.
 pub(crate) const NOTEWORTHY: usize = 16 * 1024;
 const PURPOSES: usize = Purpose::Output as usize + 1;
 

@@ -1,8 +1,8 @@
+use std::ops::AddAssign;
+
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::outbound::Delivered;
-
-/// What the server tells the `metrics` facade, under the names that Jetstream version 1 uses, so
+/// The server's figures for the `metrics` facade, under the names that Jetstream version 1 uses, so
 /// that its dashboards go on working. Addresses are not among the labels: they have no bound.
 pub(crate) struct Metrics {
     pub(crate) subscribers: Gauge,
@@ -28,6 +28,21 @@ impl Metrics {
     pub(crate) fn delivered(&self, delivered: Delivered) {
         self.events_delivered.increment(delivered.events);
         self.bytes_delivered.increment(delivered.bytes);
+    }
+}
+
+/// Events that have been sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delivered {
+    pub(crate) events: u64,
+    /// The bytes of the events alone.
+    pub(crate) bytes: u64,
+}
+
+impl AddAssign for Delivered {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.bytes += other.bytes;
     }
 }
 

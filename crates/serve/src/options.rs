@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use jetwash::Dictionary;
 
-use crate::http::HttpLimits;
+use crate::http::limits::HttpLimits;
 
-/// How subscribers are served.
+/// Options and limits for serving subscribers.
 ///
 /// # Examples
 ///
@@ -18,57 +18,61 @@ use crate::http::HttpLimits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServeOptions {
-    /// How long an event may wait for others, to be written with them: 5 ms by default. It waits
-    /// no longer than 10 µs for each subscriber that there is, so a few get it at once. More than
-    /// the default makes thousands of subscribers cheaper. Zero sends at once whoever listens.
+    /// The time that an event may wait for others, to be written with them. Defaults to 5 ms. It
+    /// waits up to 10 µs for each subscriber, so a few subscribers get it at once. A longer delay
+    /// makes thousands of subscribers cheaper. With zero, every event is sent at once.
     pub max_delay: Duration,
-    /// How long events are gathered for subscribers that ask for batches: 20 ms by default. A
-    /// batch has 64 events at most.
+    /// The time that events are gathered for subscribers that ask for batches. Defaults to 20 ms. A
+    /// batch has up to 64 events.
     pub batch_delay: Duration,
-    /// The most subscribers for each of whom everything is compressed anew, as one stream: 8 by
-    /// default. Such a subscriber costs some 700 KB of memory, and the work of compressing.
+    /// The most subscribers with `compress=stream`. Defaults to 8. Everything is compressed anew
+    /// for each of them, which takes about 700 KB of memory and the processor's time.
     pub max_streams: usize,
-    /// The most of them from one address; half of them by default, but at least one.
+    /// The most subscribers with `compress=stream` from one address. Defaults to half of
+    /// [`max_streams`](Self::max_streams), rounded up.
     pub max_streams_per_address: Option<usize>,
-    /// What binary events are compressed with; nothing by default. The dictionary of the Jetstream
-    /// is made for lines of JSON.
+    /// The dictionary for binary events. Defaults to no dictionary: that of the Jetstream is made
+    /// for lines of JSON.
     pub binary_dictionary: Option<Dictionary>,
-    /// A subscriber whose socket takes no byte for so long is closed: 90 s by default, as long as
-    /// one is kept at most that answers no ping. Whoever pauses for a minute goes on without loss.
+    /// The time after which a subscriber is closed if its socket takes no byte. Defaults to 90 s,
+    /// so that a client which pauses for a minute loses nothing.
     pub write_timeout: Duration,
-    /// How often a subscriber is pinged: every 30 s by default.
+    /// The interval of pings. Defaults to 30 s.
     pub ping_interval: Duration,
-    /// A subscriber from whom nothing has come for so long after a ping is closed: 60 s by default.
+    /// The time after a ping within which a subscriber must send something, otherwise it is closed.
+    /// Defaults to 60 s.
     pub pong_timeout: Duration,
-    /// The most accounts in a filter: 10,000 by default, as in Jetstream.
+    /// The most accounts in a filter. Defaults to 10,000, as in Jetstream.
     pub max_dids: usize,
-    /// The most collections in a filter: 100 by default, as in Jetstream.
+    /// The most collections in a filter. Defaults to 100, as in Jetstream.
     pub max_collections: usize,
-    /// The largest message that a subscriber may send, in bytes: 10,000,000 by default.
+    /// The largest message that a subscriber may send, in bytes. Defaults to 10,000,000.
     pub max_message_bytes: usize,
-    /// How many bytes a second a subscriber may send, in the long run: 512,000 by default, and all
-    /// of one address together twice as many. A message counts as 256 bytes more than it has. One of
-    /// the [largest](Self::max_message_bytes) may come at any time. What comes too early is not read
-    /// before its time, and holds up nobody else.
+    /// The bytes that a subscriber may send in a second, in the long run. Defaults to 512,000. All
+    /// subscribers of one address together may send twice that. Each message counts 256 bytes more
+    /// than its size. A message of the [largest size](Self::max_message_bytes) may come at any
+    /// time. Bytes that come too early stay in the subscriber's socket until it is their time.
     pub max_received_bytes: u32,
-    /// How much memory all subscribers may take together, in bytes, for filters, for messages (and,
-    /// with [`Server::serve`](crate::Server::serve), requests) that have not come to their end, and for events that their sockets do not take: 64 MiB by
-    /// default. When it is used up, the costliest are closed with code 1013, or refused.
+    /// The memory that all subscribers may take together, in bytes: for filters, for unfinished
+    /// messages (with [`Server::serve`](crate::Server::serve) also requests), and for events that
+    /// their sockets have not taken. Defaults to 64 MiB. When it is used up, the costliest
+    /// subscribers are closed with code 1013, or refused.
     pub memory_budget: usize,
-    /// The most events a second to all subscribers of one address together; any number by default.
-    /// A burst may have as many as a second.
+    /// The most events in a second to all subscribers of one address together. Defaults to no
+    /// limit. The events of one second may go in one burst.
     pub max_events_per_address: Option<u32>,
-    /// The most subscribers from one address; any number by default. Of IPv6 addresses those of a
-    /// /64 count as one.
+    /// The most subscribers from one address. Defaults to no limit. All IPv6 addresses of a /64
+    /// count as one.
     pub max_connections_per_address: Option<usize>,
-    /// Whether the address that the nearest proxy puts at the end of `X-Forwarded-For` is the
-    /// client's. Only for servers that nobody can reach but through such a proxy.
+    /// Whether a client's address is the last one in `X-Forwarded-For`, where the nearest proxy
+    /// puts it. Defaults to `false`. Set it only if the server cannot be reached without that
+    /// proxy.
     pub trust_forwarded_for: bool,
-    /// Whether the lines in the log that tell of subscribers leave out their addresses; they have
-    /// them by default.
+    /// Whether the addresses of subscribers are kept out of what the program prints. Defaults to
+    /// `false`.
     pub hide_addresses: bool,
-    /// What holds for every connection, whether or not it becomes a subscriber. Only
-    /// [`Server::serve`](crate::Server::serve) keeps to it, because it accepts them.
+    /// The limits for every connection, whether or not it becomes a subscriber. They hold only with
+    /// [`Server::serve`](crate::Server::serve), which accepts the connections.
     pub http: HttpLimits,
 }
 
@@ -191,6 +195,7 @@ impl ServeOptions {
         self.hide_addresses = hide;
         self
     }
+
     /// Sets [`ServeOptions::http`].
     #[must_use]
     pub const fn http(mut self, limits: HttpLimits) -> Self {
@@ -203,7 +208,8 @@ impl ServeOptions {
         most.unwrap_or_else(|| self.max_streams.div_ceil(2))
     }
 
-    /// The limits for connections, from which those for subscribers leave room for other requests.
+    /// The limits for connections. The limit by address is above the one for subscribers, to leave
+    /// room for other requests.
     pub(crate) fn connection_limits(&self) -> HttpLimits {
         let mut limits = self.http.clone();
         if self.trust_forwarded_for {
@@ -241,5 +247,5 @@ impl Default for ServeOptions {
     }
 }
 
-/// How many connections an address may have at least that are no subscribers.
+/// The least number of connections that an address may have besides its subscribers.
 const LEAST_OTHERS: usize = 8;

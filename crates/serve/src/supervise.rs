@@ -6,13 +6,14 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use jetwash::Jetstream;
 
-/// Runs a task to its end. A panic of it is told under `task`, and ends nothing else; `None` then.
+/// Runs a task to its end. Returns `None` if it panics, which is reported under `task` and ends
+/// nothing else.
 pub(crate) async fn watched<T>(
     jetstream: &Jetstream,
     task: &'static str,
     run: impl Future<Output = T>,
 ) -> Option<T> {
-    // What it worked on may be half done: whoever calls this begins anew, or gives it up.
+    // Its work may be half done: the caller begins anew, or gives it up.
     match AssertUnwindSafe(run).catch_unwind().await {
         Ok(outcome) => Some(outcome),
         Err(payload) => {

@@ -7,11 +7,11 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use sha1::{Digest, Sha1};
 
-/// The headers of the answer that turns a request into a websocket.
+/// Returns the headers of the answer that turns a request into a websocket.
 ///
 /// # Errors
 ///
-/// When the request does not ask for one, or not in the one way that there is.
+/// When the request does not ask for a websocket, or not as the standard says.
 pub(crate) fn accept(request: &HeaderMap) -> Result<[(HeaderName, HeaderValue); 3], Refusal> {
     let is_upgrade = has_token(request, &CONNECTION, "upgrade")
         && has_token(request, &UPGRADE, "websocket")
@@ -34,7 +34,7 @@ pub(crate) fn accept(request: &HeaderMap) -> Result<[(HeaderName, HeaderValue); 
     ])
 }
 
-/// The request is no websocket handshake of version 13.
+/// The request is not a websocket handshake of version 13.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal;
 

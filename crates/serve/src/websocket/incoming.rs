@@ -1,7 +1,7 @@
 use bytes::{Buf, BytesMut};
 use thiserror::Error;
 
-/// Takes a client's bytes as they come, and gives whole messages.
+/// Turns a client's bytes, in whatever pieces they come, into whole messages.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     buffer: BytesMut,
@@ -9,7 +9,7 @@ pub(crate) struct Incoming {
     max_message: usize,
 }
 
-/// What a client sent.
+/// A client's message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     Binary,
@@ -34,7 +34,7 @@ impl Incoming {
         &mut self.buffer
     }
 
-    /// How much memory is taken by what has not come to its end.
+    /// The memory of unfinished messages.
     pub(crate) fn held(&self) -> usize {
         let message = self.message.as_ref();
         self.buffer.capacity() + message.map_or(0, |(_, message)| message.capacity())
@@ -63,8 +63,8 @@ impl Incoming {
         Ok(None)
     }
 
-    /// One frame, once all of it is there. Too long a message is refused by its announced length,
-    /// so it is never in memory.
+    /// Returns one websocket frame, once all of it is there. A message that is too long is refused
+    /// by its announced length, so it is never in memory.
     fn frame(&mut self) -> Result<Option<Frame>, IncomingError> {
         let [first, second, rest @ ..] = &self.buffer[..] else {
             return Ok(None);
@@ -175,6 +175,7 @@ pub(crate) enum IncomingError {
     Utf8,
 }
 
+/// A websocket frame.
 #[derive(Debug)]
 struct Frame {
     is_final: bool,
@@ -182,7 +183,7 @@ struct Frame {
     payload: Vec<u8>,
 }
 
-/// The largest frame whose room is kept for the next.
+/// The largest websocket frame whose room is kept for the next.
 const KEPT: usize = 16 * 1024;
 
 fn close(payload: &[u8]) -> Result<Message, IncomingError> {

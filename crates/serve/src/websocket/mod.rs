@@ -1,8 +1,9 @@
 //! The server's half of the websocket protocol (RFC 6455), as far as a Jetstream needs it.
 //!
-//! What goes out is written by hand, because a server's frames are the same for every reader: a
-//! head of two to ten bytes before bytes that exist already. What comes in is rare and small, but
-//! from strangers: it is parsed with every bound that the standard and the caller set.
+//! [`write_frame`] is written by hand, because a server's messages are the same for every reader: a
+//! head of two to ten bytes before bytes that exist already. [`Incoming`] parses messages that are
+//! rare and small, but come from strangers: within every bound that the standard and the caller
+//! set. [`accept`] answers the handshake.
 
 mod accept;
 mod incoming;

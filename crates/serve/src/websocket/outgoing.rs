@@ -1,4 +1,4 @@
-/// What a frame carries.
+/// The content of a websocket frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Opcode {
@@ -31,7 +31,7 @@ pub(crate) enum CloseCode {
     TryAgainLater = 1013,
 }
 
-/// Appends one unfragmented frame. A server's frames are not masked.
+/// Appends one unfragmented websocket frame. A server's are not masked.
 #[inline]
 pub(crate) fn write_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     let first = FINAL | opcode as u8;

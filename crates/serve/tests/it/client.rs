@@ -15,7 +15,7 @@ use crate::log::soon;
 /// A subscriber.
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What has come while the client was waiting for something else.
+    /// Messages that arrived while the client was waiting for something else.
     early: Vec<Message>,
 }
 
@@ -163,7 +163,7 @@ impl Client {
     }
 }
 
-/// What came instead of a websocket.
+/// The answer that came instead of a websocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,

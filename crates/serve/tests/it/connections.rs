@@ -31,7 +31,7 @@ async fn three_hundred_half_requests_are_gone_after_the_limit() {
     for half in halves {
         assert_is_late(&rest(half).await);
     }
-    // Whoever has become a subscriber has no such limits.
+    // A subscriber has no such limits.
     world.push(3).await;
     let expected = lines(&world.log());
     assert_eq!(reader.texts(expected.len()).await, expected);
@@ -167,7 +167,7 @@ async fn eleven_hundred_silent_connections_stop_neither_a_reader_nor_the_log_nor
     let expected = lines(&world.log());
     assert_eq!(reader.texts(expected.len()).await, expected);
     assert_eq!(http(health, HEALTH).await.1, "ok\n");
-    // So many are told at a time that there are too many; others are just closed.
+    // Only these are told at a time that there are too many; others are closed without an answer.
     let told = async {
         loop {
             let mut late = connect(world.address).await;
@@ -308,7 +308,7 @@ async fn a_server_that_stops_answers_what_it_has_begun_and_waits_for_nothing_els
     soon(serving).await.unwrap().unwrap();
 }
 
-/// That a request has not come in time is said, and that the connection ends.
+/// Expects to be told that the request is late, and the end of the connection.
 fn assert_is_late(answer: &str) {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
     assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");

@@ -1,4 +1,4 @@
-//! What is in the frames that events are sent in.
+//! The compressed messages that events are sent in.
 
 use jetwash::Dictionary;
 use jetwash_serve::ServeOptions;

@@ -204,7 +204,7 @@ async fn a_subscriber_that_is_being_written_to_gets_whole_frames_and_the_goodbye
     world.ended().await;
 }
 
-/// Whoever has sent but half a request must not keep the server from ending.
+/// A client that has sent half a request must not keep the server from ending.
 #[tokio::test]
 async fn half_a_request_does_not_hold_up_the_shutdown() {
     let mut world = World::with(0).await;

@@ -124,7 +124,7 @@ impl World {
         soon(tip.wait_for(|&next| next >= expected)).await.unwrap();
     }
 
-    /// What the log holds, oldest first.
+    /// The events of the log, oldest first.
     pub(crate) fn log(&self) -> Vec<Entry> {
         entries(self.jetstream.store())
     }

@@ -64,7 +64,7 @@ impl Lines {
         lines
     }
 
-    /// What comes before the notice that the live end has been met.
+    /// Reads the messages before the notice that the live end has been met.
     pub(crate) async fn playback(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         loop {

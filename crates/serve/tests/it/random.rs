@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::log::{Entry, World, lines};
 use crate::modes::Lines;
 
-/// What a subscriber wants; the accounts by their number.
+/// The wishes of a subscriber; the accounts by their number.
 #[derive(Clone, Debug)]
 struct Wanted {
     collections: Vec<&'static str>,
@@ -86,7 +86,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
 enum Start {
     Oldest,
     Before,
-    /// At an event, by its share of the log, and so many microseconds later.
+    /// At an event, by its share of the log, and this many microseconds later.
     At(f64, i64),
 }
 
@@ -110,7 +110,7 @@ impl Start {
     }
 }
 
-/// What the subscriber does after it has read so many events.
+/// The subscriber's action after it has read this many events.
 #[derive(Clone, Debug)]
 enum Action {
     /// Goes away without a word, and comes back at the last event that it has seen.
@@ -129,7 +129,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Action)>> {
     vec((0..60_usize, action), 0..6)
 }
 
-/// What one connection saw.
+/// The messages that one connection saw.
 #[derive(Clone, Debug)]
 struct Transcript {
     cursor: i64,

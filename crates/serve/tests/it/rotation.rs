@@ -29,7 +29,7 @@ fn unpack(message: Message, dictionary: &Dictionary) -> Vec<String> {
     text.split('\n').map(str::to_owned).collect()
 }
 
-/// Reads so many events with one dictionary.
+/// Reads `count` events with one dictionary.
 async fn follow(world: &World, query: &str, dictionary: &Dictionary, count: usize) -> Vec<String> {
     let mut client = world.connect(query).await;
     let mut lines = Vec::new();
@@ -119,7 +119,7 @@ async fn a_log_of_several_dictionaries_is_served_with_the_one_in_use() {
         let query = format!("cursor=0&compress={mode}");
         assert_eq!(follow(&world, &query, &current, log.len()).await, log);
     }
-    // Each of the others can be had for the asking.
+    // Each of the others is there for clients that ask for it.
     for dictionary in world.jetstream.store().dictionaries() {
         let query = format!("cursor=0&compress=true&zstdDictionary={}", dictionary.id());
         assert_eq!(follow(&world, &query, &dictionary, log.len()).await, log);

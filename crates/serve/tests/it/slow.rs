@@ -59,7 +59,7 @@ async fn many_readers_that_take_nothing_for_a_while_then_get_all_of_it() {
     for _ in 0..80 {
         readers.push(Raw::subscribe(world.address, "cursor=0").await);
     }
-    // Whoever comes last waits for the others.
+    // The last waits for the others.
     for reader in readers.iter_mut().rev() {
         for line in &expected {
             let (first, payload) = reader.frame().await.unwrap();

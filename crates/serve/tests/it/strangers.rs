@@ -212,7 +212,7 @@ async fn half_of_the_streams_is_the_most_for_an_address_unless_told_otherwise() 
     assert_eq!(third.err().unwrap().status, 429);
 }
 
-/// What comes too early stays in the sender's own socket.
+/// Bytes that come too early stay in the sender's own socket.
 #[tokio::test]
 async fn a_client_that_sends_too_much_is_slowed_and_not_closed() {
     let options = ServeOptions::default()
@@ -336,7 +336,7 @@ async fn a_large_update_holds_from_its_place_among_the_messages() {
     );
 }
 
-/// A filter of so many accounts that are not in the network; of all if none.
+/// A filter of this many accounts that are not in the network; 0 for all accounts.
 fn filter(count: usize) -> String {
     let dids = (0..count).map(|n| format!(r#""did:web:a{n}.example""#));
     let dids = dids.collect::<Vec<_>>().join(",");

@@ -1,0 +1,242 @@
+use std::sync::Arc;
+
+use jetwash::dict::{CompressError, StreamCompressor};
+use jetwash::event::{ToCbor, write_v0};
+use jetwash::store::{Block, Run};
+use jetwash::{Dictionary, some_json_of};
+
+use crate::form::events::Events;
+use crate::form::format::{BATCH, Compression, Format, Shape};
+use crate::form::messages::Messages;
+use crate::form::recoder::{RecodeError, Recoder};
+use crate::websocket::{Opcode, write_frame};
+
+/// Turns events from the log's format into one subscriber's.
+///
+/// For nearly all events that is the head of a message before bytes that the log already has, or
+/// that are made once for all subscribers with the same format. Only `V0` and streams are made for
+/// each subscriber.
+pub(crate) struct Encoder {
+    format: Format,
+    dictionary: Option<Dictionary>,
+    recoder: Arc<Recoder>,
+    stream: Option<Stream>,
+    scratch: Vec<u8>,
+}
+
+/// A zstd stream without an end.
+struct Stream {
+    compressor: StreamCompressor,
+    /// Events for the next message.
+    pending: Vec<u8>,
+}
+
+impl Encoder {
+    pub(crate) fn new(
+        format: Format,
+        dictionary: Option<Dictionary>,
+        recoder: Arc<Recoder>,
+    ) -> Result<Self, CompressError> {
+        let dictionary = dictionary.filter(|_| format.compression != Compression::None);
+        let stream = match format.compression {
+            Compression::Stream => Some(Stream {
+                compressor: StreamCompressor::new(dictionary.as_ref())?,
+                pending: Vec::new(),
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            format,
+            dictionary,
+            recoder,
+            stream,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// The format and the dictionary by which subscribers share messages; `None` if this one's are
+    /// made for it alone.
+    pub(crate) fn sharing(&self) -> Option<(Format, Option<u32>)> {
+        let is_shared = self.format.shape != Shape::V0 && self.stream.is_none();
+        is_shared.then(|| (self.format, self.dictionary.as_ref().map(Dictionary::id)))
+    }
+
+    /// Makes messages of all events of `runs`, for all subscribers that agree in
+    /// [`sharing`](Self::sharing).
+    pub(crate) fn shared_messages(&self, runs: &[Run]) -> Option<Messages> {
+        Messages::make(runs, self.format, self.dictionary.as_ref(), &self.recoder)
+    }
+
+    /// Returns a function that loads a block's events ahead of [`events`](Self::events), given how
+    /// many are wanted. It may block. An error is left for `events` to find.
+    pub(crate) fn loader(&self, takes_all: bool) -> impl FnOnce(&Block, usize) + Send + use<> {
+        let recoder = Arc::clone(&self.recoder);
+        let dictionary = self.dictionary.clone();
+        let is_batched = self.format.is_batched() && takes_all;
+        let format = if is_batched {
+            self.format
+        } else {
+            self.format.single()
+        };
+        move |block, wanted| {
+            if format == Format::LOG {
+                drop(block.prepare_json_of(wanted));
+            } else {
+                drop(recoder.events(block, format, dictionary.as_ref()));
+            }
+        }
+    }
+
+    /// Returns the events of a block at these indexes, and perhaps others, for
+    /// [`write`](Self::write).
+    pub(crate) async fn events(
+        &self,
+        block: &Arc<Block>,
+        indexes: &[usize],
+    ) -> Result<Events, RecodeError> {
+        match self.format.single() {
+            Format::LOG => match some_json_of(block, indexes).await {
+                Ok(page) => Ok(page.into()),
+                Err(error) => Err(RecodeError::Read(error)),
+            },
+            format => self.load(block, format).await,
+        }
+    }
+
+    /// Returns the same as [`events`](Self::events) if that takes neither the disk nor long.
+    pub(crate) fn ready_events(&self, block: &Block) -> Option<Events> {
+        let dictionary = self.dictionary.as_ref();
+        self.recoder
+            .ready(block, self.format.single(), dictionary)?
+            .ok()
+    }
+
+    /// Whether messages are pieces of one stream. Such a message cannot be left out once it is
+    /// made.
+    pub(crate) const fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Returns a block's events in batches of [`BATCH`], if the subscriber takes batches.
+    pub(crate) async fn batches_of(
+        &self,
+        block: &Arc<Block>,
+    ) -> Result<Option<Events>, RecodeError> {
+        if self.format.is_batched() {
+            self.load(block, self.format).await.map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Appends one event as a message, unless its payload is empty or larger than `limit`; 0 stands
+    /// for no limit. Returns the size of the payload, which is 0 as long as it waits for
+    /// [`finish`](Self::finish).
+    pub(crate) fn write(&mut self, event: &[u8], limit: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let (opcode, payload) = match (self.format.shape, self.format.compression) {
+            (Shape::V0, _) => {
+                self.scratch.clear();
+                // A notice is not an event, and is the same in both shapes.
+                let converted = write_v0(event, &mut self.scratch).is_ok();
+                let payload = if converted {
+                    self.scratch.as_slice()
+                } else {
+                    event
+                };
+                (Opcode::Text, payload)
+            }
+            (Shape::V1, Compression::None) => (Opcode::Text, event),
+            (Shape::V1 | Shape::Binary, _) => (Opcode::Binary, event),
+        };
+        if payload.is_empty() {
+            return None;
+        }
+        if limit > 0 && payload.len() > limit {
+            return None;
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.pending.extend_from_slice(payload);
+            if self.format.shape != Shape::Binary {
+                stream.pending.push(b'\n');
+            }
+            return Some(0);
+        }
+        write_frame(opcode, payload, out);
+        Some(payload.len())
+    }
+
+    /// Appends a message that is not an event, given in JSON.
+    pub(crate) fn write_notice(
+        &mut self,
+        notice: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CompressError> {
+        let mut binary = Vec::new();
+        let notice = match self.format.shape {
+            Shape::Binary => {
+                let written = ToCbor::new().encode(notice, &mut binary);
+                debug_assert!(written.is_ok(), "a notice has no part that CBOR lacks");
+                written.map_or(notice.as_bytes(), |()| &binary)
+            }
+            Shape::V0 | Shape::V1 => notice.as_bytes(),
+        };
+        match self.format.compression {
+            Compression::None | Compression::Stream => {
+                self.write(notice, 0, out);
+            }
+            // Like an event, so that a client decompresses every message in the same way.
+            Compression::Event | Compression::Batch => {
+                let mut compressed = Vec::new();
+                let compressors = self.recoder.compressors();
+                compressors.single(notice, self.dictionary.as_ref(), &mut compressed)?;
+                write_frame(Opcode::Binary, &compressed, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes wait for [`finish`](Self::finish).
+    pub(crate) fn pending(&self) -> usize {
+        self.stream
+            .as_ref()
+            .map_or(0, |stream| stream.pending.len())
+    }
+
+    /// Appends the message that carries the events written to a stream, and returns its size.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<usize, CompressError> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(0);
+        };
+        if stream.pending.is_empty() {
+            return Ok(0);
+        }
+        self.scratch.clear();
+        stream
+            .compressor
+            .compress(&stream.pending, &mut self.scratch)?;
+        stream.pending.clear();
+        write_frame(Opcode::Binary, &self.scratch, out);
+        Ok(self.scratch.len())
+    }
+
+    async fn load(&self, block: &Arc<Block>, format: Format) -> Result<Events, RecodeError> {
+        let dictionary = self.dictionary.as_ref();
+        if let Some(events) = self.recoder.ready(block, format, dictionary) {
+            return events;
+        }
+        let (recoder, block) = (Arc::clone(&self.recoder), Arc::clone(block));
+        let dictionary = self.dictionary.clone();
+        let load = move || recoder.events(&block, format, dictionary.as_ref());
+        match tokio::task::spawn_blocking(load).await {
+            Ok(events) => events,
+            Err(error) => Err(RecodeError::Read(error.into())),
+        }
+    }
+}
+
+/// Returns the end of the batch that begins with an event of a block of `length` events; `None` if
+/// no batch begins there, or it reaches beyond `end`.
+pub(crate) fn batch_end(index: usize, length: usize, end: usize) -> Option<usize> {
+    let batch_end = (index + BATCH).min(length);
+    (index.is_multiple_of(BATCH) && batch_end <= end).then_some(batch_end)
+}

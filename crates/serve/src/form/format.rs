@@ -1,0 +1,67 @@
+/// The format of a subscriber's events: what one looks like, and what is compressed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) shape: Shape,
+    pub(crate) compression: Compression,
+}
+
+/// The shape of an event before it is compressed: the parameter `format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A line of JSON as Jetstream sent it at first. It is not served compressed.
+    V0,
+    /// A line of JSON as the log has it.
+    V1,
+    /// DAG-CBOR.
+    Binary,
+}
+
+/// The parameter `compress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// No compression: one message for each event.
+    None,
+    /// A binary message for each event, which is compressed with the server's dictionary.
+    Event,
+    /// Up to [`BATCH`] events that follow each other are compressed together.
+    Batch,
+    /// All messages to a subscriber are pieces of one zstd stream.
+    Stream,
+}
+
+impl Format {
+    /// JSON as the log has it.
+    pub(crate) const LOG: Self = Self {
+        shape: Shape::V1,
+        compression: Compression::None,
+    };
+
+    /// The format in which single events are shared by all subscribers of this one. What it lacks,
+    /// which is the shape `V0` or a stream, is made for each subscriber.
+    pub(crate) const fn single(self) -> Self {
+        let shape = match self.shape {
+            Shape::V0 | Shape::V1 => Shape::V1,
+            Shape::Binary => Shape::Binary,
+        };
+        let compression = match self.compression {
+            Compression::None | Compression::Stream => Compression::None,
+            Compression::Event | Compression::Batch => Compression::Event,
+        };
+        Self { shape, compression }
+    }
+
+    /// The same shape without compression.
+    pub(crate) const fn plain(self) -> Self {
+        Self {
+            shape: self.shape,
+            compression: Compression::None,
+        }
+    }
+
+    pub(crate) fn is_batched(self) -> bool {
+        self.compression == Compression::Batch
+    }
+}
+
+/// The most events that are compressed together.
+pub(crate) const BATCH: usize = 64;

@@ -1,0 +1,391 @@
+use std::convert::Infallible;
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jetwash::store::Run;
+use jetwash::{Cursor, Gap, Jetstream, Reader, Reading, Selection, StartFrom};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use crate::form::recoder::RecodeError;
+use crate::metrics::Metrics;
+use crate::subscriber::end::End;
+use crate::subscriber::inbound::Inbound;
+use crate::subscriber::notice::Notice;
+use crate::subscriber::outbound::Outbound;
+use crate::subscriber::passage::{Passage, Wait};
+use crate::subscriber::query::Query;
+use crate::subscriber::socket::Socket;
+use crate::tail::live::{Live, Place};
+use crate::websocket::Opcode;
+
+/// One subscriber: a way in, and for as long as it is not left to a shard, a way out.
+///
+/// Its task reads the log for a subscriber that is behind, waits for a socket that takes nothing,
+/// and answers the client's messages. When all of that is done, the way out is
+/// [put](crate::tail::seat::Seat::put) where a shard writes to it.
+pub(crate) struct Connection<R> {
+    inbound: Inbound<R>,
+    metrics: Arc<Metrics>,
+    /// Whether to say when playback has met the live end.
+    announces_tip: bool,
+    /// Whether the reader was abandoned before all of its events had been sent.
+    has_let_go: bool,
+    /// Whether to say where events are missing.
+    announces_gaps: bool,
+}
+
+impl<R: AsyncRead + Unpin> Connection<R> {
+    pub(crate) fn new(inbound: Inbound<R>, query: &Query, metrics: Arc<Metrics>) -> Self {
+        Self {
+            inbound,
+            metrics,
+            announces_tip: query.caught_up && query.start != StartFrom::Live,
+            has_let_go: false,
+            announces_gaps: query.gaps,
+        }
+    }
+
+    /// Serves until either side ends it, and says goodbye where the socket still allows it.
+    pub(crate) async fn run<W: Socket>(
+        mut self,
+        outbound: Outbound<W>,
+        jetstream: &Jetstream,
+        live: &Arc<Live>,
+        query: &Query,
+    ) -> End {
+        let mut outbound = Some(Box::new(outbound));
+        let served = self.serve(&mut outbound, jetstream, live, query).await;
+        let end = match served {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        if let Some((code, reason)) = end.close_frame()
+            && let Some(outbound) = outbound
+        {
+            // Its settings go, and whatever else it held besides the rest of the output.
+            let mut output = outbound.into_output();
+            let is_over_budget = matches!(end, End::Memory(_));
+            if is_over_budget {
+                self.inbound.forget();
+            }
+            // Others need the memory that it takes now.
+            let is_burden = is_over_budget && output.is_stuck();
+            let is_silent = is_burden || matches!(end, End::PongTimeout | End::WriteTimeout);
+            let begun = Instant::now();
+            let patience = if is_silent { Duration::ZERO } else { GOODBYE };
+            if let Ok(Ok(())) = timeout(patience, output.close(code, &reason)).await {
+                // The client's own close frame follows, unless it has gone away.
+                let _ = timeout_at(begun + GOODBYE, self.inbound.drain()).await;
+            } else if is_silent {
+                output.reset_on_drop();
+            }
+        }
+        end
+    }
+
+    /// Serves until the end. If `home` has the way out then, the end can be told on it.
+    async fn serve<W: AsyncWrite + Unpin + Send + 'static>(
+        &mut self,
+        home: &mut Option<Box<Outbound<W>>>,
+        jetstream: &Jetstream,
+        live: &Arc<Live>,
+        query: &Query,
+    ) -> Result<Infallible, End> {
+        let outbound = home.as_mut().ok_or(End::Disconnected)?;
+        if query.require_hello {
+            self.hello(outbound).await?;
+        }
+        let mut reader = self.start(outbound, jetstream, query.start).await?;
+        let place = live.join(jetstream).await.map_err(End::Read)?;
+        loop {
+            let outbound = home.as_mut().ok_or(End::Disconnected)?;
+            // In a box, because a subscriber at the end of the log does not need its state.
+            Box::pin(self.catch_up(outbound, &mut reader, &place)).await?;
+            if let Some(outbound) = home.take() {
+                *home = place.seat().put(outbound, place.shard());
+            }
+            if home.is_none() {
+                let outcome = self.leave_to_shard(&place).await;
+                *home = place.seat().take();
+                outcome?;
+            }
+        }
+    }
+
+    /// Waits for the first valid settings.
+    async fn hello<W: AsyncWrite + Unpin>(
+        &mut self,
+        outbound: &mut Outbound<W>,
+    ) -> Result<(), End> {
+        let before = Arc::clone(outbound.settings());
+        while Arc::ptr_eq(&before, outbound.settings()) {
+            self.inbound.attend(std::future::pending::<()>()).await?;
+            // There is no progress yet.
+            self.inbound.wanted.progress = false;
+            self.flush(outbound).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds the place in the log where to start.
+    async fn start<W>(
+        &mut self,
+        outbound: &mut Outbound<W>,
+        jetstream: &Jetstream,
+        start: StartFrom,
+    ) -> Result<Reader, End> {
+        // Asked before the reader has its place: an event that comes in between is still to be
+        // sent.
+        let newest = jetstream.bounds().newest_time_us.unwrap_or_default();
+        let time_us = match start {
+            StartFrom::Oldest => 0,
+            StartFrom::Time(time) => micros(time).min(newest),
+            _ => newest,
+        };
+        let reader = jetstream.reader(start).await.map_err(End::Read)?;
+        outbound.start_at(reader.position(), time_us);
+        if let StartFrom::Time(time) = start
+            && let Some(oldest) = jetstream.bounds().oldest_time_us
+            && micros(time) < oldest
+        {
+            self.metrics.cursors_clamped.increment(1);
+        }
+        Ok(reader)
+    }
+
+    /// Sends events and everything else until nothing is left. Then the subscriber is at the end of
+    /// the log.
+    async fn catch_up<W: AsyncWrite + Unpin + Send + 'static>(
+        &mut self,
+        outbound: &mut Outbound<W>,
+        reader: &mut Reader,
+        place: &Place<W>,
+    ) -> Result<(), End> {
+        let mut selection = Selection::default();
+        loop {
+            if std::mem::take(&mut self.has_let_go) {
+                let jetstream = self.inbound.jetstream.clone();
+                *reader = reopen(&jetstream, outbound.position()).await?;
+                self.flush(outbound).await?;
+            }
+            reader.skip_to(outbound.position());
+            self.update(outbound);
+            let is_at_tip = reader.is_at_tip();
+            self.inbound.is_caught_up = !place.shard().has_announced(outbound.position());
+            if is_at_tip && std::mem::take(&mut self.announces_tip) {
+                outbound.push_notice(Notice::CaughtUp)?;
+            }
+            if is_at_tip || outbound.is_full() || self.inbound.wants_something() {
+                self.flush(outbound).await?;
+            }
+            // The flush may have brought new events or messages within reach.
+            if !reader.is_at_tip() || place.shard().has_ended() {
+                match self.inbound.attend(reader.next()).await? {
+                    None => {}
+                    Some(None) => return Err(End::ShuttingDown),
+                    Some(Some(read)) => match read.map_err(End::Read)? {
+                        Reading::Events(run) => {
+                            reader.read_ahead(outbound.loader());
+                            self.send(outbound, &run, &mut selection).await?;
+                        }
+                        Reading::Gap(gap) => self.come_to(outbound, &gap)?,
+                        _ => {}
+                    },
+                }
+            } else if !self.inbound.wants_something() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends the events of a run that the subscriber wants, from its position on, in as few writes
+    /// as the buffer allows. The last are left in the buffer.
+    async fn send<W: AsyncWrite + Unpin>(
+        &mut self,
+        outbound: &mut Outbound<W>,
+        run: &Run,
+        selection: &mut Selection,
+    ) -> Result<(), End> {
+        let mut passage = Passage::new(run, selection);
+        loop {
+            // There may be new settings whenever something was waited for.
+            self.update(outbound);
+            let until = self.inbound.update_from();
+            match outbound.advance(&mut passage, until, &self.metrics)? {
+                Wait::Run => return Ok(()),
+                Wait::Settings => {}
+                Wait::Events => {
+                    let (wanted, batches) = (passage.selection.rest(), passage.may_load_batches);
+                    let load = outbound.load(run.block(), wanted, batches);
+                    match self.inbound.attend(load).await? {
+                        Some(Ok(pages)) => passage.pages = Some(pages),
+                        Some(Err(RecodeError::Read(error))) => {
+                            // Damaged events are left out, and the subscriber is told.
+                            let gap = error.into_gap(outbound.position()).map_err(End::Read)?;
+                            self.come_to(outbound, &gap)?;
+                            outbound.pass(run, u64::MAX);
+                            return Ok(());
+                        }
+                        Some(Err(error)) => return Err(error.into()),
+                        None => self.flush(outbound).await?,
+                    }
+                }
+                Wait::Allowance(from) => self.pace(outbound, from).await?,
+                Wait::Turn => match self.turn().await? {
+                    Some(turn) => passage.turn = Some(turn),
+                    None => self.flush(outbound).await?,
+                },
+                Wait::Others => {
+                    self.inbound.wrote();
+                    // The runtime looks at its timers and sockets, too.
+                    yield_now().await;
+                }
+                Wait::Socket => {
+                    if !self.flush_soon(outbound).await? {
+                        self.has_let_go = true;
+                        return Ok(());
+                    }
+                    yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Waits until it is this subscriber's turn to get as much as goes into one write. Returns
+    /// `None` if there is something else to do first.
+    async fn turn(&mut self) -> Result<Option<SemaphorePermit<'static>>, End> {
+        let turn = match TURNS.try_acquire() {
+            Ok(turn) => Some(turn),
+            // It is never closed.
+            Err(_) => self
+                .inbound
+                .attend(TURNS.acquire())
+                .await?
+                .and_then(Result::ok),
+        };
+        Ok(turn)
+    }
+
+    /// Waits for the socket to take the rest, and returns whether it did so soon. Otherwise events
+    /// would stay in memory for a subscriber that does not want them.
+    async fn flush_soon<W: AsyncWrite + Unpin>(
+        &mut self,
+        outbound: &mut Outbound<W>,
+    ) -> Result<bool, End> {
+        let Ok(_hold) = HOLDS.try_acquire() else {
+            return Ok(false);
+        };
+        match timeout(HOLD, self.flush(outbound)).await {
+            Ok(flushed) => flushed.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Goes on behind a gap, and tells the subscriber if it asked for that.
+    fn come_to<W>(&self, outbound: &mut Outbound<W>, gap: &Gap) -> Result<(), End> {
+        if self.announces_gaps {
+            outbound.push_notice(Notice::Gap(gap))?;
+        }
+        outbound.skip_to(gap.next_seq);
+        Ok(())
+    }
+
+    /// Waits until the subscriber's address may have more events.
+    async fn pace<W: AsyncWrite + Unpin>(
+        &mut self,
+        outbound: &mut Outbound<W>,
+        from: Instant,
+    ) -> Result<(), End> {
+        while from > Instant::now() {
+            self.flush(outbound).await?;
+            self.inbound.attend(sleep_until(from)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rest of the output, and all that is wanted besides events. There may be new
+    /// settings afterwards.
+    async fn flush<W: AsyncWrite + Unpin>(
+        &mut self,
+        outbound: &mut Outbound<W>,
+    ) -> Result<(), End> {
+        loop {
+            if !outbound.write_now(&self.metrics)? {
+                // Nothing else is sent before the socket has taken this, but what the subscriber
+                // sends is still read, and the timeouts hold.
+                self.inbound.expect_write();
+                if let Some(outcome) = self.inbound.attend(outbound.write_some()).await? {
+                    outcome?;
+                    self.inbound.wrote();
+                }
+                continue;
+            }
+            self.inbound.wrote();
+            self.update(outbound);
+            let wanted = self.inbound.take_wanted();
+            if let Some(payload) = &wanted.pong {
+                outbound.push_control(Opcode::Pong, payload);
+            }
+            if wanted.ping {
+                outbound.push_control(Opcode::Ping, &[]);
+                self.inbound.pinged();
+            }
+            if wanted.progress {
+                outbound.push_notice(Notice::Progress)?;
+            }
+            if outbound.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets new settings hold, if they do where the subscriber is.
+    fn update<W>(&mut self, outbound: &mut Outbound<W>) {
+        if let Some(settings) = self.inbound.take_update(outbound.position()) {
+            outbound.set_settings(settings);
+        }
+    }
+
+    /// Waits until there is something that the shard cannot do.
+    async fn leave_to_shard<W: AsyncWrite + Unpin + Send + 'static>(
+        &mut self,
+        place: &Place<W>,
+    ) -> Result<(), End> {
+        self.inbound.is_caught_up = true;
+        loop {
+            let woken = self.inbound.attend(place.seat().woken()).await?;
+            if woken.is_some() || self.inbound.wants_something() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A reader that has read nothing yet, for what comes from a position on.
+async fn reopen(jetstream: &Jetstream, position: u64) -> Result<Reader, End> {
+    let before = Cursor::new(position.saturating_sub(1));
+    let reader = jetstream.reader(StartFrom::Cursor(before)).await;
+    reader.map_err(End::Read)
+}
+
+fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The subscribers that may keep events in memory while they wait for their sockets, and for how
+/// long. For others, events are read again.
+static HOLDS: Semaphore = Semaphore::const_new(64);
+const HOLD: Duration = Duration::from_secs(1);
+/// The turns of subscribers that get old events. There may be thousands of them, and without turns
+/// the subscribers at the end of the log would wait for all of them.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new(2 * cores)
+});
+/// The time for a closing handshake. A subscriber that has been silent for long gets none.
+const GOODBYE: Duration = Duration::from_secs(2);

@@ -1,0 +1,31 @@
+//! One subscriber, from its query string to its last message.
+//!
+//! [`subscribers`] answers the route `/subscribe` and runs a task for each request that
+//! [`admission`] lets in; others get a [`refusal`]. [`query`] is what a subscriber asks for,
+//! [`settings`] the part of it that messages may change later: [`update`] parses them, [`updates`]
+//! decides when. [`addresses`] shares out what one address may take, with a [`bucket`] of tokens;
+//! an [`allowance`] is for what a subscriber may send.
+//!
+//! [`connection`] drives the two halves of the socket. [`inbound`] reads messages and keeps the
+//! timers. [`outbound`] holds the position in the log; it takes each run through a [`passage`] and
+//! says what it waits for, and writes events and [`notice`]s to its [`output`], which has the
+//! [`socket`]. [`end`] is why it is over.
+
+pub(crate) mod addresses;
+pub(crate) mod admission;
+pub(crate) mod allowance;
+pub(crate) mod bucket;
+pub(crate) mod connection;
+pub(crate) mod end;
+pub(crate) mod inbound;
+pub(crate) mod notice;
+pub(crate) mod outbound;
+pub(crate) mod output;
+pub(crate) mod passage;
+pub(crate) mod query;
+pub(crate) mod refusal;
+pub(crate) mod settings;
+pub(crate) mod socket;
+pub(crate) mod subscribers;
+pub(crate) mod update;
+pub(crate) mod updates;

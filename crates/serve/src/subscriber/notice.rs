@@ -1,0 +1,69 @@
+use jetwash::Gap;
+use serde::Serialize;
+
+/// A message that is not an event, for subscribers that asked for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Notice<'a> {
+    /// Playback has met the live end.
+    CaughtUp,
+    /// Events are missing.
+    Gap(&'a Gap),
+    /// The stream has got as far as this.
+    Progress,
+}
+
+impl Notice<'_> {
+    /// The notice in JSON. `time_us` is the time of the last event passed, from which a subscriber
+    /// would resume.
+    pub(crate) fn to_json(self, time_us: u64) -> String {
+        let (kind, gap) = match self {
+            Self::CaughtUp => ("caughtUp", None),
+            Self::Progress => ("progress", None),
+            Self::Gap(gap) => ("gap", serde_json::to_string(&GapJson::of(gap)).ok()),
+        };
+        debug_assert_eq!(
+            gap.is_some(),
+            matches!(self, Self::Gap(_)),
+            "a gap has only numbers and texts"
+        );
+        match gap {
+            Some(gap) => format!(r#"{{"kind":"{kind}","time_us":{time_us},"gap":{gap}}}"#),
+            None => format!(r#"{{"kind":"{kind}","time_us":{time_us}}}"#),
+        }
+    }
+}
+
+/// A gap as `docs/wire.md` describes it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GapJson<'a> {
+    cause: &'static str,
+    from: u64,
+    to: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_to: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did: Option<&'a str>,
+}
+
+impl<'a> GapJson<'a> {
+    fn of(gap: &'a Gap) -> Self {
+        let upstream = gap.upstream.as_ref();
+        Self {
+            cause: gap.cause.name(),
+            from: gap.first_seq,
+            to: gap.next_seq,
+            events: gap.events,
+            source: upstream.map(|upstream| &*upstream.source),
+            source_from: upstream.and_then(|upstream| upstream.first),
+            source_to: upstream.and_then(|upstream| upstream.next),
+            did: upstream.and_then(|upstream| upstream.did.as_deref()),
+        }
+    }
+}

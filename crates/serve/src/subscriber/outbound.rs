@@ -1,0 +1,404 @@
+use std::sync::Arc;
+
+use jetwash::Selection;
+use jetwash::dict::CompressError;
+use jetwash::store::{Block, Run};
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use crate::form::encoder::{Encoder, batch_end};
+use crate::form::format::BATCH;
+use crate::form::messages::Messages;
+use crate::form::recoder::RecodeError;
+use crate::memory::Account;
+use crate::metrics::{Delivered, Metrics};
+use crate::subscriber::addresses::Share;
+use crate::subscriber::end::End;
+use crate::subscriber::notice::Notice;
+use crate::subscriber::output::{Output, WRITE_BYTES};
+use crate::subscriber::passage::{Pages, Passage, Wait};
+use crate::subscriber::query::Query;
+use crate::subscriber::settings::Settings;
+use crate::tail::batch::Batch;
+use crate::websocket::{Opcode, write_frame};
+
+/// One subscriber's way out: its position in the log, its settings, and its socket.
+///
+/// There is no queue. What the subscriber has not taken stays in the log; only as much as goes
+/// into one write is held here. A shard [`deliver`](Self::deliver)s to a subscriber at the end of
+/// the log. The subscriber's own task [`advance`](Self::advance)s it through older events.
+pub(crate) struct Outbound<W> {
+    output: Output<W>,
+    settings: Arc<Settings>,
+    encoder: Encoder,
+    /// The position of the next event to be looked at.
+    position: u64,
+    /// The time of the last event passed, sent or not: where the subscriber would resume.
+    time_us: u64,
+    share: Option<Arc<Share>>,
+    /// Events that the address has paid for and not got.
+    granted: usize,
+}
+
+/// Memory of a shard's task, which all its subscribers use in turn.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    selection: Selection,
+    out: Vec<u8>,
+}
+
+impl<W> Outbound<W> {
+    pub(crate) fn new(
+        socket: W,
+        query: &Query,
+        encoder: Encoder,
+        share: Option<Arc<Share>>,
+        account: Arc<Account>,
+    ) -> Self {
+        Self {
+            output: Output::new(socket, account),
+            settings: Arc::clone(&query.settings),
+            encoder,
+            position: 0,
+            time_us: 0,
+            share,
+            granted: 0,
+        }
+    }
+
+    pub(crate) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes on from a later position: there are no events before it.
+    pub(crate) fn skip_to(&mut self, position: u64) {
+        self.position = self.position.max(position);
+    }
+
+    /// Goes on from a position, after the event of a time.
+    pub(crate) const fn start_at(&mut self, position: u64, time_us: u64) {
+        (self.position, self.time_us) = (position, time_us);
+    }
+
+    pub(crate) const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    pub(crate) fn set_settings(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+    }
+
+    /// Whether nothing is left to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.output.is_empty() && self.encoder.pending() == 0
+    }
+
+    /// Whether as much is left to be written as should go into one write.
+    pub(crate) fn is_full(&self) -> bool {
+        self.output.len() + self.encoder.pending() >= WRITE_BYTES
+    }
+
+    /// Appends a control message.
+    pub(crate) fn push_control(&mut self, opcode: Opcode, payload: &[u8]) {
+        write_frame(opcode, payload, self.output.buffer());
+    }
+
+    /// Appends a notice.
+    pub(crate) fn push_notice(&mut self, notice: Notice<'_>) -> Result<(), CompressError> {
+        let notice = notice.to_json(self.time_us);
+        self.encoder.write_notice(&notice, self.output.buffer())
+    }
+
+    /// The socket, for the time after the last event.
+    pub(crate) fn into_output(self) -> Output<W> {
+        self.output
+    }
+
+    /// Notes that the events of a run have been looked at up to the position `until`.
+    pub(crate) fn pass(&mut self, run: &Run, until: u64) {
+        self.position = until.clamp(self.position, run.next_seq());
+        let passed = self.position.saturating_sub(run.block().first_seq()) as usize;
+        if let Some(last) = passed.checked_sub(1)
+            && let Some(time_us) = run.block().times().get(last)
+        {
+            self.time_us = *time_us;
+        }
+    }
+
+    /// Returns a function that loads a block's events, which may block, if the subscriber wants
+    /// any.
+    pub(crate) fn loader(&self) -> impl FnOnce(&Run) + Send + use<W> {
+        let load = self.encoder.loader(self.takes_all());
+        let settings = Arc::clone(&self.settings);
+        move |run| {
+            let mut selection = Selection::default();
+            selection.select(run, &settings.filter);
+            if !selection.is_empty() {
+                load(run.block(), selection.len());
+            }
+        }
+    }
+
+    /// Loads a block's events after [`Wait::Events`]: in batches if the subscriber takes batches
+    /// and they have not been tried, otherwise one by one, and only the `wanted` ones surely.
+    pub(crate) async fn load(
+        &mut self,
+        block: &Arc<Block>,
+        wanted: &[usize],
+        may_load_batches: bool,
+    ) -> Result<Pages, RecodeError> {
+        if may_load_batches
+            && self.takes_all()
+            && let Some(batches) = self.encoder.batches_of(block).await?
+        {
+            return Ok(Pages::Batches(batches));
+        }
+        self.encoder.events(block, wanted).await.map(Pages::Singles)
+    }
+
+    /// Whether the subscriber wants every event.
+    fn takes_all(&self) -> bool {
+        self.settings.filter.is_empty() && self.settings.max_message_size == 0
+    }
+
+    /// Asks for events to be granted, and returns the time when they are.
+    fn request(&mut self, wanted: usize, now: Instant) -> Instant {
+        let Some(share) = &self.share else {
+            self.granted = wanted;
+            return now;
+        };
+        if self.granted > 0 {
+            return now;
+        }
+        let (granted, wait) = share.reserve(wanted, now.into_std());
+        self.granted = granted;
+        now + wait
+    }
+
+    fn write_payload(&mut self, payload: &[u8], events: usize, out: &mut Vec<u8>) -> Delivered {
+        let limit = self.settings.max_message_size as usize;
+        match self.encoder.write(payload, limit, out) {
+            Some(size) => Delivered {
+                events: events as u64,
+                bytes: size as u64,
+            },
+            None => Delivered::default(),
+        }
+    }
+}
+
+/// The subscriber's own task sends it events that it has missed.
+impl<W: AsyncWrite + Unpin> Outbound<W> {
+    /// Takes the subscriber as far through a run as it goes without waiting, and returns what it
+    /// waits for then. It goes no further than the position `until`, where new settings hold.
+    pub(crate) fn advance(
+        &mut self,
+        passage: &mut Passage<'_>,
+        until: u64,
+        metrics: &Metrics,
+    ) -> Result<Wait, End> {
+        // A turn is for one write. Whatever else this waits for, others do not wait for it.
+        let turn = passage.turn.take();
+        passage.select(&self.settings, self.position);
+        if passage.selection.is_empty() {
+            self.pass(passage.run, until);
+            let is_over = until >= passage.run.next_seq();
+            return Ok(if is_over { Wait::Run } else { Wait::Settings });
+        }
+        if passage.pages.is_none() {
+            return Ok(Wait::Events);
+        }
+        let now = Instant::now();
+        let granted_at = self.request(passage.selection.len(), now);
+        if granted_at > now {
+            return Ok(Wait::Allowance(granted_at));
+        }
+        // Last, so that nobody who has a turn waits for anything else.
+        if turn.is_none() {
+            return Ok(Wait::Turn);
+        }
+        metrics.delivered(self.fill(passage, until));
+        if !self.is_full() {
+            return Ok(Wait::Settings);
+        }
+        let is_taken = self.write_now(metrics)?;
+        Ok(if is_taken { Wait::Others } else { Wait::Socket })
+    }
+
+    /// Ends the message that events are being collected for, and writes as much as the socket takes
+    /// now. Returns whether nothing is left.
+    pub(crate) fn write_now(&mut self, metrics: &Metrics) -> Result<bool, End> {
+        let size = self.encoder.finish(self.output.buffer())?;
+        metrics.delivered(Delivered {
+            events: 0,
+            bytes: size as u64,
+        });
+        self.output.write_now()
+    }
+
+    /// Waits until the socket takes something.
+    pub(crate) async fn write_some(&mut self) -> Result<(), End> {
+        self.output.write_some().await
+    }
+
+    /// Appends events that the subscriber wants, as far as they are granted, go into one write,
+    /// come before the position `until`, and are loaded.
+    fn fill(&mut self, passage: &mut Passage<'_>, until: u64) -> Delivered {
+        let run = passage.run;
+        let (first_seq, length) = (run.block().first_seq(), run.block().len());
+        let end = run.next_seq().min(until).saturating_sub(first_seq) as usize;
+        let takes_all = self.takes_all();
+        let mut out = self.output.take_buffer();
+        let mut delivered = Delivered::default();
+        while self.granted > 0 && out.len() + self.encoder.pending() < WRITE_BYTES {
+            let Some(index) = passage.selection.next() else {
+                break;
+            };
+            if index >= end {
+                self.pass(run, until);
+                break;
+            }
+            let place = match &passage.pages {
+                Some(Pages::Batches(batches)) if takes_all => {
+                    batch_end(index, length, end).map(|next| (batches, index / BATCH, next))
+                }
+                Some(Pages::Singles(singles)) => Some((singles, index, index + 1)),
+                _ => None,
+            };
+            let Some((page, at, next)) = place else {
+                // A batch that begins before the position, or ends after `until`, has events that
+                // are not to be sent. Those around it go one by one.
+                self.pass(run, first_seq + index as u64);
+                passage.load_singles();
+                break;
+            };
+            passage.selection.skip_to(next);
+            self.granted = self.granted.saturating_sub(next - index);
+            self.pass(run, first_seq + next as u64);
+            if let Some(payload) = page.get(at) {
+                delivered += self.write_payload(payload, next - index, &mut out);
+            }
+        }
+        self.output.put_buffer(out);
+        delivered
+    }
+}
+
+/// A shard's task sends new events to subscribers at the end of the log.
+impl<W: AsyncWrite + Unpin> Outbound<W> {
+    /// Sends batches to a subscriber that is at the end of the log, as far as the socket takes
+    /// them now. Returns `false` if the subscriber's own task has to go on: with what is left to be
+    /// written, or with events from the position on.
+    ///
+    /// The shard has dozens of other subscribers, so this never waits, and never reads the disk.
+    pub(crate) fn deliver(
+        &mut self,
+        batches: &[Arc<Batch>],
+        scratch: &mut Scratch,
+    ) -> (Delivered, bool) {
+        // A message of a stream cannot be left out once it is made, so it must not be made before
+        // it is sure that the address may have it.
+        if self.encoder.is_stream() {
+            return (Delivered::default(), false);
+        }
+        // Nearly always there is one batch, and most subscribers want all of it: they share bytes.
+        if let [batch] = batches
+            && batch.begins_at(self.position)
+            && let Some(messages) = self.shared_messages(batch)
+        {
+            let delivered = Delivered {
+                events: messages.events as u64,
+                bytes: messages.payload as u64,
+            };
+            return self.offer(&messages.bytes, delivered, batch);
+        }
+        scratch.out.clear();
+        let mut delivered = Delivered::default();
+        let (mut position, mut last) = (self.position, None);
+        for batch in batches {
+            // It caught up by itself beyond this batch, which was announced before.
+            if batch.next_seq() <= position {
+                continue;
+            }
+            let begun = scratch.out.len();
+            let so_far = delivered;
+            // A batch goes out whole or not at all: the position is always between two batches, and
+            // the first that is missing ends the row, because events go out in order.
+            if !batch.covers(position) || !self.encode(batch, position, scratch, &mut delivered) {
+                scratch.out.truncate(begun);
+                delivered = so_far;
+                break;
+            }
+            (position, last) = (batch.next_seq(), Some(batch));
+        }
+        let is_all = batches
+            .last()
+            .is_none_or(|batch| batch.next_seq() <= position);
+        match last {
+            Some(batch) => {
+                let (delivered, is_taken) = self.offer(&scratch.out, delivered, batch);
+                (delivered, is_taken && is_all)
+            }
+            None => (Delivered::default(), is_all),
+        }
+    }
+
+    /// The messages of a batch that can go out as they are, if this subscriber wants them all.
+    fn shared_messages(&self, batch: &Batch) -> Option<Messages> {
+        if self.takes_all() {
+            batch.messages(&self.encoder)
+        } else {
+            None
+        }
+    }
+
+    /// Appends what this subscriber wants of a batch; `false` if it is not in memory.
+    fn encode(
+        &mut self,
+        batch: &Batch,
+        position: u64,
+        scratch: &mut Scratch,
+        delivered: &mut Delivered,
+    ) -> bool {
+        let Scratch { selection, out } = scratch;
+        for run in batch.runs() {
+            selection.select(run, &self.settings.filter);
+            selection.skip_to(position.saturating_sub(run.block().first_seq()) as usize);
+            if selection.is_empty() {
+                continue;
+            }
+            let Some(events) = self.encoder.ready_events(run.block()) else {
+                return false;
+            };
+            for payload in selection.by_ref().filter_map(|index| events.get(index)) {
+                *delivered += self.write_payload(payload, 1, out);
+            }
+        }
+        true
+    }
+
+    /// Writes the messages of all batches up to `last` if the address may have them, and notes
+    /// that they have been passed. What the socket does not take is kept.
+    fn offer(&mut self, bytes: &[u8], delivered: Delivered, last: &Batch) -> (Delivered, bool) {
+        if let Some(share) = &self.share
+            && !share.take_now(delivered.events as usize, Instant::now().into_std())
+        {
+            return (Delivered::default(), false);
+        }
+        debug_assert!(self.position < last.next_seq(), "no event is sent twice");
+        self.position = last.next_seq();
+        if let Some(time_us) = last.last_time_us() {
+            self.time_us = time_us;
+        }
+        (delivered, self.output.offer(bytes))
+    }
+}
+
+impl Scratch {
+    /// Gives back the memory that an unusual amount of events has taken.
+    pub(crate) fn trim(&mut self) {
+        if self.out.capacity() > 2 * WRITE_BYTES {
+            self.out = Vec::new();
+        }
+    }
+}

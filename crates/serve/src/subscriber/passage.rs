@@ -1,0 +1,91 @@
+use std::sync::Arc;
+
+use jetwash::Selection;
+use jetwash::store::Run;
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
+
+use crate::form::events::Events;
+use crate::subscriber::settings::Settings;
+
+/// A run of the log on its way to one subscriber.
+pub(crate) struct Passage<'a> {
+    pub(crate) run: &'a Run,
+    /// The events that the subscriber still wants of it.
+    pub(crate) selection: &'a mut Selection,
+    /// The settings by which they were selected.
+    selected_by: Option<Arc<Settings>>,
+    /// The events of the run's block, once they are loaded.
+    pub(crate) pages: Option<Pages>,
+    /// Whether batches may be loaded. If those do not have the next event, single events do.
+    pub(crate) may_load_batches: bool,
+    /// The permit for the next write, after [`Wait::Turn`].
+    pub(crate) turn: Option<SemaphorePermit<'static>>,
+}
+
+/// A block's events in a subscriber's format, in batches or one by one.
+pub(crate) enum Pages {
+    Batches(Events),
+    Singles(Events),
+}
+
+/// The thing that a subscriber's way out waits for before it can go on with a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wait {
+    /// New settings, if they hold from the position that it has reached. It goes on without them.
+    Settings,
+    /// The events of the run's block.
+    Events,
+    /// The time when its address may have more events.
+    Allowance(Instant),
+    /// Its turn to be given as much as goes into one write.
+    Turn,
+    /// The turn of others: it has had a write.
+    Others,
+    /// The socket, which has not taken everything.
+    Socket,
+    /// The next run: it has passed all events of this one.
+    Run,
+}
+
+impl<'a> Passage<'a> {
+    pub(crate) const fn new(run: &'a Run, selection: &'a mut Selection) -> Self {
+        Self {
+            run,
+            selection,
+            selected_by: None,
+            pages: None,
+            may_load_batches: true,
+            turn: None,
+        }
+    }
+
+    /// Selects events from `position` on, unless that was done by the same settings.
+    pub(crate) fn select(&mut self, settings: &Arc<Settings>, position: u64) {
+        let is_selected = |by: &Arc<Settings>| Arc::ptr_eq(by, settings);
+        if self.selected_by.as_ref().is_some_and(is_selected) {
+            return;
+        }
+        self.selection.select(self.run, &settings.filter);
+        self.selection.skip_to(index_in(self.run, position));
+        self.selected_by = Some(Arc::clone(settings));
+        // Only events that were wanted are sure to be loaded.
+        self.pages = None;
+    }
+
+    /// Selects and loads anew, one by one: the batches do not have the next event.
+    pub(crate) fn load_singles(&mut self) {
+        debug_assert!(
+            !matches!(self.pages, Some(Pages::Singles(_))),
+            "single events have every event"
+        );
+        (self.selected_by, self.pages) = (None, None);
+        self.may_load_batches = false;
+    }
+}
+
+/// The index in the run's block of the event at a position.
+fn index_in(run: &Run, position: u64) -> usize {
+    let index = position.saturating_sub(run.block().first_seq());
+    usize::try_from(index).unwrap_or(usize::MAX)
+}

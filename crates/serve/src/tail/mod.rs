@@ -1,0 +1,9 @@
+//! The end of the log, and how its events reach all subscribers that have caught up.
+//!
+//! [`live`] follows the log once for all of them and gathers new events into a [`batch`]. A
+//! [`shard`] writes each batch to its few dozen subscribers, each of which has a [`seat`] there.
+
+pub(crate) mod batch;
+pub(crate) mod live;
+pub(crate) mod seat;
+pub(crate) mod shard;
