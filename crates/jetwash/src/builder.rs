@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::auto_dictionary::AutoDictionary;
 use crate::clock::Clock;
 use crate::jetstream::Jetstream;
-use crate::upstream::{Endpoint, EndpointError, Prepared, RelayOptionError, RelayOptions};
+use crate::source::{Endpoint, EndpointError, Prepared, RelayOptionError, RelayOptions};
 
 /// Puts a [`Jetstream`] together.
 ///

@@ -26,16 +26,15 @@ use crate::auto_dictionary::AutoDictionary;
 use crate::builder::{JetstreamBuilder, Source};
 use crate::clock::Clock;
 use crate::consumer::Registry;
-use crate::frames::{FrameSubscription, FramesError};
-use crate::log_time::{ClockNews, LogTime};
+use crate::ingest::Pipeline;
+use crate::ingest::RecordCache;
+use crate::ingest::{Arrival, Content, Intake, Stopped};
+use crate::ingest::{ClockNews, LogTime};
 use crate::panic::{Panic, catch};
-use crate::pipeline::Pipeline;
-use crate::record_cache::RecordCache;
+use crate::read::{Cursor, Event, ReadError, Reader, StartFrom, Subscription};
+use crate::read::{FrameSubscription, FramesError};
+use crate::source::{Endpoint, NotReady, Prepared, Relay, Upstream, Watch};
 use crate::stats::{Snapshot, Stats};
-use crate::subscription::{Cursor, Event, ReadError, Reader, StartFrom, Subscription};
-use crate::upstream::{
-    Arrival, Content, Endpoint, Intake, NotReady, Prepared, Relay, Stopped, Upstream, Watch,
-};
 
 /// The firehose as events: sources on one side, a log, and subscriptions on the other.
 ///
@@ -494,7 +493,7 @@ impl Jetstream {
                 let run = follow(endpoint, shared, watch, clock.clone(), options, died);
                 tasks.spawn("relay", name, run);
             }
-            crate::upstream::describe();
+            crate::source::describe();
             tasks.spawn(
                 "metrics",
                 "of the relays",

@@ -151,31 +151,18 @@ mod auto_dictionary;
 mod builder;
 mod clock;
 mod consumer;
-mod content;
-mod dedup;
 #[cfg(feature = "did-file")]
 mod did_file;
-mod frames;
-mod gaps;
+mod ingest;
 mod jetstream;
-mod log_time;
-mod metrics;
 mod noise;
-mod numbering;
 mod panic;
-mod pipeline;
-mod poll;
-mod record;
-mod record_cache;
-mod selection;
-#[cfg(feature = "simulator")]
-mod simulator;
+mod read;
+mod short;
+mod source;
 mod stats;
-mod subscription;
 #[cfg(feature = "simulator")]
 pub mod testing;
-mod upstream;
-mod walk;
 
 pub use auto_dictionary::AutoDictionary;
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
@@ -187,8 +174,7 @@ pub use consumer::{
 };
 #[cfg(feature = "did-file")]
 pub use did_file::{DidFile, DidFileError, DidFileStatus};
-pub use frames::{FrameSubscription, FramesError};
-pub use gaps::Delivery;
+pub use ingest::{Pipeline, Stopped};
 pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
@@ -200,19 +186,15 @@ pub use jetwash_mst as mst;
 pub use jetwash_sim::NetworkConfig;
 pub use jetwash_store as store;
 pub use jetwash_store::{FrameStart, Gap, GapCause, KeptFrame, LogId, UpstreamGap};
-pub use pipeline::Pipeline;
-pub use poll::Polled;
-pub use record::{Change, EventId};
+pub use read::{
+    Change, Cursor, Delivery, Event, EventId, FrameSubscription, FramesError, Phase, Polled,
+    ReadError, Reader, Reading, Selection, StartFrom, Subscription, SubscriptionWithGaps,
+    compressed_of, json_of, some_json_of,
+};
 pub use rustls;
-pub use selection::Selection;
 #[cfg(feature = "simulator")]
-pub use simulator::SIMULATOR;
+pub use source::SIMULATOR;
+pub use source::{
+    Endpoint, EndpointError, NotReady, RelayOptionError, RelayOptions, Upstream, UpstreamState,
+};
 pub use stats::Snapshot;
-pub use subscription::{
-    Cursor, Event, Phase, ReadError, Reader, Reading, StartFrom, Subscription,
-    SubscriptionWithGaps, compressed_of, json_of, some_json_of,
-};
-pub use upstream::{
-    Endpoint, EndpointError, NotReady, RelayOptionError, RelayOptions, Stopped, Upstream,
-    UpstreamState,
-};

@@ -50,8 +50,8 @@ use bytes::Bytes;
 use jetwash_store::{Location, OpenError, Options, Read, Store, StoreError};
 use thiserror::Error;
 
-use crate::pipeline::Pipeline;
-use crate::subscription::{Event, Phase};
+use crate::ingest::Pipeline;
+use crate::read::{Event, Phase};
 
 pub use jetwash_sim::{ChangeError, ChangeFault, ManualNetwork, SimChange, SimWrite, did};
 

@@ -12,8 +12,8 @@ use crate::consumer::handle::Shared;
 use crate::consumer::settings::Settings;
 use crate::consumer::{ConsumerError, ConsumerHandle, Handler, Retry, WhenStuck};
 use crate::jetstream::Jetstream;
-use crate::subscription::{Cursor, Event, StartFrom};
-use crate::walk::Walk;
+use crate::read::Walk;
+use crate::read::{Cursor, Event, StartFrom};
 
 /// A consumer being set up: a handler's name, its events, and how they are handled.
 ///

@@ -17,8 +17,8 @@ use crate::consumer::settings::Settings;
 use crate::consumer::window::{Job, Window};
 use crate::consumer::{ConsumerError, Failure, Handler, Reaction, WhenStuck};
 use crate::panic::{Panic, catch};
-use crate::subscription::{Event, ReadError};
-use crate::walk::{Loaded, Walk};
+use crate::read::{Event, ReadError};
+use crate::read::{Loaded, Walk};
 
 /// Runs a consumer: reads into the window, hands out to workers, and keeps the books. One task does
 /// all of it, so that nothing needs a lock; the workers are tasks of their own, so that a panic

@@ -1,7 +1,7 @@
 use jetwash_store::{CursorError, DeadLetterError, Gap};
 use thiserror::Error;
 
-use crate::subscription::{Cursor, ReadError};
+use crate::read::{Cursor, ReadError};
 
 /// Why a consumer ended other than by its shutdown or the log's end.
 ///

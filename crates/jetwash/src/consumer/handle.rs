@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::consumer::{Behind, ConsumerError, ConsumerStatus, HeldBy, Lag, StuckHandler};
+use crate::ingest::Intake;
+use crate::read::{Cursor, ReadError};
 use crate::stats::Stats;
-use crate::subscription::{Cursor, ReadError};
-use crate::upstream::Intake;
 
 /// What can be asked of a consumer, and told to it, while it runs.
 ///

@@ -7,8 +7,8 @@ use jetwash_event::{Account, Identity};
 use jetwash_store::Gap;
 use serde::de::DeserializeOwned;
 
-use crate::record::Change;
-use crate::subscription::Event;
+use crate::read::Change;
+use crate::read::Event;
 
 /// What a consumer does with each event.
 ///

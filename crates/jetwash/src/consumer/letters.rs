@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::consumer::handle::Command;
 use crate::consumer::{ConsumerHandle, NotRunning};
 use crate::jetstream::Jetstream;
-use crate::subscription::{Cursor, Event, Phase};
+use crate::read::{Cursor, Event, Phase};
 
 impl Jetstream {
     /// The dead letters of a consumer, whether or not it runs.

@@ -4,7 +4,7 @@ use jetwash_event::{ContentFilter, Filter};
 use jetwash_store::LetterLimits;
 
 use crate::consumer::Retry;
-use crate::subscription::StartFrom;
+use crate::read::StartFrom;
 
 /// What to do with an event whose handler has not returned in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::consumer::Lag;
-use crate::subscription::Cursor;
+use crate::read::Cursor;
 
 /// What a consumer is doing, as plain values.
 #[derive(Clone, Debug)]

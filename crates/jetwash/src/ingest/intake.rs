@@ -1,33 +1,8 @@
-//! Where frames come from: relays, and streams that the caller brings.
-
-mod address;
-mod backoff;
-mod dial;
-mod endpoint;
-mod error;
-mod http;
-mod options;
-mod proxy;
-mod pulse;
-mod relay;
-mod socket;
-mod socks;
-mod state;
-mod steps;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
-
-pub use endpoint::{Endpoint, EndpointError};
-pub(crate) use error::short;
-pub(crate) use options::Prepared;
-pub use options::{RelayOptionError, RelayOptions};
-pub(crate) use relay::Relay;
-pub use state::{NotReady, Upstream, UpstreamState};
-pub(crate) use state::{Watch, describe};
 
 /// A frame, or news of a connection, on its way from a source to the pipeline.
 #[derive(Debug)]

@@ -15,12 +15,13 @@ use url::{Host, Url};
 
 use super::address::{interleave, is_private, race};
 use super::endpoint::with_cursor;
-use super::error::{RelayError, short};
+use super::error::RelayError;
 use super::http::{Head, tunnel, upgrade};
 use super::options::{Prepared, trusting};
 use super::proxy::{Protocol, Proxy};
 use super::socket::{Socket, Stream};
 use super::socks::{self, Refusal};
+use crate::short::short;
 
 /// Makes connections to one relay.
 pub(super) struct Dialer {

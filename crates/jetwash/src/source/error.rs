@@ -5,6 +5,7 @@ use jetwash_frame::{Frame, FrameError};
 use thiserror::Error;
 
 use super::pulse::LEAST_SPEED;
+use crate::short::short;
 
 /// Why a connection to a relay ended, or was not made.
 #[derive(Debug, Error)]
@@ -133,12 +134,4 @@ pub(super) fn check_error_frame(frame: &[u8]) -> Result<(), RelayError> {
         let name = short(error.error);
         RelayError::Frame { name, message }
     })
-}
-
-/// At most 200 characters of a text from outside, for a log line.
-pub(crate) fn short(text: &str) -> String {
-    text.chars()
-        .filter(|character| !character.is_control())
-        .take(200)
-        .collect()
 }

@@ -23,14 +23,14 @@ use jetwash_store::{
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::dedup::{self, Line, Revs};
-use crate::metrics::{SourceTally, Tally};
+use crate::ingest::dedup::{self, Line, Revs};
+use crate::ingest::numbering::{Numbering, Outcome, Place, Turn};
+use crate::ingest::record_cache::RecordCache;
+use crate::ingest::tally::{SourceTally, Tally};
 use crate::noise::Noise;
-use crate::numbering::{Numbering, Outcome, Place, Turn};
 use crate::panic::{Panic, catch};
-use crate::record_cache::RecordCache;
+use crate::short::short;
 use crate::stats::{Snapshot, Stats};
-use crate::upstream::short;
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
 ///

@@ -15,8 +15,9 @@ use super::pulse::{Crawl, Pulse};
 use super::socket::{Incoming, Skipped, Socket};
 use super::state::Watch;
 use super::steps::Steps;
-use super::{Content, Endpoint, Intake, Prepared, Stopped};
+use super::{Endpoint, Prepared};
 use crate::clock::Clock;
+use crate::ingest::{Content, Intake, Stopped};
 use crate::noise::Noise;
 use crate::stats::Stats;
 
@@ -386,7 +387,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt, DuplexStream};
 
     use super::*;
-    use crate::upstream::RelayOptions;
+    use crate::source::RelayOptions;
 
     /// How a connection ends to which `serve` writes, in time that passes by itself.
     async fn end<F: Future<Output = std::io::Result<()>> + Send + 'static>(

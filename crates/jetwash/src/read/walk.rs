@@ -1,9 +1,9 @@
 use jetwash_event::Filter;
 use jetwash_store::{Gap, Page, Run};
 
-use crate::gaps::Delivery;
-use crate::selection::Selection;
-use crate::subscription::{Cursor, Event, Phase, ReadError, Reader, Reading, some_json_of};
+use crate::read::{
+    Cursor, Delivery, Event, Phase, ReadError, Reader, Reading, Selection, some_json_of,
+};
 
 /// A reader and a filter, event by event: what subscriptions, polls and consumers are made of.
 pub(crate) struct Walk {
@@ -162,11 +162,5 @@ impl Walk {
         if self.reaches_tip {
             self.phase = Phase::Live;
         }
-    }
-}
-
-impl Phase {
-    const fn at_tip(is_at_tip: bool) -> Self {
-        if is_at_tip { Self::Live } else { Self::Replay }
     }
 }

@@ -3,8 +3,8 @@ use jetwash_store::Gap;
 use tokio::time::{Instant, timeout_at};
 
 use crate::jetstream::Jetstream;
-use crate::subscription::{Cursor, Event, ReadError, StartFrom};
-use crate::walk::{Loaded, Walk};
+use crate::read::walk::{Loaded, Walk};
+use crate::read::{Cursor, Event, ReadError, StartFrom};
 
 /// What [`Jetstream::poll`] found.
 #[derive(Clone, Debug)]

@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
-use super::error::{RelayError, short};
+use super::error::RelayError;
+use crate::short::short;
 
 /// Either kind of connection.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

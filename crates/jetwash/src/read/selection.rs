@@ -1,7 +1,7 @@
 use jetwash_event::Filter;
 use jetwash_store::Run;
 
-use crate::subscription::kind_of;
+use crate::read::kind::kind_of;
 
 /// The events of a run that a filter matches.
 ///

@@ -8,8 +8,6 @@ use jetwash_store::{Gap, GapCause};
 use metrics::counter;
 use tracing::warn;
 
-use crate::subscription::Event;
-
 /// Counts a gap that a reader is told of, and warns of it unless one of that cause was warned of a
 /// moment ago.
 pub(crate) fn tell(gap: &Gap) {
@@ -23,16 +21,6 @@ pub(crate) fn tell(gap: &Gap) {
             untold, "a reader comes to a gap: {gap}"
         );
     }
-}
-
-/// What a [`Subscription`](crate::Subscription) with gaps gives.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Delivery {
-    /// The next event.
-    Event(Event),
-    /// Events are missing, or may be, before the next event.
-    Gap(Gap),
 }
 
 /// Lets through one in so much time, and counts the others.
