@@ -1,6 +1,5 @@
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,12 +10,14 @@ use jetwash_frame::Peek;
 use jetwash_mst::BlockCheck;
 use jetwash_store::{Location, OpenError, Options, Retention, StoreError};
 use thiserror::Error;
-use tokio::sync::oneshot;
 
-use crate::auto_dictionary::AutoDictionary;
 use crate::clock::Clock;
+use crate::config::{Config, FramePredicate};
+use crate::ingest::AutoDictionary;
 use crate::jetstream::Jetstream;
-use crate::source::{Endpoint, EndpointError, Prepared, RelayOptionError, RelayOptions};
+use crate::source::{
+    Endpoint, EndpointError, FrameStream, Prepared, RelayOptionError, RelayOptions, Relays,
+};
 
 /// Puts a [`Jetstream`] together.
 ///
@@ -42,22 +43,22 @@ pub struct JetstreamBuilder {
     relays: Vec<String>,
     cursors: Vec<(String, u64)>,
     relay_options: RelayOptions,
-    pub(crate) sources: Vec<Source>,
+    pub(crate) sources: Vec<FrameStream>,
     folder: Option<PathBuf>,
     retain_for: Option<Duration>,
     retain_bytes: Option<u64>,
     keep_frames: Option<u64>,
     memory_budget: Option<usize>,
     options: Options,
-    pub(crate) dictionary: Option<Dictionary>,
-    pub(crate) auto_dictionary: Option<AutoDictionary>,
-    pub(crate) filter: Filter,
-    pub(crate) predicate: Option<Predicate>,
-    pub(crate) block_check: BlockCheck,
-    pub(crate) record_cache: Option<usize>,
-    pub(crate) commit_delay: Option<Duration>,
-    pub(crate) intake_bytes: Option<usize>,
-    pub(crate) clock: Clock,
+    dictionary: Option<Dictionary>,
+    auto_dictionary: Option<AutoDictionary>,
+    filter: Filter,
+    predicate: Option<FramePredicate>,
+    block_check: BlockCheck,
+    record_cache: Option<usize>,
+    commit_delay: Option<Duration>,
+    intake_bytes: Option<usize>,
+    clock: Clock,
 }
 
 impl JetstreamBuilder {
@@ -91,7 +92,7 @@ impl JetstreamBuilder {
         frames: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Self {
         let name = name.into();
-        self.sources.push(Source {
+        self.sources.push(FrameStream {
             name,
             frames: Box::pin(frames),
             cursor: None,
@@ -273,11 +274,28 @@ impl JetstreamBuilder {
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
             mistakes: vec![Mistake::Store(error)],
         })?;
-        Jetstream::assemble(self, (relays, relay_options), cursors, log).map_err(|error| {
-            BuildError {
-                mistakes: vec![Mistake::Dictionary(error)],
-            }
+        let config = self.into_config((relays, relay_options), cursors);
+        Jetstream::assemble(config, log).map_err(|error| BuildError {
+            mistakes: vec![Mistake::Dictionary(error)],
         })
+    }
+
+    fn into_config(self, relays: Relays, cursors: Vec<(String, u64)>) -> Config {
+        let intake_bytes = self.intake_bytes.unwrap_or(INTAKE_BYTES);
+        Config {
+            relays,
+            cursors,
+            sources: self.sources,
+            dictionary: self.dictionary,
+            auto_dictionary: self.auto_dictionary,
+            filter: self.filter,
+            predicate: self.predicate,
+            block_check: self.block_check,
+            record_cache: self.record_cache,
+            commit_delay: self.commit_delay.unwrap_or(COMMIT_DELAY),
+            intake_bytes: u32::try_from(intake_bytes).unwrap_or(u32::MAX),
+            clock: self.clock,
+        }
     }
 
     /// How much a log in memory keeps if nobody says: nothing may grow without bound.
@@ -365,6 +383,13 @@ impl JetstreamBuilder {
     }
 }
 
+impl Jetstream {
+    /// Settings to be filled in.
+    pub fn builder() -> JetstreamBuilder {
+        JetstreamBuilder::default()
+    }
+}
+
 impl fmt::Debug for JetstreamBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sources: Vec<_> = self.sources.iter().map(|source| &source.name).collect();
@@ -374,17 +399,6 @@ impl fmt::Debug for JetstreamBuilder {
             .field("folder", &self.folder)
             .finish_non_exhaustive()
     }
-}
-
-/// Says of a frame whether it is wanted.
-pub(crate) type Predicate = Box<dyn Fn(&Peek<'_>) -> bool + Send>;
-
-/// Frames that the caller brings.
-pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) frames: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
-    /// Where to say how far the log has come, for frames that go on from there.
-    pub(crate) cursor: Option<oneshot::Sender<Option<u64>>>,
 }
 
 /// Everything that kept a [`Jetstream`] from being built.
@@ -476,3 +490,5 @@ const IN_MEMORY: u64 = 128 << 20;
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const MEMORY: std::ops::RangeInclusive<usize> = 2 << 20..=16 << 30;
 const INTAKE: std::ops::RangeInclusive<usize> = 1 << 16..=1 << 30;
+const INTAKE_BYTES: usize = 8 << 20;
+const COMMIT_DELAY: Duration = Duration::from_millis(2);

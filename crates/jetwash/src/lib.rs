@@ -147,9 +147,9 @@
 //! - `simulator`: `JetstreamBuilder::simulator`, a network in the process, for trying things out,
 //!   and the module `testing`, for the tests of your own handlers.
 
-mod auto_dictionary;
 mod builder;
 mod clock;
+mod config;
 mod consumer;
 #[cfg(feature = "did-file")]
 mod did_file;
@@ -161,10 +161,10 @@ mod read;
 mod short;
 mod source;
 mod stats;
+mod tasks;
 #[cfg(feature = "simulator")]
 pub mod testing;
 
-pub use auto_dictionary::AutoDictionary;
 pub use builder::{BuildError, JetstreamBuilder, Mistake};
 pub use clock::{Clock, ManualClock};
 pub use consumer::{
@@ -174,8 +174,8 @@ pub use consumer::{
 };
 #[cfg(feature = "did-file")]
 pub use did_file::{DidFile, DidFileError, DidFileStatus};
-pub use ingest::{Pipeline, Stopped};
-pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
+pub use ingest::{AutoDictionary, Pipeline, RotateError, Stopped};
+pub use jetstream::{Jetstream, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;
@@ -195,6 +195,7 @@ pub use rustls;
 #[cfg(feature = "simulator")]
 pub use source::SIMULATOR;
 pub use source::{
-    Endpoint, EndpointError, NotReady, RelayOptionError, RelayOptions, Upstream, UpstreamState,
+    Endpoint, EndpointError, NotReady, Pusher, RelayOptionError, RelayOptions, Upstream,
+    UpstreamState,
 };
 pub use stats::Snapshot;

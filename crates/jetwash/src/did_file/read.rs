@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use jetwash_event::{DidChange, DidSet};
 
-use super::DidFileError;
+use super::error::DidFileError;
 
 /// Puts what a file lists in place of all that is in a set.
 pub(super) fn replace(path: &Path, set: &DidSet) -> Result<DidChange, DidFileError> {

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::{Host, Url};
 
-use super::options::RelayOptionError;
+use super::relay_option_error::RelayOptionError;
 use super::socks::Credentials;
 
 /// A proxy that connections are made through.

@@ -9,7 +9,8 @@ use jetwash_sim::{ConfigError, Network, NetworkConfig};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-use crate::builder::{JetstreamBuilder, Source};
+use crate::builder::JetstreamBuilder;
+use crate::source::FrameStream;
 
 impl JetstreamBuilder {
     /// Takes frames from a network in the process, which needs no connection and no set-up.
@@ -44,7 +45,7 @@ impl JetstreamBuilder {
     /// ```
     pub fn simulator(mut self, network: NetworkConfig, rate: Option<u32>) -> Self {
         let (cursor, known) = oneshot::channel();
-        self.sources.push(Source {
+        self.sources.push(FrameStream {
             name: SIMULATOR.to_owned(),
             frames: Box::pin(simulate(network, rate, known)),
             cursor: Some(cursor),

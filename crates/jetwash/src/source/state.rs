@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use metrics::{describe_gauge, gauge};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
+
+use crate::stats::Stats;
 
 /// A relay, and how the connection to it is: see
 /// [`Jetstream::upstreams`](crate::Jetstream::upstreams).
@@ -261,3 +263,17 @@ pub(crate) fn describe() {
 }
 
 const LAGS: usize = 9;
+
+/// Keeps the metrics of the relays up to date, whatever their tasks wait for.
+pub(crate) async fn publish(watches: Vec<Arc<Watch>>, stats: Arc<Stats>) {
+    let mut tick = interval(PUBLISH);
+    loop {
+        tick.tick().await;
+        let stalled = stats.stalled();
+        for watch in &watches {
+            watch.publish(stalled.as_deref());
+        }
+    }
+}
+
+const PUBLISH: Duration = Duration::from_secs(5);

@@ -200,8 +200,9 @@ impl Pipeline {
     ) -> Result<(), Stop> {
         let time_us = self.appender.next_time_us(now_us);
         self.line.clear();
-        self.output
-            .encode(&mut self.encoder, draft, commit, time_us, &mut self.line)?;
+        let record =
+            self.output
+                .encode(&mut self.encoder, draft, commit, time_us, &mut self.line)?;
         let json = self.line.as_slice();
         let compressed = match &mut self.compressor {
             Some(compressor) => {
@@ -226,7 +227,7 @@ impl Pipeline {
         let seq = self.appender.next_seq();
         self.appender.push(&event).map_err(|_| Fault::TooLong)?;
         if let Some(records) = &self.records {
-            remember(records, seq, draft, json);
+            remember(records, seq, draft, json.get(record));
         }
         self.pending += 1;
         self.output.taken(json.len());
@@ -237,22 +238,17 @@ impl Pipeline {
     }
 }
 
-/// Keeps the record of an event that has just been encoded, for a later one to look back at.
-fn remember(records: &RecordCache, seq: u64, draft: &Draft<'_>, line: &[u8]) {
+/// Keeps the record of an event that has just been encoded, for a later one to look back at. Its
+/// JSON is empty if the event has none.
+fn remember(records: &RecordCache, seq: u64, draft: &Draft<'_>, json: Option<&[u8]>) {
     let DraftBody::Commit {
-        collection,
-        rkey,
-        record,
-        ..
+        collection, rkey, ..
     } = &draft.body
     else {
         return;
     };
-    // Before the record, the line has nothing with a quote in it; after it, only the CID.
-    let line = std::str::from_utf8(line).unwrap_or_default();
-    let json = line.split_once(r#","record":"#);
-    let json = json.and_then(|(_, rest)| rest.rsplit_once(r#","cid":""#));
-    let json = json.map(|(json, _)| json).filter(|_| record.is_some());
+    let json = json.and_then(|json| std::str::from_utf8(json).ok());
+    debug_assert!(json.is_some(), "the encoder writes UTF-8, and says where");
     let path = format!("{}/{collection}/{rkey}", draft.did);
-    records.note(seq, &path, json);
+    records.note(seq, &path, json.filter(|json| !json.is_empty()));
 }

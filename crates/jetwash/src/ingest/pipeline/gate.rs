@@ -1,7 +1,5 @@
 //! Turns away frames of which nothing is wanted, before they are decoded.
 
-use std::fmt;
-
 use jetwash_event::Kind;
 use jetwash_frame::{FrameKind, Peek};
 
@@ -57,14 +55,5 @@ impl Pipeline {
         };
         let mut paths = peeked.paths().peekable();
         paths.peek().is_none() || paths.any(is_wanted)
-    }
-}
-
-/// What the caller lets pass.
-pub(super) struct Predicate(pub(super) Box<dyn Fn(&Peek<'_>) -> bool + Send>);
-
-impl fmt::Debug for Predicate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Predicate")
     }
 }

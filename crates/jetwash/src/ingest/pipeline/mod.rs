@@ -1,9 +1,9 @@
 //! The pipeline, and its steps in the order in which a frame takes them.
 //!
-//! - `gate`: is anything of the frame wanted?
+//! - `gate` and `predicate`: is anything of the frame wanted?
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
-//! - `known` and `accounts`: is it news to the log?
+//! - `news` and `accounts`: is it news to the log?
 //! - `output`: the JSON of a frame, encoded within bounds.
 //! - `fault` and `quota`: why something is lost, and how often that is told.
 
@@ -11,8 +11,9 @@ mod accounts;
 mod decode;
 mod fault;
 mod gate;
-mod known;
+mod news;
 mod output;
+mod predicate;
 mod quota;
 mod source;
 mod turns;
@@ -37,8 +38,8 @@ use crate::short::short;
 use crate::stats::{Snapshot, Stats};
 
 use accounts::Accounts;
-use gate::Predicate;
 use output::Output;
+use predicate::Predicate;
 use quota::Quota;
 use source::{Source, contact_name};
 

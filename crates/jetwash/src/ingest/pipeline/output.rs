@@ -39,6 +39,7 @@ impl Output {
         self.pending += bytes;
     }
 
+    /// Encodes an event, and gives where in `line` its record is; empty if it has none.
     pub(super) fn encode(
         &mut self,
         encoder: &mut Encoder,
@@ -46,7 +47,7 @@ impl Output {
         commit: CommitPart,
         time_us: u64,
         line: &mut Vec<u8>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Range<usize>, Fault> {
         let left = FRAME_JSON.saturating_sub(self.of_frame);
         let record = match &draft.body {
             DraftBody::Commit { record, .. } => record.map(|(record, _)| record),
@@ -54,10 +55,9 @@ impl Output {
         };
         let Some(record) = record else {
             // What has no record is short, and of deletions none may be missing.
-            encoder
+            return encoder
                 .encode_within(draft, time_us, FRAME_JSON, line)
-                .map_err(Fault::Record)?;
-            return Ok(());
+                .map_err(Fault::Record);
         };
         if self.is_over {
             return Err(Fault::OutputTooLong);
@@ -79,12 +79,12 @@ impl Output {
             Ok(json) if is_new => {
                 let start = self.json.len();
                 self.json
-                    .extend_from_slice(line.get(json).unwrap_or_default());
+                    .extend_from_slice(line.get(json.clone()).unwrap_or_default());
                 self.records
                     .push((place.0, place.1, start..self.json.len()));
-                Ok(())
+                Ok(json)
             }
-            Ok(_) => Ok(()),
+            Ok(json) => Ok(json),
             Err(error) => {
                 self.is_over = error.kind == RecordErrorKind::OutputLength;
                 Err(Fault::Record(error))
@@ -127,7 +127,7 @@ mod tests {
         let mut line = |output: &mut Output, part| {
             let mut line = Vec::new();
             let encoded = output.encode(&mut encoder, &draft, part, 7, &mut line);
-            assert_eq!(encoded, Ok(()));
+            assert!(encoded.is_ok());
             String::from_utf8(line).expect("JSON")
         };
         let part = CommitPart { index: 0, len: 3 };

@@ -1,3 +1,5 @@
+//! Trains dictionaries on the log, on a thread that yields to all others.
+
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
@@ -9,145 +11,57 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-use crate::jetstream::Jetstream;
+use crate::ingest::auto_dictionary::AutoDictionary;
+use crate::ingest::dictionaries::Dictionaries;
 
-/// Dictionaries that a [`Jetstream`] trains by itself, on the events in its log: see
-/// [`JetstreamBuilder::auto_dictionary`](crate::JetstreamBuilder::auto_dictionary).
+/// Attends to the dictionaries until the log ends.
 ///
-/// The first is trained when there are enough events. From then on it is looked from time to time
-/// how small new events get; if they get so much larger than when the dictionary was new, another
-/// is trained. A dictionary goes into use only if it is better than the one before it, judged by
-/// events of accounts that it was not trained on.
-///
-/// The work is done on a thread of its own, which on Linux yields to all others, a few seconds
-/// of it for each dictionary. It never holds up the way in.
-///
-/// # Examples
-///
-/// ```
-/// use jetwash::{AutoDictionary, Jetstream};
-///
-/// let auto = AutoDictionary::new().first_after(50_000).look_every(200_000);
-/// let jetstream = Jetstream::builder().auto_dictionary(auto).build()?;
-/// // Until there are enough events, none is used, because none was given.
-/// assert!(jetstream.dictionary().is_none());
-/// # Ok::<(), jetwash::BuildError>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct AutoDictionary {
-    first_after: u64,
-    look_every: u64,
-    worse_by: f64,
-    max_kept: usize,
-    sizes: Vec<usize>,
-}
-
-impl AutoDictionary {
-    /// The first after 100,000 events, a look at every 100,000, another when events have become
-    /// 5 % larger, and eight at most in the log at a time.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            first_after: 100_000,
-            look_every: 100_000,
-            worse_by: 0.05,
-            max_kept: 8,
-            sizes: Trainer::SIZES.to_vec(),
-        }
-    }
-
-    /// How many events the log has to hold before the first dictionary is trained.
-    #[must_use]
-    pub const fn first_after(mut self, events: u64) -> Self {
-        self.first_after = events;
-        self
-    }
-
-    /// After how many events it is looked again how small they get.
-    #[must_use]
-    pub const fn look_every(mut self, events: u64) -> Self {
-        self.look_every = events;
-        self
-    }
-
-    /// By how much compressed events have to have grown, in relation to their JSON, for another
-    /// dictionary to be trained: 0.05 stands for 5 %.
-    #[must_use]
-    pub const fn worse_by(mut self, share: f64) -> Self {
-        self.worse_by = share;
-        self
-    }
-
-    /// How many dictionaries the log may have: with so many, none is trained until events that
-    /// need the oldest have expired.
-    #[must_use]
-    pub const fn max_kept(mut self, dictionaries: usize) -> Self {
-        self.max_kept = dictionaries;
-        self
-    }
-
-    /// The sizes to try, in bytes, as in [`Trainer::sizes`].
-    #[must_use]
-    pub fn sizes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
-        self.sizes = sizes.into();
-        self
-    }
-
-    /// Attends to the dictionaries until the log ends.
-    ///
-    /// `is_trained` says that the dictionary in use is one that an earlier run trained. `reading` is
-    /// let go of when the log is, which can be a little later than this future.
-    pub(crate) async fn attend(
-        self,
-        jetstream: Jetstream,
-        is_trained: bool,
-        reading: mpsc::Sender<Infallible>,
-    ) {
-        let store = jetstream.store().clone();
-        let mut tip = store.tip();
-        let mut due = match is_trained {
-            true => store.bounds().next_seq + self.look_every,
-            false => store.bounds().oldest_seq + self.first_after,
+/// `is_trained` says that the dictionary in use is one that an earlier run trained. `reading` is
+/// let go of when the log is, which can be a little later than this future.
+pub(crate) async fn attend(
+    auto: AutoDictionary,
+    store: Store,
+    dictionaries: Dictionaries,
+    is_trained: bool,
+    reading: mpsc::Sender<Infallible>,
+) {
+    let mut tip = store.tip();
+    let mut due = match is_trained {
+        true => store.bounds().next_seq + auto.look_every,
+        false => store.bounds().oldest_seq + auto.first_after,
+    };
+    let mut when_new = if is_trained {
+        WhenNew::Unknown
+    } else {
+        WhenNew::Untrained
+    };
+    while tip.wait_for(|next_seq| *next_seq >= due).await.is_ok() {
+        due = store.bounds().next_seq + auto.look_every.max(1);
+        let current = dictionaries.in_use();
+        let look = Look {
+            auto: auto.clone(),
+            log: Log {
+                store: store.clone(),
+                _reading: reading.clone(),
+            },
+            current,
+            when_new,
         };
-        let mut when_new = if is_trained {
-            WhenNew::Unknown
-        } else {
-            WhenNew::Untrained
-        };
-        while tip.wait_for(|next_seq| *next_seq >= due).await.is_ok() {
-            due = store.bounds().next_seq + self.look_every.max(1);
-            let current = jetstream.dictionary();
-            let look = Look {
-                auto: self.clone(),
-                log: Log {
-                    store: store.clone(),
-                    _reading: reading.clone(),
-                },
-                current,
-                when_new,
-            };
-            match on_thread(move |is_wanted| look.run(is_wanted)).await {
-                Some(Ok(Found::Good { ratio })) => {
-                    gauge!("jetwash_dictionary_ratio").set(ratio);
-                    if when_new == WhenNew::Unknown {
-                        when_new = WhenNew::Ratio(ratio);
-                    }
+        match on_thread(move |is_wanted| look.run(is_wanted)).await {
+            Some(Ok(Found::Good { ratio })) => {
+                gauge!("jetwash_dictionary_ratio").set(ratio);
+                if when_new == WhenNew::Unknown {
+                    when_new = WhenNew::Ratio(ratio);
                 }
-                Some(Ok(Found::Better(trained))) => {
-                    when_new = WhenNew::Ratio(trained.held_out().ratio());
-                    put_into_use(&jetstream, &trained).await;
-                }
-                Some(Ok(Found::NoBetter { ratio })) => when_new = WhenNew::Ratio(ratio),
-                Some(Err(error)) => warn!(%error, "no dictionary could be trained"),
-                None => return,
             }
+            Some(Ok(Found::Better(trained))) => {
+                when_new = WhenNew::Ratio(trained.held_out().ratio());
+                put_into_use(&dictionaries, &trained).await;
+            }
+            Some(Ok(Found::NoBetter { ratio })) => when_new = WhenNew::Ratio(ratio),
+            Some(Err(error)) => warn!(%error, "no dictionary could be trained"),
+            None => return,
         }
-    }
-}
-
-impl Default for AutoDictionary {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -264,11 +178,11 @@ impl Log {
     }
 }
 
-async fn put_into_use(jetstream: &Jetstream, trained: &Trained) {
+async fn put_into_use(dictionaries: &Dictionaries, trained: &Trained) {
     let dictionary = trained.dictionary();
     let (id, ratio) = (dictionary.id(), trained.held_out().ratio());
     let before = trained.compared().map(|result| result.ratio());
-    match jetstream.rotate_dictionary(dictionary.clone()).await {
+    match dictionaries.rotate(dictionary.clone()).await {
         Ok(position) => {
             let bytes = dictionary.bytes().len();
             info!(
