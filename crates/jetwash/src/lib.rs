@@ -147,6 +147,7 @@
 //! - `simulator`: `JetstreamBuilder::simulator`, a network in the process, for trying things out,
 //!   and the module `testing`, for the tests of your own handlers.
 
+mod build_error;
 mod builder;
 mod clock;
 mod config;
@@ -165,7 +166,8 @@ mod tasks;
 #[cfg(feature = "simulator")]
 pub mod testing;
 
-pub use builder::{BuildError, JetstreamBuilder, Mistake};
+pub use build_error::{BuildError, Mistake};
+pub use builder::JetstreamBuilder;
 pub use clock::{Clock, ManualClock};
 pub use consumer::{
     Behind, Blocking, Consumer, ConsumerError, ConsumerHandle, ConsumerStatus, DeadLetter, Failure,

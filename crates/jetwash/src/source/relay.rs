@@ -406,7 +406,8 @@ mod tests {
         let begun = Instant::now();
         let ended = relay.follow(&mut socket).await;
         let lasted = begun.elapsed();
-        (serving.abort(), taking.abort());
+        serving.abort();
+        taking.abort();
         match ended {
             Err(End::Relay(error)) => (error, lasted),
             Err(End::Stopped) => panic!("it was stopped"),

@@ -55,7 +55,35 @@ pub(super) async fn connect<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let said = |reason: &str| Err(Refusal::Said(reason.to_owned()));
+    sign_in(stream, credentials).await?;
+    let request = request_for(host, port)?;
+    send(stream, &request).await?;
+    let [version, reply, _, kind] = receive(stream).await?;
+    if version != VERSION {
+        return refused("does not speak SOCKS 5");
+    }
+    if reply != 0 {
+        let reason = REPLIES.get(usize::from(reply)).copied();
+        let reason = reason.unwrap_or("gives a reason that is not known");
+        return Err(Refusal::Said(format!("does not connect: {reason}")));
+    }
+    // The address that it connects from says nothing here, but has to be read.
+    let length = match kind {
+        IPV4 => 4,
+        IPV6 => 16,
+        NAME => receive::<1, _>(stream).await?[0].into(),
+        _ => return refused("does not speak SOCKS 5"),
+    };
+    let mut rest = vec![0; length + 2];
+    stream.read_exact(&mut rest).await?;
+    Ok(())
+}
+
+/// Agrees with the proxy on how to sign in, and does so.
+async fn sign_in<S>(stream: &mut S, credentials: Option<&Credentials>) -> Result<(), Refusal>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let offered: &[u8] = match credentials {
         Some(_) => &[VERSION, 2, NO_SIGN_IN, PASSWORD],
         None => &[VERSION, 1, NO_SIGN_IN],
@@ -63,7 +91,7 @@ where
     send(stream, offered).await?;
     let [version, method] = receive(stream).await?;
     match (method, credentials) {
-        _ if version != VERSION => return said("does not speak SOCKS 5"),
+        _ if version != VERSION => return refused("does not speak SOCKS 5"),
         (NO_SIGN_IN, _) => {}
         (PASSWORD, Some(Credentials { user, password })) => {
             let mut request = vec![1, user.len() as u8];
@@ -73,12 +101,16 @@ where
             send(stream, &request).await?;
             let [_, status] = receive(stream).await?;
             if status != 0 {
-                return said("does not take the user and the password");
+                return refused("does not take the user and the password");
             }
         }
-        (_, Some(_)) => return said("takes no user and password"),
-        (_, None) => return said("wants a user and a password, or another way to sign in"),
+        (_, Some(_)) => return refused("takes no user and password"),
+        (_, None) => return refused("wants a user and a password, or another way to sign in"),
     }
+    Ok(())
+}
+
+fn request_for(host: &Host<&str>, port: u16) -> Result<Vec<u8>, Refusal> {
     let mut request = vec![VERSION, CONNECT, 0];
     match host {
         Host::Ipv4(address) => {
@@ -91,33 +123,18 @@ where
         }
         Host::Domain(name) => {
             let Ok(length) = u8::try_from(name.len()) else {
-                return said("cannot be told a host's name of more than 255 bytes");
+                return refused("cannot be told a host's name of more than 255 bytes");
             };
             request.extend([NAME, length]);
             request.extend_from_slice(name.as_bytes());
         }
     }
     request.extend(port.to_be_bytes());
-    send(stream, &request).await?;
-    let [version, reply, _, kind] = receive(stream).await?;
-    if version != VERSION {
-        return said("does not speak SOCKS 5");
-    }
-    if reply != 0 {
-        let reason = REPLIES.get(usize::from(reply)).copied();
-        let reason = reason.unwrap_or("gives a reason that is not known");
-        return Err(Refusal::Said(format!("does not connect: {reason}")));
-    }
-    // The address that it connects from says nothing here, but has to be read.
-    let length = match kind {
-        IPV4 => 4,
-        IPV6 => 16,
-        NAME => receive::<1, _>(stream).await?[0].into(),
-        _ => return said("does not speak SOCKS 5"),
-    };
-    let mut rest = vec![0; length + 2];
-    stream.read_exact(&mut rest).await?;
-    Ok(())
+    Ok(request)
+}
+
+fn refused<T>(reason: &str) -> Result<T, Refusal> {
+    Err(Refusal::Said(reason.to_owned()))
 }
 
 /// The host as SOCKS is told it, when its name has been looked up here.
