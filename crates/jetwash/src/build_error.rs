@@ -66,7 +66,7 @@ pub enum Mistake {
         /// The setting.
         bytes: usize,
     },
-    /// An address that is none.
+    /// The relay address is not a valid host or URL.
     #[error(transparent)]
     Relay(EndpointError),
     /// A setting of how relays are connected to.

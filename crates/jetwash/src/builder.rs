@@ -82,8 +82,8 @@ impl JetstreamBuilder {
     /// Takes frames from a stream that the caller brings. The name is that of its cursor, which
     /// [`Jetstream::source_cursor`] tells.
     ///
-    /// If the stream panics, it ends; the other sources go on. [`Jetstream::snapshot`] counts that at
-    /// once, and [`Jetstream::run`] tells it at its end.
+    /// If the stream panics, it ends; the other sources go on. [`Jetstream::snapshot`] counts that
+    /// at once, and [`Jetstream::run`] tells it at its end.
     pub fn frame_stream(
         mut self,
         name: impl Into<String>,
@@ -120,8 +120,8 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Keeps the raw frames as well, in a ring of their own of at most so many bytes, for those who
-    /// send them on: see [`Jetstream::kept_frames`]. Real frames have some 5 KB each.
+    /// Keeps the relay's frames too, up to `bytes` of them, for programs that send them on: see
+    /// [`Jetstream::kept_frames`]. Real frames have about 5 KB each. The oldest go first.
     ///
     /// Every frame that a source sends in order is kept, also one whose events the
     /// [ingest filter](Self::ingest_filter) rejects, or that turns out to be malformed once it is
@@ -132,9 +132,9 @@ impl JetstreamBuilder {
         self
     }
 
-    /// How much memory the log may take, whatever the rate and however many read: the newest events,
-    /// what is read from disk and unpacked, and the write buffers follow from it. 32 MiB if not
-    /// said, of which it needs about a third unless more comes in than the disk takes.
+    /// How much memory the log may take, whatever the rate and however many read: the newest
+    /// events, what is read from disk and unpacked, and the write buffers follow from it. 32 MiB if
+    /// not said, of which it needs about a third unless more comes in than the disk takes.
     ///
     /// A log in memory needs no write buffers. Of a budget that is given, it has what those would
     /// take, three quarters, for its events, unless [`retain_bytes`](Self::retain_bytes) says how
@@ -147,14 +147,14 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Finer settings of the log. The retention in them counts as not said.
+    /// Sets the finer options of the log. Their retention is ignored.
     pub fn store_options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// Compresses each event once, when it arrives, for all who will read it. Without a dictionary
-    /// there are no compressed events to be had, and the log compresses whole blocks.
+    /// Compresses each event once, when it arrives, for all readers. Without a dictionary
+    /// there are no compressed events, and the log compresses whole blocks.
     pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
         self.dictionary = Some(dictionary);
         self
@@ -181,8 +181,8 @@ impl JetstreamBuilder {
 
     /// Also keeps out every frame for which `predicate` says `false`. It is asked about each
     /// commit, identity and account that the ingest filter lets pass, before anything is decoded,
-    /// on the one thread that all frames go through: it should take nanoseconds. A frame at which it
-    /// panics is dropped, as `gate_panicked`.
+    /// on the one thread that all frames go through: it should take nanoseconds. A frame at which
+    /// it panics is dropped, as `gate_panicked`.
     ///
     /// # Examples
     ///
@@ -214,12 +214,12 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Remembers the latest records that came in, in about so many bytes of memory, so that
-    /// [`Jetstream::previous`] can tell what a deletion has deleted and an update replaced.
+    /// Keeps the latest records in about `bytes` of memory, so that [`Jetstream::previous`] can
+    /// return the record that a delete removed or an update replaced.
     ///
-    /// It begins empty with each start, knows nothing of records that were made before or that the
-    /// ingest filter kept out, and forgets the oldest when the bytes are used up. A record and what
-    /// it takes to find it are some 600 bytes: a gigabyte holds about the last hour of the network.
+    /// The cache is empty after each start. It does not hold older records, or records that the
+    /// ingest filter rejected, and it forgets the oldest first. An entry takes about 600 bytes: a
+    /// gigabyte holds about the last hour of the network.
     pub const fn record_cache(mut self, bytes: usize) -> Self {
         self.record_cache = Some(bytes);
         self
@@ -382,7 +382,7 @@ impl JetstreamBuilder {
 }
 
 impl Jetstream {
-    /// Settings to be filled in.
+    /// Returns a builder with the default settings.
     pub fn builder() -> JetstreamBuilder {
         JetstreamBuilder::default()
     }

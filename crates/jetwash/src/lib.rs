@@ -3,7 +3,7 @@
 //! A [`Jetstream`] takes the frames of a relay (`com.atproto.sync.subscribeRepos`: signed Merkle
 //! diffs in CBOR, some 5 KB each), keeps of each what the commit changed, and appends it as a line
 //! of JSON of about 500 bytes to a log that holds the last day. Any number of subscriptions read
-//! that log, each from a position of its own and through a filter of its own. Without a
+//! that log, each from its own position and through its own filter. Without a
 //! [folder](JetstreamBuilder::folder) the log is in memory, and holds no more than 128 MiB.
 //!
 //! ```no_run
@@ -74,7 +74,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = jetwash::NetworkConfig { accounts: 10, records: 100, ..Default::default() };
 //! let jetstream = Jetstream::builder()
-//!     // .relay("relay1.us-east.bsky.network").folder("data") in earnest
+//!     // .relay("relay1.us-east.bsky.network").folder("data") in production
 //! #   .simulator(network, None)
 //!     .build()?;
 //! tokio::spawn(jetstream.clone().run(std::future::pending()));
@@ -116,7 +116,7 @@
 //!   seconds, events and bytes; the metrics `jetwash_consumer_lag_seconds`, `…_events` and
 //!   `…_bytes` say the same with the labels `consumer` and `stage`.
 //!
-//! Those who would rather pull have [`Jetstream::poll`].
+//! Programs that would rather pull call [`Jetstream::poll`].
 //!
 //! # The parts
 //!

@@ -18,8 +18,8 @@ struct Heard {
 }
 
 impl Noise {
-    /// Whether a fault at the time `now` is to be told, and how many before it were not. Times count
-    /// from anywhere.
+    /// Whether a fault at the time `now` is to be told, and how many before it were not. Times
+    /// count from anywhere.
     pub(crate) fn admit(&mut self, source: &str, kind: &'static str, now: Duration) -> Option<u64> {
         let known = self
             .kinds

@@ -14,7 +14,7 @@ pub enum DidFileError {
         path: PathBuf,
         /// The number of the line, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The mistake in it.
         what: String,
     },
     /// The file cannot be read, or is not compressed as it says it is.

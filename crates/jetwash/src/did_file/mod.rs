@@ -54,7 +54,7 @@ struct Shared {
     path: PathBuf,
     set: DidSet,
     status: channel::Sender<DidFileStatus>,
-    /// What was there when the set was last loaded, or saved; `None` before. Held meanwhile.
+    /// The file as it was last loaded or saved; `None` before. Locked while it is.
     at_hand: Mutex<Option<Option<Fingerprint>>>,
 }
 
@@ -64,7 +64,7 @@ struct Shared {
 pub struct DidFileStatus {
     /// How often it has been loaded.
     pub loads: u64,
-    /// What the last load that went well has changed.
+    /// The change made by the last successful load.
     pub last_change: Option<DidChange>,
     /// Why the last load failed; `None` if it went well. The set is then what it was before.
     pub error: Option<Arc<DidFileError>>,
@@ -181,7 +181,7 @@ impl DidFile {
     }
 }
 
-/// What tells a file from the one that was in its place before.
+/// Distinguishes a file from the one that was in its place before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fingerprint {
     modified: Option<SystemTime>,

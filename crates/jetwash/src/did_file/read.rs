@@ -42,7 +42,7 @@ pub(super) fn replace(path: &Path, set: &DidSet) -> Result<DidChange, DidFileErr
     Ok(replacement.finish())
 }
 
-/// What a line has beside a comment and spaces; empty if that is nothing.
+/// Returns the line without comment and spaces, which may be empty.
 fn did_of(line: &[u8]) -> Result<&str, String> {
     if line.len() as u64 > LONGEST_LINE {
         return Err(format!("longer than {LONGEST_LINE} bytes"));

@@ -1,15 +1,15 @@
 use jetwash_dict::Trainer;
 
-/// Dictionaries that a [`Jetstream`](crate::Jetstream) trains by itself, on the events in its log: see
-/// [`JetstreamBuilder::auto_dictionary`](crate::JetstreamBuilder::auto_dictionary).
+/// Dictionaries that a [`Jetstream`](crate::Jetstream) trains by itself, on the events in its log:
+/// see [`JetstreamBuilder::auto_dictionary`](crate::JetstreamBuilder::auto_dictionary).
 ///
-/// The first is trained when there are enough events. From then on it is looked from time to time
-/// how small new events get; if they get so much larger than when the dictionary was new, another
-/// is trained. A dictionary goes into use only if it is better than the one before it, judged by
-/// events of accounts that it was not trained on.
+/// The first is trained when there are enough events. From then on the compression of new events is
+/// measured from time to time; if it has become worse by a share, another is trained. A dictionary
+/// goes into use only if it is better than the one before it, judged by events of accounts that it
+/// was not trained on.
 ///
-/// The work is done on a thread of its own, which on Linux yields to all others, a few seconds
-/// of it for each dictionary. It never holds up the way in.
+/// Training takes a few seconds on a separate thread, which on Linux yields to all others. It never
+/// delays the way in.
 ///
 /// # Examples
 ///
@@ -32,8 +32,8 @@ pub struct AutoDictionary {
 }
 
 impl AutoDictionary {
-    /// The first after 100,000 events, a look at every 100,000, another when events have become
-    /// 5 % larger, and eight at most in the log at a time.
+    /// Returns the default settings: the first dictionary after 100,000 events, a look every
+    /// 100,000, another when events have become 5 % larger, and up to eight in the log at a time.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -45,37 +45,38 @@ impl AutoDictionary {
         }
     }
 
-    /// How many events the log has to hold before the first dictionary is trained.
+    /// Sets how many events the log must hold before the first dictionary is trained. Defaults to
+    /// 100,000.
     #[must_use]
     pub const fn first_after(mut self, events: u64) -> Self {
         self.first_after = events;
         self
     }
 
-    /// After how many events it is looked again how small they get.
+    /// Sets after how many events the ratio is measured again. Defaults to 100,000.
     #[must_use]
     pub const fn look_every(mut self, events: u64) -> Self {
         self.look_every = events;
         self
     }
 
-    /// By how much compressed events have to have grown, in relation to their JSON, for another
-    /// dictionary to be trained: 0.05 stands for 5 %.
+    /// Sets how much larger compressed events must get, relative to their JSON, before another
+    /// dictionary is trained. Defaults to 0.05, which is 5 %.
     #[must_use]
     pub const fn worse_by(mut self, share: f64) -> Self {
         self.worse_by = share;
         self
     }
 
-    /// How many dictionaries the log may have: with so many, none is trained until events that
-    /// need the oldest have expired.
+    /// Sets how many dictionaries the log may have. At the limit no other is trained until events
+    /// that need the oldest have expired. Defaults to 8.
     #[must_use]
     pub const fn max_kept(mut self, dictionaries: usize) -> Self {
         self.max_kept = dictionaries;
         self
     }
 
-    /// The sizes to try, in bytes, as in [`Trainer::sizes`].
+    /// Sets the sizes to try, in bytes. Defaults to [`Trainer::SIZES`].
     #[must_use]
     pub fn sizes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
         self.sizes = sizes.into();

@@ -7,8 +7,8 @@ use jetwash_frame::{AccountMessage, Action, IdentityMessage, RepoOp};
 use jetwash_store::AccountState;
 use serde::Deserialize;
 
-/// The newest revisions of the accounts that were active not long ago, in two halves: when the newer
-/// is full, the older is forgotten.
+/// The newest revisions of the accounts that were active not long ago, in two halves: when the
+/// newer is full, the older is forgotten.
 ///
 /// Accounts are known by a hash. Two that share all 64 bits would be taken for one, which with a
 /// secret key cannot be arranged and by chance happens once in a hundred million years.
@@ -73,7 +73,7 @@ pub(crate) fn rev_number(rev: &Tid) -> u64 {
     rev.microseconds() << 10 | u64::from(rev.clock())
 }
 
-/// What tells an operation from all others of its account's revision.
+/// Identifies an operation among all of its account's revision.
 pub(crate) fn op_digest(op: &RepoOp<'_>) -> u64 {
     let action = match op.action {
         Action::Create => "create",
@@ -91,7 +91,7 @@ fn digest_op(action: &str, path: &str, cid: Option<&Cid>) -> u64 {
     AccountState::digest(&[action.as_bytes(), path.as_bytes(), cid])
 }
 
-/// What tells an event of an identity from all others of its account.
+/// Identifies an identity event among all of its account.
 pub(crate) fn identity_digest(identity: &IdentityMessage<'_>) -> u64 {
     digest_identity(identity.handle, identity.time)
 }
@@ -104,7 +104,7 @@ fn digest_identity(handle: Option<&str>, time: &str) -> u64 {
     ])
 }
 
-/// What tells an event of a hosting status from all others of its account.
+/// Identifies a change of the hosting status among all of its account.
 pub(crate) fn account_digest(account: &AccountMessage<'_>) -> u64 {
     digest_account(account.active, account.status, account.time)
 }

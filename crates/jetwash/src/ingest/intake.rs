@@ -16,7 +16,7 @@ pub(crate) struct Arrival {
     _room: OwnedSemaphorePermit,
 }
 
-/// What a source has to say.
+/// A message from a source.
 #[derive(Debug)]
 pub(crate) enum Content {
     Frame(Bytes),

@@ -6,8 +6,8 @@ use std::time::Duration;
 /// anything, and the monotonic clock, which only tells how much time has passed.
 ///
 /// - The time never goes back.
-/// - Where the wall clock goes as the monotonic clock does, up to a tenth faster or slower, the time
-///   is that of the wall clock.
+/// - Where the wall clock goes as the monotonic clock does, up to a tenth faster or slower, the
+///   time is that of the wall clock.
 /// - A jump of the wall clock, by more than [`TOLERANCE`], is refused: the time goes on at the pace
 ///   of the monotonic clock.
 /// - A wall clock that stays where it jumped to is believed after a hundredth of the jump, but not
@@ -27,13 +27,13 @@ pub(crate) struct LogTime {
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     elapsed: Duration,
-    /// What the wall clock should show now.
+    /// The time that the wall clock should show now.
     expected_us: u64,
     /// Where it jumped to, if it did: what it should show there, and since when it does.
     elsewhere: Option<(u64, Duration)>,
 }
 
-/// What is to be told of the clock.
+/// News of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockNews {
     /// The log's newest time is so much ahead of the first reading.
@@ -257,8 +257,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the wall clock shows, the time never goes back, and unless a jump is believed it
-        /// goes at most a tenth faster than the monotonic clock, and a second.
+        /// Whatever the wall clock shows, the time never goes back, and unless a jump is believed
+        /// it goes at most a tenth faster than the monotonic clock, and a second.
         #[test]
         fn no_wall_clock_takes_the_time_along(
             newest in prop_oneof![Just(None), (0..4 * START).prop_map(Some)],

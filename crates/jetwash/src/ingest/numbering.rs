@@ -8,7 +8,7 @@ use std::mem;
 #[derive(Debug, Default)]
 pub(crate) struct Numbering {
     position: Option<u64>,
-    /// What the connection asked for, until a frame has come that is next.
+    /// The cursor that the connection asked for, until a frame has come that is next.
     asked: Option<u64>,
     /// Whether no frame of the connection has come yet.
     is_fresh: bool,
@@ -34,7 +34,7 @@ pub(crate) enum Place {
     Illegal,
 }
 
-/// What a frame turned out to be.
+/// The result of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Something new came of it.
@@ -91,7 +91,7 @@ impl Numbering {
         self.starts_over
     }
 
-    /// What the connection asked for, if nothing has come of it yet.
+    /// Returns the cursor that the connection asked for, until a frame has come that is next.
     pub(crate) const fn asked(&self) -> Option<u64> {
         self.asked
     }
@@ -253,8 +253,8 @@ const GREATEST: u64 = (1 << 53) - 1;
 const STEP: u64 = 100_000;
 /// The furthest first step of a source that was asked for the numbers after its cursor.
 const FIRST_STEP: u64 = 1_000;
-/// So many numbers behind the position of which nothing is known are those of a source that counts
-/// anew.
+/// This many numbers behind the position, with nothing known about them, mean that the source
+/// counts anew.
 const UNDECIDED: u32 = 16;
 
 #[cfg(test)]

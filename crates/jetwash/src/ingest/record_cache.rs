@@ -25,7 +25,7 @@ struct Inner {
 enum Key {
     /// A record, by its path with the account before it.
     Record(Arc<str>),
-    /// What there was before an event, by the event's position.
+    /// The record before an event, by the event's position.
     Before(u64),
 }
 
@@ -56,7 +56,7 @@ impl RecordCache {
         inner.shrink_to(self.budget);
     }
 
-    /// What there was before the event at a position, if it is still known.
+    /// Returns the record before the event at a position, if it is still known.
     pub(crate) fn before(&self, seq: u64) -> Option<Arc<str>> {
         let inner = self.lock();
         let entry = inner.entries.get(&Key::Before(seq))?;
@@ -97,7 +97,7 @@ impl Inner {
     }
 }
 
-/// What an entry takes in memory, about.
+/// The approximate memory of an entry.
 fn cost(key: &Key, json: &str) -> usize {
     let text = match key {
         Key::Record(path) => path.len(),
@@ -106,7 +106,7 @@ fn cost(key: &Key, json: &str) -> usize {
     json.len() + text + 2 * size_of::<(Key, Entry)>()
 }
 
-/// What a place in the order takes.
+/// The memory of a place in the order.
 const IN_ORDER: usize = 2 * size_of::<(Key, u64)>();
 
 #[cfg(test)]

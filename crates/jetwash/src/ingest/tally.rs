@@ -2,8 +2,8 @@ use jetwash_event::{Operation, Tid};
 use jetwash_frame::{FrameKind, Peek};
 use metrics::{counter, gauge};
 
-/// What the pipeline tells the `metrics` facade, under the names that Jetstream version 1 uses, so
-/// that its dashboards go on working.
+/// Counts for the `metrics` facade, under the names of Jetstream version 1, so that its dashboards
+/// go on working.
 ///
 /// Counts are plain numbers here, and are handed over with each commit: the recorder is asked once
 /// for hundreds of events. Labels come from fixed lists, never from what the network says: of
@@ -53,7 +53,7 @@ impl Delays {
 const FUTURE_US: u64 = 10 * 60 * 1_000_000;
 const PAST_US: u64 = 7 * 24 * 60 * 60 * 1_000_000;
 
-/// What came from one source since the last commit.
+/// Counts the frames of one source since the last commit.
 #[derive(Debug, Default)]
 pub(crate) struct SourceTally {
     frames: [u64; FRAMES.len()],

@@ -75,7 +75,7 @@ enum WhenNew {
     Untrained,
 }
 
-/// What is to be looked at, on a thread where that may take its time.
+/// One look at the log, on a thread where it may take its time.
 struct Look {
     auto: AutoDictionary,
     log: Log,
@@ -83,7 +83,7 @@ struct Look {
     when_new: WhenNew,
 }
 
-/// The log while it is read. Whoever waits for its end must not find it still open.
+/// The log while it is read. The run waits for the end of it, so that the log is closed by then.
 struct Log {
     // Dropped in this order.
     store: Store,
@@ -151,7 +151,7 @@ impl Look {
 }
 
 impl Log {
-    /// The lines of the newest events, so many at most, for as long as they are wanted.
+    /// Passes the lines of the newest events to `take`, up to `count`, while they are wanted.
     fn each_line(
         &self,
         count: u64,
@@ -224,7 +224,7 @@ async fn on_thread<T: Send + 'static>(
     )
 }
 
-/// So many of the newest events show how small events get.
+/// How many of the newest events are measured.
 const RECENT: u64 = 5_000;
 /// A new dictionary has to be one per cent better: each costs its readers a download.
 const WORTH_IT: f64 = 0.99;

@@ -185,7 +185,7 @@ impl Writer {
             // There is a sender for as long as there is a handle that might use it.
             Some(rotation) = self.inbox.rotations.recv() => Wake::Rotation(rotation),
             Some(answer) = self.inbox.positions.recv() => {
-                // Whoever asked may have gone.
+                // The asker may have gone.
                 let _ = answer.send(self.pipeline.next_seq());
                 Wake::Deadline
             }
@@ -205,7 +205,7 @@ impl Writer {
             );
             self.dictionaries.put_into_use(rotation.dictionary);
         }
-        // Whoever asked may have gone.
+        // The asker may have gone.
         let _ = rotation.answer.send(outcome);
     }
 
@@ -280,7 +280,7 @@ async fn due(time: Instant, stopped: Option<watch::Receiver<bool>>) {
     };
     let mut sleep = pin!(sleep_until(time));
     poll_fn(|context| {
-        // While this is borrowed, whoever stops the writer waits, and so does a runtime's end.
+        // A stop waits while this is borrowed, and so does the end of a runtime.
         let is_stopped = stopped.borrow();
         if *is_stopped {
             return Poll::Pending;

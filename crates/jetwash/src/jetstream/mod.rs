@@ -203,8 +203,8 @@ impl Jetstream {
         Ok(Cursor::new(next - 1))
     }
 
-    /// The record, as JSON, that a deletion has deleted or an update replaced, if it came in not
-    /// long ago: see [`JetstreamBuilder::record_cache`], without which there is none.
+    /// Returns the record, as JSON, that a delete removed or an update replaced, if it came in not
+    /// long ago. Always `None` without [`JetstreamBuilder::record_cache`].
     ///
     /// # Examples
     ///
@@ -220,7 +220,7 @@ impl Jetstream {
         self.shared.records.as_ref()?.before(event.cursor().get())
     }
 
-    /// What the log holds.
+    /// Returns the bounds of the log.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
         self.shared.store.bounds()
@@ -239,7 +239,7 @@ impl Jetstream {
         self.shared.store.log_id()
     }
 
-    /// What has been done so far: frames, events, and what was dropped and why.
+    /// Returns the counts so far: frames, events, and everything dropped, by reason.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.shared.stats.snapshot()
@@ -319,7 +319,7 @@ impl Jetstream {
         self.shared.stats.panicked(task, &Panic::new(payload));
     }
 
-    /// What consumers need of it: their register, and what they tell of the way in.
+    /// Returns the parts that consumers need: their register, and the state of the way in.
     pub(crate) fn consumer_parts(&self) -> (&Registry, &Arc<Stats>, &Intake) {
         let shared = &self.shared;
         (&shared.consumers, &shared.stats, &shared.intake)

@@ -21,12 +21,12 @@ use crate::tasks::{Death, Tasks};
 impl Jetstream {
     /// Connects to the sources and feeds the log until `shutdown` completes.
     ///
-    /// Relays are connected to again whenever a connection ends. That a source of the caller's own
-    /// has ended, or all of them, ends nothing here: frames may still be pushed, and read.
+    /// Relays are connected to again whenever a connection ends. The end of a frame stream, or of
+    /// all of them, does not end the run: frames may still be pushed, and events read.
     ///
-    /// What has arrived by the shutdown is committed before this returns. The log then ends for
-    /// its readers: each subscription gives what is left, and then `None`. Once they and all clones
-    /// of the Jetstream are dropped, the log can be opened again.
+    /// Frames that have arrived by the shutdown are committed before this returns. The log then
+    /// ends for its readers: each subscription gives what is left, and then `None`. Once they and
+    /// all clones of the Jetstream are dropped, the log can be opened again.
     ///
     /// Dropping the future comes to the same, except that nobody can wait for the end; and so does
     /// dropping the runtime that it was called on.
@@ -191,7 +191,7 @@ pub enum RunError {
         task: &'static str,
         /// The name of the source.
         name: String,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
     /// The operating system gave no thread.

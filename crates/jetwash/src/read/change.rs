@@ -1,6 +1,6 @@
 use jetwash_event::{Account, Commit, Identity, Kind};
 
-/// What an event tells.
+/// The content of an event, to be matched in full.
 ///
 /// There will be no other variants, so that the compiler asks for each: what is deleted has to go,
 /// and so has what belongs to an account that is taken down.

@@ -2,7 +2,7 @@ use std::fmt;
 
 /// The position of an event in the log. It is never reused, and later events have greater ones.
 ///
-/// A cursor belongs to one log: whoever keeps it for long keeps the log's identity with it, see
+/// A cursor belongs to one log: a program that stores it stores the log's identity too, see
 /// [`StartFrom::CursorOf`]. As text it is a decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor(u64);

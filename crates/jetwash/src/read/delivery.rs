@@ -2,7 +2,7 @@ use jetwash_store::Gap;
 
 use crate::read::Event;
 
-/// What a [`Subscription`](crate::Subscription) with gaps gives.
+/// An item of a [`Subscription`](crate::Subscription) with gaps.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Delivery {

@@ -14,8 +14,8 @@ use crate::read::{Change, Cursor, EventId, Phase};
 
 /// An event of the log. It is cheap to clone, and carries its bytes: nothing is parsed until asked.
 ///
-/// An event keeps the block of some hundred events that it belongs to in memory. Whoever keeps
-/// events for long should keep their [`json`](Self::json) instead.
+/// An event keeps its block of a few hundred events in memory. A program that keeps events for long
+/// should keep their [`json`](Self::json) instead.
 #[derive(Clone)]
 pub struct Event {
     block: Arc<Block>,
@@ -48,13 +48,13 @@ impl Event {
         self.block.meta(self.index).map_or("", |meta| meta.did)
     }
 
-    /// What the event is about.
+    /// Returns the kind of event.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         kind_of(self.kind)
     }
 
-    /// What was done to the record; `None` if the event is not about one.
+    /// Returns the operation on the record; `None` if the event is not about one.
     #[must_use]
     pub const fn operation(&self) -> Option<Operation> {
         match self.kind {
@@ -93,8 +93,8 @@ impl Event {
     }
 
     /// The name of the source that it came from: a relay's [`Endpoint`](crate::Endpoint) as text,
-    /// or what [`JetstreamBuilder::frame_stream`](crate::JetstreamBuilder::frame_stream) was given. With several,
-    /// the one that was first to send it.
+    /// or what [`JetstreamBuilder::frame_stream`](crate::JetstreamBuilder::frame_stream) was given.
+    /// With several, the one that was first to send it.
     #[must_use]
     pub fn source(&self) -> &str {
         self.block.meta(self.index).map_or("", |meta| meta.source)
@@ -117,18 +117,18 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// When the log holds a line that is no event, which nothing but a fault can bring about.
+    /// When the log holds a line that is not an event, which only a fault can cause.
     pub fn parse(&self) -> Result<jetwash_event::ParsedEvent, serde_json::Error> {
         serde_json::from_slice(self.bytes())
     }
 
-    /// What names this event and no other, in this log and in any that reads the same relay: for
-    /// databases that must take an event that comes twice for one.
+    /// Returns a name that only this event has, in this log and in any that reads the same relay:
+    /// for databases that must recognise an event that comes twice.
     ///
     /// # Examples
     ///
-    /// An operation is named by account, revision, path and what was done; what is no operation by
-    /// the relay's time and sequence number.
+    /// An operation is named by account, revision, path and action; any other event by the relay's
+    /// time and sequence number.
     ///
     /// ```text
     /// did:plc:ewvi7nxzyoun6zhxrhs64oiz/3l3qo2vutsw2b/app.bsky.feed.like/3l3qo2vuowo2b/delete
@@ -203,13 +203,13 @@ impl Event {
         record_cbor(json, &self.cid().ok_or(RecordCborError::Absent)?)
     }
 
-    /// What happened, in a form that a `match` has to treat in full: deletions and changes of
-    /// accounts too. An update that [no longer matches](Self::no_longer_matches) a filter by content
-    /// is a [`Change::Delete`].
+    /// Returns the content in a form that a `match` has to treat in full: deletes and changes of
+    /// accounts too. An update that [no longer matches](Self::no_longer_matches) a filter by
+    /// content is a [`Change::Delete`].
     ///
     /// # Errors
     ///
-    /// When the log holds a line that is no event, which nothing but a fault can bring about.
+    /// When the log holds a line that is not an event, which only a fault can cause.
     pub fn change(&self) -> Result<Change, serde_json::Error> {
         Ok(match self.parse()?.body {
             Body::Commit(commit) => match commit.operation {
@@ -223,7 +223,7 @@ impl Event {
         })
     }
 
-    /// What filters by content ask about the record: found once, by the first subscription that
+    /// Returns the facts that content filters check: found once, by the first subscription that
     /// asks, and shared by all. `None` if the event carries no record.
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {
@@ -234,9 +234,10 @@ impl Event {
     /// Whether it is an update whose record does not match the content filter of the
     /// [subscription](Subscription::content) or [consumer](crate::Consumer::content) that gave it.
     ///
-    /// The record may have matched before: a post about coffee that is about tea now. Whoever keeps
-    /// what matches treats it as a deletion, and [`change`](Self::change) says so. What the record
-    /// was before is not looked up, so an update of a record that never matched is given as well.
+    /// The record may have matched before: a post about coffee that is about tea now. A program
+    /// that keeps matching records treats the update as a delete, as [`change`](Self::change) does.
+    /// The record before the update is not looked up, so updates of records that never matched pass
+    /// too.
     #[must_use]
     pub const fn no_longer_matches(&self) -> bool {
         self.no_longer
@@ -303,5 +304,5 @@ impl fmt::Debug for Event {
     }
 }
 
-/// What a block's index holds of an event, its share of names included.
+/// The bytes of an event in a block's index, its share of names included.
 const BYTES_OF_INDEX: usize = 64;

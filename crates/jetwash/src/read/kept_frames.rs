@@ -7,9 +7,9 @@ use tokio::task::JoinHandle;
 
 /// The raw frames of a source from a sequence number on, kept or still to come.
 ///
-/// [`Jetstream::kept_frames`](crate::Jetstream::kept_frames) makes one. It holds no queue: one that is slow
-/// reads older frames, from disk if need be. It is what a relay that serves `subscribeRepos` again
-/// is made of.
+/// [`Jetstream::kept_frames`](crate::Jetstream::kept_frames) makes one. It holds no queue: one that
+/// is slow reads older frames, from disk if need be. It is what a relay that serves
+/// `subscribeRepos` again is made of.
 ///
 /// # Examples
 ///
@@ -53,7 +53,7 @@ impl FrameSubscription {
     }
 
     /// The next frames, at least one and at most a few hundred kilobytes, as they were received;
-    /// waits for one if there is none. `None` when the log has been closed and everything has been
+    /// waits for one otherwise. `None` when the log has been closed and everything has been
     /// read.
     ///
     /// It is safe to drop the future and call again.
@@ -88,7 +88,7 @@ impl FrameSubscription {
         }
     }
 
-    /// What is in memory, unless the reader is away.
+    /// Returns the frames in memory, unless the reader is away.
     fn look(&mut self) -> Option<Frames> {
         match &mut self.state {
             State::Here(reader) => reader.read_hot(),
@@ -111,7 +111,7 @@ impl FrameSubscription {
         };
         let (reader, found) = match read.await {
             Ok(found) => found,
-            // A panic becomes that of whoever asked.
+            // A panic is passed on to the caller.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // The runtime is going away, and with it this task.
             Err(_) => return None,
@@ -136,7 +136,7 @@ enum State {
     Gone,
 }
 
-/// Why there are no frames to be had.
+/// Why there are no frames.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FramesError {

@@ -1,8 +1,8 @@
 //! The way out of the log: events from a position on, that a filter matches.
 //!
 //! - `cursor` and `start_from`: positions, and where reading starts.
-//! - `reader`: the log block by block; `pages` loads what is in a block, `selection` picks the events
-//!   that a filter matches.
+//! - `reader`: the log block by block; `pages` loads what is in a block, `selection` picks the
+//!   events that a filter matches.
 //! - `walk`: a reader and a filter, event by event.
 //! - `subscription`, `subscription_with_gaps`, `poll`: a walk as a stream, with `delivery` of gaps,
 //!   or by calls.

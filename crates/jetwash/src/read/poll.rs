@@ -6,25 +6,25 @@ use crate::jetstream::Jetstream;
 use crate::read::walk::{Loaded, Walk};
 use crate::read::{Cursor, Event, ReadError, StartFrom};
 
-/// What [`Jetstream::poll`] found.
+/// The result of [`Jetstream::poll`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Polled {
     /// Where events are missing, or may be, before the first of `events`: nearly always empty. Each
     /// says why, and how many if that is known.
     pub gaps: Vec<Gap>,
-    /// The events, oldest first; at most as many as were asked for. None are missing between them.
+    /// The events, oldest first, up to the number asked for. None are missing between them.
     pub events: Vec<Event>,
     /// Where to poll from next time. It may be after the last event, as what does not match has
     /// been passed over.
     pub next: Cursor,
-    /// Whether that was all there is so far.
+    /// Whether these are all so far.
     pub caught_up: bool,
 }
 
 impl Jetstream {
-    /// The next events that `filter` matches, for those who would rather pull: a function that is
-    /// called now and then, or a loop that does something else in between.
+    /// Returns the next events that `filter` matches: for programs that pull, in a function that is
+    /// called now and then, or in a loop that does something else in between.
     ///
     /// It returns as soon as it has `max` events, or at least one and no more are there yet;
     /// otherwise it waits until `deadline`. What is already there is returned whatever the

@@ -17,14 +17,14 @@ pub enum ReadError {
         first: u64,
         /// The first event after them.
         next: u64,
-        /// What is wrong.
+        /// The damage.
         what: &'static str,
     },
     /// [`StartFrom::Stored`] where nothing is stored: a subscription has no name, and a consumer
     /// has not got anywhere yet.
     #[error("there is no stored cursor to start from")]
     NothingStored,
-    /// What was called to read or to filter panicked, with this message.
+    /// A function that reads or filters panicked, with this message.
     #[error("a panic: {0}")]
     Panicked(String),
     /// The asynchronous runtime is shutting down.
@@ -48,11 +48,11 @@ impl ReadError {
     /// The gap that damaged events leave to a reader that has come as far as `position`, counted
     /// and logged: it may go on behind it. Any other error is given back.
     ///
-    /// For those who read blocks by themselves, with [`json_of`] for example.
+    /// For programs that read blocks by themselves, with [`json_of`] for example.
     ///
     /// # Errors
     ///
-    /// When it is no damage.
+    /// When it is not damage.
     pub fn into_gap(self, position: u64) -> Result<Gap, Self> {
         let Self::Damaged { first, next, what } = self else {
             return Err(self);

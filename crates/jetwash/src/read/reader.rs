@@ -22,7 +22,7 @@ pub struct Reader {
     behind_gaps: Option<Run>,
 }
 
-/// What a [`Reader`] gives.
+/// An item of a [`Reader`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reading {
@@ -171,7 +171,7 @@ impl Reader {
     /// disk, so that it is read while the caller does something else.
     ///
     /// `prepare` is called with it on a thread that may block, to load what the caller will need.
-    /// What is read is kept until it is asked for: to have begun costs the memory of one block.
+    /// The block is kept until it is asked for: a read begun costs the memory of one block.
     pub fn read_ahead(&mut self, prepare: impl FnOnce(&Run) + Send + 'static) {
         let position = self.position;
         let is_begun = |ahead: &Ahead| ahead.position == position;

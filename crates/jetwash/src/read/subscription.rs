@@ -101,12 +101,12 @@ impl Subscription {
         self.gaps.lock().drain(..).collect()
     }
 
-    /// Gives of the events with a record only those that `filter` matches.
+    /// Skips records that do not match `filter`. Deletes, identity and account events always pass.
     ///
-    /// Deletions, and what is told of identities and accounts, have no content to be judged by: they
-    /// are all given, so that nothing is kept that should be gone. For the same reason an update
-    /// that does not match is given too, as one that [no longer matches](Event::no_longer_matches).
-    /// Whoever does not want them adds [`filter_with`](Self::filter_with).
+    /// They have no content to judge, and a program that missed them would keep records that are
+    /// gone. For the same reason an update that does not match passes too, marked as one that [no
+    /// longer matches](Event::no_longer_matches). Use [`filter_with`](Self::filter_with) to skip
+    /// these.
     ///
     /// # Examples
     ///
@@ -176,5 +176,5 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// How many gaps a subscription keeps for whoever asks.
+/// How many gaps a subscription keeps until it is asked for them.
 const MOST_GAPS: usize = 1_024;

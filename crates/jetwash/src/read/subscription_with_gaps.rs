@@ -40,7 +40,7 @@ impl Subscription {
 /// A [`Subscription`] that gives gaps in order with the events: see [`Subscription::with_gaps`].
 pub struct SubscriptionWithGaps {
     subscription: Subscription,
-    /// What comes behind the gaps that have not been given.
+    /// The item behind the gaps that have not been given yet.
     next: Option<Option<Result<Event, ReadError>>>,
 }
 
@@ -56,7 +56,7 @@ impl Stream for SubscriptionWithGaps {
         if let Some(gap) = self.subscription.gaps.pop() {
             match next {
                 Poll::Ready(next) => self.next = Some(next),
-                // Whoever polls again finds out by itself what else there is.
+                // The next poll finds out by itself what else there is.
                 Poll::Pending => {}
             }
             return Poll::Ready(Some(Ok(Delivery::Gap(gap))));

@@ -26,7 +26,7 @@ struct AtHand {
     json: Option<Page>,
 }
 
-/// What [`Walk::load`] has come to.
+/// The result of [`Walk::load`].
 pub(crate) enum Loaded {
     Events,
     Gap(Gap),

@@ -30,7 +30,7 @@ pub(super) struct Dialer {
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// What is known of the way so far, which says where it may lead.
+/// The redirects so far, which limit where the next may lead.
 struct Way {
     url: Url,
     origin: url::Origin,
@@ -265,7 +265,7 @@ impl Way {
             "https" | "wss" => "wss",
             "http" | "ws" if self.was_tls => return Err("it leads to a connection without TLS"),
             "http" | "ws" => "ws",
-            _ => return Err("its scheme is none of https, http, wss and ws"),
+            _ => return Err("its scheme is not https, http, wss or ws"),
         };
         let is_set = next.set_scheme(scheme).is_ok() && next.host().is_some();
         if !is_set || !next.username().is_empty() || next.password().is_some() {

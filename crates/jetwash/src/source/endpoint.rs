@@ -101,7 +101,7 @@ impl FromStr for Endpoint {
 pub struct EndpointError {
     /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// The mistake in it.
     pub reason: &'static str,
 }
 

@@ -16,7 +16,7 @@ use crate::tasks::Died;
 /// The relays, and how they are connected to; `None` if nobody will be.
 pub(crate) type Relays = (Vec<Endpoint>, Option<Prepared>);
 
-/// What following a relay needs of the run, the same for all relays.
+/// The parts of a run that follow relays, the same for all of them.
 #[derive(Clone)]
 pub(crate) struct Follower {
     pub(crate) intake: Intake,

@@ -17,7 +17,7 @@ use super::error::RelayError;
 pub(super) struct Head {
     pub(super) status: u16,
     headers: Vec<(String, String)>,
-    /// What was read beyond it.
+    /// Bytes that were read beyond it.
     pub(super) rest: BytesMut,
 }
 

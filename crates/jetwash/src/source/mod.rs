@@ -1,7 +1,7 @@
 //! Where frames come from: relays, a simulated network, and streams that the caller supplies.
 //!
-//! - `options` and `relay_option_error`: the caller's settings for relays, checked before any socket
-//!   is opened.
+//! - `options` and `relay_option_error`: the caller's settings for relays, checked before any
+//!   socket is opened.
 //! - `endpoint`: the address of a relay.
 //! - `follow` and `relay`: follow a relay: connect, read, wait (`backoff`) and connect again.
 //! - `dial`: opens a connection, directly or through a proxy (`address`, `proxy`, `socks`, `http`),

@@ -41,20 +41,20 @@ pub struct RelayOptions {
 }
 
 impl RelayOptions {
-    /// The usual: `User-Agent: jetwash/` and the version, the machine's root certificates, and the
-    /// proxies that the environment names.
+    /// Returns the default options: `User-Agent: jetwash/` and the version, the machine's root
+    /// certificates, and the proxies that the environment names.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What the header `User-Agent` says, instead of `jetwash/` and the version.
+    /// Sets the header `User-Agent`. Defaults to `jetwash/` and the version.
     pub fn user_agent(mut self, text: impl Into<String>) -> Self {
         self.user_agent = Some(text.into());
         self
     }
 
-    /// One more header of each request for a websocket. A redirect to another host does not take
-    /// it along, since it may be a secret.
+    /// Adds a header to each request for a websocket. It is not sent to another host after a
+    /// redirect, since it may be a secret.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -99,23 +99,23 @@ impl RelayOptions {
         self
     }
 
-    /// How long one address of a host may take to connect, and then again to answer, before the
-    /// next is tried; 10 s if not said.
+    /// Sets how long one address of a host may take to connect, and then again to answer, before
+    /// the next is tried. Defaults to 10 s.
     pub const fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = Some(limit);
         self
     }
 
-    /// For how long a relay must at least have sent nothing to be called
-    /// [silent](crate::UpstreamState::Silent); 30 s if not said. A relay with few events is given
-    /// the time of 20 events at its own rate.
+    /// Sets how long a relay must have sent nothing to be called
+    /// [silent](crate::UpstreamState::Silent). Defaults to 30 s. A relay with few events gets the
+    /// time of 20 events at its usual rate.
     pub const fn silent_after(mut self, silence: Duration) -> Self {
         self.silence = Some(silence);
         self
     }
 
-    /// After how long without an event a relay that sent more than one a second is connected to
-    /// anew, though it answers pings; 5 min if not said.
+    /// Sets after how long without an event a relay that sent more than one a second is connected
+    /// to anew, though it answers pings. Defaults to 5 min.
     pub const fn reconnect_after(mut self, silence: Duration) -> Self {
         self.reconnect_after = Some(silence);
         self

@@ -49,7 +49,7 @@ impl Proxies {
         })
     }
 
-    /// What the environment says: `HTTP_PROXY` for `ws`, `HTTPS_PROXY` for `wss`, `ALL_PROXY` for
+    /// Reads the environment: `HTTP_PROXY` for `ws`, `HTTPS_PROXY` for `wss`, `ALL_PROXY` for
     /// both and `NO_PROXY` for exceptions, in small letters too, which come first.
     pub(super) fn from_environment(
         variable: impl Fn(&str) -> Option<String>,

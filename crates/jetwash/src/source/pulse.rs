@@ -108,11 +108,11 @@ impl Crawl {
     }
 }
 
-/// So many bytes at least come in 30 s of a message that is on its way.
+/// The least bytes that come in 30 s of a message that is on its way.
 pub(super) const LEAST_SPEED: u64 = 64 << 10;
 const WINDOW: Duration = Duration::from_secs(10);
 const MEMORY_SECONDS: f64 = 60.0;
-/// A pause in which so many events would usually have come does not happen by chance.
+/// A pause in which usually this many events come does not happen by chance.
 const EVENTS: f64 = 20.0;
 const FEW: u32 = 10;
 

@@ -138,8 +138,8 @@ impl Relay {
         }
     }
 
-    /// The relay is behind the cursor. Either too much was stepped over, and what it has now is taken
-    /// as it comes; or it counts anew, and the pipeline says from where it is asked next.
+    /// The relay is behind the cursor. Either too much was stepped over, and what it has now is
+    /// taken as it comes; or it counts anew, and the pipeline says from where it is asked next.
     async fn refuse(&mut self, stored: Option<u64>, asked: Option<u64>) -> Result<(), Stopped> {
         let (Some(stored), Some(_)) = (stored, asked) else {
             return Ok(());

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-/// What is wrong with the [`RelayOptions`](crate::RelayOptions).
+/// A mistake in the [`RelayOptions`](crate::RelayOptions).
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RelayOptionError {
@@ -9,7 +9,7 @@ pub enum RelayOptionError {
     Header {
         /// Its name.
         name: String,
-        /// What is wrong.
+        /// The mistake.
         reason: &'static str,
     },
     /// A proxy that cannot be used, from the environment or from the options.
@@ -18,13 +18,13 @@ pub enum RelayOptionError {
          NO_PROXY"
     )]
     Proxy {
-        /// What is wrong. The URL may hold a password and is not repeated.
+        /// The mistake. The URL may hold a password and is not repeated.
         reason: &'static str,
     },
     /// Text or bytes that hold no usable certificate.
     #[error("root certificates for relays: {reason}")]
     Roots {
-        /// What is wrong.
+        /// The mistake.
         reason: String,
     },
     /// A TLS configuration has roots of its own.

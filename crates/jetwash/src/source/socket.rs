@@ -366,7 +366,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client makes of these bytes, until it ends.
+    /// The messages that a client reads from these bytes, until it ends.
     async fn read(bytes: &[u8]) -> (Vec<Incoming>, RelayError) {
         let (mut server, client) = tokio::io::duplex(64);
         let bytes = bytes.to_vec();

@@ -183,7 +183,7 @@ const REPLIES: [&str; 9] = [
 mod tests {
     use super::*;
 
-    /// What comes of it with a proxy that answers so, and what that was sent.
+    /// The outcome with a proxy that answers so, and the bytes sent to it.
     async fn asked(
         host: Host<&str>,
         credentials: Option<Credentials>,

@@ -18,7 +18,7 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// How the connection is.
     pub state: UpstreamState,
-    /// How long the connection has lasted; `None` if there is none.
+    /// How long the connection has lasted; `None` without a connection.
     pub connected_for: Option<Duration>,
     /// How long ago the last frame came, from any connection.
     pub last_event: Option<Duration>,
@@ -36,7 +36,7 @@ pub struct Upstream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpstreamState {
-    /// There is none, and an attempt is under way or waited for.
+    /// Not connected: an attempt is under way or due.
     Connecting {
         /// How many attempts in a row have brought nothing so far.
         attempt: u32,
@@ -80,7 +80,7 @@ pub enum NotReady {
     NoUpstream(String),
 }
 
-/// What is known of a relay, kept up by its task and read by anyone.
+/// The state of a relay, kept up by its task and read by anyone.
 #[derive(Debug)]
 pub(crate) struct Watch {
     name: Arc<str>,
@@ -166,7 +166,7 @@ impl Watch {
         self.inner().connected.is_some()
     }
 
-    /// What can be told. `stalled` is why the log cannot be written, if it cannot.
+    /// Returns the public view. `stalled` is why the log cannot be written, if it cannot.
     pub(crate) fn view(&self, now: Instant, stalled: Option<&str>) -> Upstream {
         let inner = self.inner();
         let ago = |micros: &AtomicU64| match micros.load(Ordering::Relaxed) {

@@ -176,8 +176,8 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    /// Whether an event that the filter matches is wanted for what is in it too. An error is a panic
-    /// of the caller's closure.
+    /// Whether an event that the filter matches is wanted for what is in it too. An error is a
+    /// panic of the caller's closure.
     fn wants(&self, event: &mut Event) -> Result<bool, Panic> {
         if !event.is_given_by(&self.settings.content) {
             return Ok(false);
@@ -223,7 +223,7 @@ impl<H: Handler> Driver<H> {
         self.in_hand.len() + self.aside < self.settings.workers
     }
 
-    /// What is due while no worker is free has to wait for one.
+    /// Returns when to look again. A retry that is due waits for a free worker.
     fn next_wake(&self) -> Instant {
         let due = self.window.next_due().filter(|_| self.has_free_worker());
         due.unwrap_or(self.next_tick).min(self.next_tick)

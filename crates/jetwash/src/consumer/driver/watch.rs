@@ -11,7 +11,7 @@ use crate::consumer::handle::InProgress;
 use crate::consumer::{Handler, WhenStuck};
 
 impl<H: Handler> Driver<H> {
-    /// What is due now and then: the cursor, the watchdog, and what is said of it all.
+    /// Does the work that is due at intervals: the cursor, the watchdog and the metrics.
     pub(super) fn tick(&mut self, now: Instant) {
         self.next_tick = now + TICK;
         if now.duration_since(self.last_save) >= self.settings.save_every {

@@ -1,4 +1,4 @@
-//! What passes through a driver.
+//! The items that pass through a driver.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(super) struct InHand {
     pub(super) reports: u32,
 }
 
-/// What was written to the store.
+/// A finished write to the store.
 pub(super) enum Written {
     Cursor(u64, Result<(), CursorError>),
     Letter(Box<Job<Work>>, String, Result<(), DeadLetterError>),

@@ -3,7 +3,7 @@ use jetwash_store::AccountState;
 
 use crate::ingest::dedup;
 
-/// What is remembered of accounts, to tell what is new.
+/// How much is remembered of accounts, to recognise what is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accounts {
     /// The newest revision of those that were active not long ago.
@@ -14,14 +14,14 @@ pub(super) enum Accounts {
     Kept,
 }
 
-/// What is new in a commit.
+/// The part of a commit that is new.
 pub(super) struct News {
     /// The account in the table of newest revisions.
     pub(super) key: u64,
     pub(super) rev: u64,
     /// Whether the revision is not from a time that is yet to come.
     pub(super) is_believable: bool,
-    /// What is known of the account, if that is kept.
+    /// The known state of the account, if it is kept.
     pub(super) state: Option<AccountState>,
 }
 

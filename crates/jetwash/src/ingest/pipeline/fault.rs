@@ -4,7 +4,7 @@ use jetwash_mst::{CommitError, OpFault};
 use jetwash_store::StoreError;
 use thiserror::Error;
 
-/// What a frame was lost for, or one of its operations.
+/// The reason why a frame, or one of its operations, was dropped.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub(super) enum Fault {
     #[error(transparent)]

@@ -144,15 +144,15 @@ impl Pipeline {
         self
     }
 
-    /// Also turns away the frames for which `predicate` says `false`, before they are decoded. It is
-    /// asked about commits, identities and accounts that the filter lets pass.
+    /// Also turns away the frames for which `predicate` says `false`, before they are decoded. It
+    /// is asked about commits, identities and accounts that the filter lets pass.
     #[must_use]
     pub fn filter_with(mut self, predicate: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
         self.predicate = Some(Predicate(Box::new(predicate)));
         self
     }
 
-    /// Says which blocks of a commit have to match their CIDs; all of them if not said.
+    /// Sets which blocks of a commit must match their CIDs. Defaults to all.
     #[must_use]
     pub const fn check_blocks(mut self, check: BlockCheck) -> Self {
         self.block_check = check;
@@ -171,9 +171,10 @@ impl Pipeline {
 
     /// Recognises events that come from several sources, and keeps the first of each.
     ///
-    /// The newest revision of each account is kept in the log, with what tells its operations apart:
-    /// what is older is no news, however late a source is, and however often the process is started.
-    /// With one source this begins by itself when the source repeats itself or counts anew.
+    /// The newest revision of each account is kept in the log, with what tells its operations
+    /// apart: what is older is no news, however late a source is, and however often the process is
+    /// started. With one source this begins by itself when the source repeats itself or counts
+    /// anew.
     #[must_use]
     pub fn deduplicate(mut self) -> Self {
         self.accounts = Accounts::Wanted;
@@ -373,7 +374,7 @@ impl Pipeline {
         source.is_touched = true;
     }
 
-    /// What the pipeline has done so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.stats.snapshot()

@@ -13,7 +13,7 @@ use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::{Accounts, News};
 
 impl Pipeline {
-    /// What is new in a commit; `None` if nothing is, which is counted.
+    /// Returns the part of a commit that is new; `None`, and counts it, if nothing is.
     pub(super) fn news_of(&mut self, commit: &CommitMessage<'_>, rev: &Tid) -> Option<News> {
         let number = dedup::rev_number(rev);
         // Nobody is to keep the real events of an account out with a time that is yet to come.
@@ -127,7 +127,8 @@ impl Pipeline {
         }
     }
 
-    /// Whether an event of an account other than a commit is not in the log; otherwise it is counted.
+    /// Whether an event of an account other than a commit is not in the log; otherwise it is
+    /// counted.
     pub(super) fn is_news(&mut self, did: &str, digest: u64) -> bool {
         if self.accounts != Accounts::Kept {
             match self.place {
@@ -159,8 +160,8 @@ impl Pipeline {
         self.stats.repeated();
     }
 
-    /// What is known of an account. If it cannot be read, its events are taken for new: better twice
-    /// than not at all.
+    /// Returns the known state of an account. If it cannot be read, its events are taken for new:
+    /// better twice than not at all.
     fn account(&mut self, did: &str) -> AccountState {
         let found = self.appender.account(did);
         let found = found.inspect_err(|_| self.stats.dropped("account_unreadable"));

@@ -5,8 +5,8 @@ use jetwash_store::CommitPart;
 
 use crate::ingest::pipeline::fault::Fault;
 
-/// What comes out of a frame, budgeted: its JSON may be many times its size, since a character may
-/// become six, and one block may be the record of all its operations.
+/// The output of a frame, within a budget: its JSON may be many times its size, since a character
+/// may become six, and one block may be the record of all its operations.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     /// The bytes of JSON that await the next commit.

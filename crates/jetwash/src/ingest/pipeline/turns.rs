@@ -136,8 +136,8 @@ impl Pipeline {
         self.source_gap(GapCause::UpstreamOutdated, first, None);
     }
 
-    /// Whether a frame is older than the first connection to its source, which is asked for all that
-    /// it has because it had sent nothing yet.
+    /// Whether a frame is older than the first connection to its source, which is asked for all
+    /// that it has because it had sent nothing yet.
     pub(super) fn is_before_contact(&mut self, time: &str) -> bool {
         let source = &mut self.sources[self.current];
         let Some(from) = source.skipped_before else {
