@@ -250,6 +250,8 @@ impl JetstreamBuilder {
     ///
     /// All that is wrong, at once: each mistake names the value and what is allowed.
     pub fn build(self) -> Result<Jetstream, BuildError> {
+        // All mistakes are collected before anything is opened, so that they can be mended in one
+        // go.
         let mut mistakes = Vec::new();
         let relays = self.parse_relays(&mut mistakes);
         let cursors = self.parse_cursors(&relays, &mut mistakes);

@@ -39,6 +39,7 @@ impl Noise {
             });
             return Some(0);
         };
+        // A fault that was gone for as long as the longest pause counts as new.
         let quiet = now.saturating_sub(heard.last);
         heard.last = now;
         if now.saturating_sub(heard.told) < heard.wait && now >= heard.told {

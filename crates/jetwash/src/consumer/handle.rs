@@ -258,6 +258,7 @@ impl Shared {
     }
 
     pub(super) fn status(&self) -> ConsumerStatus {
+        // Before the state is locked, since it locks the state itself.
         let lag = self.lag();
         let running = lock(&self.commands).is_some();
         let state = self.state();

@@ -225,6 +225,8 @@ impl<T> Window<T> {
             failures: 0,
             item,
         };
+        // A lane that is there has a job ready, parked or with a worker: this one comes after it,
+        // so that what an account does stays in order.
         if let Some(lane) = self.lanes.get_mut(&did) {
             lane.push_back(job);
             return;

@@ -17,6 +17,8 @@ pub(super) fn replace(path: &Path, set: &DidSet) -> Result<DidChange, DidFileErr
         source,
     };
     let mut lines = open(path).map_err(|source| unreadable(0, source))?;
+    // Nothing is put into the set before the last line is read: a file with a mistake changes
+    // nothing.
     let mut replacement = set.replacement();
     let mut buffer = Vec::new();
     for line in 1.. {

@@ -221,6 +221,8 @@ impl Numbering {
         run += 1;
         has_new |= outcome == Outcome::New;
         unknown += u32::from(outcome == Outcome::Undecided);
+        // Old numbers alone may be a repetition. Something new is not, if two numbers in a row are old
+        // or the connection had asked for later ones; nor is a long run that says nothing.
         if has_new && (run > 1 || is_below) || unknown >= UNDECIDED {
             let last = self.position.unwrap_or_default();
             self.accept(seq);

@@ -85,6 +85,7 @@ impl Tally {
     pub(crate) fn flush(&mut self, now_us: u64) -> Option<u64> {
         let made = self.rev.parse::<Tid>().ok().map(|rev| rev.microseconds());
         self.rev.clear();
+        // Anyone can sign a commit of any date, so the gauges show the median of the latest.
         let age = made.and_then(|made| {
             self.delays.note(made, now_us);
             self.delays.median()

@@ -35,6 +35,8 @@ pub(crate) async fn attend(
     } else {
         WhenNew::Untrained
     };
+    // One look at a time, and the next is due by the log's growth, not by a clock: a quiet network
+    // brings nothing new to train on.
     while tip.wait_for(|next_seq| *next_seq >= due).await.is_ok() {
         due = store.bounds().next_seq + auto.look_every.max(1);
         let current = dictionaries.in_use();

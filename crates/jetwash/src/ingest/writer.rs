@@ -37,10 +37,24 @@ pub(crate) struct Writer {
 
 /// Everything that the writer is asked.
 pub(crate) struct Inbox {
-    pub(crate) arrivals: mpsc::Receiver<Arrival>,
-    pub(crate) rotations: mpsc::Receiver<Rotation>,
+    arrivals: mpsc::Receiver<Arrival>,
+    rotations: mpsc::Receiver<Rotation>,
     /// Questions for the position up to which frames have been judged.
-    pub(crate) positions: mpsc::Receiver<oneshot::Sender<u64>>,
+    positions: mpsc::Receiver<oneshot::Sender<u64>>,
+}
+
+impl Inbox {
+    pub(crate) const fn new(
+        arrivals: mpsc::Receiver<Arrival>,
+        rotations: mpsc::Receiver<Rotation>,
+        positions: mpsc::Receiver<oneshot::Sender<u64>>,
+    ) -> Self {
+        Self {
+            arrivals,
+            rotations,
+            positions,
+        }
+    }
 }
 
 /// Why the writer has something to do.
@@ -69,6 +83,8 @@ impl Writer {
             if let Some(last) = arrived.last() {
                 self.pipeline.waited(start - last.arrived);
             }
+            // All that has arrived goes into one commit, unless it takes too much memory on the
+            // way.
             for arrival in arrived.drain(..) {
                 let source = &arrival.source;
                 match arrival.content {
@@ -100,6 +116,7 @@ impl Writer {
             if let Wake::Rotation(rotation) = wake {
                 self.rotate(rotation);
             }
+            // A commit costs a write, so the first frame after one waits a moment for others.
             if self.pipeline.is_full() || has_ended || commit.is_some_and(|due| due <= now) {
                 self.commit(&mut touched, runtime)?;
                 commit = None;
@@ -138,6 +155,7 @@ impl Writer {
         if news != ClockNews::CameBack {
             self.stats.clock_jump();
         }
+        // Counted above in any case; a clock that jumps about must not fill the program's log.
         let now = std::time::Instant::now();
         let is_told = |told: std::time::Instant| now.duration_since(told) < BETWEEN_NEWS;
         if self.told.is_some_and(is_told) {
@@ -232,6 +250,8 @@ impl Writer {
         runtime: &Handle,
         mut write: impl FnMut(&mut Pipeline) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        // Events and cursors are committed together, and a failed write has changed neither: it can
+        // be repeated as it is.
         let (mut pause, mut is_stalled) = (FIRST_PAUSE, false);
         let mut outcome = write(&mut self.pipeline);
         while let Err(failure @ StoreError::Storage { .. }) = outcome {

@@ -52,11 +52,7 @@ impl Jetstream {
         let (positions, asked) = mpsc::channel(1);
         let writer = Writer {
             pipeline,
-            inbox: Inbox {
-                arrivals,
-                rotations,
-                positions: asked,
-            },
+            inbox: Inbox::new(arrivals, rotations, asked),
             dictionaries: dictionaries.clone(),
             commit_delay,
             clock: clock.clone(),

@@ -57,6 +57,8 @@ impl Reader {
             }
             start => start,
         };
+        // A start that the log does not have is moved to the nearest that it has, and told as a
+        // gap.
         let position = match start {
             StartFrom::CursorOf { .. } => {
                 let oldest = bounds.oldest_seq;
@@ -130,6 +132,8 @@ impl Reader {
                 self.position = run.next_seq();
                 return Some(Ok(Reading::Events(run)));
             }
+            // The position moves only when a result is about to be returned, with no `await` in
+            // between: so the future can be dropped at any time.
             let read = match self.store.read_hot(self.position) {
                 Some(read) => Ok(read),
                 None => self.read_cold().await,

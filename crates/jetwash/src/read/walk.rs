@@ -85,6 +85,8 @@ impl Walk {
     ///
     /// It is safe to drop the future and call again.
     pub(crate) async fn load(&mut self) -> Option<Result<Loaded, ReadError>> {
+        // A run that is at hand without its JSON is here again because the filter has changed, or
+        // because this future was dropped while the JSON was loaded.
         if self.at_hand.is_none() {
             let run = match self.reader.next().await? {
                 Ok(Reading::Events(run)) => run,
@@ -106,6 +108,7 @@ impl Walk {
                 return Some(Ok(Loaded::Events));
             }
         }
+        // Only the events that are wanted are decompressed, and all of them at once.
         let at_hand = self.at_hand.as_mut()?;
         let end = at_hand.run.next_seq();
         match some_json_of(at_hand.run.block(), self.selection.rest()).await {

@@ -58,6 +58,8 @@ impl Dialer {
             is_private: None,
             url,
         };
+        // Each redirect is judged by the whole way, so that no chain of them leads from a public
+        // host into a private network, or from TLS to plain text.
         for redirects in 0.. {
             let (stream, head) = self.ask(&mut way).await?;
             match head.status {
@@ -191,7 +193,9 @@ impl Dialer {
                 check_tunnel(&head, proxy)
             }
             Protocol::Socks { credentials, .. } => {
+                // With `socks5` the address is known here; with `socks5h` the proxy gets the name.
                 let host = address.map(socks::looked_up).or_else(|| url.host());
+                debug_assert!(host.is_some(), "a relay's URL has a host");
                 let host = host.unwrap_or(Host::Domain(""));
                 let port = url.port_or_known_default().unwrap_or_default();
                 let asked = socks::connect(stream, &host, port, credentials.as_ref()).await;

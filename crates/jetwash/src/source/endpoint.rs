@@ -65,6 +65,7 @@ impl FromStr for Endpoint {
             text: text.to_owned(),
             reason,
         };
+        // People paste the address of a relay's website as well as that of its stream.
         let full = match text.split_once("://") {
             Some(("ws" | "wss", _)) => text.to_owned(),
             Some(("http", rest)) => format!("ws://{rest}"),
@@ -87,6 +88,7 @@ impl FromStr for Endpoint {
         if matches!(url.path(), "" | "/") {
             url.set_path(SUBSCRIBE_REPOS);
         }
+        // The log has another cursor of each relay under its name with a fragment.
         url.set_fragment(None);
         Ok(Self(url))
     }

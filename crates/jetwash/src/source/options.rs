@@ -139,6 +139,7 @@ impl RelayOptions {
             ProxyChoice::None => Ok(Proxies::default()),
             ProxyChoice::Url(text) => Proxies::all(&text),
         };
+        // A default stands in for each mistake, so that the checks after it are made all the same.
         let proxies = proxies.unwrap_or_else(|mistake| {
             mistakes.push(mistake);
             Proxies::default()

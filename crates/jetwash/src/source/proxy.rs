@@ -192,6 +192,7 @@ fn is_exception(entry: &str, host: &Host<&str>, port: Option<u16>) -> bool {
             .zip(address)
             .is_some_and(|((network, bits), address)| is_within(address, network, bits));
     }
+    // An IPv6 address has colons too, and was recognised above unless a port follows it.
     let (name, listed_port) = match entry.rsplit_once(':') {
         Some((name, digits)) => (name, digits.parse::<u16>().ok()),
         None => (entry, None),
@@ -208,6 +209,7 @@ fn is_exception(entry: &str, host: &Host<&str>, port: Option<u16>) -> bool {
         return false;
     };
     let host = host.trim_end_matches('.').to_lowercase();
+    // Only whole labels match: `a.example` covers `b.a.example`, but not `aa.example`.
     let above = host.strip_suffix(name);
     !name.is_empty() && above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
 }

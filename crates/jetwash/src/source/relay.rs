@@ -111,6 +111,7 @@ impl Relay {
         let mut backoff = Backoff::new(RandomState::new().hash_one(&self.source));
         loop {
             let stored = cursor(&self.source);
+            // Asking again for a cursor that the relay refused would end in the same refusal.
             let from = stored.filter(|_| stored != self.refused);
             let asked = self.steps.ask(from);
             self.events = 0;
@@ -127,6 +128,7 @@ impl Relay {
             }
             let has_advanced = self.steps.has_advanced();
             self.steps.ended(error.patience());
+            // A connection that brought something is no reason to wait longer than the last time.
             let wait = if has_advanced {
                 backoff.after_progress(self.events)
             } else {

@@ -212,6 +212,8 @@ impl Socket {
                 continue;
             };
             let is_control = matches!(open.header.opcode, OpCode::Control(_));
+            // A message that is too long is read past as it comes: waiting for the whole of it
+            // would take the memory that the limit is there to save.
             if !is_control && matches!(self.message, Some(Message::Skipped(..))) {
                 let count = open.left.min(self.read.len() as u64);
                 self.read.advance(count as usize);

@@ -89,6 +89,7 @@ where
         None => &[VERSION, 1, NO_SIGN_IN],
     };
     send(stream, offered).await?;
+    // A proxy may choose not to ask for the password that was offered.
     let [version, method] = receive(stream).await?;
     match (method, credentials) {
         _ if version != VERSION => return refused("does not speak SOCKS 5"),

@@ -176,6 +176,8 @@ impl Watch {
                 Some(now.saturating_duration_since(at))
             }
         };
+        // Of several states the one that needs a person comes first: a log that cannot be written
+        // stalls a connected relay, whatever else is true of it.
         let state = match (inner.connected, stalled) {
             (Some(_), Some(reason)) => UpstreamState::Stalled {
                 reason: format!("the log cannot be written: {reason}"),

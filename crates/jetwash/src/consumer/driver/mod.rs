@@ -149,6 +149,7 @@ impl<H: Handler> Driver<H> {
     /// Gives the workers what they can take, and reads ahead what is in memory.
     fn fill(&mut self, now: Instant) {
         loop {
+            // Retries and earlier events go first: the cursor waits for the oldest.
             while self.has_free_worker()
                 && let Some(job) = self.window.take(now)
             {

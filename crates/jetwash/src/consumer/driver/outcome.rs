@@ -70,6 +70,8 @@ impl<H: Handler> Driver<H> {
             job.failures + 1,
         );
         warn!(consumer = name, did = %job.did, %cursor, attempt, reason, ?reaction, "the handler failed");
+        // Every branch settles the job: back into the window, done, put aside, or the consumer
+        // stops and the cursor stays before it.
         match reaction {
             Reaction::Retry => match self.settings.retry.wait(attempt, cursor.get()) {
                 Some(wait) => self.window.retry(job, Instant::now() + wait),

@@ -26,11 +26,14 @@ impl<H: Handler> Driver<H> {
                 "the handler is not waited for any longer; the event will come again"
             );
         }
+        // Dead letters that are being written still count as done; only then is the cursor final.
         self.handlers.abort_all();
         while let Some(written) = self.writes.join_next().await {
             self.written(written);
         }
         self.save();
+        // The last save is the one that decides where the next run begins, so its failure is an
+        // error.
         let mut unsaved = None;
         if let Some(written) = self.writes.join_next().await {
             if let Ok(Written::Cursor(_, Err(source))) = written {

@@ -14,6 +14,7 @@ impl Pipeline {
         bytes: &[u8],
         now_us: u64,
     ) -> Result<Result<(), Fault>, StoreError> {
+        // The outer error ends the run, the inner one costs only this frame.
         let outcome = match Frame::decode(bytes) {
             Ok(Frame::Commit(commit)) => self.commit_frame(&commit, now_us),
             Ok(Frame::Identity(identity)) => self.identity_frame(&identity, now_us),
@@ -54,6 +55,7 @@ impl Pipeline {
         if commit.too_big && commit.ops().is_empty() {
             return Err(Fault::TooBig.into());
         }
+        // The frame is well-formed so far; what follows costs a tree of blocks.
         self.tally.commit(commit.rev);
         if self.is_before_contact(commit.time) {
             return Ok(());
@@ -69,6 +71,7 @@ impl Pipeline {
             if account.is_known(digest) {
                 continue;
             }
+            // Operations fail one by one: a bad record must not take its neighbours along.
             let events = self.pending;
             let outcome = match leaf {
                 Ok(leaf) if self.filter.matches_collection(leaf.collection) => {
@@ -91,6 +94,9 @@ impl Pipeline {
                 account.add(digest);
             }
         }
+        // Only a commit of which something was appended counts as known. If all its operations
+        // failed or were filtered out, another source may still bring them. Empty commits are
+        // remembered apart, since the next commit builds on them.
         if self.pending > before {
             self.remember_commit(commit.repo, &account);
         } else if len == 0 && account.is_believable {
@@ -165,6 +171,7 @@ impl Pipeline {
         if self.is_before_contact(account.time) {
             return Ok(());
         }
+        // The sequence number is not part of it: other sources give the same event other numbers.
         let digest = dedup::account_digest(account);
         if !self.is_news(account.did, digest) {
             return Ok(());
@@ -198,6 +205,7 @@ impl Pipeline {
         draft: &Draft<'_>,
         now_us: u64,
     ) -> Result<(), Stop> {
+        // The time is part of the line, so it is fixed before encoding; no two events share one.
         let time_us = self.appender.next_time_us(now_us);
         self.line.clear();
         let record =
@@ -224,6 +232,7 @@ impl Pipeline {
             json,
             compressed,
         };
+        // Nothing is counted or remembered before the log has taken the event.
         let seq = self.appender.next_seq();
         self.appender.push(&event).map_err(|_| Fault::TooLong)?;
         if let Some(records) = &self.records {

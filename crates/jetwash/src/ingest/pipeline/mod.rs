@@ -115,6 +115,7 @@ impl Pipeline {
             block_check: BlockCheck::default(),
             encoder: Encoder::new(),
             compressor: None,
+            // All are kept from `deduplicate` on, or once a source repeats itself.
             accounts: Accounts::Recent,
             revs: Revs::new(RECENT_ACCOUNTS),
             empty: Revs::new(EMPTY_COMMITS),
@@ -227,10 +228,13 @@ impl Pipeline {
         if self.accounts == Accounts::Wanted {
             self.keep_accounts();
         }
+        // From here on the cursor counts the frame as dealt with, whatever comes of it. A number
+        // out of turn is the exception, and is only believed once more of them have come.
         let place = self.sources[self.current].judge(&peeked);
         if place != Place::Next {
             return self.doubtful(place, &peeked, frame);
         }
+        // Before the filter: kept frames are for those who send the whole stream on.
         if self.appender.keeps_frames()
             && let Some(seq) = peeked.seq
         {

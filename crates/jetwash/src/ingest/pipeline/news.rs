@@ -47,6 +47,8 @@ impl Pipeline {
                 return Some(news);
             }
         }
+        // With the account's state the question is exact: older revisions are known as a whole, of
+        // the newest one those operations whose digests are there.
         let mut state = self.account(commit.repo);
         if number < state.rev {
             self.repeated();
@@ -181,6 +183,8 @@ impl Pipeline {
         self.appender.commit()?;
         let store = self.appender.store();
         let end = store.bounds().next_seq;
+        // Commits in between keep the memory bounded. Going over an event twice changes nothing, so
+        // a crash half-way only costs the time again.
         let start = self.appender.accounted_to().max(store.bounds().oldest_seq);
         let mut position = start.max(end.saturating_sub(LOOKED_BACK));
         if position < end {

@@ -24,6 +24,8 @@ impl Pipeline {
             self.lose("seq_invalid", &detail, (peeked.seq, peeked.did));
             return Ok(());
         };
+        // The number alone does not say whether the source repeats itself or counts anew; whether
+        // the frame has something new in it does. So it is worked on before the number is judged.
         let (events, known) = (self.pending, self.known);
         let outcome = if !self.is_wanted(peeked) {
             match Frame::decode(frame) {
