@@ -1,6 +1,5 @@
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +8,14 @@ use jetwash_dict::Dictionary;
 use jetwash_event::Filter;
 use jetwash_frame::Peek;
 use jetwash_mst::BlockCheck;
-use jetwash_store::{Location, OpenError, Options, Retention, StoreError};
-use thiserror::Error;
-use tokio::sync::oneshot;
+use jetwash_store::{Location, Options, Retention};
 
-use crate::auto_dictionary::AutoDictionary;
+use crate::build_error::{BuildError, Mistake};
 use crate::clock::Clock;
+use crate::config::{Config, FramePredicate};
+use crate::ingest::AutoDictionary;
 use crate::jetstream::Jetstream;
-use crate::upstream::{Endpoint, EndpointError, Prepared, RelayOptionError, RelayOptions};
+use crate::source::{Endpoint, FrameStream, Prepared, RelayOptionError, RelayOptions, Relays};
 
 /// Puts a [`Jetstream`] together.
 ///
@@ -42,22 +41,22 @@ pub struct JetstreamBuilder {
     relays: Vec<String>,
     cursors: Vec<(String, u64)>,
     relay_options: RelayOptions,
-    pub(crate) sources: Vec<Source>,
+    pub(crate) sources: Vec<FrameStream>,
     folder: Option<PathBuf>,
     retain_for: Option<Duration>,
     retain_bytes: Option<u64>,
     keep_frames: Option<u64>,
     memory_budget: Option<usize>,
     options: Options,
-    pub(crate) dictionary: Option<Dictionary>,
-    pub(crate) auto_dictionary: Option<AutoDictionary>,
-    pub(crate) filter: Filter,
-    pub(crate) predicate: Option<Predicate>,
-    pub(crate) block_check: BlockCheck,
-    pub(crate) record_cache: Option<usize>,
-    pub(crate) commit_delay: Option<Duration>,
-    pub(crate) intake_bytes: Option<usize>,
-    pub(crate) clock: Clock,
+    dictionary: Option<Dictionary>,
+    auto_dictionary: Option<AutoDictionary>,
+    filter: Filter,
+    predicate: Option<FramePredicate>,
+    block_check: BlockCheck,
+    record_cache: Option<usize>,
+    commit_delay: Option<Duration>,
+    intake_bytes: Option<usize>,
+    clock: Clock,
 }
 
 impl JetstreamBuilder {
@@ -83,15 +82,15 @@ impl JetstreamBuilder {
     /// Takes frames from a stream that the caller brings. The name is that of its cursor, which
     /// [`Jetstream::source_cursor`] tells.
     ///
-    /// If the stream panics, it ends; the other sources go on. [`Jetstream::snapshot`] counts that at
-    /// once, and [`Jetstream::run`] tells it at its end.
+    /// If the stream panics, it ends; the other sources go on. [`Jetstream::snapshot`] counts that
+    /// at once, and [`Jetstream::run`] tells it at its end.
     pub fn frame_stream(
         mut self,
         name: impl Into<String>,
         frames: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Self {
         let name = name.into();
-        self.sources.push(Source {
+        self.sources.push(FrameStream {
             name,
             frames: Box::pin(frames),
             cursor: None,
@@ -121,8 +120,8 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Keeps the raw frames as well, in a ring of their own of at most so many bytes, for those who
-    /// send them on: see [`Jetstream::kept_frames`]. Real frames have some 5 KB each.
+    /// Keeps the relay's frames too, up to `bytes` of them, for programs that send them on: see
+    /// [`Jetstream::kept_frames`]. Real frames have about 5 KB each. The oldest go first.
     ///
     /// Every frame that a source sends in order is kept, also one whose events the
     /// [ingest filter](Self::ingest_filter) rejects, or that turns out to be malformed once it is
@@ -133,9 +132,9 @@ impl JetstreamBuilder {
         self
     }
 
-    /// How much memory the log may take, whatever the rate and however many read: the newest events,
-    /// what is read from disk and unpacked, and the write buffers follow from it. 32 MiB if not
-    /// said, of which it needs about a third unless more comes in than the disk takes.
+    /// How much memory the log may take, whatever the rate and however many read: the newest
+    /// events, what is read from disk and unpacked, and the write buffers follow from it. 32 MiB if
+    /// not said, of which it needs about a third unless more comes in than the disk takes.
     ///
     /// A log in memory needs no write buffers. Of a budget that is given, it has what those would
     /// take, three quarters, for its events, unless [`retain_bytes`](Self::retain_bytes) says how
@@ -148,14 +147,14 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Finer settings of the log. The retention in them counts as not said.
+    /// Sets the finer options of the log. Their retention is ignored.
     pub fn store_options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// Compresses each event once, when it arrives, for all who will read it. Without a dictionary
-    /// there are no compressed events to be had, and the log compresses whole blocks.
+    /// Compresses each event once, when it arrives, for all readers. Without a dictionary
+    /// there are no compressed events, and the log compresses whole blocks.
     pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
         self.dictionary = Some(dictionary);
         self
@@ -182,8 +181,8 @@ impl JetstreamBuilder {
 
     /// Also keeps out every frame for which `predicate` says `false`. It is asked about each
     /// commit, identity and account that the ingest filter lets pass, before anything is decoded,
-    /// on the one thread that all frames go through: it should take nanoseconds. A frame at which it
-    /// panics is dropped, as `gate_panicked`.
+    /// on the one thread that all frames go through: it should take nanoseconds. A frame at which
+    /// it panics is dropped, as `gate_panicked`.
     ///
     /// # Examples
     ///
@@ -215,12 +214,12 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Remembers the latest records that came in, in about so many bytes of memory, so that
-    /// [`Jetstream::previous`] can tell what a deletion has deleted and an update replaced.
+    /// Keeps the latest records in about `bytes` of memory, so that [`Jetstream::previous`] can
+    /// return the record that a delete removed or an update replaced.
     ///
-    /// It begins empty with each start, knows nothing of records that were made before or that the
-    /// ingest filter kept out, and forgets the oldest when the bytes are used up. A record and what
-    /// it takes to find it are some 600 bytes: a gigabyte holds about the last hour of the network.
+    /// The cache is empty after each start. It does not hold older records, or records that the
+    /// ingest filter rejected, and it forgets the oldest first. An entry takes about 600 bytes: a
+    /// gigabyte holds about the last hour of the network.
     pub const fn record_cache(mut self, bytes: usize) -> Self {
         self.record_cache = Some(bytes);
         self
@@ -251,6 +250,8 @@ impl JetstreamBuilder {
     ///
     /// All that is wrong, at once: each mistake names the value and what is allowed.
     pub fn build(self) -> Result<Jetstream, BuildError> {
+        // All mistakes are collected before anything is opened, so that they can be mended in one
+        // go.
         let mut mistakes = Vec::new();
         let relays = self.parse_relays(&mut mistakes);
         let cursors = self.parse_cursors(&relays, &mut mistakes);
@@ -273,11 +274,28 @@ impl JetstreamBuilder {
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
             mistakes: vec![Mistake::Store(error)],
         })?;
-        Jetstream::assemble(self, (relays, relay_options), cursors, log).map_err(|error| {
-            BuildError {
-                mistakes: vec![Mistake::Dictionary(error)],
-            }
+        let config = self.into_config((relays, relay_options), cursors);
+        Jetstream::assemble(config, log).map_err(|error| BuildError {
+            mistakes: vec![Mistake::Dictionary(error)],
         })
+    }
+
+    fn into_config(self, relays: Relays, cursors: Vec<(String, u64)>) -> Config {
+        let intake_bytes = self.intake_bytes.unwrap_or(INTAKE_BYTES);
+        Config {
+            relays,
+            cursors,
+            sources: self.sources,
+            dictionary: self.dictionary,
+            auto_dictionary: self.auto_dictionary,
+            filter: self.filter,
+            predicate: self.predicate,
+            block_check: self.block_check,
+            record_cache: self.record_cache,
+            commit_delay: self.commit_delay.unwrap_or(COMMIT_DELAY),
+            intake_bytes: u32::try_from(intake_bytes).unwrap_or(u32::MAX),
+            clock: self.clock,
+        }
     }
 
     /// How much a log in memory keeps if nobody says: nothing may grow without bound.
@@ -365,6 +383,13 @@ impl JetstreamBuilder {
     }
 }
 
+impl Jetstream {
+    /// Returns a builder with the default settings.
+    pub fn builder() -> JetstreamBuilder {
+        JetstreamBuilder::default()
+    }
+}
+
 impl fmt::Debug for JetstreamBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sources: Vec<_> = self.sources.iter().map(|source| &source.name).collect();
@@ -376,103 +401,11 @@ impl fmt::Debug for JetstreamBuilder {
     }
 }
 
-/// Says of a frame whether it is wanted.
-pub(crate) type Predicate = Box<dyn Fn(&Peek<'_>) -> bool + Send>;
-
-/// Frames that the caller brings.
-pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) frames: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
-    /// Where to say how far the log has come, for frames that go on from there.
-    pub(crate) cursor: Option<oneshot::Sender<Option<u64>>>,
-}
-
-/// Everything that kept a [`Jetstream`] from being built.
-#[derive(Debug)]
-pub struct BuildError {
-    mistakes: Vec<Mistake>,
-}
-
-impl BuildError {
-    /// The mistakes, at least one.
-    #[must_use]
-    pub fn mistakes(&self) -> &[Mistake] {
-        &self.mistakes
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.mistakes.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{mistake}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for BuildError {}
-
-/// One thing that is wrong with the settings of a [`JetstreamBuilder`].
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum Mistake {
-    /// An event would wait too long.
-    #[error("commit delay {delay:?}: at most 10 s is allowed")]
-    CommitDelay {
-        /// The setting.
-        delay: Duration,
-    },
-    /// A cursor is given for a relay that is not used.
-    #[error("a cursor is given for {0}, which is not among the relays")]
-    CursorWithoutRelay(String),
-    /// The dictionary could not be put into the log.
-    #[error("dictionary: {0}")]
-    Dictionary(StoreError),
-    /// The log would hold next to nothing.
-    #[error("retention of {bytes} bytes: at least 1 MiB (1048576) is needed")]
-    FewBytes {
-        /// The setting.
-        bytes: u64,
-    },
-    /// Next to no frames would be kept.
-    #[error("frames of {bytes} bytes: at least 1 MiB (1048576) is needed to keep any")]
-    FewFrameBytes {
-        /// The setting.
-        bytes: u64,
-    },
-    /// The intake would hold no frame, or have no bound worth the name.
-    #[error("intake of {bytes} bytes: it must be between 64 KiB (65536) and 1 GiB (1073741824)")]
-    Intake {
-        /// The setting.
-        bytes: usize,
-    },
-    /// An address that is none.
-    #[error(transparent)]
-    Relay(EndpointError),
-    /// A setting of how relays are connected to.
-    #[error(transparent)]
-    RelayOption(RelayOptionError),
-    /// The log cannot work in so little memory, or would never use so much.
-    #[error("memory of {bytes} bytes: it must be between 2 MiB (2097152) and 16 GiB (17179869184)")]
-    MemoryBudget {
-        /// The setting.
-        bytes: usize,
-    },
-    /// Two sources have one name, and so would share a cursor.
-    #[error("the source {0} is given twice")]
-    RepeatedSource(String),
-    /// The log cannot be opened.
-    #[error(transparent)]
-    Store(OpenError),
-    /// Nothing would be kept.
-    #[error("retention of no time at all: give more than 0 s")]
-    ZeroAge,
-}
-
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const LEAST_BYTES: u64 = 1 << 20;
 const IN_MEMORY: u64 = 128 << 20;
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const MEMORY: std::ops::RangeInclusive<usize> = 2 << 20..=16 << 30;
 const INTAKE: std::ops::RangeInclusive<usize> = 1 << 16..=1 << 30;
+const INTAKE_BYTES: usize = 8 << 20;
+const COMMIT_DELAY: Duration = Duration::from_millis(2);

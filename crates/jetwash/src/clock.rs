@@ -17,8 +17,8 @@ use tokio::time::Instant;
 ///
 /// - A jump of more than a second, ahead or back, is not followed: the log's time goes on at the
 ///   pace of the monotonic clock.
-/// - A clock that stays where it jumped to is believed after a hundredth of the jump, but not before
-///   a minute nor after ten: a machine that was asleep for eight hours, after five minutes.
+/// - A clock that stays where it jumped to is believed after a hundredth of the jump, but not
+///   before a minute nor after ten: a machine that was asleep for eight hours, after five minutes.
 /// - A clock that begins before 2025 is believed as soon as it shows a later time.
 /// - A log whose newest event is in the future, from a run before, goes on from there, at half the
 ///   pace until the clock has caught up; at the whole pace if that is more than a day.
@@ -30,8 +30,8 @@ pub struct Clock {
     read: Arc<dyn Fn() -> Reading + Send + Sync>,
 }
 
-/// What it shows, and how much time has passed since some moment; without that, what it shows is to
-/// be believed.
+/// The time that a clock shows, and the time that has passed since some moment. Without the latter
+/// the clock is believed.
 type Reading = (SystemTime, Option<Duration>);
 
 impl Clock {
@@ -95,14 +95,14 @@ impl Clock {
         Self::new(move || start + begun.elapsed())
     }
 
-    /// What it shows.
+    /// Returns the time that it shows.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         (self.read)().0
     }
 
-    /// What it shows, in microseconds since 1970, and how much time has passed since some moment, if
-    /// that is to be checked.
+    /// Returns the time in microseconds since 1970 and, if the clock is to be checked, the time
+    /// that has passed since some moment.
     pub(crate) fn read_us(&self) -> (u64, Option<Duration>) {
         let (now, elapsed) = (self.read)();
         (micros(now), elapsed)
@@ -141,7 +141,7 @@ impl Default for Clock {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    /// What it shows, and how much time has passed, in microseconds.
+    /// The time shown and the time passed, in microseconds.
     state: Arc<Mutex<(u64, u64)>>,
 }
 
@@ -154,7 +154,7 @@ impl ManualClock {
         }
     }
 
-    /// What it shows.
+    /// Returns the time that it shows.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_micros(self.state().0)

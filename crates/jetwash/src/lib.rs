@@ -3,7 +3,7 @@
 //! A [`Jetstream`] takes the frames of a relay (`com.atproto.sync.subscribeRepos`: signed Merkle
 //! diffs in CBOR, some 5 KB each), keeps of each what the commit changed, and appends it as a line
 //! of JSON of about 500 bytes to a log that holds the last day. Any number of subscriptions read
-//! that log, each from a position of its own and through a filter of its own. Without a
+//! that log, each from its own position and through its own filter. Without a
 //! [folder](JetstreamBuilder::folder) the log is in memory, and holds no more than 128 MiB.
 //!
 //! ```no_run
@@ -74,7 +74,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = jetwash::NetworkConfig { accounts: 10, records: 100, ..Default::default() };
 //! let jetstream = Jetstream::builder()
-//!     // .relay("relay1.us-east.bsky.network").folder("data") in earnest
+//!     // .relay("relay1.us-east.bsky.network").folder("data") in production
 //! #   .simulator(network, None)
 //!     .build()?;
 //! tokio::spawn(jetstream.clone().run(std::future::pending()));
@@ -116,7 +116,7 @@
 //!   seconds, events and bytes; the metrics `jetwash_consumer_lag_seconds`, `…_events` and
 //!   `…_bytes` say the same with the labels `consumer` and `stage`.
 //!
-//! Those who would rather pull have [`Jetstream::poll`].
+//! Programs that would rather pull call [`Jetstream::poll`].
 //!
 //! # The parts
 //!
@@ -147,38 +147,27 @@
 //! - `simulator`: `JetstreamBuilder::simulator`, a network in the process, for trying things out,
 //!   and the module `testing`, for the tests of your own handlers.
 
-mod auto_dictionary;
+mod build_error;
 mod builder;
 mod clock;
+mod config;
 mod consumer;
-mod content;
-mod dedup;
 #[cfg(feature = "did-file")]
 mod did_file;
-mod frames;
-mod gaps;
+mod ingest;
 mod jetstream;
-mod log_time;
-mod metrics;
 mod noise;
-mod numbering;
 mod panic;
-mod pipeline;
-mod poll;
-mod record;
-mod record_cache;
-mod selection;
-#[cfg(feature = "simulator")]
-mod simulator;
+mod read;
+mod short;
+mod source;
 mod stats;
-mod subscription;
+mod tasks;
 #[cfg(feature = "simulator")]
 pub mod testing;
-mod upstream;
-mod walk;
 
-pub use auto_dictionary::AutoDictionary;
-pub use builder::{BuildError, JetstreamBuilder, Mistake};
+pub use build_error::{BuildError, Mistake};
+pub use builder::JetstreamBuilder;
 pub use clock::{Clock, ManualClock};
 pub use consumer::{
     Behind, Blocking, Consumer, ConsumerError, ConsumerHandle, ConsumerStatus, DeadLetter, Failure,
@@ -187,9 +176,8 @@ pub use consumer::{
 };
 #[cfg(feature = "did-file")]
 pub use did_file::{DidFile, DidFileError, DidFileStatus};
-pub use frames::{FrameSubscription, FramesError};
-pub use gaps::Delivery;
-pub use jetstream::{Jetstream, Pusher, RotateError, RunError};
+pub use ingest::{AutoDictionary, Pipeline, RotateError, Stopped};
+pub use jetstream::{Jetstream, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;
@@ -200,19 +188,16 @@ pub use jetwash_mst as mst;
 pub use jetwash_sim::NetworkConfig;
 pub use jetwash_store as store;
 pub use jetwash_store::{FrameStart, Gap, GapCause, KeptFrame, LogId, UpstreamGap};
-pub use pipeline::Pipeline;
-pub use poll::Polled;
-pub use record::{Change, EventId};
-pub use rustls;
-pub use selection::Selection;
-#[cfg(feature = "simulator")]
-pub use simulator::SIMULATOR;
-pub use stats::Snapshot;
-pub use subscription::{
-    Cursor, Event, Phase, ReadError, Reader, Reading, StartFrom, Subscription,
-    SubscriptionWithGaps, compressed_of, json_of, some_json_of,
+pub use read::{
+    Change, Cursor, Delivery, Event, EventId, FrameSubscription, FramesError, Phase, Polled,
+    ReadError, Reader, Reading, Selection, StartFrom, Subscription, SubscriptionWithGaps,
+    compressed_of, json_of, some_json_of,
 };
-pub use upstream::{
-    Endpoint, EndpointError, NotReady, RelayOptionError, RelayOptions, Stopped, Upstream,
+pub use rustls;
+#[cfg(feature = "simulator")]
+pub use source::SIMULATOR;
+pub use source::{
+    Endpoint, EndpointError, NotReady, Pusher, RelayOptionError, RelayOptions, Upstream,
     UpstreamState,
 };
+pub use stats::Snapshot;

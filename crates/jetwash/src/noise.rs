@@ -18,8 +18,8 @@ struct Heard {
 }
 
 impl Noise {
-    /// Whether a fault at the time `now` is to be told, and how many before it were not. Times count
-    /// from anywhere.
+    /// Whether a fault at the time `now` is to be told, and how many before it were not. Times
+    /// count from anywhere.
     pub(crate) fn admit(&mut self, source: &str, kind: &'static str, now: Duration) -> Option<u64> {
         let known = self
             .kinds
@@ -39,6 +39,7 @@ impl Noise {
             });
             return Some(0);
         };
+        // A fault that was gone for as long as the longest pause counts as new.
         let quiet = now.saturating_sub(heard.last);
         heard.last = now;
         if now.saturating_sub(heard.told) < heard.wait && now >= heard.told {

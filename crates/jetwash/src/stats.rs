@@ -7,8 +7,8 @@ use tracing::error;
 
 use crate::panic::Panic;
 
-/// What the pipeline has done since it started, for the process to read and, through the `metrics`
-/// facade, for whichever recorder the program has installed.
+/// Counts since the start, for the process to read and, through the `metrics` facade, for whichever
+/// recorder the program has installed.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     frames: AtomicU64,
@@ -77,8 +77,8 @@ impl Stats {
         count(&self.reconnects, reason);
     }
 
-    /// Counts a panic, by where it was, and tells of it: of the first, and then each time that there
-    /// are twice as many. `place` is one of a fixed few.
+    /// Counts a panic, by where it was, and tells of it: of the first, and then each time that
+    /// there are twice as many. `place` is one of a fixed few.
     pub(crate) fn panicked(&self, place: &'static str, panic: &Panic) {
         ::metrics::counter!("jetwash_panics_total", "task" => place).increment(1);
         let times = count(&self.panics, place);
@@ -147,7 +147,7 @@ impl Stats {
     }
 }
 
-/// What a [`Jetstream`](crate::Jetstream) has done since it was built.
+/// The counts of a [`Jetstream`](crate::Jetstream) since it was built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -159,19 +159,19 @@ pub struct Snapshot {
     pub events: u64,
     /// The bytes of their JSON.
     pub json_bytes: u64,
-    /// The bytes of their dictionary frames; 0 without a dictionary.
+    /// The bytes of the compressed events; 0 without a dictionary.
     pub compressed_bytes: u64,
     /// Frames and operations that the ingest filter turned away.
     pub rejected: u64,
-    /// Frames of types that are not known, or no longer in use: the protocol says to pass them over,
-    /// so nothing is lost with them.
+    /// Frames of types that are not known, or no longer in use: the protocol says to pass them
+    /// over, so nothing is lost with them.
     pub ignored: u64,
     /// Frames that had something in them that is in the log, be it from another source or because
     /// the source repeats itself. Nothing is lost by that.
     pub repeated: u64,
-    /// What was lost, counted by reason.
+    /// Frames and operations that were lost, counted by reason.
     pub dropped: BTreeMap<&'static str, u64>,
-    /// What is missing, or may be, although nothing was dropped here: counted by the name of the
+    /// Gaps: events are missing, or may be, although nothing was dropped here. By the name of the
     /// [cause](jetwash_store::GapCause::name).
     pub gaps: BTreeMap<&'static str, u64>,
     /// Connections to relays that ended, counted by reason.
@@ -181,8 +181,8 @@ pub struct Snapshot {
     /// while all is well.
     pub stalled: Option<String>,
     /// Panics that were caught, counted by where they were: `source`, a stream that the caller
-    /// brought; `ingest_filter_with` and `filter`, closures; `handler`, that of a consumer; `relay`,
-    /// `trainer` and `writer`, tasks of this crate; and what
+    /// brought; `ingest_filter_with` and `filter`, closures; `handler`, that of a consumer;
+    /// `relay`, `trainer` and `writer`, tasks of this crate; and what
     /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could go on did.
     pub panics: BTreeMap<&'static str, u64>,
     /// Jumps of the clock that the log's time did not follow, or not at once: see
@@ -190,8 +190,8 @@ pub struct Snapshot {
     pub clock_jumps: u64,
 }
 
-/// Adds to a counter that nobody but the pipeline writes: that takes no locked instruction, of which
-/// three would be a fifth of what a frame costs that is turned away.
+/// Adds to a counter that nobody but the pipeline writes: that takes no locked instruction, of
+/// which three would be a fifth of what a frame costs that is turned away.
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }

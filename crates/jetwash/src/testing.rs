@@ -41,17 +41,18 @@
 //! ```
 //!
 //! To test a program with its subscriptions, give the [frames](frames_from) to a
-//! [`Jetstream`](crate::Jetstream), by [`JetstreamBuilder::frame_stream`](crate::JetstreamBuilder::frame_stream)
-//! all at once or by a [`Pusher`](crate::Pusher) one after the other. To test what it does when its
-//! relay misbehaves, play the relay: `jetwash_sim::ScriptedRelay` is one whose every connection a
-//! test controls. To test what it does as time passes, bring a [`ManualClock`](crate::ManualClock).
+//! [`Jetstream`](crate::Jetstream), by
+//! [`JetstreamBuilder::frame_stream`](crate::JetstreamBuilder::frame_stream) all at once or by a
+//! [`Pusher`](crate::Pusher) one after the other. To test what it does when its relay misbehaves,
+//! play the relay: `jetwash_sim::ScriptedRelay` is one whose every connection a test controls. To
+//! test what it does as time passes, bring a [`ManualClock`](crate::ManualClock).
 
 use bytes::Bytes;
 use jetwash_store::{Location, OpenError, Options, Read, Store, StoreError};
 use thiserror::Error;
 
-use crate::pipeline::Pipeline;
-use crate::subscription::{Event, Phase};
+use crate::ingest::Pipeline;
+use crate::read::{Event, Phase};
 
 pub use jetwash_sim::{ChangeError, ChangeFault, ManualNetwork, SimChange, SimWrite, did};
 
@@ -63,7 +64,7 @@ pub use jetwash_sim::{ChangeError, ChangeFault, ManualNetwork, SimChange, SimWri
 /// # Errors
 ///
 /// When a change cannot be, such as a deletion of what is not there, or when the pipeline turns
-/// its frame away, as it does with a DID or a record key that is none.
+/// its frame away, as it does with an invalid DID or record key.
 ///
 /// # Examples
 ///

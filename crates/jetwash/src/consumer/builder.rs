@@ -12,8 +12,8 @@ use crate::consumer::handle::Shared;
 use crate::consumer::settings::Settings;
 use crate::consumer::{ConsumerError, ConsumerHandle, Handler, Retry, WhenStuck};
 use crate::jetstream::Jetstream;
-use crate::subscription::{Cursor, Event, StartFrom};
-use crate::walk::Walk;
+use crate::read::Walk;
+use crate::read::{Cursor, Event, StartFrom};
 
 /// A consumer being set up: a handler's name, its events, and how they are handled.
 ///
@@ -28,8 +28,8 @@ use crate::walk::Walk;
 /// - **In order per account.** An event comes when those of its account before it are done, changes
 ///   of the account itself included. Accounts do not wait for each other: one whose handler hangs,
 ///   or is tried again and again, holds up nobody else.
-/// - **Bounded.** Reading goes only as far ahead as keeps the workers busy. It stops when the events
-///   at hand keep too much memory, or are too many since the cursor.
+/// - **Bounded.** Reading goes only as far ahead as keeps the workers busy. It stops when the
+///   events at hand keep too much memory, or are too many since the cursor.
 /// - **Never silent.** Failures, retries, stuck handlers and a full window are logged, counted in
 ///   the metrics, and in [`ConsumerHandle::status`] by account and cursor.
 #[must_use = "a consumer does nothing until it is run"]
@@ -103,10 +103,10 @@ impl Consumer {
         self
     }
 
-    /// Gives of the events with a record only those whose content `filter` matches. Deletions, and
-    /// what is told of identities and accounts, have no content to be judged by: they all come. So
-    /// does an update that does not match, as one that [no longer matches](Event::no_longer_matches):
-    /// a [`TypedHandler`](crate::TypedHandler) is asked to delete it.
+    /// Skips records that do not match `filter`. Deletes, identity and account events always pass.
+    /// So does an update that does not match, marked as one that
+    /// [no longer matches](Event::no_longer_matches): a [`TypedHandler`](crate::TypedHandler) is
+    /// asked to delete it.
     ///
     /// [`ConsumerHandle::set_content`] changes it while the consumer runs.
     pub fn content(mut self, filter: ContentFilter) -> Self {
@@ -179,7 +179,7 @@ impl Consumer {
         self
     }
 
-    /// What is done about a stuck handler; it is waited for if not said.
+    /// Sets the reaction to a stuck handler. Defaults to [`WhenStuck::Wait`].
     pub const fn when_stuck(mut self, reaction: WhenStuck) -> Self {
         self.settings.when_stuck = reaction;
         self
@@ -194,7 +194,8 @@ impl Consumer {
 
     /// Stops with [`ConsumerError::Gap`] when events after its cursor are missing from the log: no
     /// longer kept, damaged, or perhaps taken by a power failure. If not said, it tells its
-    /// [handler](Handler::gap), and goes on after them. What an upstream did not give never stops it.
+    /// [handler](Handler::gap), and goes on after them. What an upstream did not give never stops
+    /// it.
     pub const fn stop_at_gaps(mut self) -> Self {
         self.settings.stop_at_gaps = true;
         self

@@ -1,7 +1,7 @@
 use jetwash_store::{CursorError, DeadLetterError, Gap};
 use thiserror::Error;
 
-use crate::subscription::{Cursor, ReadError};
+use crate::read::{Cursor, ReadError};
 
 /// Why a consumer ended other than by its shutdown or the log's end.
 ///
@@ -21,7 +21,7 @@ pub enum ConsumerError {
         did: String,
         /// Which attempt it was, counted from 1.
         attempt: u32,
-        /// What the handler said.
+        /// The message of the handler.
         reason: String,
     },
     /// Another consumer of this name is running.
@@ -53,7 +53,7 @@ pub enum ConsumerError {
     Gap {
         /// The consumer.
         name: String,
-        /// What is missing.
+        /// The missing events.
         gap: Gap,
     },
     /// The log cannot be read.
@@ -61,7 +61,7 @@ pub enum ConsumerError {
     Read {
         /// The consumer.
         name: String,
-        /// What is wrong.
+        /// The mistake.
         source: ReadError,
     },
     /// The name cannot be used, the stored cursor is not where this consumer left it, or it could
@@ -70,7 +70,7 @@ pub enum ConsumerError {
     Cursor {
         /// The consumer.
         name: String,
-        /// What is wrong.
+        /// The mistake.
         source: CursorError,
     },
     /// A setting that cannot work.

@@ -9,14 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::consumer::{Behind, ConsumerError, ConsumerStatus, HeldBy, Lag, StuckHandler};
+use crate::ingest::Intake;
+use crate::read::{Cursor, ReadError};
 use crate::stats::Stats;
-use crate::subscription::{Cursor, ReadError};
-use crate::upstream::Intake;
 
-/// What can be asked of a consumer, and told to it, while it runs.
+/// Observes and controls a consumer while it runs.
 ///
-/// [`Consumer::handle`](crate::Consumer::handle) gives one before it runs, and
-/// [`Jetstream::consumers`](crate::Jetstream::consumers) those of all.
+/// [`Consumer::handle`](crate::Consumer::handle) returns one before the run, and
+/// [`Jetstream::consumers`](crate::Jetstream::consumers) those of all consumers.
 #[derive(Clone, Debug)]
 pub struct ConsumerHandle {
     pub(super) shared: Arc<Shared>,
@@ -29,7 +29,7 @@ impl ConsumerHandle {
         &self.shared.name
     }
 
-    /// What it is doing.
+    /// Returns the current status.
     #[must_use]
     pub fn status(&self) -> ConsumerStatus {
         self.shared.status()
@@ -161,7 +161,7 @@ pub struct NotRunning {
     pub name: String,
 }
 
-/// What a handle tells the driver.
+/// A request from a handle to the driver.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Those that are given, both between the same two events; the reply is after which.
@@ -175,7 +175,7 @@ pub(super) enum Command {
     Stop,
 }
 
-/// What a consumer shares with its handles.
+/// The state that a consumer shares with its handles.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(super) name: String,
@@ -189,7 +189,7 @@ pub(crate) struct Shared {
     commands: Mutex<Option<mpsc::Sender<Command>>>,
 }
 
-/// What the driver last said of itself.
+/// The latest report of the driver.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) cursor: Option<u64>,
@@ -258,6 +258,7 @@ impl Shared {
     }
 
     pub(super) fn status(&self) -> ConsumerStatus {
+        // Before the state is locked, since it locks the state itself.
         let lag = self.lag();
         let running = lock(&self.commands).is_some();
         let state = self.state();
@@ -324,7 +325,7 @@ impl Shared {
     }
 }
 
-/// That a consumer runs.
+/// Marks the consumer as running until dropped.
 pub(super) struct Claim(Arc<Shared>);
 
 impl Drop for Claim {
@@ -353,7 +354,7 @@ impl Registry {
         if let Some(shared) = consumers.get(name) {
             return Arc::clone(shared);
         }
-        // Those that nobody holds any more.
+        // Names come and go: entries that nobody holds would pile up.
         consumers.retain(|_, shared| Arc::strong_count(shared) > 1);
         let shared = Arc::new(Shared {
             name: name.to_owned(),

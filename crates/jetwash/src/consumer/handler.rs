@@ -7,10 +7,10 @@ use jetwash_event::{Account, Identity};
 use jetwash_store::Gap;
 use serde::de::DeserializeOwned;
 
-use crate::record::Change;
-use crate::subscription::Event;
+use crate::read::Change;
+use crate::read::Event;
 
-/// What a consumer does with each event.
+/// Code that a consumer calls for each event.
 ///
 /// Closures and `async fn`s of an [`Event`] are handlers, if they give `Result<(), E>` with any
 /// error or a [`Failure`]. A type of one's own implements this trait, or [`TypedHandler`], and a
@@ -120,8 +120,8 @@ where
 /// # let _ = handler;
 /// ```
 pub trait TypedHandler: Send + Sync + 'static {
-    /// What records are parsed as. A record that does not fit goes to the dead letters at once,
-    /// as it would not fit the next time either.
+    /// The type that records are parsed as. A record that does not fit goes to the dead letters at
+    /// once, as it would not fit the next time either.
     type Record: DeserializeOwned + Send;
 
     /// A record is new, or replaces one of the same key.
@@ -154,8 +154,8 @@ pub trait TypedHandler: Send + Sync + 'static {
         account: Account,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// An account's handle, keys or host may have changed: whoever keeps them looks them up anew.
-    /// Does nothing unless it is written.
+    /// An account's handle, keys or host may have changed: a program that keeps them looks them up
+    /// again. Does nothing by default.
     ///
     /// # Errors
     ///
@@ -246,10 +246,10 @@ impl<F> fmt::Debug for Blocking<F> {
     }
 }
 
-/// That an event could not be handled, why, and what is to be done about it.
+/// The reason why an event could not be handled, and how the consumer reacts.
 ///
-/// Any error becomes one by `?`, and is then tried again. It is itself no
-/// [`Error`], so that this is possible.
+/// `?` turns any error into one, and the event is then tried again. For this to be possible, a
+/// `Failure` is not an [`Error`] itself.
 ///
 /// # Examples
 ///
@@ -294,19 +294,19 @@ impl Failure {
         Self::new(Reaction::Stop, error)
     }
 
-    /// What is to be done about it.
+    /// Returns how the consumer reacts.
     #[must_use]
     pub const fn reaction(&self) -> Reaction {
         self.reaction
     }
 
-    /// What went wrong.
+    /// Returns the error.
     #[must_use]
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
     }
 
-    /// What went wrong, and what that came from, in one line.
+    /// Returns the error and its sources in one line.
     pub(crate) fn reason(&self) -> String {
         let mut reason = self.error.to_string();
         let mut source = self.error.source();
@@ -341,7 +341,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
-/// What is to be done about an event that could not be handled.
+/// The reaction to an event that could not be handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reaction {

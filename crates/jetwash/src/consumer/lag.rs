@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// How far a consumer is behind the network, by where the time goes.
+/// How far a consumer is behind the network, by stage.
 ///
 /// An event passes three stages, and only one of them is slow, as a rule: if it is `upstream`, the
 /// relay or the line; if it is `decode`, this process cannot keep up with what arrives; if it is
@@ -9,7 +9,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Lag {
     /// From when the newest commit was made, as its revision says, to when it arrived. Clocks of
-    /// others are part of it. How many events wait there nobody tells.
+    /// others are part of it. How many events wait there is not known.
     pub upstream: Duration,
     /// From arrival to the log: frames that wait to be decoded, and how long the last one waited.
     pub decode: Behind,
@@ -32,7 +32,7 @@ impl Lag {
     }
 }
 
-/// What one stage is behind.
+/// The lag of one stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Behind {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::consumer::handle::Command;
 use crate::consumer::{ConsumerHandle, NotRunning};
 use crate::jetstream::Jetstream;
-use crate::subscription::{Cursor, Event, Phase};
+use crate::read::{Cursor, Event, Phase};
 
 impl Jetstream {
     /// The dead letters of a consumer, whether or not it runs.
@@ -33,7 +33,7 @@ pub struct Letters {
 pub struct DeadLetter {
     /// The event, as it was. Its cursor names the letter.
     pub event: Event,
-    /// What the handler said the last time.
+    /// The message of the last failure.
     pub reason: String,
     /// How often it was tried.
     pub attempts: u32,
@@ -67,7 +67,7 @@ impl Letters {
         self.blocking(DeadLetters::held).await
     }
 
-    /// Throws one away for good; `false` if there is none of that name.
+    /// Deletes a letter for good; returns `false` if there is no letter of that name.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl ConsumerHandle {
     }
 }
 
-/// What became of dead letters that were replayed.
+/// How many dead letters a replay settled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Replayed {
@@ -170,7 +170,7 @@ pub enum LettersError {
     /// They cannot be read or written.
     #[error(transparent)]
     Store(#[from] DeadLetterError),
-    /// There is none of that name.
+    /// There is no letter of that name.
     #[error("there is no dead letter of the event {letter}")]
     Unknown {
         /// The name.

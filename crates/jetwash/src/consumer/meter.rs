@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::consumer::Lag;
 
-/// What a consumer tells the `metrics` facade. The only label from outside is its name, which the
+/// Reports a consumer to the `metrics` facade. The only label from outside is its name, which the
 /// program chose.
 pub(super) struct Meter {
     name: String,

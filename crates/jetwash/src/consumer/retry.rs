@@ -57,7 +57,7 @@ impl Retry {
         self
     }
 
-    /// How long to wait after so many failures; `None` if that was the last attempt.
+    /// Returns the wait after this many failures; `None` after the last attempt.
     pub(crate) fn wait(&self, failures: u32, position: u64) -> Option<Duration> {
         if failures >= self.attempts {
             return None;

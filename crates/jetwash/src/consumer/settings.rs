@@ -4,9 +4,9 @@ use jetwash_event::{ContentFilter, Filter};
 use jetwash_store::LetterLimits;
 
 use crate::consumer::Retry;
-use crate::subscription::StartFrom;
+use crate::read::StartFrom;
 
-/// What to do with an event whose handler has not returned in time.
+/// The reaction to a handler that has not returned in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenStuck {
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// What of them cannot work.
+    /// Returns the first setting that cannot work.
     pub(crate) fn mistake(&self) -> Option<String> {
         let is_small = self.window_bytes < LEAST_WINDOW;
         if self.workers == 0 || self.workers > MOST_WORKERS {

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use crate::consumer::Lag;
-use crate::subscription::Cursor;
+use crate::read::Cursor;
 
-/// What a consumer is doing, as plain values.
+/// The state of a consumer, as plain values.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConsumerStatus {
@@ -13,7 +13,7 @@ pub struct ConsumerStatus {
     pub running: bool,
     /// Up to here everything is done; `None` before it has started.
     pub cursor: Option<Cursor>,
-    /// What of that is stored; `None` if nothing is yet.
+    /// The stored cursor; `None` if nothing is stored yet.
     pub stored: Option<Cursor>,
     /// How many events were handled with success.
     pub handled: u64,

@@ -23,7 +23,7 @@ pub(crate) struct Window<T> {
     parked: BinaryHeap<Reverse<(Instant, u64, Arc<str>)>>,
     /// Counts what got ready or was parked.
     turns: u64,
-    /// What was read and is not done, by position.
+    /// Events that were read and are not done, by position.
     unfinished: BTreeMap<u64, Unfinished>,
     /// How many events were ever read.
     read: u64,
@@ -66,7 +66,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// Takes in the next event of the log, which lies in a block that takes so many bytes.
+    /// Takes in the next event of the log. `block` is the number of its block and its bytes.
     pub(crate) fn push(&mut self, position: u64, did: &str, block: (u64, usize), item: T) {
         let did = self.lane_name(did);
         let number = self.read;
@@ -225,6 +225,8 @@ impl<T> Window<T> {
             failures: 0,
             item,
         };
+        // A lane that is there has a job ready, parked or with a worker: this one comes after it,
+        // so that what an account does stays in order.
         if let Some(lane) = self.lanes.get_mut(&did) {
             lane.push_back(job);
             return;
@@ -245,7 +247,7 @@ mod tests {
 
     const DIDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-    /// What a test does next: which of the possible things, by a number that is taken modulo.
+    /// The next step of a test: one of the possible steps, by a number that is taken modulo.
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Read { did: usize, gap: u64 },

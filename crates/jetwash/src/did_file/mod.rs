@@ -1,5 +1,6 @@
 //! Sets of accounts from files.
 
+mod error;
 mod read;
 mod watch;
 
@@ -10,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use jetwash_event::{DidChange, DidSet};
-use thiserror::Error;
 use tokio::sync::watch as channel;
+
+pub use error::DidFileError;
 
 /// A file that a [`DidSet`] is loaded from, and saved to.
 ///
@@ -52,7 +54,7 @@ struct Shared {
     path: PathBuf,
     set: DidSet,
     status: channel::Sender<DidFileStatus>,
-    /// What was there when the set was last loaded, or saved; `None` before. Held meanwhile.
+    /// The file as it was last loaded or saved; `None` before. Locked while it is.
     at_hand: Mutex<Option<Option<Fingerprint>>>,
 }
 
@@ -62,44 +64,10 @@ struct Shared {
 pub struct DidFileStatus {
     /// How often it has been loaded.
     pub loads: u64,
-    /// What the last load that went well has changed.
+    /// The change made by the last successful load.
     pub last_change: Option<DidChange>,
     /// Why the last load failed; `None` if it went well. The set is then what it was before.
     pub error: Option<Arc<DidFileError>>,
-}
-
-/// Why a [`DidFile`] could not be loaded or saved.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum DidFileError {
-    /// A line is not as it should be.
-    #[error("{}:{line}: {what}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The number of the line, counted from 1.
-        line: u64,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The file cannot be read, or is not compressed as it says it is.
-    #[error("{}: cannot be read after line {line}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// How many lines could be read.
-        line: u64,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file cannot be written. The one before it, if any, is still there.
-    #[error("{}: cannot be saved: {source}", path.display())]
-    Save {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
 }
 
 impl DidFile {
@@ -213,7 +181,7 @@ impl DidFile {
     }
 }
 
-/// What tells a file from the one that was in its place before.
+/// Distinguishes a file from the one that was in its place before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fingerprint {
     modified: Option<SystemTime>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use jetwash_event::{DidChange, DidSet};
 
-use super::DidFileError;
+use super::error::DidFileError;
 
 /// Puts what a file lists in place of all that is in a set.
 pub(super) fn replace(path: &Path, set: &DidSet) -> Result<DidChange, DidFileError> {
@@ -17,6 +17,8 @@ pub(super) fn replace(path: &Path, set: &DidSet) -> Result<DidChange, DidFileErr
         source,
     };
     let mut lines = open(path).map_err(|source| unreadable(0, source))?;
+    // Nothing is put into the set before the last line is read: a file with a mistake changes
+    // nothing.
     let mut replacement = set.replacement();
     let mut buffer = Vec::new();
     for line in 1.. {
@@ -42,7 +44,7 @@ pub(super) fn replace(path: &Path, set: &DidSet) -> Result<DidChange, DidFileErr
     Ok(replacement.finish())
 }
 
-/// What a line has beside a comment and spaces; empty if that is nothing.
+/// Returns the line without comment and spaces, which may be empty.
 fn did_of(line: &[u8]) -> Result<&str, String> {
     if line.len() as u64 > LONGEST_LINE {
         return Err(format!("longer than {LONGEST_LINE} bytes"));

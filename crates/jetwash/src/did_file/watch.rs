@@ -38,7 +38,7 @@ impl DidFile {
             let look = spawn_blocking(move || file.look(seen)).await;
             match look {
                 Ok(fingerprint) => seen = Some(fingerprint),
-                // Whoever watches this task sees why it ended.
+                // The caller, who watches this task, sees why it ended.
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 // The runtime is going away, and with it this task.
                 Err(_) => return,

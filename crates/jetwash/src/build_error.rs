@@ -1,0 +1,90 @@
+use std::fmt;
+use std::time::Duration;
+
+use jetwash_store::{OpenError, StoreError};
+use thiserror::Error;
+
+use crate::source::{EndpointError, RelayOptionError};
+
+/// Everything that kept a [`Jetstream`] from being built.
+#[derive(Debug)]
+pub struct BuildError {
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+impl BuildError {
+    /// The mistakes, at least one.
+    #[must_use]
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// One thing that is wrong with the settings of a [`JetstreamBuilder`].
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// An event would wait too long.
+    #[error("commit delay {delay:?}: at most 10 s is allowed")]
+    CommitDelay {
+        /// The setting.
+        delay: Duration,
+    },
+    /// A cursor is given for a relay that is not used.
+    #[error("a cursor is given for {0}, which is not among the relays")]
+    CursorWithoutRelay(String),
+    /// The dictionary could not be put into the log.
+    #[error("dictionary: {0}")]
+    Dictionary(StoreError),
+    /// The log would hold next to nothing.
+    #[error("retention of {bytes} bytes: at least 1 MiB (1048576) is needed")]
+    FewBytes {
+        /// The setting.
+        bytes: u64,
+    },
+    /// Next to no frames would be kept.
+    #[error("frames of {bytes} bytes: at least 1 MiB (1048576) is needed to keep any")]
+    FewFrameBytes {
+        /// The setting.
+        bytes: u64,
+    },
+    /// The intake would hold no frame, or have no bound worth the name.
+    #[error("intake of {bytes} bytes: it must be between 64 KiB (65536) and 1 GiB (1073741824)")]
+    Intake {
+        /// The setting.
+        bytes: usize,
+    },
+    /// The relay address is not a valid host or URL.
+    #[error(transparent)]
+    Relay(EndpointError),
+    /// A setting of how relays are connected to.
+    #[error(transparent)]
+    RelayOption(RelayOptionError),
+    /// The log cannot work in so little memory, or would never use so much.
+    #[error("memory of {bytes} bytes: it must be between 2 MiB (2097152) and 16 GiB (17179869184)")]
+    MemoryBudget {
+        /// The setting.
+        bytes: usize,
+    },
+    /// Two sources have one name, and so would share a cursor.
+    #[error("the source {0} is given twice")]
+    RepeatedSource(String),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Store(OpenError),
+    /// Nothing would be kept.
+    #[error("retention of no time at all: give more than 0 s")]
+    ZeroAge,
+}

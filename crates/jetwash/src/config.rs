@@ -1,0 +1,30 @@
+use std::time::Duration;
+
+use jetwash_dict::Dictionary;
+use jetwash_event::Filter;
+use jetwash_frame::Peek;
+use jetwash_mst::BlockCheck;
+
+use crate::clock::Clock;
+use crate::ingest::AutoDictionary;
+use crate::source::{FrameStream, Relays};
+
+/// The settings of a Jetstream but those of its log, checked and with their defaults.
+pub(crate) struct Config {
+    pub(crate) relays: Relays,
+    /// Where relays are to go on, by their names.
+    pub(crate) cursors: Vec<(String, u64)>,
+    pub(crate) sources: Vec<FrameStream>,
+    pub(crate) dictionary: Option<Dictionary>,
+    pub(crate) auto_dictionary: Option<AutoDictionary>,
+    pub(crate) filter: Filter,
+    pub(crate) predicate: Option<FramePredicate>,
+    pub(crate) block_check: BlockCheck,
+    pub(crate) record_cache: Option<usize>,
+    pub(crate) commit_delay: Duration,
+    pub(crate) intake_bytes: u32,
+    pub(crate) clock: Clock,
+}
+
+/// Decides whether a frame is wanted.
+pub(crate) type FramePredicate = Box<dyn Fn(&Peek<'_>) -> bool + Send>;

@@ -1,0 +1,105 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+
+/// A frame, or news of a connection, on its way from a source to the pipeline.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// The name of the source, which is that of its cursor.
+    pub(crate) source: Arc<str>,
+    pub(crate) content: Content,
+    /// When it came, before it waited for room.
+    pub(crate) arrived: Instant,
+    /// Gives the frame's share of the queue back when the frame has been dealt with.
+    _room: OwnedSemaphorePermit,
+}
+
+/// A message from a source.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Frame(Bytes),
+    /// A connection was made that asked for what comes after `cursor`.
+    Connected {
+        cursor: Option<u64>,
+    },
+    /// Messages were stepped over because they could not be received, from the number `first` up
+    /// to, but not including, `next`, as far as these are known.
+    SteppedOver {
+        first: Option<u64>,
+        next: Option<u64>,
+    },
+    /// The relay said that the cursor is ahead of all that it has, so it counts anew.
+    CursorRefused,
+}
+
+/// The way into the pipeline, bounded by bytes: a source that is faster than the pipeline waits,
+/// and so does the relay behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Intake {
+    sender: mpsc::Sender<Arrival>,
+    room: Arc<Semaphore>,
+    budget: u32,
+}
+
+impl Intake {
+    pub(crate) fn new(budget: u32) -> (Self, mpsc::Receiver<Arrival>) {
+        let (sender, receiver) = mpsc::channel(QUEUE_FRAMES);
+        (
+            Self {
+                sender,
+                room: Arc::new(Semaphore::new(budget as usize)),
+                budget,
+            },
+            receiver,
+        )
+    }
+
+    /// How many frames wait for the pipeline, and how many bytes they have.
+    pub(crate) fn queued(&self) -> (u64, u64) {
+        let frames = self.sender.max_capacity() - self.sender.capacity();
+        let bytes = (self.budget as usize).saturating_sub(self.room.available_permits());
+        (frames as u64, bytes as u64)
+    }
+
+    /// Whether the pipeline has stopped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits for room and hands the frame over; `Err` if the pipeline has stopped.
+    pub(crate) async fn send(&self, source: &Arc<str>, frame: Bytes) -> Result<(), Stopped> {
+        self.pass_on(source, Content::Frame(frame)).await
+    }
+
+    /// Waits for room and tells what happened to the connection, in order with its frames.
+    pub(crate) async fn pass_on(&self, source: &Arc<str>, content: Content) -> Result<(), Stopped> {
+        let arrived = Instant::now();
+        let bytes = match &content {
+            Content::Frame(frame) => frame.len(),
+            Content::Connected { .. } | Content::SteppedOver { .. } | Content::CursorRefused => 0,
+        };
+        // A frame larger than the whole budget goes alone.
+        let share = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.budget);
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(share)
+            .await
+            .map_err(|_| Stopped)?;
+        let arrival = Arrival {
+            source: Arc::clone(source),
+            content,
+            arrived,
+            _room: room,
+        };
+        self.sender.send(arrival).await.map_err(|_| Stopped)
+    }
+}
+
+/// The pipeline has stopped, so nothing more can be taken in.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the Jetstream has stopped and takes no more frames")]
+pub struct Stopped;
+
+/// Small frames are bounded by number too, for the memory that each takes beside its bytes.
+const QUEUE_FRAMES: usize = 4096;

@@ -1,0 +1,36 @@
+//! The way into the log, in the order in which a frame takes it.
+//!
+//! - `intake`: the bounded queue between the sources and the writer.
+//! - `writer`: the thread that takes frames from the queue and commits them.
+//! - `pipeline`: turns frames into events and appends them.
+//! - `numbering` and `dedup`: tell what is next, what is repeated and what is missing.
+//! - `record_cache`: the latest records, for a later event to look back at.
+//! - `tally`: counts for the `metrics` facade.
+//! - `log_time`: the time that events get, whatever the clock does.
+//! - `cursors`: how far the sources are, as of the last commit.
+//! - `dictionaries`, `auto_dictionary` and `trainer`: the dictionary in use, and better ones.
+
+mod auto_dictionary;
+mod cursors;
+mod dedup;
+mod dictionaries;
+mod intake;
+mod log_time;
+mod numbering;
+mod pipeline;
+mod record_cache;
+mod tally;
+mod trainer;
+mod writer;
+
+pub use auto_dictionary::AutoDictionary;
+pub(crate) use cursors::{Known, SourceCursors};
+pub(crate) use dictionaries::Dictionaries;
+pub use dictionaries::RotateError;
+pub use intake::Stopped;
+pub(crate) use intake::{Content, Intake};
+pub(crate) use log_time::LogTime;
+pub use pipeline::Pipeline;
+pub(crate) use record_cache::RecordCache;
+pub(crate) use trainer::attend;
+pub(crate) use writer::{Inbox, Writer};

@@ -1,0 +1,263 @@
+use jetwash_event::{Datetime, Did, Draft, DraftBody, Operation, Tid};
+use jetwash_frame::{AccountMessage, CommitMessage, Frame, IdentityMessage, SyncMessage};
+use jetwash_mst::{Leaf, LeafChange, OpError, leaves_of, sync_object};
+use jetwash_store::{CommitPart, EventKind, NewEvent, StoreError};
+
+use crate::ingest::dedup;
+use crate::ingest::pipeline::Pipeline;
+use crate::ingest::pipeline::fault::{Fault, Stop};
+use crate::ingest::record_cache::RecordCache;
+
+impl Pipeline {
+    pub(super) fn decode(
+        &mut self,
+        bytes: &[u8],
+        now_us: u64,
+    ) -> Result<Result<(), Fault>, StoreError> {
+        // The outer error ends the run, the inner one costs only this frame.
+        let outcome = match Frame::decode(bytes) {
+            Ok(Frame::Commit(commit)) => self.commit_frame(&commit, now_us),
+            Ok(Frame::Identity(identity)) => self.identity_frame(&identity, now_us),
+            Ok(Frame::Account(account)) => self.account_frame(&account, now_us),
+            Ok(Frame::Sync(sync)) => Self::sync_frame(&sync),
+            Ok(Frame::Unknown(_)) => {
+                self.stats.ignored();
+                Ok(())
+            }
+            Ok(Frame::Error(error)) => {
+                if error.error == "FutureCursor" {
+                    self.future_cursor();
+                }
+                Ok(())
+            }
+            Ok(Frame::Info(info)) => {
+                if info.name == "OutdatedCursor" {
+                    self.outdated_cursor();
+                }
+                Ok(())
+            }
+            Err(error) => Err(Fault::Frame(error).into()),
+        };
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(Stop::Fault(fault)) => Ok(Err(fault)),
+            Err(Stop::Store(error)) => Err(error),
+        }
+    }
+
+    fn commit_frame(&mut self, commit: &CommitMessage<'_>, now_us: u64) -> Result<(), Stop> {
+        Did::check(commit.repo).map_err(Fault::Did)?;
+        let rev: Tid = commit.rev.parse().map_err(Fault::Rev)?;
+        Datetime::check_rfc3339(commit.time).map_err(Fault::Time)?;
+        if commit.rebase {
+            return Err(Fault::Rebase.into());
+        }
+        if commit.too_big && commit.ops().is_empty() {
+            return Err(Fault::TooBig.into());
+        }
+        // The frame is well-formed so far; what follows costs a tree of blocks.
+        self.tally.commit(commit.rev);
+        if self.is_before_contact(commit.time) {
+            return Ok(());
+        }
+        let leaves = leaves_of(commit, self.block_check).map_err(Fault::Commit)?;
+        let Some(mut account) = self.news_of(commit, &rev) else {
+            return Ok(());
+        };
+        let before = self.pending;
+        let len = leaves.len() as u32;
+        for (index, leaf) in (0..).zip(leaves) {
+            let digest = account.digest(commit, index);
+            if account.is_known(digest) {
+                continue;
+            }
+            // Operations fail one by one: a bad record must not take its neighbours along.
+            let events = self.pending;
+            let outcome = match leaf {
+                Ok(leaf) if self.filter.matches_collection(leaf.collection) => {
+                    self.leaf(commit, &leaf, CommitPart { index, len }, now_us)
+                }
+                Ok(_) => {
+                    self.stats.rejected();
+                    Ok(())
+                }
+                Err(OpError { reason, .. }) => Err(Fault::Op(reason).into()),
+            };
+            match outcome {
+                Err(Stop::Fault(fault)) => {
+                    let place = (Some(commit.seq), Some(commit.repo));
+                    self.lose(fault.reason(), &fault, place);
+                }
+                outcome => outcome?,
+            }
+            if self.pending > events {
+                account.add(digest);
+            }
+        }
+        // Only a commit of which something was appended counts as known. If all its operations
+        // failed or were filtered out, another source may still bring them. Empty commits are
+        // remembered apart, since the next commit builds on them.
+        if self.pending > before {
+            self.remember_commit(commit.repo, &account);
+        } else if len == 0 && account.is_believable {
+            self.empty.insert(self.revs.key(commit.repo), account.rev);
+        }
+        Ok(())
+    }
+
+    fn leaf(
+        &mut self,
+        commit: &CommitMessage<'_>,
+        leaf: &Leaf<'_>,
+        part: CommitPart,
+        now_us: u64,
+    ) -> Result<(), Stop> {
+        let (operation, kind, record) = match &leaf.change {
+            LeafChange::Create(record) => (Operation::Create, EventKind::Create, Some(record)),
+            LeafChange::Update(record) => (Operation::Update, EventKind::Update, Some(record)),
+            LeafChange::Delete => (Operation::Delete, EventKind::Delete, None),
+        };
+        self.tally.op(operation, leaf.collection);
+        let draft = Draft {
+            did: commit.repo,
+            body: DraftBody::Commit {
+                rev: commit.rev,
+                operation,
+                collection: leaf.collection,
+                rkey: leaf.rkey,
+                record: record.map(|record| (record.data, &record.cid)),
+            },
+        };
+        self.append(kind, leaf.collection, part, &draft, now_us)
+    }
+
+    /// Nothing comes of a `#sync`, but what is wrong with one is counted.
+    fn sync_frame(sync: &SyncMessage<'_>) -> Result<(), Stop> {
+        Did::check(sync.did).map_err(Fault::Did)?;
+        Tid::check(sync.rev).map_err(Fault::Rev)?;
+        Datetime::check_rfc3339(sync.time).map_err(Fault::Time)?;
+        sync_object(sync).map_err(Fault::Commit)?;
+        Ok(())
+    }
+
+    fn identity_frame(&mut self, identity: &IdentityMessage<'_>, now_us: u64) -> Result<(), Stop> {
+        Did::check(identity.did).map_err(Fault::Did)?;
+        Datetime::check_rfc3339(identity.time).map_err(Fault::Time)?;
+        if self.is_before_contact(identity.time) {
+            return Ok(());
+        }
+        let digest = dedup::identity_digest(identity);
+        if !self.is_news(identity.did, digest) {
+            return Ok(());
+        }
+        let IdentityMessage {
+            did,
+            handle,
+            seq,
+            time,
+        } = *identity;
+        let draft = Draft {
+            did,
+            body: DraftBody::Identity { handle, seq, time },
+        };
+        self.append(EventKind::Identity, "", CommitPart::WHOLE, &draft, now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
+    }
+
+    fn account_frame(&mut self, account: &AccountMessage<'_>, now_us: u64) -> Result<(), Stop> {
+        Did::check(account.did).map_err(Fault::Did)?;
+        Datetime::check_rfc3339(account.time).map_err(Fault::Time)?;
+        if self.is_before_contact(account.time) {
+            return Ok(());
+        }
+        // The sequence number is not part of it: other sources give the same event other numbers.
+        let digest = dedup::account_digest(account);
+        if !self.is_news(account.did, digest) {
+            return Ok(());
+        }
+        let AccountMessage {
+            did,
+            active,
+            seq,
+            status,
+            time,
+        } = *account;
+        let draft = Draft {
+            did,
+            body: DraftBody::Account {
+                active,
+                seq,
+                status,
+                time,
+            },
+        };
+        self.append(EventKind::Account, "", CommitPart::WHOLE, &draft, now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        kind: EventKind,
+        collection: &str,
+        commit: CommitPart,
+        draft: &Draft<'_>,
+        now_us: u64,
+    ) -> Result<(), Stop> {
+        // The time is part of the line, so it is fixed before encoding; no two events share one.
+        let time_us = self.appender.next_time_us(now_us);
+        self.line.clear();
+        let record =
+            self.output
+                .encode(&mut self.encoder, draft, commit, time_us, &mut self.line)?;
+        let json = self.line.as_slice();
+        let compressed = match &mut self.compressor {
+            Some(compressor) => {
+                self.compressed.clear();
+                compressor
+                    .compress(json, &mut self.compressed)
+                    .map_err(|_| Fault::Compress)?;
+                Some(self.compressed.as_slice())
+            }
+            None => None,
+        };
+        let event = NewEvent {
+            kind,
+            did: draft.did,
+            collection,
+            commit,
+            source: &self.sources[self.current].name,
+            time_us,
+            json,
+            compressed,
+        };
+        // Nothing is counted or remembered before the log has taken the event.
+        let seq = self.appender.next_seq();
+        self.appender.push(&event).map_err(|_| Fault::TooLong)?;
+        if let Some(records) = &self.records {
+            remember(records, seq, draft, json.get(record));
+        }
+        self.pending += 1;
+        self.output.taken(json.len());
+        self.tally.event(json.len());
+        self.stats
+            .event(json.len(), compressed.map_or(0, <[u8]>::len));
+        Ok(())
+    }
+}
+
+/// Keeps the record of an event that has just been encoded, for a later one to look back at. Its
+/// JSON is empty if the event has none.
+fn remember(records: &RecordCache, seq: u64, draft: &Draft<'_>, json: Option<&[u8]>) {
+    let DraftBody::Commit {
+        collection, rkey, ..
+    } = &draft.body
+    else {
+        return;
+    };
+    let json = json.and_then(|json| std::str::from_utf8(json).ok());
+    debug_assert!(json.is_some(), "the encoder writes UTF-8, and says where");
+    let path = format!("{}/{collection}/{rkey}", draft.did);
+    records.note(seq, &path, json.filter(|json| !json.is_empty()));
+}

@@ -1,0 +1,74 @@
+use jetwash_event::{IdentifierError, RecordError};
+use jetwash_frame::FrameError;
+use jetwash_mst::{CommitError, OpFault};
+use jetwash_store::StoreError;
+use thiserror::Error;
+
+/// The reason why a frame, or one of its operations, was dropped.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Commit(CommitError),
+    #[error("the event could not be compressed")]
+    Compress,
+    #[error("account: {0}")]
+    Did(IdentifierError),
+    #[error(transparent)]
+    Frame(FrameError),
+    #[error(transparent)]
+    Op(OpFault),
+    #[error("the frame's events have too much JSON")]
+    OutputTooLong,
+    #[error(transparent)]
+    Record(RecordError),
+    #[error(
+        "`rebase` is set: the history before the commit was rewritten, which is no longer done"
+    )]
+    Rebase,
+    #[error("revision: {0}")]
+    Rev(IdentifierError),
+    #[error("time: {0}")]
+    Time(IdentifierError),
+    #[error("`tooBig` is set and there are no operations, so they were left out")]
+    TooBig,
+    #[error("the event is longer than the log takes")]
+    TooLong,
+}
+
+impl Fault {
+    /// A short name of the reason, for a counter's label: one of a fixed few.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Commit(error) => error.reason(),
+            Self::Compress => "event_not_compressed",
+            Self::Did(_) => "did_invalid",
+            Self::Frame(error) => error.reason(),
+            Self::Op(fault) => fault.reason(),
+            Self::OutputTooLong => "output_too_long",
+            Self::Record(error) => error.reason(),
+            Self::Rebase => "rebase",
+            Self::Rev(_) => "rev_invalid",
+            Self::Time(_) => "time_invalid",
+            Self::TooBig => "too_big",
+            Self::TooLong => "event_too_long",
+        }
+    }
+}
+
+/// Why work on a frame ended early.
+pub(super) enum Stop {
+    Fault(Fault),
+    Store(StoreError),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

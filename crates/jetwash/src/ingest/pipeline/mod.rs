@@ -1,0 +1,404 @@
+//! The pipeline, and its steps in the order in which a frame takes them.
+//!
+//! - `gate` and `predicate`: is anything of the frame wanted?
+//! - `source` and `turns`: is it the next of its source, and if not, what has happened?
+//! - `decode`: what the frame says, as events appended to the log.
+//! - `news` and `accounts`: is it news to the log?
+//! - `output`: the JSON of a frame, encoded within bounds.
+//! - `fault` and `quota`: why something is lost, and how often that is told.
+
+mod accounts;
+mod decode;
+mod fault;
+mod gate;
+mod news;
+mod output;
+mod predicate;
+mod quota;
+mod source;
+mod turns;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetwash_dict::Dictionary;
+use jetwash_event::{Encoder, Filter};
+use jetwash_frame::{Peek, peek};
+use jetwash_mst::BlockCheck;
+use jetwash_store::{Appender, StoreError, Trimmed};
+use tracing::warn;
+
+use crate::ingest::dedup::Revs;
+use crate::ingest::numbering::Place;
+use crate::ingest::record_cache::RecordCache;
+use crate::ingest::tally::Tally;
+use crate::noise::Noise;
+use crate::short::short;
+use crate::stats::{Snapshot, Stats};
+
+use accounts::Accounts;
+use output::Output;
+use predicate::Predicate;
+use quota::Quota;
+use source::{Source, contact_name};
+
+/// Turns frames into events and appends them to the log: the whole way in, on one thread.
+///
+/// [`Jetstream`](crate::Jetstream) runs one. It is public for those who bring their own sources or
+/// runtime, and for benches: it opens no socket, reads no clock and spawns nothing. It does block,
+/// because the log's disk does.
+///
+/// A frame costs at most itself: what is wrong with it, or with one of its operations, is counted
+/// by its reason, and the source's cursor moves past it all the same.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Pipeline;
+/// use jetwash::store::{self, Location, Options};
+///
+/// let (appender, log) = store::open(Location::Memory, Options::default())?;
+/// let mut pipeline = Pipeline::new(appender);
+///
+/// // {"t": "#account", "op": 1} {"did": "did:web:a.example", "seq": 7, "time": …, "active": true}
+/// let mut frame = b"\xa2\x61t\x68#account\x62op\x01\xa4\x63did\x71did:web:a.example".to_vec();
+/// frame.extend(b"\x63seq\x07\x64time\x742026-07-04T14:38:07Z\x66active\xf5");
+///
+/// let now_us = 1_783_175_888_085_434;
+/// pipeline.frame("wss://relay.example/", &frame, now_us)?;
+/// pipeline.commit()?;
+/// assert_eq!(pipeline.cursor("wss://relay.example/"), Some(7));
+/// assert_eq!(log.bounds().next_seq, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Pipeline {
+    appender: Appender,
+    filter: Filter,
+    predicate: Option<Predicate>,
+    block_check: BlockCheck,
+    encoder: Encoder,
+    compressor: Option<jetwash_dict::Compressor>,
+    accounts: Accounts,
+    /// The newest revisions, while accounts are not kept.
+    revs: Revs,
+    /// The newest revisions of which nothing came to be appended: those of empty commits.
+    empty: Revs,
+    /// Why the frame at hand is looked at with care.
+    place: Place,
+    /// How many frames had something that was known.
+    known: u64,
+    discontinuous: Quota,
+    records: Option<Arc<RecordCache>>,
+    sources: Vec<Source>,
+    /// Which of the sources the frame at hand came from.
+    current: usize,
+    tally: Tally,
+    now_us: u64,
+    stats: Arc<Stats>,
+    noise: Noise,
+    line: Vec<u8>,
+    compressed: Vec<u8>,
+    pending: usize,
+    output: Output,
+}
+
+impl Pipeline {
+    /// A pipeline that takes every event and compresses none.
+    #[must_use]
+    pub fn new(appender: Appender) -> Self {
+        Self {
+            appender,
+            filter: Filter::default(),
+            predicate: None,
+            block_check: BlockCheck::default(),
+            encoder: Encoder::new(),
+            compressor: None,
+            // All are kept from `deduplicate` on, or once a source repeats itself.
+            accounts: Accounts::Recent,
+            revs: Revs::new(RECENT_ACCOUNTS),
+            empty: Revs::new(EMPTY_COMMITS),
+            place: Place::Next,
+            known: 0,
+            discontinuous: Quota::new(DISCONTINUOUS_A_MINUTE),
+            records: None,
+            sources: Vec::new(),
+            current: 0,
+            tally: Tally::default(),
+            now_us: 0,
+            stats: Arc::default(),
+            noise: Noise::default(),
+            line: Vec::new(),
+            compressed: Vec::new(),
+            pending: 0,
+            output: Output::default(),
+        }
+    }
+
+    /// Keeps only the events that `filter` matches. Frames of which nothing is wanted, for their
+    /// kind, their account or the collections of all their operations, are turned away before they
+    /// are decoded.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Also turns away the frames for which `predicate` says `false`, before they are decoded. It
+    /// is asked about commits, identities and accounts that the filter lets pass.
+    #[must_use]
+    pub fn filter_with(mut self, predicate: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
+        self.predicate = Some(Predicate(Box::new(predicate)));
+        self
+    }
+
+    /// Sets which blocks of a commit must match their CIDs. Defaults to all.
+    #[must_use]
+    pub const fn check_blocks(mut self, check: BlockCheck) -> Self {
+        self.block_check = check;
+        self
+    }
+
+    /// Compresses each event once, with this dictionary, which is stored beside the events.
+    ///
+    /// # Errors
+    ///
+    /// When the dictionary cannot be stored.
+    pub fn dictionary(mut self, dictionary: &Dictionary) -> Result<Self, StoreError> {
+        self.rotate_dictionary(dictionary)?;
+        Ok(self)
+    }
+
+    /// Recognises events that come from several sources, and keeps the first of each.
+    ///
+    /// The newest revision of each account is kept in the log, with what tells its operations
+    /// apart: what is older is no news, however late a source is, and however often the process is
+    /// started. With one source this begins by itself when the source repeats itself or counts
+    /// anew.
+    #[must_use]
+    pub fn deduplicate(mut self) -> Self {
+        self.accounts = Accounts::Wanted;
+        self
+    }
+
+    pub(crate) fn record_cache(mut self, records: Option<Arc<RecordCache>>) -> Self {
+        self.records = records;
+        self
+    }
+
+    /// Notes how long the last frame waited to be taken in.
+    pub(crate) fn waited(&self, wait: Duration) {
+        self.stats.waited(wait);
+    }
+
+    pub(crate) fn stats(mut self, stats: Arc<Stats>) -> Self {
+        self.stats = stats;
+        self
+    }
+
+    /// Takes in one frame that `source` sent. Its events become visible with the next
+    /// [`commit`](Self::commit), together with the source's cursor.
+    ///
+    /// `now_us` is the time in microseconds since 1970, which the event gets if no earlier event
+    /// has it or a later one. It is believed: a [`Jetstream`](crate::Jetstream) defends itself
+    /// against a clock that jumps, see [`Clock`](crate::Clock), before it comes here.
+    ///
+    /// A frame gives at most 16 MiB of JSON, eight times what the blocks of a commit may have: the
+    /// records after those are dropped as `output_too_long`, deletions are not.
+    ///
+    /// # Errors
+    ///
+    /// Only when the log fails. What is wrong with the frame is counted, see
+    /// [`snapshot`](Self::snapshot).
+    #[inline]
+    pub fn frame(&mut self, source: &str, frame: &[u8], now_us: u64) -> Result<(), StoreError> {
+        self.now_us = now_us;
+        self.output.begin_frame();
+        self.stats.frame(frame.len());
+        let peeked = match peek(frame) {
+            Ok(peeked) => peeked,
+            Err(error) => {
+                self.current = self.source(source);
+                self.lose(error.reason(), &error, (None, None));
+                return Ok(());
+            }
+        };
+        self.current = self.source(source);
+        if self.accounts == Accounts::Wanted {
+            self.keep_accounts();
+        }
+        // From here on the cursor counts the frame as dealt with, whatever comes of it. A number
+        // out of turn is the exception, and is only believed once more of them have come.
+        let place = self.sources[self.current].judge(&peeked);
+        if place != Place::Next {
+            return self.doubtful(place, &peeked, frame);
+        }
+        // Before the filter: kept frames are for those who send the whole stream on.
+        if self.appender.keeps_frames()
+            && let Some(seq) = peeked.seq
+        {
+            let name = &self.sources[self.current].name;
+            self.appender.keep_frame(name, seq, frame);
+        }
+        if !self.is_wanted(&peeked) {
+            return Ok(());
+        }
+        if let Err(fault) = self.decode(frame, now_us)? {
+            self.lose(fault.reason(), &fault, (peeked.seq, peeked.did));
+        }
+        Ok(())
+    }
+
+    /// Counts what was lost with a frame of the current source, and tells the first of each kind.
+    #[cold]
+    fn lose(
+        &mut self,
+        reason: &'static str,
+        detail: &dyn fmt::Display,
+        (seq, did): (Option<u64>, Option<&str>),
+    ) {
+        self.stats.dropped(reason);
+        let source = &self.sources[self.current].name;
+        let now = Duration::from_micros(self.now_us);
+        if let Some(held) = self.noise.admit(source, reason, now) {
+            let did = did.map(short);
+            warn!(
+                %source,
+                reason,
+                seq,
+                did,
+                not_told = held,
+                "a frame was dropped, or a part of it: {detail}",
+            );
+        }
+    }
+
+    /// Makes everything taken in since the last commit visible and, as far as the log's durability
+    /// promises, permanent: the events and the cursors of their sources, all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the log fails.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        for source in &mut self.sources {
+            if std::mem::take(&mut source.is_touched) {
+                match (source.numbering.position(), source.contact_us) {
+                    (Some(position), _) => self.appender.set_cursor(&source.name, position),
+                    (None, Some(contact)) => self
+                        .appender
+                        .set_cursor(&contact_name(&source.name), contact),
+                    (None, None) => {}
+                }
+                source.tally.flush(&source.name, self.now_us);
+            }
+        }
+        if let Some(age_us) = self.tally.flush(self.now_us) {
+            self.stats.age(age_us);
+        }
+        self.pending = 0;
+        self.output.pending = 0;
+        self.appender.commit()?;
+        // Not left to the next trim, lest a high rate goes far beyond the bytes allowed.
+        if self.appender.is_trim_due() {
+            self.appender.trim(self.now_us)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the log's storage anew after a call failed with [`StoreError::Storage`], so that it
+    /// can be repeated. Nothing that was taken in is lost.
+    ///
+    /// # Errors
+    ///
+    /// When the log still cannot be written; then it is worth trying again later.
+    pub fn reopen(&mut self) -> Result<(), StoreError> {
+        self.appender.reopen()
+    }
+
+    /// Lets the log forget what is older or more than its retention allows.
+    ///
+    /// # Errors
+    ///
+    /// When the log fails.
+    pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
+        self.appender.trim(now_us)
+    }
+
+    /// Compresses all events from now on with another dictionary, and gives the position of the
+    /// first of them. What is in the log stays as it is, with the dictionary that it needs.
+    ///
+    /// # Errors
+    ///
+    /// When the dictionary cannot be stored, or the log has another of the same number. The one
+    /// before it stays in use.
+    pub fn rotate_dictionary(&mut self, dictionary: &Dictionary) -> Result<u64, StoreError> {
+        self.appender.set_dictionary(dictionary)?;
+        self.compressor = Some(dictionary.compressor());
+        Ok(self.appender.next_seq())
+    }
+
+    /// The position that the next event will get.
+    #[must_use]
+    pub const fn next_seq(&self) -> u64 {
+        self.appender.next_seq()
+    }
+
+    /// How many events await the next commit.
+    #[must_use]
+    pub const fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Whether so much awaits the next commit that it should not wait for more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending >= BATCH_EVENTS || self.is_heavy()
+    }
+
+    /// Whether what awaits the next commit takes so much memory that not even the frames that have
+    /// arrived should be taken in before it.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.output.pending >= BATCH_JSON || self.appender.pending_frame_bytes() >= BATCH_BYTES
+    }
+
+    /// The sequence number up to which the frames of `source` have been dealt with.
+    #[must_use]
+    pub fn cursor(&self, source: &str) -> Option<u64> {
+        match self.sources.iter().find(|known| *known.name == *source) {
+            Some(source) => source.numbering.position(),
+            None => self.appender.cursor(source),
+        }
+    }
+
+    /// Sets the cursor of `source`, backwards too; it is stored with the next commit.
+    pub fn set_cursor(&mut self, source: &str, seq: u64) {
+        let index = self.source(source);
+        let source = &mut self.sources[index];
+        source.numbering.set(seq);
+        source.is_touched = true;
+    }
+
+    /// Returns the counts so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.stats.snapshot()
+    }
+
+    /// Sources are few, so a walk along them is faster than a hash.
+    fn source(&mut self, name: &str) -> usize {
+        let known = self.sources.iter().position(|source| *source.name == *name);
+        known.unwrap_or_else(|| {
+            self.sources.push(Source::open(name, &self.appender));
+            self.sources.len() - 1
+        })
+    }
+}
+
+const BATCH_EVENTS: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
+/// The JSON that awaits a commit at most, beside what the last frame adds.
+const BATCH_JSON: usize = 4 << 20;
+/// The least number of accounts whose revisions are remembered in memory, in 1.2 MB at most.
+const RECENT_ACCOUNTS: usize = 28_000;
+const EMPTY_COMMITS: usize = 1_700;
+const DISCONTINUOUS_A_MINUTE: u32 = 60;

@@ -1,0 +1,231 @@
+//! Recognises what the log has already, and commits that do not follow on it.
+
+use std::cmp::Ordering;
+
+use jetwash_event::Tid;
+use jetwash_frame::CommitMessage;
+use jetwash_store::{AccountState, GapCause, Read, StoreError, UpstreamGap};
+use tracing::{info, warn};
+
+use crate::ingest::dedup::{self, Line};
+use crate::ingest::numbering::Place;
+use crate::ingest::pipeline::Pipeline;
+use crate::ingest::pipeline::accounts::{Accounts, News};
+
+impl Pipeline {
+    /// Returns the part of a commit that is new; `None`, and counts it, if nothing is.
+    pub(super) fn news_of(&mut self, commit: &CommitMessage<'_>, rev: &Tid) -> Option<News> {
+        let number = dedup::rev_number(rev);
+        // Nobody is to keep the real events of an account out with a time that is yet to come.
+        let latest = self.appender.next_time_us(self.now_us);
+        let is_believable = rev.microseconds() <= latest.saturating_add(BELIEVABLE_US);
+        let mut news = News {
+            key: 0,
+            rev: number,
+            is_believable,
+            state: None,
+        };
+        if self.accounts != Accounts::Kept {
+            news.key = self.revs.key(commit.repo);
+            let known = self.revs.get(news.key);
+            // A source that goes on with its numbers may repeat itself all the same.
+            let is_old = known.is_some_and(|known| number <= known);
+            if is_old || !matches!(self.place, Place::Next | Place::First) {
+                match self.is_known_lately(commit, number, known) {
+                    Some(true) => {
+                        self.repeated();
+                        return None;
+                    }
+                    Some(false) => {}
+                    None => self.keep_accounts(),
+                }
+            }
+            if self.accounts != Accounts::Kept {
+                if let Some(known) = known.filter(|&known| number > known) {
+                    self.check_since(commit, known);
+                }
+                return Some(news);
+            }
+        }
+        // With the account's state the question is exact: older revisions are known as a whole, of
+        // the newest one those operations whose digests are there.
+        let mut state = self.account(commit.repo);
+        if number < state.rev {
+            self.repeated();
+            return None;
+        }
+        if number == state.rev {
+            let is_known = |op| state.ops.contains(&dedup::op_digest(op));
+            let ops = commit.ops();
+            if !ops.is_empty() && ops.iter().any(is_known) {
+                self.repeated();
+                if ops.iter().all(is_known) {
+                    return None;
+                }
+            }
+        } else {
+            if state.rev > 0 {
+                self.check_since(commit, state.rev);
+            }
+            state.rev = number;
+            state.ops.clear();
+        }
+        news.state = Some(state);
+        Some(news)
+    }
+
+    /// Whether a commit is in the log, going by the newest revision of its account that came in
+    /// lately; `None` if that does not say it.
+    fn is_known_lately(
+        &self,
+        commit: &CommitMessage<'_>,
+        rev: u64,
+        known: Option<u64>,
+    ) -> Option<bool> {
+        match known.map(|known| rev.cmp(&known)) {
+            Some(Ordering::Less) => Some(true),
+            Some(Ordering::Greater) => Some(false),
+            // A single operation of the newest revision is the one that came in.
+            Some(Ordering::Equal) if commit.ops().len() == 1 => Some(true),
+            _ => (self.place == Place::Again).then_some(true),
+        }
+    }
+
+    /// Tells if a commit builds on a revision that the log does not have, although it has an older
+    /// one. Only if every commit is looked at, this says something.
+    fn check_since(&mut self, commit: &CommitMessage<'_>, known: u64) {
+        let since = commit.since.and_then(|since| since.parse::<Tid>().ok());
+        let since = since.as_ref().map(dedup::rev_number);
+        let Some(since) = since.filter(|&since| since > known) else {
+            return;
+        };
+        let is_partial = self.filter.has_collections() || self.predicate.is_some();
+        if is_partial || self.empty.get(self.revs.key(commit.repo)) == Some(since) {
+            return;
+        }
+        let cause = GapCause::Discontinuous;
+        self.stats.gap(cause.name());
+        if !self.discontinuous.take(self.now_us) {
+            return;
+        }
+        let source = &self.sources[self.current];
+        if self.discontinuous.is_first() {
+            warn!(
+                source = %source.name, did = commit.repo, rev = commit.rev, since = commit.since,
+                "a commit builds on a revision that the log does not have"
+            );
+        }
+        let upstream = UpstreamGap::new(&*source.name, None, None).did(commit.repo);
+        self.appender.note_gap(cause, None, Some(upstream));
+    }
+
+    pub(super) fn remember_commit(&mut self, did: &str, news: &News) {
+        if !news.is_believable {
+            return;
+        }
+        match &news.state {
+            Some(state) => self.appender.set_account(did, state),
+            None => self.revs.insert(news.key, news.rev),
+        }
+    }
+
+    /// Whether an event of an account other than a commit is not in the log; otherwise it is
+    /// counted.
+    pub(super) fn is_news(&mut self, did: &str, digest: u64) -> bool {
+        if self.accounts != Accounts::Kept {
+            match self.place {
+                Place::Next | Place::First => return true,
+                Place::Again => {
+                    self.repeated();
+                    return false;
+                }
+                _ => self.keep_accounts(),
+            }
+        }
+        if self.account(did).notices.contains(&digest) {
+            self.repeated();
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn remember_notice(&mut self, did: &str, digest: u64) {
+        if self.accounts == Accounts::Kept {
+            let mut state = self.account(did);
+            state.add_notice(digest);
+            self.appender.set_account(did, &state);
+        }
+    }
+
+    fn repeated(&mut self) {
+        self.known += 1;
+        self.stats.repeated();
+    }
+
+    /// Returns the known state of an account. If it cannot be read, its events are taken for new:
+    /// better twice than not at all.
+    fn account(&mut self, did: &str) -> AccountState {
+        let found = self.appender.account(did);
+        let found = found.inspect_err(|_| self.stats.dropped("account_unreadable"));
+        found.ok().flatten().unwrap_or_default()
+    }
+
+    /// Goes over to keeping what is known of accounts, and finds out what the log says of them.
+    #[cold]
+    pub(super) fn keep_accounts(&mut self) {
+        self.accounts = Accounts::Kept;
+        if let Err(error) = self.account_for_log() {
+            warn!(%error, "events that come again may not be recognised: the log cannot be gone over");
+        }
+    }
+
+    fn account_for_log(&mut self) -> Result<(), StoreError> {
+        self.appender.commit()?;
+        let store = self.appender.store();
+        let end = store.bounds().next_seq;
+        // Commits in between keep the memory bounded. Going over an event twice changes nothing, so
+        // a crash half-way only costs the time again.
+        let start = self.appender.accounted_to().max(store.bounds().oldest_seq);
+        let mut position = start.max(end.saturating_sub(LOOKED_BACK));
+        if position < end {
+            info!(
+                events = end - position,
+                "going over the log, for what it has of each account"
+            );
+        }
+        let mut count = 0_u32;
+        while position < end {
+            let run = match store.read(position)? {
+                Read::Events(run) => run,
+                Read::Gap(gap) if gap.next_seq > position => {
+                    position = gap.next_seq;
+                    continue;
+                }
+                _ => break,
+            };
+            if let Ok(page) = run.block().json() {
+                let lines = run.indexes().filter_map(|index| page.get(index));
+                for line in lines.filter_map(Line::parse) {
+                    let mut state = self.account(line.did());
+                    if line.add_to(&mut state) {
+                        self.appender.set_account(line.did(), &state);
+                        count += 1;
+                    }
+                }
+            }
+            position = run.next_seq();
+            if count >= ACCOUNTS_AT_ONCE {
+                self.appender.commit()?;
+                count = 0;
+            }
+        }
+        self.appender.keep_accounted();
+        self.appender.commit()
+    }
+}
+
+/// So much of the log is gone over for what it has of accounts: some seconds of work.
+const LOOKED_BACK: u64 = 2_000_000;
+const ACCOUNTS_AT_ONCE: u32 = 4096;
+/// How far the revisions of an account may be ahead of the clock here.
+const BELIEVABLE_US: u64 = 3_600_000_000;

@@ -1,0 +1,319 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use jetwash_store::StoreError;
+use metrics::histogram;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::ingest::cursors::{Known, SourceCursors};
+use crate::ingest::dictionaries::{Dictionaries, Rotation};
+use crate::ingest::intake::{Arrival, Content};
+use crate::ingest::log_time::{ClockNews, LogTime};
+use crate::ingest::pipeline::Pipeline;
+use crate::stats::Stats;
+
+/// Moves arrivals into the log, on a thread of its own because the log's disk blocks.
+pub(crate) struct Writer {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) inbox: Inbox,
+    pub(crate) dictionaries: Dictionaries,
+    pub(crate) commit_delay: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) time: LogTime,
+    /// When something was last told of the clock.
+    pub(crate) told: Option<std::time::Instant>,
+    pub(crate) cursors: Arc<SourceCursors>,
+    pub(crate) stats: Arc<Stats>,
+    /// Becomes true when no more is to be taken in; `None` from then on.
+    pub(crate) stopped: Option<watch::Receiver<bool>>,
+}
+
+/// Everything that the writer is asked.
+pub(crate) struct Inbox {
+    arrivals: mpsc::Receiver<Arrival>,
+    rotations: mpsc::Receiver<Rotation>,
+    /// Questions for the position up to which frames have been judged.
+    positions: mpsc::Receiver<oneshot::Sender<u64>>,
+}
+
+impl Inbox {
+    pub(crate) const fn new(
+        arrivals: mpsc::Receiver<Arrival>,
+        rotations: mpsc::Receiver<Rotation>,
+        positions: mpsc::Receiver<oneshot::Sender<u64>>,
+    ) -> Self {
+        Self {
+            arrivals,
+            rotations,
+            positions,
+        }
+    }
+}
+
+/// Why the writer has something to do.
+enum Wake {
+    Arrivals,
+    Deadline,
+    Ended,
+    Rotation(Rotation),
+}
+
+impl Writer {
+    pub(crate) fn run(mut self, runtime: &Handle) -> Result<(), StoreError> {
+        // So that tokio's clock is the runtime's here too, which a test may have paused.
+        let _context = runtime.enter();
+        let mut arrived = Vec::with_capacity(BATCH_FRAMES);
+        let mut touched = Vec::new();
+        let mut trim = Instant::now() + TRIM;
+        let mut commit: Option<Instant> = None;
+        self.now_us();
+        loop {
+            let deadline = commit.unwrap_or(trim);
+            let wake = runtime.block_on(self.receive(&mut arrived, deadline));
+            let mut early = 0;
+            let (now_us, start, mut pending) =
+                (self.now_us(), Instant::now(), self.pipeline.pending());
+            if let Some(last) = arrived.last() {
+                self.pipeline.waited(start - last.arrived);
+            }
+            // All that has arrived goes into one commit, unless it takes too much memory on the
+            // way.
+            for arrival in arrived.drain(..) {
+                let source = &arrival.source;
+                match arrival.content {
+                    Content::Frame(frame) => self.pipeline.frame(source, &frame, now_us)?,
+                    Content::Connected { cursor } => {
+                        self.pipeline.connected(source, cursor, now_us);
+                    }
+                    Content::SteppedOver { first, next } => {
+                        self.pipeline.stepped_over(source, first, next);
+                    }
+                    Content::CursorRefused => self.pipeline.cursor_refused(source),
+                }
+                if !touched.contains(&arrival.source) {
+                    touched.push(arrival.source);
+                }
+                if self.pipeline.is_heavy() {
+                    early += self.pipeline.pending() - pending;
+                    pending = 0;
+                    self.commit(&mut touched, runtime)?;
+                }
+            }
+            let now = Instant::now();
+            let events = early + self.pipeline.pending() - pending;
+            if events > 0 {
+                let each = (now - start).as_secs_f64() / events as f64;
+                histogram!("consumer_event_processing_duration_seconds").record(each);
+            }
+            let has_ended = matches!(wake, Wake::Ended);
+            if let Wake::Rotation(rotation) = wake {
+                self.rotate(rotation);
+            }
+            // A commit costs a write, so the first frame after one waits a moment for others.
+            if self.pipeline.is_full() || has_ended || commit.is_some_and(|due| due <= now) {
+                self.commit(&mut touched, runtime)?;
+                commit = None;
+            } else if !touched.is_empty() {
+                commit.get_or_insert(now + self.commit_delay);
+            }
+            if has_ended {
+                return Ok(());
+            }
+            if trim <= now {
+                self.persist(runtime, |pipeline| pipeline.trim(now_us).map(drop))?;
+                if touched.is_empty() {
+                    // Nothing may come for long, and what came last is still to be synced.
+                    self.persist(runtime, Pipeline::commit)?;
+                }
+                trim = now + TRIM;
+            }
+        }
+    }
+
+    /// The log's time.
+    fn now_us(&mut self) -> u64 {
+        let (wall_us, elapsed) = self.clock.read_us();
+        let Some(elapsed) = elapsed else {
+            return wall_us;
+        };
+        let (now_us, news) = self.time.now(wall_us, elapsed);
+        if let Some(news) = news {
+            self.tell(news);
+        }
+        now_us
+    }
+
+    /// Tells of the clock; of one that jumps about not each time.
+    fn tell(&mut self, news: ClockNews) {
+        if news != ClockNews::CameBack {
+            self.stats.clock_jump();
+        }
+        // Counted above in any case; a clock that jumps about must not fill the program's log.
+        let now = std::time::Instant::now();
+        let is_told = |told: std::time::Instant| now.duration_since(told) < BETWEEN_NEWS;
+        if self.told.is_some_and(is_told) {
+            return;
+        }
+        self.told = Some(now);
+        match news {
+            ClockNews::LogAhead(by) => {
+                warn!(
+                    ?by,
+                    "the log's newest event is in the future; its time goes on from there"
+                );
+            }
+            ClockNews::Refused(jump) => {
+                warn!(?jump, "the clock jumped; the log's time does not follow");
+            }
+            ClockNews::Believed(jump) => {
+                warn!(
+                    ?jump,
+                    "the clock stays where it jumped to; the log's time follows"
+                );
+            }
+            ClockNews::CameBack => info!("the clock shows the right time again"),
+        }
+    }
+
+    async fn receive(&mut self, arrived: &mut Vec<Arrival>, deadline: Instant) -> Wake {
+        let due = due(deadline, self.stopped.clone());
+        let stopped = async {
+            match &mut self.stopped {
+                Some(stopped) => drop(stopped.wait_for(|&is_stopped| is_stopped).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            count = self.inbox.arrivals.recv_many(arrived, BATCH_FRAMES) => {
+                if count == 0 { Wake::Ended } else { Wake::Arrivals }
+            }
+            () = stopped => {
+                // What is in the queue still comes, and then the end.
+                self.inbox.arrivals.close();
+                self.stopped = None;
+                Wake::Deadline
+            }
+            // There is a sender for as long as there is a handle that might use it.
+            Some(rotation) = self.inbox.rotations.recv() => Wake::Rotation(rotation),
+            Some(answer) = self.inbox.positions.recv() => {
+                // The asker may have gone.
+                let _ = answer.send(self.pipeline.next_seq());
+                Wake::Deadline
+            }
+            () = due => Wake::Deadline,
+        }
+    }
+
+    /// A dictionary that the log does not take costs nothing but itself: if the disk has failed,
+    /// the next commit tells.
+    fn rotate(&mut self, rotation: Rotation) {
+        let outcome = self.pipeline.rotate_dictionary(&rotation.dictionary);
+        if let Ok(position) = outcome {
+            let id = rotation.dictionary.id();
+            info!(
+                id,
+                position, "events are compressed with another dictionary"
+            );
+            self.dictionaries.put_into_use(rotation.dictionary);
+        }
+        // The asker may have gone.
+        let _ = rotation.answer.send(outcome);
+    }
+
+    fn commit(&mut self, touched: &mut Vec<Arc<str>>, runtime: &Handle) -> Result<(), StoreError> {
+        if touched.is_empty() {
+            return Ok(());
+        }
+        self.persist(runtime, Pipeline::commit)?;
+        let (pipeline, cursors) = (&mut self.pipeline, &self.cursors);
+        cursors.update(touched.drain(..).map(|source| {
+            let known = Known::of(pipeline, &source);
+            if pipeline.gives_up(&source) {
+                cursors.give_up(&source);
+            }
+            (source, known)
+        }));
+        Ok(())
+    }
+
+    /// Writes to the log, and if the disk does not let it, waits until it does: nothing is taken
+    /// in meanwhile, so nothing is lost. Only a stop ends that.
+    fn persist(
+        &mut self,
+        runtime: &Handle,
+        mut write: impl FnMut(&mut Pipeline) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        // Events and cursors are committed together, and a failed write has changed neither: it can
+        // be repeated as it is.
+        let (mut pause, mut is_stalled) = (FIRST_PAUSE, false);
+        let mut outcome = write(&mut self.pipeline);
+        while let Err(failure @ StoreError::Storage { .. }) = outcome {
+            if !std::mem::replace(&mut is_stalled, true) {
+                error!(%failure, "the log cannot be written; sources wait until it can");
+                self.stats.stall(Some(failure.to_string()));
+            }
+            if !runtime.block_on(self.pause(pause)) {
+                return Err(failure);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            outcome = self.pipeline.reopen();
+            if outcome.is_ok() {
+                outcome = write(&mut self.pipeline);
+            }
+        }
+        if is_stalled {
+            info!("the log can be written again");
+            self.stats.stall(None);
+        }
+        outcome
+    }
+
+    /// Waits; `false` if that is over because of a stop.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        let Some(stopped) = &mut self.stopped else {
+            return false;
+        };
+        let over = due(Instant::now() + pause, Some(stopped.clone()));
+        let is_over = tokio::select! {
+            _ = stopped.wait_for(|&is_stopped| is_stopped) => false,
+            () = over => true,
+        };
+        if !is_over {
+            self.stopped = None;
+        }
+        is_over
+    }
+}
+
+/// Waits until a time, or for ever once the writer has been stopped: the runtime may have gone
+/// then, and with it the timer.
+async fn due(time: Instant, stopped: Option<watch::Receiver<bool>>) {
+    let Some(stopped) = stopped else {
+        return std::future::pending().await;
+    };
+    let mut sleep = pin!(sleep_until(time));
+    poll_fn(|context| {
+        // A stop waits while this is borrowed, and so does the end of a runtime.
+        let is_stopped = stopped.borrow();
+        if *is_stopped {
+            return Poll::Pending;
+        }
+        sleep.as_mut().poll(context)
+    })
+    .await;
+}
+
+const BATCH_FRAMES: usize = 256;
+const TRIM: Duration = Duration::from_secs(1);
+/// Between attempts to write to a disk that failed.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Between what is told of a clock that jumps about.
+const BETWEEN_NEWS: Duration = Duration::from_secs(10);

@@ -1,0 +1,333 @@
+//! The handle of a Jetstream: how its parts are put together, run and asked.
+//!
+//! - `assemble`: makes the parts of a checked `Config`.
+//! - `parts`: what waits for the run.
+//! - `run`: connects the sources and the writer, and looks after their ends.
+
+mod assemble;
+mod parts;
+mod run;
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jetwash_dict::Dictionary;
+use jetwash_event::{DidChange, Filter};
+use jetwash_store::{Bounds, FrameStart, LogId, Store};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task;
+use tokio::time::Instant;
+
+use crate::consumer::Registry;
+use crate::ingest::{Dictionaries, Intake, RecordCache, RotateError, SourceCursors, Stopped};
+use crate::panic::Panic;
+use crate::read::{
+    Cursor, Event, FrameSubscription, FramesError, ReadError, Reader, StartFrom, Subscription,
+};
+use crate::source::{NotReady, Pusher, Upstream, Watch};
+use crate::stats::{Snapshot, Stats};
+
+use parts::Parts;
+pub use run::RunError;
+
+/// The firehose as events: sources on one side, a log, and subscriptions on the other.
+///
+/// It is a handle, cheap to clone. [`run`](Self::run) does the work, and may be called once;
+/// subscriptions can be made before, during and after.
+#[derive(Clone, Debug)]
+pub struct Jetstream {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    stats: Arc<Stats>,
+    cursors: Arc<SourceCursors>,
+    intake: Intake,
+    dictionaries: Dictionaries,
+    positions: mpsc::Sender<oneshot::Sender<u64>>,
+    records: Option<Arc<RecordCache>>,
+    consumers: Registry,
+    upstreams: Vec<Arc<Watch>>,
+    parts: Mutex<Option<Parts>>,
+}
+
+impl Jetstream {
+    /// Events from a position on that `filter` matches.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read to find the position.
+    pub async fn subscribe(
+        &self,
+        start: StartFrom,
+        filter: Filter,
+    ) -> Result<Subscription, ReadError> {
+        let stats = Arc::clone(&self.shared.stats);
+        Ok(Subscription::new(self.reader(start).await?, filter, stats))
+    }
+
+    /// The log block by block from a position on, for those who serve it.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read to find the position.
+    pub async fn reader(&self, start: StartFrom) -> Result<Reader, ReadError> {
+        let store = self.shared.store.clone();
+        // Only a time has to be looked up, which may touch the disk.
+        if !matches!(start, StartFrom::Time(_)) {
+            return Reader::open(store, start);
+        }
+        let open = task::spawn_blocking(move || Reader::open(store, start));
+        open.await.map_err(ReadError::from)?
+    }
+
+    /// A way to put frames in by hand, under a name that its cursor is kept by.
+    #[must_use]
+    pub fn pusher(&self, name: &str) -> Pusher {
+        Pusher::new(name, self.shared.intake.clone())
+    }
+
+    /// The raw frames of a source, from a sequence number on: those that are
+    /// [kept](JetstreamBuilder::keep_frames), and then those to come.
+    ///
+    /// A relay's name is its [`Endpoint`] as text. The source need not have sent anything yet.
+    ///
+    /// # Errors
+    ///
+    /// When frames are not kept.
+    pub fn kept_frames(
+        &self,
+        source: &str,
+        start: FrameStart,
+    ) -> Result<FrameSubscription, FramesError> {
+        FrameSubscription::open(&self.shared.store, source, start)
+    }
+
+    /// The sequence number up to which the frames of a source are in the log.
+    ///
+    /// A relay's name is its [`Endpoint`] as text.
+    #[must_use]
+    pub fn source_cursor(&self, name: &str) -> Option<u64> {
+        self.shared.cursors.known(name)?.cursor
+    }
+
+    /// The dictionary that events are compressed with at the moment, if any.
+    #[must_use]
+    pub fn dictionary(&self) -> Option<Dictionary> {
+        self.shared.dictionaries.in_use()
+    }
+
+    /// Tells of each [rotation](Self::rotate_dictionary), before the first event that it concerns
+    /// can be read.
+    #[must_use]
+    pub fn dictionary_changes(&self) -> watch::Receiver<Option<Dictionary>> {
+        self.shared.dictionaries.changes()
+    }
+
+    /// Compresses events with another dictionary from now on, and gives the position of the first
+    /// that is. It may be called before [`run`](Self::run) and while it goes on.
+    ///
+    /// Events that are in the log stay as they are, and the log keeps the dictionaries that they
+    /// need: see [`Store::dictionaries`].
+    ///
+    /// # Errors
+    ///
+    /// When the log has another dictionary of the same number, or cannot store this one; the one
+    /// before it then stays in use. And when the Jetstream has stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::{Dictionary, Jetstream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jetstream = Jetstream::builder().build()?;
+    /// let samples = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}.example","time_us":{n}}}"#));
+    /// let dictionary = Dictionary::train(samples, 1024, 20_261_122)?;
+    /// assert_eq!(jetstream.rotate_dictionary(dictionary.clone()).await?, 1);
+    /// assert_eq!(jetstream.dictionary(), Some(dictionary));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn rotate_dictionary(&self, dictionary: Dictionary) -> Result<u64, RotateError> {
+        let dictionaries = &self.shared.dictionaries;
+        // Before the run nobody listens to requests, and the pipeline can be told directly.
+        if let Some(parts) = &mut *self.shared.parts() {
+            let position = parts.writer.pipeline.rotate_dictionary(&dictionary)?;
+            dictionaries.put_into_use(dictionary);
+            return Ok(position);
+        }
+        dictionaries.rotate(dictionary).await
+    }
+
+    /// The cursor from which a change of a [`DidSet`](crate::DidSet) holds: every event after it
+    /// was judged with the change, by the ingest filter and by every subscription, poll and
+    /// consumer, and with all changes before it.
+    ///
+    /// A subscription that is behind the log's tip judges earlier events with the change too, from
+    /// the next that it gives. The change itself holds already; this only finds out from where, and
+    /// takes as long as the frames do that are being dealt with.
+    ///
+    /// # Errors
+    ///
+    /// When the Jetstream has stopped: there will be no events for the change to hold for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::{DidSet, Filter, Jetstream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let set = DidSet::new();
+    /// let filter = Filter::new().did_set(set.clone());
+    /// let jetstream = Jetstream::builder().ingest_filter(filter).build()?;
+    /// let change = set.add("did:plc:ewvi7nxzyoun6zhxrhs64oiz")?;
+    /// let cursor = jetstream.holds_from(change).await?;
+    /// // The log is empty: it holds from the first event.
+    /// assert_eq!(cursor.get(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn holds_from(&self, _change: DidChange) -> Result<Cursor, Stopped> {
+        if let Some(parts) = &*self.shared.parts() {
+            return Ok(Cursor::new(parts.writer.pipeline.next_seq() - 1));
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = self.shared.positions.send(answer).await;
+        asked.map_err(|_| Stopped)?;
+        let next = answered.await.map_err(|_| Stopped)?;
+        Ok(Cursor::new(next - 1))
+    }
+
+    /// Returns the record, as JSON, that a delete removed or an update replaced, if it came in not
+    /// long ago. Always `None` without [`JetstreamBuilder::record_cache`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(jetstream: jetwash::Jetstream, event: jetwash::Event) {
+    /// if let Some(record) = jetstream.previous(&event) {
+    ///     println!("{:?} was {record}", event.uri());
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn previous(&self, event: &Event) -> Option<Arc<str>> {
+        self.shared.records.as_ref()?.before(event.cursor().get())
+    }
+
+    /// Returns the bounds of the log.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.shared.store.bounds()
+    }
+
+    /// The log itself, to read from.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Which log this is. Positions mean nothing in another, so a cursor that is kept outside the
+    /// log is to be kept with it.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.shared.store.log_id()
+    }
+
+    /// Returns the counts so far: frames, events, and everything dropped, by reason.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.stats.snapshot()
+    }
+
+    /// The relays, and how the connection to each is; sources of the caller's own are not among
+    /// them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::{Jetstream, UpstreamState};
+    ///
+    /// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+    /// for upstream in jetstream.upstreams() {
+    ///     println!("{}: {}", upstream.name, upstream.state.name());
+    ///     assert_eq!(upstream.state, UpstreamState::Connecting { attempt: 0 });
+    /// }
+    /// # Ok::<(), jetwash::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<Upstream> {
+        let (now, stalled) = (Instant::now(), self.shared.stats.stalled());
+        let watches = self.shared.upstreams.iter();
+        watches
+            .map(|watch| watch.view(now, stalled.as_deref()))
+            .collect()
+    }
+
+    /// Whether this does its work: the log can be written, and one relay at least is connected and
+    /// heard. A quiet host is heard by its pongs. Where there is no relay, only sources of the
+    /// caller's own, the log alone counts.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not ready.
+    pub fn readiness(&self) -> Result<(), NotReady> {
+        let shared = &self.shared;
+        if shared.parts().is_some() || shared.intake.is_closed() {
+            return Err(NotReady::NotRunning);
+        }
+        if let Some(reason) = shared.stats.stalled() {
+            return Err(NotReady::LogStalled(reason));
+        }
+        if shared.upstreams.is_empty() || shared.upstreams.iter().any(|watch| watch.is_connected())
+        {
+            return Ok(());
+        }
+        let ends = self.upstreams().into_iter().map(|upstream| {
+            let end = upstream
+                .last_end
+                .as_deref()
+                .unwrap_or("the first attempt is under way");
+            format!("{}: {end}", upstream.name)
+        });
+        Err(NotReady::NoUpstream(ends.collect::<Vec<_>>().join("; ")))
+    }
+
+    /// Counts the panic of a task that belongs to this, in [`Snapshot::panics`], and tells of it in
+    /// the program's log: for servers and whatever else is built on it. `task` is a name from a
+    /// fixed list, never text from outside.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::Jetstream;
+    ///
+    /// let jetstream = Jetstream::builder().build()?;
+    /// let painter = std::thread::spawn(|| panic!("out of paint"));
+    /// if let Err(payload) = painter.join() {
+    ///     jetstream.report_panic("painter", &*payload);
+    /// }
+    /// assert_eq!(jetstream.snapshot().panics["painter"], 1);
+    /// # Ok::<(), jetwash::BuildError>(())
+    /// ```
+    pub fn report_panic(&self, task: &'static str, payload: &(dyn Any + Send)) {
+        self.shared.stats.panicked(task, &Panic::new(payload));
+    }
+
+    /// Returns the parts that consumers need: their register, and the state of the way in.
+    pub(crate) fn consumer_parts(&self) -> (&Registry, &Arc<Stats>, &Intake) {
+        let shared = &self.shared;
+        (&shared.consumers, &shared.stats, &shared.intake)
+    }
+}
+
+impl Shared {
+    fn parts(&self) -> MutexGuard<'_, Option<Parts>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,34 @@
+use jetwash_event::{Account, Commit, Identity, Kind};
+
+/// The content of an event, to be matched in full.
+///
+/// There will be no other variants, so that the compiler asks for each: what is deleted has to go,
+/// and so has what belongs to an account that is taken down.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A record is new.
+    Create(Commit),
+    /// A record replaces one of the same key.
+    Update(Commit),
+    /// A record is gone: the commit carries none. Or a filter by content was asked for, and the
+    /// record does not match it since this update, which the commit then carries. Either way it is
+    /// not to be shown any more.
+    Delete(Commit),
+    /// The account's handle, keys or host may have changed.
+    Identity(Identity),
+    /// The account's hosting status has changed: it was deactivated, suspended, taken down or
+    /// deleted, or is back.
+    Account(Account),
+}
+
+impl Change {
+    /// The kind of event that it came with.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Create(_) | Self::Update(_) | Self::Delete(_) => Kind::Commit,
+            Self::Identity(_) => Kind::Identity,
+            Self::Account(_) => Kind::Account,
+        }
+    }
+}

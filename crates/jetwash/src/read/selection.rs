@@ -1,0 +1,103 @@
+use jetwash_event::Filter;
+use jetwash_store::Run;
+
+use crate::read::kind::kind_of;
+
+/// The events of a run that a filter matches.
+///
+/// Each DID and collection of the block is looked up once, however many events share it; the
+/// events are then sorted out by table look-ups, without touching their content. Keep one per
+/// reader: it holds the memory for the answers.
+///
+/// It iterates over the indexes in the block, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    indexes: Vec<usize>,
+    next: usize,
+    dids: Vec<bool>,
+    collections: Vec<bool>,
+}
+
+impl Selection {
+    /// Starts anew with the events of `run`.
+    pub fn select(&mut self, run: &Run, filter: &Filter) {
+        let block = run.block();
+        self.next = 0;
+        self.indexes.clear();
+        if filter.is_empty() {
+            self.indexes.extend(run.indexes());
+            return;
+        }
+        // A block has some twenty collections, and more accounts than that.
+        self.collections.clear();
+        let matches =
+            |collection: &str| collection.is_empty() || filter.matches_collection(collection);
+        self.collections
+            .extend(block.collection_table().iter().map(matches));
+        if !self.collections.contains(&true) {
+            return;
+        }
+        self.dids.clear();
+        if filter.has_dids() {
+            let dids = block.did_table().iter();
+            self.dids.extend(dids.map(|did| filter.matches_did(did)));
+            if !self.dids.contains(&true) {
+                return;
+            }
+        } else {
+            self.dids.resize(block.did_table().len(), true);
+        }
+        let columns = block.did_indexes().iter().zip(block.collection_indexes());
+        for (index, ((&did, &collection), &kind)) in columns
+            .zip(block.kinds())
+            .enumerate()
+            .take(run.indexes().end)
+            .skip(run.indexes().start)
+        {
+            let matches = |table: &[bool], entry: u16| {
+                table.get(usize::from(entry)).copied().unwrap_or_default()
+            };
+            if matches(&self.dids, did)
+                && matches(&self.collections, collection)
+                && filter.matches_kind(kind_of(kind))
+            {
+                self.indexes.push(index);
+            }
+        }
+    }
+
+    /// Leaves out the events before an index of the block.
+    pub fn skip_to(&mut self, index: usize) {
+        self.next = self
+            .next
+            .max(self.indexes.partition_point(|&found| found < index));
+    }
+
+    /// The events that are left.
+    #[must_use]
+    pub fn rest(&self) -> &[usize] {
+        self.indexes.get(self.next..).unwrap_or_default()
+    }
+
+    /// How many events are left.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.indexes.len() - self.next
+    }
+
+    /// Whether no event is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.next >= self.indexes.len()
+    }
+}
+
+impl Iterator for Selection {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let index = *self.indexes.get(self.next)?;
+        self.next += 1;
+        Some(index)
+    }
+}

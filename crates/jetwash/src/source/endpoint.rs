@@ -1,0 +1,110 @@
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+use url::Url;
+
+/// Where a relay, or anything else that serves `subscribeRepos`, is to be found.
+///
+/// A bare host means TLS and the usual path. Its text form is the full address without the cursor,
+/// and is the name under which the cursor is kept: two hosts, ports or paths never share one.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Endpoint;
+///
+/// let bare: Endpoint = "relay1.us-east.bsky.network".parse()?;
+/// let full = "wss://relay1.us-east.bsky.network/xrpc/com.atproto.sync.subscribeRepos";
+/// assert_eq!(bare.to_string(), full);
+///
+/// let local: Endpoint = "ws://127.0.0.1:7777".parse()?;
+/// assert_eq!(local.to_string(), "ws://127.0.0.1:7777/xrpc/com.atproto.sync.subscribeRepos");
+/// # Ok::<(), jetwash::EndpointError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint(Url);
+
+impl Endpoint {
+    /// The address to connect to, without a cursor.
+    pub(super) const fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+/// An address with this cursor, or none, whatever it had before.
+pub(super) fn with_cursor(mut url: Url, cursor: Option<u64>) -> Url {
+    if url.query_pairs().any(|(key, _)| key == "cursor") {
+        let others = url.query_pairs().filter(|(key, _)| key != "cursor");
+        let others: Vec<(String, String)> = others
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        url.set_query(None);
+        if !others.is_empty() {
+            url.query_pairs_mut().extend_pairs(others);
+        }
+    }
+    if let Some(cursor) = cursor {
+        url.query_pairs_mut()
+            .append_pair("cursor", &cursor.to_string());
+    }
+    url
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let error = |reason| EndpointError {
+            text: text.to_owned(),
+            reason,
+        };
+        // People paste the address of a relay's website as well as that of its stream.
+        let full = match text.split_once("://") {
+            Some(("ws" | "wss", _)) => text.to_owned(),
+            Some(("http", rest)) => format!("ws://{rest}"),
+            Some(("https", rest)) => format!("wss://{rest}"),
+            Some(_) => return Err(error("the scheme must be ws, wss, http or https")),
+            None => format!("wss://{text}"),
+        };
+        let mut url = Url::parse(&full).map_err(|_| error("it is not a URL"))?;
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(error("it names no host"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(error("user and password are not supported"));
+        }
+        if url.query_pairs().any(|(key, _)| key == "cursor") {
+            return Err(error(
+                "the cursor is jetwash's own business: leave `cursor` out",
+            ));
+        }
+        if matches!(url.path(), "" | "/") {
+            url.set_path(SUBSCRIBE_REPOS);
+        }
+        // The log has another cursor of each relay under its name with a fragment.
+        url.set_fragment(None);
+        Ok(Self(url))
+    }
+}
+
+/// Why a text is not the address of a relay.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "relay {text:?}: {reason}; give a host such as `relay1.us-east.bsky.network` or a \
+     websocket URL such as `ws://127.0.0.1:7777`"
+)]
+pub struct EndpointError {
+    /// The text.
+    pub text: String,
+    /// The mistake in it.
+    pub reason: &'static str,
+}
+
+const SUBSCRIBE_REPOS: &str = "/xrpc/com.atproto.sync.subscribeRepos";

@@ -1,0 +1,46 @@
+//! Where frames come from: relays, a simulated network, and streams that the caller supplies.
+//!
+//! - `options` and `relay_option_error`: the caller's settings for relays, checked before any
+//!   socket is opened.
+//! - `endpoint`: the address of a relay.
+//! - `follow` and `relay`: follow a relay: connect, read, wait (`backoff`) and connect again.
+//! - `dial`: opens a connection, directly or through a proxy (`address`, `proxy`, `socks`, `http`),
+//!   and gives a `socket` of websocket messages.
+//! - `steps`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
+//! - `error`: why a connection ended.
+//! - `frame_stream` and `pusher`: frames that the caller supplies.
+//! - `simulator`: a network in the process, with the feature of that name.
+
+mod address;
+mod backoff;
+mod dial;
+mod endpoint;
+mod error;
+mod follow;
+mod frame_stream;
+mod http;
+mod options;
+mod proxy;
+mod pulse;
+mod pusher;
+mod relay;
+mod relay_option_error;
+#[cfg(feature = "simulator")]
+mod simulator;
+mod socket;
+mod socks;
+mod state;
+mod steps;
+
+pub use endpoint::{Endpoint, EndpointError};
+pub(crate) use follow::{Follower, Relays};
+pub(crate) use frame_stream::FrameStream;
+pub(crate) use options::Prepared;
+pub use options::RelayOptions;
+pub use pusher::Pusher;
+pub(crate) use relay::Relay;
+pub use relay_option_error::RelayOptionError;
+#[cfg(feature = "simulator")]
+pub use simulator::SIMULATOR;
+pub use state::{NotReady, Upstream, UpstreamState};
+pub(crate) use state::{Watch, describe, publish};

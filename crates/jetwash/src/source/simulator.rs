@@ -1,0 +1,131 @@
+use std::panic::resume_unwind;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::stream;
+use jetwash_sim::{ConfigError, Network, NetworkConfig};
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use crate::builder::JetstreamBuilder;
+use crate::source::FrameStream;
+
+impl JetstreamBuilder {
+    /// Takes frames from a network in the process, which needs no connection and no set-up.
+    ///
+    /// `rate` is in frames a second; `None` makes them as fast as they are wanted. The name of the
+    /// source is `simulator`.
+    ///
+    /// A network of the default size is there within a second, also in a debug build; that of
+    /// [`NetworkConfig::full_size`], whose frames are as large as real ones, takes half a minute
+    /// there. Memory is bounded: see [`NetworkConfig::kept_records`].
+    ///
+    /// With a log that has events of it, the network goes on: sequence numbers follow on the last
+    /// one in the log, and times and revisions are newer, as
+    /// [`NetworkConfig::continuing_after`] says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use jetwash::{Filter, Jetstream, NetworkConfig, StartFrom};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
+    /// let jetstream = Jetstream::builder().simulator(network, None).build()?;
+    /// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
+    /// tokio::spawn(jetstream.run(std::future::pending()));
+    /// let event = events.next().await.unwrap()?;
+    /// assert!(event.did().starts_with("did:plc:"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn simulator(mut self, network: NetworkConfig, rate: Option<u32>) -> Self {
+        let (cursor, known) = oneshot::channel();
+        self.sources.push(FrameStream {
+            name: SIMULATOR.to_owned(),
+            frames: Box::pin(simulate(network, rate, known)),
+            cursor: Some(cursor),
+        });
+        self
+    }
+}
+
+/// The name of the source that [`JetstreamBuilder::simulator`] adds.
+pub const SIMULATOR: &str = "simulator";
+
+/// The frames of a simulated network, made on a thread of their own from the first poll on.
+fn simulate(
+    network: NetworkConfig,
+    rate: Option<u32>,
+    cursor: oneshot::Receiver<Option<u64>>,
+) -> impl Stream<Item = Bytes> + Send {
+    enum State {
+        Waiting(NetworkConfig, oneshot::Receiver<Option<u64>>),
+        Running(mpsc::Receiver<Bytes>, JoinHandle<()>),
+    }
+    stream::unfold(State::Waiting(network, cursor), move |state| async move {
+        let (mut frames, maker) = match state {
+            State::Running(frames, maker) => (frames, maker),
+            State::Waiting(network, cursor) => match cursor.await.ok().flatten() {
+                Some(seq) => start(network.continuing_after(seq), rate)?,
+                None => start(network, rate)?,
+            },
+        };
+        let Some(frame) = frames.recv().await else {
+            // It has nothing left to do but to end. If it panicked, so does this source.
+            maker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            return None;
+        };
+        Some((frame, State::Running(frames, maker)))
+    })
+}
+
+fn start(
+    network: NetworkConfig,
+    rate: Option<u32>,
+) -> Option<(mpsc::Receiver<Bytes>, JoinHandle<()>)> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let spawned = thread::Builder::new()
+        .name("jetwash-simulator".to_owned())
+        .spawn(move || {
+            if let Err(error) = make(network, rate, &sender) {
+                error!(%error, "the simulator cannot start");
+            }
+        });
+    match spawned {
+        Ok(maker) => Some((receiver, maker)),
+        Err(error) => {
+            error!(%error, "the simulator's thread could not be started");
+            None
+        }
+    }
+}
+
+/// Makes frames until nobody wants them any more.
+fn make(
+    network: NetworkConfig,
+    rate: Option<u32>,
+    sender: &mpsc::Sender<Bytes>,
+) -> Result<(), ConfigError> {
+    let network = Network::new(network)?;
+    let step = rate.map(|rate| Duration::from_secs(1) / rate.max(1));
+    let mut due = Instant::now();
+    for frame in network {
+        if let Some(step) = step {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            // A machine that was asleep, or is too slow, does not catch up in a burst.
+            due = due.max(Instant::now() - CATCH_UP) + step;
+        }
+        if sender.blocking_send(frame.bytes.into()).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+const AHEAD: usize = 64;
+const CATCH_UP: Duration = Duration::from_millis(200);
