@@ -157,8 +157,8 @@ impl Pass<'_, '_> {
                     is_blob = self.type_name(source)?;
                     Shape::Text
                 }
-                // Maps of these keys have that one alone. No entry has been added before it,
-                // so there is nothing to take back: another first key makes the map an error.
+                // A map with one of these keys has no other, or is an error: so there are no
+                // entries to take back.
                 "$link" => return self.link_map(pairs, source),
                 "$bytes" => return self.bytes_map(pairs, source),
                 _ if key.len() > MAX_KEY_LENGTH => {
