@@ -40,22 +40,25 @@
 //! ```
 
 mod blocks;
+mod commit_error;
 mod commit_object;
 mod height;
 mod leaves;
 mod node;
+mod op_error;
 mod tree;
 mod walk;
 
 pub use blocks::{BlockIndex, BlockSource};
+pub use commit_error::CommitError;
 pub use commit_object::{CommitObject, CommitObjectError};
 pub use height::key_height;
 pub use leaves::{
-    BlockCheck, CommitError, Leaf, LeafChange, Leaves, OpError, OpFault, RecordBlock, leaves,
-    leaves_of, sync_object,
+    BlockCheck, Leaf, LeafChange, Leaves, RecordBlock, leaves, leaves_of, sync_object,
 };
 pub use node::{
     MAX_HEIGHT, MAX_KEY_BYTES, MAX_NODE_ENTRIES, Node, NodeEntry, NodeError, write_node,
 };
+pub use op_error::{OpError, OpFault};
 pub use tree::{InvalidKey, Iter, NodeBlock, Tree};
 pub use walk::{LeafError, Walk, WalkEntry, WalkError};
