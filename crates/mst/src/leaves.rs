@@ -9,10 +9,10 @@ use crate::op_error::{OpError, OpFault};
 
 /// Returns the changes of a commit: one leaf an operation, in the order of the frame.
 ///
-/// The commit as a whole is checked as far as that needs no key, no history and no proof: its blocks
-/// are walked once, its own block is hashed, decoded and compared with the frame. Of the other
-/// blocks, only the ones named by operations are hashed; [`leaves_of`] can hash all. The tree is not
-/// looked at.
+/// The commit as a whole is checked as far as that needs no key, no history and no proof: its
+/// blocks are walked once, its own block is hashed, decoded and compared with the frame. Of the
+/// other blocks, only the ones named by operations are hashed; [`leaves_of`] can hash all. The tree
+/// is not looked at.
 ///
 /// A fault in one operation costs that operation alone: the iterator yields an error in its place
 /// and goes on.
@@ -60,7 +60,7 @@ pub fn leaves_of<'a>(
         if is_own {
             own = Some(block);
         }
-        // A record that is not what it should be costs its operation, any other block the commit.
+        // A record that does not match its CID costs its operation; any other block, the commit.
         let is_record = wanted.offer(ops, block);
         if check == BlockCheck::All && !is_own && !is_record {
             verify_unless_foreign(&block)?;
@@ -100,8 +100,8 @@ pub fn sync_object<'a>(sync: &SyncMessage<'a>) -> Result<CommitObject<'a>, Commi
 
 /// Which blocks of a commit must match their CIDs.
 ///
-/// An average commit has ten blocks of 500 bytes. Hashing them takes as long as everything else that
-/// is done to it, which at the rate of the whole network is a few milliseconds a second.
+/// An average commit has ten blocks of 500 bytes. Hashing them takes as long as everything else
+/// that is done to it, which at the rate of the whole network is a few milliseconds a second.
 ///
 /// # Examples
 ///
@@ -116,11 +116,11 @@ pub fn sync_object<'a>(sync: &SyncMessage<'a>) -> Result<CommitObject<'a>, Commi
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BlockCheck {
-    /// All of them, those of the tree too. One that does not match costs the commit.
+    /// All of them, the tree's too. One that does not match costs the commit.
     #[default]
     All,
-    /// The commit's own, and the records that operations name: the least that any reader needs. Use it
-    /// when the relay checks the rest, or when you read the tree yourself.
+    /// The commit's own, and the records that operations name: the least that any reader needs. Use
+    /// it when the relay checks the rest, or when you read the tree yourself.
     Named,
 }
 

@@ -60,7 +60,7 @@ pub enum OpFault {
     /// The path has no slash.
     #[error("the path is not `collection/rkey`")]
     Path,
-    /// Another operation of the commit has the same path, so neither says what became of it.
+    /// Another operation of the commit has the same path, so the result is unclear.
     #[error("the commit has another operation on this path")]
     PathRepeated,
     /// An update to what the record was before.
