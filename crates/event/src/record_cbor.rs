@@ -39,8 +39,8 @@ pub enum RecordCborError {
     #[error("the record is not valid: {0}")]
     Json(#[from] ToCborError),
     /// The DAG-CBOR made from the JSON has another CID: the record is one of the few whose JSON
-    /// leaves something out, such as whether an integer was stored as a float, or a blob's size below
-    /// zero.
+    /// leaves something out, such as whether an integer was stored as a float, or a blob's size
+    /// below zero.
     #[error("the record {cid} cannot be regenerated, because its JSON leaves something out")]
     Lossy {
         /// The record's CID.
