@@ -46,7 +46,8 @@ impl Evaluation {
         sum
     }
 
-    /// Returns the compressed bytes divided by the others: below 1 is good; 1 if there are no events.
+    /// Returns the compressed bytes divided by the others: below 1 is good; 1 if there are no
+    /// events.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         if self.bytes == 0 {

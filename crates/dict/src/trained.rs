@@ -38,7 +38,8 @@ impl Trained {
         self.held_out
     }
 
-    /// How small the dictionary of [`Trainer::compare`](crate::Trainer::compare) makes the same events.
+    /// How small the dictionary of [`Trainer::compare`](crate::Trainer::compare) makes the same
+    /// events.
     #[must_use]
     pub const fn compared(&self) -> Option<Evaluation> {
         self.compared
