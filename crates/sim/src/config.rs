@@ -22,7 +22,8 @@ pub struct NetworkConfig {
     pub accounts: usize,
     /// How many records a typical account has at first; some have two per cent of that, some half
     /// as many again. Frames grow with its logarithm: at the default of 500 the network is there at
-    /// once, and at the 38,000 of [`full_size`](Self::full_size) they are as large as the real ones.
+    /// once, and at the 38,000 of [`full_size`](Self::full_size) they are as large as the real
+    /// ones.
     pub records: u64,
     /// The number from which everything else follows.
     pub seed: u64,
@@ -35,8 +36,8 @@ pub struct NetworkConfig {
     /// that join, leave, return or change their handle, and repeats of the current state.
     pub rare_per_million: u32,
     /// How many of the records written since the start are kept at most. While there are more, the
-    /// next accounts to write delete their oldest ones instead, up to 200 with a commit, as cleaning
-    /// tools do.
+    /// next accounts to write delete their oldest ones instead, up to 200 with a commit, as
+    /// cleaning tools do.
     pub kept_records: u64,
     /// The address of the PDS that DID documents name.
     pub pds: String,
@@ -55,9 +56,9 @@ impl NetworkConfig {
     /// The latest start: the end of the year 2199.
     pub const MAX_START: u64 = 7_258_118_400_000_000;
 
-    /// A network whose frames are as large as the real ones, 5.4 kB in the mean: a typical account has
-    /// 38,000 records. It takes about 250 MB and a few seconds to begin, in a debug build half a
-    /// minute.
+    /// A network whose frames are as large as the real ones, 5.4 kB in the mean: a typical account
+    /// has 38,000 records. It takes about 250 MB and a few seconds to begin, in a debug build half
+    /// a minute.
     ///
     /// # Examples
     ///
@@ -105,8 +106,8 @@ impl NetworkConfig {
     /// begins with the next number, and late enough that its revisions are newer than all that came
     /// with numbers up to `seq`.
     ///
-    /// Repositories begin anew, as they are before the first frame: what was written to them in
-    /// between is gone, and the first commit of each does not follow on the last one before. A `seq`
+    /// Repositories begin anew, as they are before the first frame: writes in between
+    /// are gone, and the first commit of each does not follow on the last one before. A `seq`
     /// before the network's first changes nothing.
     ///
     /// # Examples
@@ -212,8 +213,8 @@ pub struct ConfigError {
     pub most: u64,
 }
 
-/// The least and the most time between two frames, in microseconds: 343 frames a second in the mean,
-/// and never so close that one commit's record keys reach the last.
+/// The least and the most time between two frames, in microseconds: 343 frames a second in the
+/// mean, and never so close that one commit's record keys reach the last.
 pub(crate) const SHORTEST_STEP_US: u64 = 1_000;
 pub(crate) const LONGEST_STEP_US: u64 = 4_831;
 

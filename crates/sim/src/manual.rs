@@ -15,9 +15,9 @@ use crate::truth::{SimEvent, SimFrame};
 
 /// A network in which every change comes from the test.
 ///
-/// Each [`SimChange`] becomes the frame that a relay would send for it: commits are signed, trees and
-/// proofs are true, revisions and roots chain, so that a consumer that verifies everything accepts
-/// them. An account comes to be when it is first mentioned, with an empty repository.
+/// Each [`SimChange`] becomes the frame that a relay would send for it: commits are signed, trees
+/// and proofs are true, revisions and roots chain, so that a consumer that verifies everything
+/// accepts them. An account comes to be when it is first mentioned, with an empty repository.
 ///
 /// No clock is read. Each frame is a millisecond after the last, from 2026-01-01 on or from where
 /// [`set_time`](Self::set_time) puts it.
@@ -66,8 +66,8 @@ impl ManualNetwork {
     ///
     /// # Errors
     ///
-    /// When the change cannot happen: a record that is created twice, or changed without being there,
-    /// or that the data model does not allow. Nothing has happened then.
+    /// When the change cannot happen: a record that is created twice, or changed without being
+    /// there, or that the data model does not allow. Nothing has happened then.
     pub fn apply(&mut self, change: &SimChange) -> Result<SimFrame, ChangeError> {
         let number = self.account(&change.did);
         let writes = match &change.what {
@@ -161,7 +161,7 @@ impl ManualNetwork {
         self.next_seq
     }
 
-    /// Returns the next frame this sequence number, for a relay that counts anew or leaves some out.
+    /// Sets the sequence number of the next frame, for a relay that counts anew or leaves some out.
     pub const fn set_next_seq(&mut self, seq: u64) {
         self.next_seq = seq;
     }
@@ -284,7 +284,8 @@ pub enum ChangeFault {
     Update,
 }
 
-/// Returns the DID of an account, any number of which exist: `did:plc:` and digits that look random.
+/// Returns the DID of an account, any number of which exist: `did:plc:` and digits that look
+/// random.
 ///
 /// # Examples
 ///

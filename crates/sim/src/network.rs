@@ -22,13 +22,13 @@ use crate::truth::{SimAction, SimCommit, SimEvent, SimFrame, SimOp};
 /// shares are those measured in the real network in July 2026. No clock is read: time passes with
 /// the frames.
 ///
-/// It holds a path, a CID and the bytes of every record written so far, about 1 KB for a frame, up to
-/// [`NetworkConfig::kept_records`]. From then on accounts delete the oldest records written since the
-/// start, and none from before it. The number of accounts stays below four times the number at the
-/// start, or below 100 if that is more. With the default bounds a network of the
+/// It holds a path, a CID and the bytes of every record written so far, about 1 KB for a frame, up
+/// to [`NetworkConfig::kept_records`]. From then on accounts delete the oldest records written
+/// since the start, and none from before it. The number of accounts stays below four times the
+/// number at the start, or below 100 if that is more. With the default bounds a network of the
 /// [default](NetworkConfig::default) size takes 40 MB after 20,000 frames and 130 MB after 100,000,
-/// and one of [full size](NetworkConfig::full_size), with a relay's history, 250 MB and 330 MB. From
-/// there on it grows ever more slowly, by 1 MB in 10,000 frames at first, as the accounts that
+/// and one of [full size](NetworkConfig::full_size), with a relay's history, 250 MB and 330 MB.
+/// From there on it grows ever more slowly, by 1 MB in 10,000 frames at first, as the accounts that
 /// write seldom come to have parts of the tree of their own, and then no more.
 ///
 /// # Examples
@@ -240,7 +240,8 @@ impl Network {
         self.steps.pop_front().unwrap_or(Step::Identity(0, None))
     }
 
-    /// Lets an account join, with frames in the order of the reference PDS; nothing if there are enough.
+    /// Lets an account join, with frames in the order of the reference PDS; nothing if there are
+    /// enough.
     fn join(&mut self) -> Vec<Step> {
         let number = self.accounts.len();
         if number >= self.config.accounts.saturating_mul(4).max(LEAST_ROOM) {

@@ -150,8 +150,8 @@ impl Repo {
         commit.get_or_insert_with(|| sign(did, rev, &tree.root(), key))
     }
 
-    /// Makes a commit. No path may be written twice. In the slice, `blocks_behind` blocks come after
-    /// the commit object.
+    /// Makes a commit. No path may be written twice. In the slice, `blocks_behind` blocks come
+    /// after the commit object.
     pub(crate) fn write(
         &mut self,
         writes: Vec<Write>,
@@ -177,7 +177,7 @@ impl Repo {
         }
     }
 
-    /// The whole repository as `com.atproto.sync.getRepo` gives it.
+    /// The whole repository: the answer to `com.atproto.sync.getRepo`.
     pub(crate) fn car(&self, commit: &SignedCommit, population: Option<&Population>) -> Vec<u8> {
         // Records of the population are made again one at a time; only their CIDs are kept.
         let mut car = CarWriter::new(&commit.cid);

@@ -65,7 +65,7 @@ impl ScriptedRelay {
     ///
     /// # Errors
     ///
-    /// When the system gives none.
+    /// When no port is free.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         Ok(Self {

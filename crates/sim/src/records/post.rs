@@ -84,7 +84,7 @@ impl Body {
         }
     }
 
-    /// Appends `shown` and says what it is; positions count bytes.
+    /// Appends `shown` and marks it; positions count bytes.
     fn mark(&mut self, shown: &str, sort: &'static str, key: &'static str, value: Value) {
         self.text.push(' ');
         let start = self.text.len();

@@ -23,8 +23,8 @@ use thiserror::Error;
 pub struct RelayConfig {
     /// How fast frames come.
     pub rate: Rate,
-    /// The number of frames after which no more are made; the kept ones are still served. `None` for
-    /// no end.
+    /// The number of frames after which no more are made; the kept ones are still served. `None`
+    /// for no end.
     pub frames: Option<u64>,
     /// Whether no frame is made before a reader has connected, so that the first misses none even
     /// without a cursor. Without it, frames are made from the start.

@@ -31,11 +31,11 @@ use crate::network::Network;
 /// | `/_health`, `/xrpc/_health` | that it is there, and the last sequence number |
 ///
 /// Frames start with the call, whether somebody reads them or not, unless they are to
-/// [wait](RelayConfig::wait_for_reader). The latest ones are kept. A cursor asks for frames with
-/// a greater sequence number; 0 asks for all that are kept. Where frames behind the cursor are no longer
-/// kept, `#info` `OutdatedCursor` comes first; a cursor beyond the last frame gets an error frame
-/// `FutureCursor`. A reader that falls behind the oldest kept frame gets the error frame `ConsumerTooSlow`.
-/// Nothing is queued per reader.
+/// [wait](RelayConfig::wait_for_reader). The latest ones are kept. A cursor asks for frames with a
+/// greater sequence number; 0 asks for all that are kept. Where frames behind the cursor are no
+/// longer kept, `#info` `OutdatedCursor` comes first; a cursor beyond the last frame gets an error
+/// frame `FutureCursor`. A reader that falls behind the oldest kept frame gets the error frame
+/// `ConsumerTooSlow`. Nothing is queued per reader.
 ///
 /// # Errors
 ///
