@@ -68,10 +68,10 @@ impl FileSpool {
     /// last file is completed before this returns.
     ///
     /// The log ends when [`Jetstream::run`] has returned, so where both are to end together,
-    /// [`std::future::pending`] is the shutdown to give here. Dropping the future stops the spool
+    /// pass [`std::future::pending`] as the shutdown. Dropping the future stops the spool
     /// too, except that nobody can wait for the end.
     ///
-    /// Failures do not end it: it says what is wrong in its [status](Self::status), to `tracing`
+    /// Failures do not end it: it reports them in its [status](Self::status), to `tracing`
     /// and to `metrics`, stands still at its cursor and tries again, less and less often.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub struct SpoolStatus {
     pub events: u64,
     /// How many bytes they had.
     pub bytes: u64,
-    /// How often the log could not give some events.
+    /// How often the log no longer had some events.
     pub gaps: u64,
     /// How many events of the log these were, whether the filter would have matched them or not.
     pub gap_events: u64,
