@@ -129,7 +129,7 @@ impl<'a> CborReader<'a> {
 
     /// The bytes from `start` up to the next byte to be read; empty if `start` lies beyond it.
     ///
-    /// With [`position`](Self::position) this gives the encoding of an item just passed over.
+    /// With [`position`](Self::position) this returns the encoding of an item just passed over.
     #[must_use]
     pub fn since(&self, start: usize) -> &'a [u8] {
         self.bytes.get(start..self.position).unwrap_or_default()
@@ -252,7 +252,8 @@ impl<'a> CborReader<'a> {
             offset: start,
             kind,
         };
-        // The head is read here and not as an item: tags in tags would nest as deep as they are many.
+        // The head is read here and not as an item: tags in tags would nest as deep as they are
+        // many.
         let inner = self.position;
         let initial = *self.bytes.get(inner).ok_or(Error {
             offset: inner,

@@ -9,9 +9,10 @@ use crate::prepared::{DEFAULT_LEVEL, Prepared};
 /// Compresses events, each by itself.
 ///
 /// A compressed event is one zstd frame. It has the size of its content and the number of the
-/// dictionary, but no checksum: the store and the socket have theirs. [`Dictionary::compressor`](crate::Dictionary::compressor) makes one with a dictionary. Keep one per
-/// worker: it holds the working memory, so that an event costs no allocation, and the dictionary as
-/// it is searched, which takes a tenth of a millisecond to make.
+/// dictionary, but no checksum: the store and the socket have theirs.
+/// [`Dictionary::compressor`](crate::Dictionary::compressor) makes one with a dictionary. Keep one
+/// per worker: it holds the working memory, so that an event costs no allocation, and the
+/// dictionary as it is searched, which takes a tenth of a millisecond to make.
 ///
 /// # Examples
 ///
@@ -140,9 +141,9 @@ enum Source {
     Tuned(Arc<Prepared>, Option<usize>),
 }
 
-/// Sets the parameters that are best for events of a few hundred bytes, measured on recorded ones with the official
-/// dictionary: 2 % smaller than level 1 at the same speed. Level 3 gains another half per cent and
-/// takes three quarters more time.
+/// Sets the parameters that are best for events of a few hundred bytes, measured on recorded ones
+/// with the official dictionary: 2 % smaller than level 1 at the same speed. Level 3 gains another
+/// half per cent and takes three quarters more time.
 ///
 /// A table of 4096 places has room for the end of the dictionary, where the trainer
 /// puts the most frequent content, and stays in the processor's first cache.

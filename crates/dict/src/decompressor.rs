@@ -11,9 +11,9 @@ use crate::prepared::Prepared;
 
 /// Decompresses events, which may come from anyone.
 ///
-/// [`Dictionary::decompressor`](crate::Dictionary::decompressor) makes one for events compressed with a dictionary. A compressed event is one
-/// zstd frame of any compressor, and need not say how long its content is. Keep one per worker: it holds the
-/// working memory.
+/// [`Dictionary::decompressor`](crate::Dictionary::decompressor) makes one for events compressed
+/// with a dictionary. A compressed event is one zstd frame of any compressor, and need not say how
+/// long its content is. Keep one per worker: it holds the working memory.
 ///
 /// # Examples
 ///
@@ -61,8 +61,8 @@ impl Decompressor {
     ///
     /// # Errors
     ///
-    /// When `compressed` is not exactly one whole event made with this decompressor's dictionary, or
-    /// holds more than `limit`; `out` is then left as it was.
+    /// When `compressed` is not exactly one whole event made with this decompressor's dictionary,
+    /// or holds more than `limit`; `out` is then left as it was.
     pub fn decompress(
         &mut self,
         compressed: &[u8],
@@ -85,8 +85,8 @@ impl Decompressor {
     ///
     /// # Errors
     ///
-    /// When `compressed` is not a number of whole events made with this decompressor's dictionary, or
-    /// they hold more or less than `length`; `out` is then empty.
+    /// When `compressed` is not a number of whole events made with this decompressor's dictionary,
+    /// or they hold more or less than `length`; `out` is then empty.
     ///
     /// # Examples
     ///

@@ -69,7 +69,8 @@ impl Dictionary {
     /// Returns the dictionary built into the crate, for servers that have no better one yet.
     ///
     /// It was trained by a [`Trainer`](crate::Trainer) on the simulator's events, so it contains no
-    /// person's text. It is small, because made-up text helps only with the shape of events. `docs/compression.md` has the command that makes it.
+    /// person's text. It is small, because made-up text helps only with the shape of events.
+    /// `docs/compression.md` has the command that makes it.
     ///
     /// # Errors
     ///
@@ -152,7 +153,8 @@ impl Dictionary {
         self.0.sha256 == Self::OFFICIAL_V1_SHA256
     }
 
-    /// Makes a compressor tuned for events: as fast as [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL), and smaller.
+    /// Makes a compressor tuned for events: as fast as [`DEFAULT_LEVEL`](Self::DEFAULT_LEVEL), and
+    /// smaller.
     #[must_use]
     pub fn compressor(&self) -> Compressor {
         Compressor::tuned(Arc::clone(&self.0))

@@ -2,14 +2,15 @@
 //!
 //! An event is a few hundred bytes, too short for a compressor to learn anything from. A
 //! [`Dictionary`] has learnt it before, from many. Both ends need the same one, so each has a
-//! number, which stands in every event compressed with it. Readers of version 1 carry one that never
-//! changes ([`Dictionary::OFFICIAL_V1_ID`]); others can be trained: a [`Trainer`] samples events,
-//! scrubs them of personal data, and picks the size that works best for accounts it has not seen.
+//! number, which stands in every event compressed with it. Readers of version 1 carry one that
+//! never changes ([`Dictionary::OFFICIAL_V1_ID`]); others can be trained: a [`Trainer`] samples
+//! events, scrubs them of personal data, and picks the size that works best for accounts it has not
+//! seen.
 //!
-//! A dictionary is prepared once, when it is made. [`Compressor`]s and [`Decompressor`]s share what was
-//! prepared; keep one per worker. Every event is compressed by itself: nothing carries over from
-//! one to the next, so an event compressed once serves all readers. A [`BatchCompressor`] compresses
-//! several together, and a [`StreamCompressor`] all that a single reader gets.
+//! A dictionary is prepared once, when it is made. [`Compressor`]s and [`Decompressor`]s share what
+//! was prepared; keep one per worker. Every event is compressed by itself: nothing carries over
+//! from one to the next, so an event compressed once serves all readers. A [`BatchCompressor`]
+//! compresses several together, and a [`StreamCompressor`] all that a single reader gets.
 //!
 //! The crate has no sockets, files or clocks: bytes are passed in.
 //!
@@ -38,15 +39,19 @@ mod batch;
 mod compressor;
 mod decompressor;
 mod dictionary;
+mod evaluation;
 mod prepared;
 mod random;
 mod scrub;
 mod stream;
+mod trained;
 mod trainer;
 
 pub use batch::{BatchCompressor, BatchDecompressor, BatchError};
 pub use compressor::{CompressError, Compressor};
 pub use decompressor::{DecompressError, Decompressor, compressed_dictionary_id};
 pub use dictionary::{Dictionary, DictionaryError, TrainError};
+pub use evaluation::Evaluation;
 pub use stream::{StreamCompressor, StreamDecompressor, StreamError};
-pub use trainer::{Candidate, Evaluation, Trained, Trainer};
+pub use trained::{Candidate, Trained};
+pub use trainer::Trainer;

@@ -1,12 +1,13 @@
 use std::collections::HashMap;
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use sha2::{Digest, Sha256};
 
 use crate::dictionary::{Dictionary, TrainError};
+use crate::evaluation::Evaluation;
 use crate::random::Random;
 use crate::scrub::{self, Scrubber};
+use crate::trained::{Candidate, Trained};
 
 /// Gathers events and trains the dictionary that suits them.
 ///
@@ -216,6 +217,7 @@ impl Trainer {
         held_out: &[(Box<[u8]>, Vec<u8>)],
         progress: &mut impl FnMut(&Candidate),
     ) -> Result<Vec<(Candidate, Dictionary)>, TrainError> {
+        // The numbers are given after training: content alone decides them, unless `id` does.
         let mut candidates = Vec::new();
         let mut failure = None;
         for &size in &self.sizes {
@@ -310,160 +312,6 @@ impl Trainer {
 impl Default for Trainer {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// A new dictionary, and how good it is.
-///
-/// # Examples
-///
-/// ```
-/// use jetwash_dict::Trained;
-///
-/// fn report(trained: &Trained) {
-///     println!("dictionary {}: {}", trained.dictionary().id(), trained.held_out());
-///     for candidate in trained.candidates() {
-///         println!("{} bytes: {}", candidate.size, candidate.result);
-///     }
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Trained {
-    dictionary: Dictionary,
-    held_out: Evaluation,
-    compared: Option<Evaluation>,
-    candidates: Vec<Candidate>,
-    groups: Vec<(String, Evaluation)>,
-    samples: usize,
-}
-
-impl Trained {
-    /// The dictionary.
-    #[must_use]
-    pub const fn dictionary(&self) -> &Dictionary {
-        &self.dictionary
-    }
-
-    /// How small it makes the events that it was not trained on.
-    #[must_use]
-    pub const fn held_out(&self) -> Evaluation {
-        self.held_out
-    }
-
-    /// How small the dictionary of [`Trainer::compare`] makes the same events.
-    #[must_use]
-    pub const fn compared(&self) -> Option<Evaluation> {
-        self.compared
-    }
-
-    /// The same by collection and operation, or by kind, in alphabetical order.
-    #[must_use]
-    pub fn groups(&self) -> &[(String, Evaluation)] {
-        &self.groups
-    }
-
-    /// All sizes that were tried.
-    #[must_use]
-    pub fn candidates(&self) -> &[Candidate] {
-        &self.candidates
-    }
-
-    /// How many events it was trained on.
-    #[must_use]
-    pub const fn samples(&self) -> usize {
-        self.samples
-    }
-}
-
-/// A size that was tried.
-///
-/// # Examples
-///
-/// ```
-/// use jetwash_dict::Trainer;
-///
-/// let mut trainer = Trainer::new().sizes([1024, 2048]);
-/// for n in 0..4000 {
-///     trainer.add(&format!(r#"{{"did":"did:web:{}.example","kind":"identity"}}"#, n % 100));
-/// }
-/// let mut sizes = Vec::new();
-/// trainer.train_with(None, |line| Some(line.into()), |candidate| sizes.push(candidate.size))?;
-/// assert_eq!(sizes, [1024, 2048]);
-/// # Ok::<(), jetwash_dict::TrainError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Candidate {
-    /// How large the dictionary might be, in bytes.
-    pub size: usize,
-    /// How it did on the held-out events.
-    pub result: Evaluation,
-}
-
-/// How small a dictionary makes some events, each compressed by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Evaluation {
-    /// How many events there are.
-    pub events: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Their bytes when compressed.
-    pub compressed: u64,
-}
-
-impl Evaluation {
-    /// Compresses some events and measures the result.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use jetwash_dict::{Dictionary, Evaluation};
-    ///
-    /// let event = |n| format!(r#"{{"did":"did:web:{n}.example","kind":"commit","operation":"create"}}"#);
-    /// let events: Vec<_> = (0..1000).map(event).collect();
-    /// let dictionary = Dictionary::train(&events, 1024, 70_000)?;
-    /// let found = Evaluation::of(&dictionary, events.iter().map(String::as_bytes));
-    /// assert_eq!(found.events, 1000);
-    /// assert!(found.ratio() < 1.0);
-    /// # Ok::<(), jetwash_dict::TrainError>(())
-    /// ```
-    pub fn of<'a>(dictionary: &Dictionary, events: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let (mut compressor, mut compressed) = (dictionary.compressor(), Vec::new());
-        let mut sum = Self::default();
-        for event in events {
-            compressed.clear();
-            // An event fails to compress only for lack of memory; it counts as it is.
-            let length = compressor
-                .compress(event, &mut compressed)
-                .map_or(event.len(), |()| compressed.len());
-            sum.events += 1;
-            sum.bytes += event.len() as u64;
-            sum.compressed += length as u64;
-        }
-        sum
-    }
-
-    /// Returns the compressed bytes divided by the others: below 1 is good; 1 if there are no events.
-    #[must_use]
-    pub fn ratio(&self) -> f64 {
-        if self.bytes == 0 {
-            return 1.0;
-        }
-        self.compressed as f64 / self.bytes as f64
-    }
-}
-
-impl fmt::Display for Evaluation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:.3} ({} events, {} → {} bytes)",
-            self.ratio(),
-            self.events,
-            self.bytes,
-            self.compressed
-        )
     }
 }
 

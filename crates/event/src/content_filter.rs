@@ -77,8 +77,8 @@ impl ContentFilter {
         self
     }
 
-    /// Wants records about this account, or about another given in the same way: follows, blocks and
-    /// list entries of it, likes and reposts of its records.
+    /// Wants records about this account, or about another given in the same way: follows, blocks
+    /// and list entries of it, likes and reposts of its records.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl ContentFilter {
         self
     }
 
-    /// Wants text that contains this, or another term given in the same way, anywhere. Case does not
-    /// matter.
+    /// Wants text that contains this, or another term given in the same way, anywhere. Case does
+    /// not matter.
     #[must_use]
     pub fn text(mut self, term: &str) -> Self {
         self.terms.push(term.to_lowercase().into());

@@ -177,8 +177,8 @@ impl Filter {
         &self.sets
     }
 
-    /// A number that grows whenever one of its sets changes: what was matched before may match
-    /// differently now.
+    /// A number that grows whenever one of its sets changes: an event may match differently
+    /// now.
     #[inline]
     #[must_use]
     pub fn version(&self) -> u64 {

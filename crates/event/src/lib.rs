@@ -56,6 +56,7 @@ mod filter_error;
 mod kind;
 mod plc_did;
 mod record;
+mod record_cbor;
 mod syntax;
 mod to_cbor;
 mod v0;
@@ -64,9 +65,7 @@ pub use binary::{BinaryEncoder, BinaryError, BinaryEvent, ParseBinaryError};
 pub use content_filter::ContentFilter;
 pub use did_set::{DidChange, DidSet, Replacement};
 pub use encoder::{Draft, DraftBody, Encoder};
-pub use event::{
-    Account, Body, Commit, Identity, ParseRecordError, ParsedEvent, RecordCborError, record_cbor,
-};
+pub use event::{Account, Body, Commit, Identity, ParseRecordError, ParsedEvent};
 pub use facts::Facts;
 pub use filter::Filter;
 pub use filter_error::FilterError;
@@ -74,6 +73,7 @@ pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};
 pub use plc_did::PlcDid;
 pub use record::{RecordError, RecordErrorKind};
+pub use record_cbor::{RecordCborError, record_cbor};
 pub use syntax::{AtUri, Datetime, Did, Handle, IdentifierError, Nsid, RecordKey, Syntax, Tid};
 pub use to_cbor::{ToCbor, ToCborError, ToCborErrorKind};
 pub use v0::{V0Error, write_v0};

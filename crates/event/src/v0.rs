@@ -1,7 +1,7 @@
 use thiserror::Error;
 
-/// Appends `line` in Jetstream's first shape: `type` `com`, `id` or `acc` in place of `kind`, and in
-/// a commit `type` `c`, `u` or `d` in place of `operation`.
+/// Appends `line` in Jetstream's first shape: `type` `com`, `id` or `acc` in place of `kind`, and
+/// in a commit `type` `c`, `u` or `d` in place of `operation`.
 ///
 /// Only the head of the line is read; the rest is copied.
 ///
@@ -110,7 +110,7 @@ impl<'a> Rest<'a> {
         Ok(())
     }
 
-    /// Passes over a string and returns it, quotes included.
+    /// Reads a string, quotes included.
     fn string(&mut self) -> Result<&'a [u8], V0Error> {
         let bytes = self.bytes();
         let (Some(b'"'), mut end) = (bytes.first(), 1) else {

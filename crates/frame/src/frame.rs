@@ -78,7 +78,8 @@ impl<'a> Frame<'a> {
                     part: Part::Payload,
                     source,
                 };
-                // An unknown payload is checked in full and its fields are forgotten; peek finds `seq`.
+                // An unknown payload is checked in full and its fields are forgotten; peek finds
+                // `seq`.
                 reader.clone().map().map_err(payload)?;
                 reader.skip().map_err(payload)?;
                 Self::Unknown(Unknown {

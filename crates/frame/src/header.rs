@@ -111,8 +111,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Reads a map as [`read_map`] does, but takes its keys in any order: some hosts write the header of
-/// a frame as it comes to them. No key may occur twice, so what is meant stays clear.
+/// Reads a map as [`read_map`] does, but takes its keys in any order: some hosts write the header
+/// of a frame as it comes to them. No key may occur twice, so what is meant stays clear.
 fn read_map_in_any_order<'a>(
     reader: &mut CborReader<'a>,
     mut field: impl FnMut(&'a str, &mut CborReader<'a>) -> Result<(), jetwash_cbor::Error>,

@@ -4,8 +4,8 @@
 //! and a payload. Three steps look at more and more of it, and none copies anything:
 //!
 //! 1. [`peek`] reads kind, sequence number and DID from the first bytes, which is all that a filter
-//!    by account needs, and reads the paths of a commit's operations, which a filter by collection needs. It
-//!    costs tens of nanoseconds.
+//!    by account needs, and reads the paths of a commit's operations, which a filter by collection
+//!    needs. It costs tens of nanoseconds.
 //! 2. [`Frame::decode`] reads both items strictly, but of `blocks` only where they are.
 //! 3. [`Car`] walks the blocks of a commit. A block is hashed only when the caller asks for it.
 //!

@@ -1,8 +1,8 @@
 //! Commits as nearly every relay writes them, peeked at by comparing bytes.
 //!
-//! Canonical key order puts `ops`, `rev`, `seq` and `repo` first, and in an operation `cid`, `path`,
-//! `prev` and `action`. So the account is found by comparing keys that are known beforehand and
-//! stepping over values of known lengths. Anything else is left to the reader of DAG-CBOR.
+//! Canonical key order puts `ops`, `rev`, `seq` and `repo` first, and in an operation `cid`,
+//! `path`, `prev` and `action`. So the account is found by comparing keys that are known beforehand
+//! and stepping over values of known lengths. Anything else is left to the reader of DAG-CBOR.
 
 /// The first fields of a commit of the plain form.
 pub(crate) struct PlainCommit<'a> {

@@ -56,8 +56,8 @@ impl<'a> CommitObject<'a> {
     ///
     /// # Errors
     ///
-    /// When the block is not a strict DAG-CBOR map, is of another version, or lacks a field: `prev` too
-    /// has to be there, if only as `null`.
+    /// When the block is not a strict DAG-CBOR map, is of another version, or lacks a field: `prev`
+    /// too has to be there, if only as `null`.
     pub fn decode(block: &'a [u8]) -> Result<Self, CommitObjectError> {
         let mut reader = CborReader::new(block);
         let (mut did, mut rev, mut sig) = (None, None, None);

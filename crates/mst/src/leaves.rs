@@ -1,17 +1,18 @@
 use jetwash_cbor::{Cid, Codec, Link};
-use jetwash_event::{IdentifierError, Nsid, RecordKey};
+use jetwash_event::{Nsid, RecordKey};
 use jetwash_frame::{Action, Car, CarBlock, CarError, CommitMessage, RepoOp, SyncMessage};
 use smallvec::SmallVec;
-use thiserror::Error;
 
-use crate::commit_object::{CommitObject, CommitObjectError};
+use crate::commit_error::CommitError;
+use crate::commit_object::CommitObject;
+use crate::op_error::{OpError, OpFault};
 
 /// Returns the changes of a commit: one leaf an operation, in the order of the frame.
 ///
-/// The commit as a whole is checked as far as that needs no key, no history and no proof: its blocks
-/// are walked once, its own block is hashed, decoded and compared with the frame. Of the other
-/// blocks, only the ones named by operations are hashed; [`leaves_of`] can hash all. The tree is not
-/// looked at.
+/// The commit as a whole is checked as far as that needs no key, no history and no proof: its
+/// blocks are walked once, its own block is hashed, decoded and compared with the frame. Of the
+/// other blocks, only the ones named by operations are hashed; [`leaves_of`] can hash all. The tree
+/// is not looked at.
 ///
 /// A fault in one operation costs that operation alone: the iterator yields an error in its place
 /// and goes on.
@@ -59,7 +60,7 @@ pub fn leaves_of<'a>(
         if is_own {
             own = Some(block);
         }
-        // A record that is not what it should be costs its operation, any other block the commit.
+        // A record that does not match its CID costs its operation; any other block, the commit.
         let is_record = wanted.offer(ops, block);
         if check == BlockCheck::All && !is_own && !is_record {
             verify_unless_foreign(&block)?;
@@ -99,8 +100,8 @@ pub fn sync_object<'a>(sync: &SyncMessage<'a>) -> Result<CommitObject<'a>, Commi
 
 /// Which blocks of a commit must match their CIDs.
 ///
-/// An average commit has ten blocks of 500 bytes. Hashing them takes as long as everything else that
-/// is done to it, which at the rate of the whole network is a few milliseconds a second.
+/// An average commit has ten blocks of 500 bytes. Hashing them takes as long as everything else
+/// that is done to it, which at the rate of the whole network is a few milliseconds a second.
 ///
 /// # Examples
 ///
@@ -115,11 +116,11 @@ pub fn sync_object<'a>(sync: &SyncMessage<'a>) -> Result<CommitObject<'a>, Commi
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BlockCheck {
-    /// All of them, those of the tree too. One that does not match costs the commit.
+    /// All of them, the tree's too. One that does not match costs the commit.
     #[default]
     All,
-    /// The commit's own, and the records that operations name: the least that any reader needs. Use it
-    /// when the relay checks the rest, or when you read the tree yourself.
+    /// The commit's own, and the records that operations name: the least that any reader needs. Use
+    /// it when the relay checks the rest, or when you read the tree yourself.
     Named,
 }
 
@@ -276,148 +277,6 @@ impl<'a> RecordBlock<'a> {
             Ok(Self { cid, data })
         } else {
             Err(OpFault::Hash)
-        }
-    }
-}
-
-/// Why no leaf of a commit can be used.
-///
-/// # Examples
-///
-/// ```
-/// use jetwash_mst::CommitError;
-///
-/// let error = CommitError::Rev;
-/// assert_eq!(error.to_string(), "the commit object is of another revision than the frame says");
-/// assert_eq!(error.reason(), "commit_rev_mismatch");
-/// ```
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommitError {
-    /// The blocks are not a CAR file.
-    #[error("blocks: {0}")]
-    Car(#[from] CarError),
-    /// The commit's own block is not among the blocks.
-    #[error("blocks: the commit object is missing")]
-    CommitBlock,
-    /// The commit object is that of another account.
-    #[error("the commit object is of another account than the frame says")]
-    Did,
-    /// The commit object cannot be used.
-    #[error("commit object: {0}")]
-    Object(#[from] CommitObjectError),
-    /// The commit object is of another revision.
-    #[error("the commit object is of another revision than the frame says")]
-    Rev,
-    /// The first root is not the commit that the frame names.
-    #[error("blocks: the first root is not the frame's `commit`")]
-    Root,
-}
-
-impl CommitError {
-    /// A short name of the reason, for a counter's label: one of a fixed few.
-    #[must_use]
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Car(CarError::Hash { .. }) => "car_hash_mismatch",
-            Self::Car(_) => "car_invalid",
-            Self::CommitBlock => "car_without_commit",
-            Self::Did => "commit_did_mismatch",
-            Self::Object(CommitObjectError::Version(_)) => "commit_version",
-            Self::Object(_) => "commit_malformed",
-            Self::Rev => "commit_rev_mismatch",
-            Self::Root => "car_root_mismatch",
-        }
-    }
-}
-
-/// Why one operation cannot be used. The others of the commit can.
-///
-/// # Examples
-///
-/// ```
-/// use jetwash_mst::{OpError, OpFault};
-///
-/// let error = OpError { path: "app.bsky.feed.like", reason: OpFault::Path };
-/// assert_eq!(
-///     error.to_string(),
-///     r#"operation on "app.bsky.feed.like": the path is not `collection/rkey`"#,
-/// );
-/// ```
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("operation on {path:?}: {reason}")]
-pub struct OpError<'a> {
-    /// The path as the frame has it.
-    pub path: &'a str,
-    /// The fault.
-    pub reason: OpFault,
-}
-
-/// The fault of an operation.
-///
-/// # Examples
-///
-/// ```
-/// use jetwash_mst::OpFault;
-///
-/// // A fixed name, safe to use as the label of a metric.
-/// assert_eq!(OpFault::BlockMissing.reason(), "op_block_missing");
-/// ```
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OpFault {
-    /// The action is not create, update or delete.
-    #[error("unknown action")]
-    Action,
-    /// The record's block is not among the blocks.
-    #[error("the record's block is missing")]
-    BlockMissing,
-    /// The record's CID is not DAG-CBOR under SHA-256, so nothing can be checked against it.
-    #[error("the record's CID is of a kind that no record has")]
-    CidKind,
-    /// A delete with a CID.
-    #[error("a CID for a record that should be gone")]
-    CidOfDeleted,
-    /// The collection is not an NSID.
-    #[error("collection: {0}")]
-    Collection(IdentifierError),
-    /// The record's block does not hash to its CID.
-    #[error("the record does not match its CID")]
-    Hash,
-    /// A create or update without a CID.
-    #[error("no CID for a record that should exist")]
-    NoCid,
-    /// The path has no slash.
-    #[error("the path is not `collection/rkey`")]
-    Path,
-    /// Another operation of the commit has the same path, so neither says what became of it.
-    #[error("the commit has another operation on this path")]
-    PathRepeated,
-    /// An update to what the record was before.
-    #[error("an update that changes nothing")]
-    PrevIsCid,
-    /// A create with a `prev`.
-    #[error("a record before one that should be new")]
-    PrevOfCreated,
-    /// The record key is not valid.
-    #[error("record key: {0}")]
-    RecordKey(IdentifierError),
-}
-
-impl OpFault {
-    /// A short name of the reason, for a counter's label: one of a fixed few.
-    #[must_use]
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Action => "op_action_unknown",
-            Self::BlockMissing => "op_block_missing",
-            Self::CidKind | Self::CidOfDeleted | Self::NoCid => "op_cid_invalid",
-            Self::Collection(_) => "op_collection_invalid",
-            Self::Hash => "op_hash_mismatch",
-            Self::Path => "op_path_invalid",
-            Self::PathRepeated => "op_path_repeated",
-            Self::PrevIsCid | Self::PrevOfCreated => "op_prev_invalid",
-            Self::RecordKey(_) => "op_rkey_invalid",
         }
     }
 }

@@ -48,9 +48,9 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     ///
-    /// When the bytes are not a node that a correct writer can have made: not strict DAG-CBOR, other
-    /// fields than those of a node, keys that are not in order, not shortened as far as possible or
-    /// not of one height, children below height 0, or more than the limits allow.
+    /// When the bytes are not a node that a correct writer can have made: not strict DAG-CBOR,
+    /// other fields than those of a node, keys that are not in order, not shortened as far as
+    /// possible or not of one height, children below height 0, or more than the limits allow.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, NodeError> {
         let mut reader = CborReader::new(bytes);
         let mut map = reader.map()?;

@@ -71,7 +71,8 @@ impl Account {
         committed
     }
 
-    /// What `#sync` says: the revision, the commit object's CID, and a CAR slice with that object.
+    /// Returns the content of a `#sync`: the revision, the commit object's CID, and a CAR slice
+    /// with that object.
     pub(crate) fn sync(&mut self, seed: u64) -> (String, Cid, Vec<u8>) {
         let mut repo = self.take_repo();
         let commit = repo.commit(self.key(seed)).clone();

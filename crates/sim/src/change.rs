@@ -92,6 +92,18 @@ pub(crate) enum What {
 }
 
 /// One operation of a [`SimChange::commit`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ManualNetwork, SimChange, SimEvent, SimWrite, did};
+/// use serde_json::json;
+///
+/// let writes = ["1", "2"].map(|rkey| SimWrite::create("app.example.post", rkey, json!({})));
+/// let frame = ManualNetwork::new().apply(&SimChange::commit(did(0), writes))?;
+/// assert!(matches!(frame.event, SimEvent::Commit(commit) if commit.ops.len() == 2));
+/// # Ok::<(), jetwash_sim::ChangeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimWrite {
     pub(crate) path: String,

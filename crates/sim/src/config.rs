@@ -2,7 +2,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
-/// What a [`Network`](crate::Network) is made from. Equal configurations give equal frames.
+/// The configuration of a [`Network`](crate::Network). Equal configurations give equal frames.
 ///
 /// # Examples
 ///
@@ -22,7 +22,8 @@ pub struct NetworkConfig {
     pub accounts: usize,
     /// How many records a typical account has at first; some have two per cent of that, some half
     /// as many again. Frames grow with its logarithm: at the default of 500 the network is there at
-    /// once, and at the 38,000 of [`full_size`](Self::full_size) they are as large as the real ones.
+    /// once, and at the 38,000 of [`full_size`](Self::full_size) they are as large as the real
+    /// ones.
     pub records: u64,
     /// The number from which everything else follows.
     pub seed: u64,
@@ -34,8 +35,9 @@ pub struct NetworkConfig {
     /// How many in a million decisions are about something else than writing records: accounts
     /// that join, leave, return or change their handle, and repeats of the current state.
     pub rare_per_million: u32,
-    /// How many of the records written since the start are kept at most. While there are more, those
-    /// who write next delete their oldest ones instead, up to 200 with a commit, as cleaning tools do.
+    /// How many of the records written since the start are kept at most. While there are more, the
+    /// next accounts to write delete their oldest ones instead, up to 200 with a commit, as
+    /// cleaning tools do.
     pub kept_records: u64,
     /// The address of the PDS that DID documents name.
     pub pds: String,
@@ -54,9 +56,9 @@ impl NetworkConfig {
     /// The latest start: the end of the year 2199.
     pub const MAX_START: u64 = 7_258_118_400_000_000;
 
-    /// A network whose frames are as large as the real ones, 5.4 kB in the mean: a typical account has
-    /// 38,000 records. It takes about 250 MB and a few seconds to begin, in a debug build half a
-    /// minute.
+    /// A network whose frames are as large as the real ones, 5.4 kB in the mean: a typical account
+    /// has 38,000 records. It takes about 250 MB and a few seconds to begin, in a debug build half
+    /// a minute.
     ///
     /// # Examples
     ///
@@ -73,8 +75,8 @@ impl NetworkConfig {
         }
     }
 
-    /// The same network from a time on, with sequence numbers that follow from it: what comes of a
-    /// later time goes on after what came of an earlier one, as in the real network.
+    /// The same network from a time on, with sequence numbers that follow from it: the frames of
+    /// a later time have higher numbers than all earlier ones, as in the real network.
     ///
     /// A time that no network can start at is refused where the configuration is used.
     ///
@@ -104,8 +106,8 @@ impl NetworkConfig {
     /// begins with the next number, and late enough that its revisions are newer than all that came
     /// with numbers up to `seq`.
     ///
-    /// Repositories begin anew, as they are before the first frame: what was written to them in
-    /// between is gone, and the first commit of each does not follow on the last one before. A `seq`
+    /// Repositories begin anew, as they are before the first frame: writes in between
+    /// are gone, and the first commit of each does not follow on the last one before. A `seq`
     /// before the network's first changes nothing.
     ///
     /// # Examples
@@ -130,7 +132,7 @@ impl NetworkConfig {
         };
         let passed = made.saturating_mul(LONGEST_STEP_US);
         Self {
-            // So far ahead that no network can start there, the number alone goes on.
+            // Beyond the last time that a network can start at, only the number goes on.
             start: self.start.saturating_add(passed).min(Self::MAX_START),
             first_seq: self.first_seq.saturating_add(made),
             ..self
@@ -139,6 +141,7 @@ impl NetworkConfig {
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let seq_limit = (1 << 53) - 1;
+        // Times and numbers are bounded so that no arithmetic on them can overflow later.
         let checks = [
             (
                 "accounts",
@@ -187,21 +190,31 @@ impl Default for NetworkConfig {
 }
 
 /// A [`NetworkConfig`] that cannot be used.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{Network, NetworkConfig};
+///
+/// let config = NetworkConfig { accounts: 0, ..NetworkConfig::default() };
+/// let error = Network::new(config).unwrap_err();
+/// assert_eq!((error.name, error.least), ("accounts", 1));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("{name}: {value} is not between {least} and {most}")]
 pub struct ConfigError {
     /// The field.
     pub name: &'static str,
-    /// What it says.
+    /// The value found.
     pub value: u64,
-    /// The least it may say.
+    /// The least allowed.
     pub least: u64,
-    /// The most it may say.
+    /// The most allowed.
     pub most: u64,
 }
 
-/// The least and the most time between two frames, in microseconds: 343 frames a second in the mean,
-/// and never so close that one commit's record keys reach the last.
+/// The least and the most time between two frames, in microseconds: 343 frames a second in the
+/// mean, and never so close that one commit's record keys reach the last.
 pub(crate) const SHORTEST_STEP_US: u64 = 1_000;
 pub(crate) const LONGEST_STEP_US: u64 = 4_831;
 

@@ -6,7 +6,7 @@ use jetwash_cbor::{CborWriter, Cid};
 
 use crate::repo::{Committed, Op};
 
-/// What every message says.
+/// The fields that every message has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp<'a> {
     pub(crate) seq: u64,
@@ -15,6 +15,7 @@ pub(crate) struct Stamp<'a> {
 }
 
 pub(crate) fn commit(stamp: Stamp<'_>, commit: &Committed) -> Vec<u8> {
+    // A map's head says how many pairs follow: `prevData` is absent from a first commit.
     let mut writer = header("#commit");
     writer.map(if commit.previous_data.is_some() {
         12

@@ -19,6 +19,18 @@ pub(crate) fn encode(record: &Value) -> Result<Vec<u8>, RecordJsonError> {
 }
 
 /// Why a JSON value cannot be a record.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ChangeFault, ManualNetwork, RecordJsonError, SimChange, did};
+/// use serde_json::json;
+///
+/// let change = SimChange::create(did(0), "app.example.post", "1", json!({"n": 1.5}));
+/// let error = ManualNetwork::new().apply(&change).unwrap_err();
+/// let expected = RecordJsonError::Number("1.5".to_owned());
+/// assert_eq!(error.reason, ChangeFault::Record(expected));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordJsonError {
@@ -31,16 +43,16 @@ pub enum RecordJsonError {
     /// `$link` that is not a CID.
     #[error("$link {text:?}: {reason}")]
     Link {
-        /// What it says.
+        /// The value found.
         text: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: CidError,
     },
     /// A record is an object.
     #[error("a record must be an object")]
     NoObject,
     /// The data model has integers of 64 bits and no others.
-    #[error("the number {0} is no integer of 64 bits, and the data model has no others")]
+    #[error("the number {0} is not an integer of 64 bits, and the data model has no others")]
     Number(String),
 }
 
@@ -72,6 +84,7 @@ fn write_object(
     pairs: &Map<String, Value>,
     depth: usize,
 ) -> Result<(), RecordJsonError> {
+    // Only an object whose one field is `$link` or `$bytes` stands for something else.
     if let Some(text) = only(pairs, "$link") {
         let cid: Cid = text.parse().map_err(|reason| RecordJsonError::Link {
             text: text.to_owned(),

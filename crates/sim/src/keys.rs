@@ -11,7 +11,7 @@ pub(crate) enum Key {
 impl Key {
     /// The key that belongs to these numbers and no others.
     pub(crate) fn derive(curve: Curve, seed: u64, account: u64) -> Self {
-        // Not every digest is a scalar of the curve; of those that are not, the next is tried.
+        // Not every digest is a scalar of the curve; then its own digest is tried.
         let mut digest = Sha256::new();
         digest.update(b"jetwash-sim signing key");
         digest.update(seed.to_be_bytes());

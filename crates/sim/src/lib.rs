@@ -1,10 +1,10 @@
 //! An AT Protocol network in a box: signed repos, real frames, and a relay on loopback.
 //!
 //! [`Network`] makes the frames of `com.atproto.sync.subscribeRepos` from a seed, each with the
-//! truth about what it says. Signatures, trees, proofs and revisions all hold, so a consumer that
+//! truth about its content. Signatures, trees, proofs and revisions all hold, so a consumer that
 //! verifies everything accepts them; sizes and shares are those of the real network.
 //!
-//! [`ManualNetwork`] makes the same kind of frames of what a test says: these records, these
+//! [`ManualNetwork`] makes the same kind of frames as a test asks for them: these records, these
 //! deletions, this account taken down.
 //!
 //! With the feature `relay` there are also [`serve`], which puts a network on a socket, together
@@ -13,11 +13,11 @@
 //! `jetwash-sim`. Both are on by default; without them, the crate has no runtime, no clock and no
 //! socket.
 //!
-//! Those who embed `jetwash` find what they need for their own tests in `jetwash::testing`.
+//! Programs that embed `jetwash` find all of this for their own tests in `jetwash::testing`.
 //!
 //! # Examples
 //!
-//! A hundred frames of a network with ten accounts, and what they say:
+//! A hundred frames of a network with ten accounts:
 //!
 //! ```
 //! use jetwash_sim::{Network, NetworkConfig, SimEvent};

@@ -35,7 +35,7 @@ struct Args {
     #[arg(long, default_value = "343")]
     rate: Rate,
 
-    /// Make so many frames and no more; what is kept is served on.
+    /// Stop after this many frames; the kept ones are still served.
     #[arg(long, value_name = "N")]
     frames: Option<u64>,
 

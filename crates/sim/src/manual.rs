@@ -13,11 +13,11 @@ use crate::json::{self, RecordJsonError};
 use crate::repo::{Repo, Write};
 use crate::truth::{SimEvent, SimFrame};
 
-/// A network in which nothing happens but what the test says.
+/// A network in which every change comes from the test.
 ///
-/// Each [`SimChange`] becomes the frame that a relay would send for it: commits are signed, trees and
-/// proofs are true, revisions and roots chain, so that a consumer that verifies everything accepts
-/// them. An account comes to be when it is first mentioned, with an empty repository.
+/// Each [`SimChange`] becomes the frame that a relay would send for it: commits are signed, trees
+/// and proofs are true, revisions and roots chain, so that a consumer that verifies everything
+/// accepts them. An account comes to be when it is first mentioned, with an empty repository.
 ///
 /// No clock is read. Each frame is a millisecond after the last, from 2026-01-01 on or from where
 /// [`set_time`](Self::set_time) puts it.
@@ -66,14 +66,15 @@ impl ManualNetwork {
     ///
     /// # Errors
     ///
-    /// When the change cannot be: a record that is created twice, or changed without being there,
-    /// or that the data model does not allow. Nothing has happened then.
+    /// When the change cannot happen: a record that is created twice, or changed without being
+    /// there, or that the data model does not allow. Nothing has happened then.
     pub fn apply(&mut self, change: &SimChange) -> Result<SimFrame, ChangeError> {
         let number = self.account(&change.did);
         let writes = match &change.what {
             What::Commit(writes) => self.check(number, writes)?,
             _ => Vec::new(),
         };
+        // From here on nothing fails: a refused change takes neither time nor a number.
         self.now += STEP;
         let (seed, seq) = (self.config.seed, self.next_seq);
         self.next_seq += 1;
@@ -131,7 +132,7 @@ impl ManualNetwork {
     ///
     /// # Errors
     ///
-    /// When one of the changes cannot be; those before it have happened.
+    /// When one of the changes cannot happen; the ones before it have happened.
     pub fn apply_all<'a>(
         &mut self,
         changes: impl IntoIterator<Item = &'a SimChange>,
@@ -160,7 +161,7 @@ impl ManualNetwork {
         self.next_seq
     }
 
-    /// Gives the next frame this sequence number, for a relay that counts anew or leaves some out.
+    /// Sets the sequence number of the next frame, for a relay that counts anew or leaves some out.
     pub const fn set_next_seq(&mut self, seq: u64) {
         self.next_seq = seq;
     }
@@ -200,6 +201,7 @@ impl ManualNetwork {
                 return Err(failed(ChangeFault::Twice));
             }
             let is_there = repo.is_some_and(|repo| repo.contains(path));
+            // Checked before anything is written, so that a commit happens whole or not at all.
             let record = match action {
                 Action::Create(_) if is_there => return Err(failed(ChangeFault::Create)),
                 Action::Update(_) if !is_there => return Err(failed(ChangeFault::Update)),
@@ -225,17 +227,40 @@ impl Default for ManualNetwork {
     }
 }
 
-/// A [`SimChange`] that cannot be.
+/// A [`SimChange`] that cannot happen.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ChangeFault, ManualNetwork, SimChange, did};
+///
+/// let change = SimChange::delete(did(0), "app.example.post", "1");
+/// let error = ManualNetwork::new().apply(&change).unwrap_err();
+/// assert_eq!((&*error.path, error.reason), ("app.example.post/1", ChangeFault::Delete));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{path} {reason}")]
 pub struct ChangeError {
     /// The record: its collection and key.
     pub path: String,
-    /// What is wrong with it.
+    /// The fault.
     pub reason: ChangeFault,
 }
 
-/// Why a [`SimChange`] cannot be.
+/// Why a [`SimChange`] cannot happen.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ChangeFault, ManualNetwork, SimChange, did};
+/// use serde_json::json;
+///
+/// let mut network = ManualNetwork::new();
+/// let change = SimChange::create(did(0), "app.example.post", "1", json!({}));
+/// network.apply(&change)?;
+/// assert_eq!(network.apply(&change).unwrap_err().reason, ChangeFault::Create);
+/// # Ok::<(), jetwash_sim::ChangeError>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeFault {
@@ -248,7 +273,7 @@ pub enum ChangeFault {
     /// No repository can hold it.
     #[error("is longer than {MAX_KEY_BYTES} bytes, the most that a repository takes")]
     Path,
-    /// The content is not one of the data model.
+    /// The content does not fit the data model.
     #[error("cannot be written: {0}")]
     Record(RecordJsonError),
     /// A commit changes a record once at most.
@@ -259,7 +284,8 @@ pub enum ChangeFault {
     Update,
 }
 
-/// The DID of one of the accounts that there are without end: `did:plc:` and what looks random.
+/// Returns the DID of an account, any number of which exist: `did:plc:` and digits that look
+/// random.
 ///
 /// # Examples
 ///

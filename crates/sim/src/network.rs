@@ -14,21 +14,21 @@ use crate::repo::{Committed, Op, Repo, Write};
 use crate::traffic::{Scene, Step, Traffic};
 use crate::truth::{SimAction, SimCommit, SimEvent, SimFrame, SimOp};
 
-/// A network that follows from a seed: accounts with repositories, and the frames that a relay of
-/// theirs would send.
+/// A network that follows from a seed: accounts with repositories, and the frames that their relay
+/// would send.
 ///
 /// It is an iterator without end. Every frame is what a real one is: signed commits, true Merkle
 /// search trees, slices with all that Sync 1.1 needs, revisions and roots that chain. Sizes and
 /// shares are those measured in the real network in July 2026. No clock is read: time passes with
 /// the frames.
 ///
-/// It holds a path, a CID and the bytes of every record written so far, about 1 KB for a frame, until
-/// there are as many as [`NetworkConfig::kept_records`] allows; from then on accounts delete their
-/// oldest ones, and no more of those from before the start. There are never more accounts than four
-/// times those of the start, or 100 if that is more. With the default bounds a network of the
+/// It holds a path, a CID and the bytes of every record written so far, about 1 KB for a frame, up
+/// to [`NetworkConfig::kept_records`]. From then on accounts delete the oldest records written
+/// since the start, and none from before it. The number of accounts stays below four times the
+/// number at the start, or below 100 if that is more. With the default bounds a network of the
 /// [default](NetworkConfig::default) size takes 40 MB after 20,000 frames and 130 MB after 100,000,
-/// and one of [full size](NetworkConfig::full_size), with a relay's history, 250 MB and 330 MB. From
-/// there on it grows ever more slowly, by 1 MB in 10,000 frames at first, as the accounts that
+/// and one of [full size](NetworkConfig::full_size), with a relay's history, 250 MB and 330 MB.
+/// From there on it grows ever more slowly, by 1 MB in 10,000 frames at first, as the accounts that
 /// write seldom come to have parts of the tree of their own, and then no more.
 ///
 /// # Examples
@@ -66,7 +66,7 @@ pub struct Network {
     steps: VecDeque<Step>,
     /// How many records there are that were written since the start.
     written: u64,
-    /// Whether there have ever been as many as are kept.
+    /// Whether the limit of kept records has ever been reached.
     was_full: bool,
 }
 
@@ -77,9 +77,10 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// When the configuration asks for what cannot be.
+    /// When a setting is out of its range.
     pub fn new(config: NetworkConfig) -> Result<Self, ConfigError> {
         config.check()?;
+        // No repository is made yet: an account that never writes costs next to nothing.
         let account =
             |number: usize| Account::new(config.seed, number as u64, Some(number % POPULATIONS));
         let accounts: Vec<Account> = (0..config.accounts).map(account).collect();
@@ -120,7 +121,7 @@ impl Network {
         self.next_seq
     }
 
-    /// The DIDs of all accounts, also of those that left, in the order they joined.
+    /// The DIDs of all accounts, including the ones that left, in the order they joined.
     pub fn dids(&self) -> impl ExactSizeIterator<Item = &str> {
         self.accounts.iter().map(|account| &*account.did)
     }
@@ -132,7 +133,7 @@ impl Network {
         Some(account.document(self.config.seed, &self.config.pds))
     }
 
-    /// The whole repository as it is now, as a CAR file: what `com.atproto.sync.getRepo` gives.
+    /// The whole repository as it is now, as a CAR file: the answer to `com.atproto.sync.getRepo`.
     ///
     /// # Errors
     ///
@@ -190,7 +191,7 @@ impl Network {
         self.accounts[number].repo = Some(repo);
     }
 
-    /// So that the first likes are of posts that exist.
+    /// Makes some older posts known, so that the first likes are of posts that exist.
     fn quote_older_posts(&mut self) {
         let authors: Vec<(Arc<str>, u64)> = self
             .accounts
@@ -210,7 +211,7 @@ impl Network {
             .for_each(|post| self.subjects.add_post(post));
     }
 
-    /// What happens next, and time with it.
+    /// Decides the next step, and lets time pass.
     fn next_step(&mut self) -> Step {
         self.now += self.random.between(SHORTEST_STEP_US, LONGEST_STEP_US);
         if let Some(step) = self.steps.pop_front() {
@@ -227,7 +228,7 @@ impl Network {
                 let before = self.accounts[number].written();
                 let random = &mut self.random;
                 let steps = self.traffic.rare(random, &mut self.accounts, number);
-                // With an account that is deleted go its records.
+                // The records of a deleted account are gone.
                 self.written -= before - self.accounts[number].written();
                 steps
             }
@@ -235,10 +236,12 @@ impl Network {
         };
         let steps = steps.unwrap_or_else(|| self.join());
         self.steps.extend(steps);
+        // Empty only when nobody can join any more; an `#identity` is always possible.
         self.steps.pop_front().unwrap_or(Step::Identity(0, None))
     }
 
-    /// A new account, in the order of the reference PDS; none if there are enough.
+    /// Lets an account join, with frames in the order of the reference PDS; nothing if there are
+    /// enough.
     fn join(&mut self) -> Vec<Step> {
         let number = self.accounts.len();
         if number >= self.config.accounts.saturating_mul(4).max(LEAST_ROOM) {
@@ -263,7 +266,7 @@ impl Network {
         let is_full = self.written > self.config.kept_records;
         self.was_full |= is_full;
         let account = &mut self.accounts[number];
-        // What is removed from it is a part of the tree that is no longer shared.
+        // A removal would copy parts of the tree that accounts share, so it stops when full.
         let population = account.population.filter(|_| !self.was_full);
         let population = population.and_then(|p| self.populations[p].as_ref());
         let repo = account.take_repo();
@@ -307,6 +310,7 @@ impl Iterator for Network {
 
     /// Always a frame: the network does not end.
     fn next(&mut self) -> Option<SimFrame> {
+        // The time is read after the step, because choosing one moves it.
         let step = self.next_step();
         let time = datetime(self.now);
         let number = step.account();
@@ -355,7 +359,17 @@ const LEAST_ROOM: usize = 100;
 /// How many records one commit removes at most: no commit has more than 200 operations.
 const MOST_REMOVALS: usize = 200;
 
-/// Why a repository cannot be had.
+/// Why a repository is not available.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{Network, NetworkConfig, RepoError};
+///
+/// let mut network = Network::new(NetworkConfig { accounts: 1, records: 0, ..Default::default() })?;
+/// assert_eq!(network.repo_car("did:web:a.example"), Err(RepoError::NotFound));
+/// # Ok::<(), jetwash_sim::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RepoError {

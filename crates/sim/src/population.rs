@@ -80,7 +80,7 @@ impl Population {
         records::write(kind, random, &self.subjects, self.time(index))
     }
 
-    /// One of its posts, as an account that has it would be quoted; `None` if there is none.
+    /// One of its posts, as quoted from an account that has it; `None` if it has no posts.
     pub(crate) fn post(&self, random: &mut Random, did: &str) -> Option<Reference> {
         let index = *self.posts.get(random.index(self.posts.len().max(1)))?;
         let draft = self.record(index);
@@ -102,5 +102,5 @@ impl Population {
 const HOUR: u64 = 3_600_000_000;
 const YEARS: u64 = 730 * 24 * HOUR;
 
-/// Real repositories differ by orders of magnitude; those that write are mostly large.
+/// Real repositories differ by orders of magnitude; accounts that write mostly have large ones.
 const PERCENT_OF_TYPICAL: [u64; POPULATIONS] = [100, 150, 25, 80, 120, 2, 130, 50];

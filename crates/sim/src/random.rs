@@ -12,7 +12,7 @@ impl Random {
         Self { state: seed }
     }
 
-    /// A stream of its own for one thing among many, such as one record of an account.
+    /// A separate stream for one thing among many, such as one record of an account.
     pub(crate) const fn of(seed: u64, purpose: Purpose, number: u64) -> Self {
         let label = (purpose as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
         let mut mixed = Self::new(seed ^ label);
@@ -43,7 +43,7 @@ impl Random {
         self.below(length as u64) as usize
     }
 
-    /// Yes so many times in a hundred.
+    /// Returns `true` in `times` of a hundred draws.
     pub(crate) const fn percent(&mut self, times: u64) -> bool {
         self.below(100) < times
     }
@@ -67,7 +67,7 @@ impl Random {
     }
 }
 
-/// What a [`Random`] is for, so that no two uses share a stream.
+/// The use of a [`Random`], so that no two uses share a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     Account = 1,

@@ -11,8 +11,8 @@ use crate::random::Random;
 
 /// One account's repository.
 ///
-/// It keeps the path and CID of every record, and the bytes of those that were written after the
-/// start; the others are written anew when asked for.
+/// It keeps the path and CID of every record, and the bytes of records written after the start; the
+/// others are written anew when asked for.
 #[derive(Debug)]
 pub(crate) struct Repo {
     did: Arc<str>,
@@ -21,7 +21,7 @@ pub(crate) struct Repo {
     /// The signed commit of that revision; `None` until it is first needed.
     commit: Option<SignedCommit>,
     records: HashMap<Arc<str>, Arc<[u8]>>,
-    /// Their paths in the order in which they were written first, and those of some that are gone.
+    /// Their paths in the order in which they were first written; some are of removed records.
     order: VecDeque<Arc<str>>,
     /// Some of the paths written last.
     recent: VecDeque<Arc<str>>,
@@ -41,7 +41,7 @@ pub(crate) struct Write {
     pub(crate) record: Option<Arc<[u8]>>,
 }
 
-/// What a commit did: what its frame says.
+/// The content of a commit's frame.
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) commit: Cid,
@@ -54,7 +54,7 @@ pub(crate) struct Committed {
     pub(crate) blocks: Vec<u8>,
 }
 
-/// What became of one [`Write`].
+/// The result of one [`Write`].
 #[derive(Debug)]
 pub(crate) struct Op {
     pub(crate) path: String,
@@ -102,7 +102,7 @@ impl Repo {
         Some(path.to_string())
     }
 
-    /// How many records were written since the start, of those that are there. The profile does not
+    /// How many of its records were written since the start. The profile does not
     /// count: whether it is from before the start is not known here.
     pub(crate) fn written(&self) -> u64 {
         (self.records.len() - usize::from(self.records.contains_key(PROFILE))) as u64
@@ -150,8 +150,8 @@ impl Repo {
         commit.get_or_insert_with(|| sign(did, rev, &tree.root(), key))
     }
 
-    /// Makes a commit. No path may be written twice. In the slice, `blocks_behind` blocks come after
-    /// the commit object.
+    /// Makes a commit. No path may be written twice. In the slice, `blocks_behind` blocks come
+    /// after the commit object.
     pub(crate) fn write(
         &mut self,
         writes: Vec<Write>,
@@ -177,8 +177,9 @@ impl Repo {
         }
     }
 
-    /// The whole repository as `com.atproto.sync.getRepo` gives it.
+    /// The whole repository: the answer to `com.atproto.sync.getRepo`.
     pub(crate) fn car(&self, commit: &SignedCommit, population: Option<&Population>) -> Vec<u8> {
+        // Records of the population are made again one at a time; only their CIDs are kept.
         let mut car = CarWriter::new(&commit.cid);
         car.block(&commit.cid, &commit.bytes);
         for node in self.tree.nodes() {
@@ -213,8 +214,9 @@ impl Repo {
         let previous = match (&cid, &record) {
             (Some(cid), Some(record)) => {
                 self.remember(&path, record);
-                // Paths are within the limit of length, so they are never refused.
-                self.tree.insert(path.as_bytes(), *cid).unwrap_or(None)
+                let previous = self.tree.insert(path.as_bytes(), *cid);
+                debug_assert!(previous.is_ok(), "a path of {} bytes", path.len());
+                previous.unwrap_or(None)
             }
             _ => {
                 self.records.remove(path.as_str());
@@ -245,8 +247,8 @@ impl Repo {
         self.recent.push_back(path);
     }
 
-    /// Forgets the paths of records that are gone once they are the most, and gives back the room
-    /// of what there was once: one commit in thousands writes hundreds of records, and sooner or
+    /// Forgets the paths of removed records once they are the majority, and frees their room: one
+    /// commit in thousands writes hundreds of records, and sooner or
     /// later every account has made one.
     fn shrink(&mut self) {
         if self.order.len() >= 2 * self.records.len() + SPARE {
@@ -261,7 +263,7 @@ impl Repo {
         }
     }
 
-    /// What a commit's frame carries: all new nodes, the nodes that let its operations be undone,
+    /// The blocks of a commit's frame: all new nodes, the nodes that let its operations be undone,
     /// the new records, and the commit itself.
     fn slice(
         &self,
@@ -271,6 +273,8 @@ impl Repo {
         commit: &SignedCommit,
         blocks_behind: usize,
     ) -> Vec<u8> {
+        // A node can be both new and part of the proof; each block goes in once. Readers must not
+        // rely on the commit coming first, so it stands where `blocks_behind` puts it.
         let mut blocks: Vec<(Cid, &[u8])> = Vec::with_capacity(16);
         let new = if is_first {
             self.tree.nodes()

@@ -15,7 +15,7 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 use crate::frames;
 
-/// A relay on loopback that does what a test says, one step after the other.
+/// A relay on loopback that follows a test, one step after the other.
 ///
 /// The script is the test itself: each step is a future that is done when the step is. What a
 /// client asked for is [recorded](Self::cursors). Nothing happens between the steps; in particular,
@@ -65,7 +65,7 @@ impl ScriptedRelay {
     ///
     /// # Errors
     ///
-    /// When the system gives none.
+    /// When no port is free.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         Ok(Self {
@@ -92,7 +92,7 @@ impl ScriptedRelay {
     ///
     /// # Errors
     ///
-    /// When it is no websocket client, or its cursor is no number.
+    /// When it is not a websocket client, or its cursor is not a number.
     pub async fn accept(&mut self) -> Result<ScriptedConnection, ScriptError> {
         let (stream, _) = self.listener.accept().await?;
         let mut query = String::new();
@@ -134,7 +134,7 @@ impl ScriptedRelay {
     }
 
     /// Waits for the next client and answers its request with this text instead of opening a
-    /// websocket: a redirect, or a refusal. Gives the head of the request.
+    /// websocket: a redirect, or a refusal. Returns the head of the request.
     ///
     /// # Errors
     ///
@@ -175,6 +175,19 @@ impl ScriptedRelay {
 }
 
 /// One client of a [`ScriptedRelay`]. Dropped, it breaks off.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ScriptError, ScriptedConnection};
+///
+/// /// Sends a frame twice, as some relays do after a restart, and breaks off.
+/// async fn repeat(mut client: ScriptedConnection, frame: Vec<u8>) -> Result<(), ScriptError> {
+///     client.send([frame.clone(), frame]).await?;
+///     client.disconnect();
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct ScriptedConnection {
     socket: WebSocketStream<TcpStream>,
@@ -240,7 +253,7 @@ impl ScriptedConnection {
         self.send([frames::error(error, message)]).await
     }
 
-    /// Sends nothing for so long, but answers pings: a relay of a network where nothing happens.
+    /// Sends nothing for `duration`, but answers pings: a relay of a network where nothing happens.
     ///
     /// # Errors
     ///
@@ -254,7 +267,7 @@ impl ScriptedConnection {
 
     /// Waits until the client has closed the connection, or broken it off. Pings are answered.
     pub async fn until_closed(mut self) {
-        // In what way it goes makes no difference.
+        // How the client leaves makes no difference.
         let _ = self.drain().await;
     }
 
@@ -288,11 +301,20 @@ impl ScriptedConnection {
 }
 
 /// Why a step of a script could not be done.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::ScriptError;
+///
+/// let error = ScriptError::OtherCursor { asked: None, expected: Some(1) };
+/// assert_eq!(error.to_string(), "the client asked for the cursor None instead of Some(1)");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ScriptError {
-    /// The client asked with something that is no cursor.
-    #[error("the client's cursor {0:?} is no number")]
+    /// The client's cursor is not a number.
+    #[error("the client's cursor {0:?} is not a number")]
     Cursor(String),
     /// The client went while it was to stay.
     #[error("the client has gone")]
@@ -303,9 +325,9 @@ pub enum ScriptError {
     /// The client asked for another cursor than the script says.
     #[error("the client asked for the cursor {asked:?} instead of {expected:?}")]
     OtherCursor {
-        /// What it asked for.
+        /// The cursor it asked for.
         asked: Option<u64>,
-        /// What it was to ask for.
+        /// The cursor in the script.
         expected: Option<u64>,
     },
     /// The websocket failed.

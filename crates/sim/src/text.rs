@@ -23,7 +23,7 @@ pub(crate) fn language(random: &mut Random) -> Language {
     ])
 }
 
-/// So many words, with the marks, breaks and emoji that people put between them.
+/// Writes this many words, with marks, breaks and emoji between them.
 pub(crate) fn sentence(random: &mut Random, language: Language, words: u64) -> String {
     let mut text = String::new();
     for number in 0..words {

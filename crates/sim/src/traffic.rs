@@ -109,7 +109,7 @@ impl Traffic {
         if !status.active && self.inactive * 2 >= self.activity.len() {
             return vec![];
         }
-        // Those that only have a status already are in the list already.
+        // An active account with a status is in the list already.
         if account.status.is_some() {
             self.away.retain(|&other| other != number);
         }
@@ -147,7 +147,7 @@ impl Traffic {
     }
 }
 
-/// What an account that writes can see.
+/// The surroundings of an account that writes.
 pub(crate) struct Scene<'n> {
     pub(crate) repo: &'n Repo,
     pub(crate) population: Option<&'n Population>,
@@ -176,7 +176,7 @@ impl Scene<'_> {
         writes
     }
 
-    /// What an account starts with: nothing, or its profile.
+    /// The first writes of an account: nothing, or its profile.
     pub(crate) fn first_writes(&self, random: &mut Random) -> Vec<Write> {
         if random.percent(50) {
             return vec![];
@@ -201,7 +201,7 @@ impl Scene<'_> {
 
     fn creation(&self, random: &mut Random, kind: Kind, now: u64) -> Write {
         let draft = records::write(kind, random, self.subjects, now);
-        // The same record again would be no operation, so then something else is written.
+        // The same record again would not be an operation, so another one is written.
         if self.repo.tree().get(draft.path().as_bytes()) == Some(&draft.cid()) {
             return put(records::write(Kind::Like, random, self.subjects, now));
         }
@@ -233,7 +233,7 @@ fn put(draft: Draft) -> Write {
     }
 }
 
-/// What is written, in proportion, of all writes that remove nothing. After the frames of
+/// The kinds of record, in proportion, of all writes that remove nothing. After the frames of
 /// July 2026; the share of other applications is larger, so that they occur in short runs.
 const KINDS: [(u64, Kind); 9] = [
     (720, Kind::Like),

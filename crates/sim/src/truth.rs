@@ -2,25 +2,47 @@ use std::sync::Arc;
 
 use jetwash_cbor::Cid;
 
-/// One frame, and what it says.
+/// One frame, and its content.
 ///
-/// The second half does not come from the first: it is what the network did, so that tests can
-/// hold the result of decoding against it.
+/// The content is not decoded from the bytes: it is what the network did, so that tests can compare
+/// the result of decoding with it.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ManualNetwork, SimChange, did};
+///
+/// let frame = ManualNetwork::new().apply(&SimChange::sync(did(0)))?;
+/// assert_eq!((frame.seq, &*frame.did), (1, &*did(0)));
+/// assert!(frame.bytes.starts_with(b"\xa2\x61t\x65#sync"));
+/// # Ok::<(), jetwash_sim::ChangeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimFrame {
     /// The sequence number: one more than that of the frame before.
     pub seq: u64,
-    /// The account it is about.
+    /// The account.
     pub did: Arc<str>,
     /// When the relay saw it, as the frame says.
     pub time: String,
     /// The frame, byte for byte as it goes over the socket.
     pub bytes: Vec<u8>,
-    /// What happened.
+    /// The event itself.
     pub event: SimEvent,
 }
 
-/// What a [`SimFrame`] is about.
+/// The content of a [`SimFrame`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ManualNetwork, SimChange, SimEvent, did};
+///
+/// let change = SimChange::account(did(0), false, Some("takendown"));
+/// let frame = ManualNetwork::new().apply(&change)?;
+/// assert_eq!(frame.event, SimEvent::Account { active: false, status: Some("takendown") });
+/// # Ok::<(), jetwash_sim::ChangeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SimEvent {
@@ -47,7 +69,20 @@ pub enum SimEvent {
     },
 }
 
-/// What a `#commit` frame says.
+/// The content of a `#commit` frame.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ManualNetwork, SimChange, SimEvent, did};
+/// use serde_json::json;
+///
+/// let change = SimChange::create(did(0), "app.example.post", "1", json!({}));
+/// let frame = ManualNetwork::new().apply(&change)?;
+/// let SimEvent::Commit(commit) = frame.event else { unreachable!() };
+/// assert_eq!((commit.since, commit.ops.len()), (None, 1));
+/// # Ok::<(), jetwash_sim::ChangeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimCommit {
     /// The revision.
@@ -65,9 +100,21 @@ pub struct SimCommit {
 }
 
 /// One operation of a [`SimCommit`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{SimAction, SimOp};
+///
+/// fn deleted(ops: &[SimOp]) -> impl Iterator<Item = &str> {
+///     let ops = ops.iter().filter(|op| op.action == SimAction::Delete);
+///     ops.map(|op| op.rkey.as_str())
+/// }
+/// assert_eq!(deleted(&[]).count(), 0);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimOp {
-    /// What was done.
+    /// The operation.
     pub action: SimAction,
     /// The collection, an NSID.
     pub collection: String,
@@ -81,14 +128,22 @@ pub struct SimOp {
     pub record: Option<Arc<[u8]>>,
 }
 
-/// What a [`SimOp`] does to a record.
+/// The effect of a [`SimOp`] on a record.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::SimAction;
+///
+/// assert_eq!(SimAction::Create.as_str(), "create");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SimAction {
-    /// There was none before.
+    /// The record is new.
     Create,
-    /// There is none now.
+    /// The record is gone.
     Delete,
-    /// There was another before.
+    /// The record has new content.
     Update,
 }
 

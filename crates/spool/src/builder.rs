@@ -45,53 +45,52 @@ impl FileSpoolBuilder {
         }
     }
 
-    /// Writes only the events that this matches; all if not said.
+    /// Writes only the events that match. Defaults to all.
     ///
-    /// A filter by collections lets changes of accounts and identities pass, and so they are lines
-    /// of their own, in order with the rest. Whoever loads the files needs those on accounts, lest it
-    /// keeps what was deleted or taken down: leave [`Kind::Account`](jetwash::Kind::Account) among
+    /// A filter by collections lets changes of accounts and identities pass, so they are lines
+    /// too, in order with the rest. A loader needs the events on accounts, or it would keep content
+    /// that was deleted or taken down: leave [`Kind::Account`](jetwash::Kind::Account) among
     /// the kinds here, and in the ingest filter if there is one.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.settings.filter = filter;
         self
     }
 
-    /// Where a spool that has never run starts; with the oldest event there is if not said. From
-    /// then on it goes on where it was.
+    /// Sets where a spool that has never run starts. Defaults to the oldest event in the log. Later
+    /// runs go on where the last one ended.
     pub const fn start(mut self, start: StartFrom) -> Self {
         self.settings.start = start;
         self
     }
 
-    /// Completes a file when it has so many bytes; 64 MiB if not said. Compressed files can grow
-    /// some 100 KB beyond.
+    /// Completes a file at this size in bytes. Defaults to 64 MiB. Compressed files can grow some
+    /// 100 KB beyond.
     pub const fn roll_bytes(mut self, bytes: u64) -> Self {
         self.settings.roll_bytes = bytes;
         self
     }
 
-    /// Completes a file so long after its first event; a minute if not said. It is also how much
-    /// of the log is read again after a crash.
+    /// Completes a file at this age, counted from its first event. Defaults to a minute. As much of
+    /// the log is read again after a crash.
     pub const fn roll_after(mut self, age: Duration) -> Self {
         self.settings.roll_after = age;
         self
     }
 
-    /// Compresses the files.
+    /// Compresses the files. Defaults to no compression.
     pub const fn compression(mut self, compression: Compression) -> Self {
         self.settings.compression = compression;
         self
     }
 
-    /// Begins no file while those that nobody has loaded and removed have so many bytes; any
-    /// number if not said. The spool then stands still until there is room.
+    /// Begins no file while the files in the folder have this many bytes or more: the spool stands
+    /// still until a loader has removed some. Defaults to no limit.
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
         self.settings.max_bytes = Some(bytes);
         self
     }
 
-    /// How long to wait after a failure, and how long at most after several; 1 s and 60 s if not
-    /// said.
+    /// Sets the wait after a failure, and the longest wait after several. Defaults to 1 s and 60 s.
     pub const fn retry(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.first_retry = first;
         self.settings.longest_retry = longest;
@@ -99,7 +98,7 @@ impl FileSpoolBuilder {
     }
 
     /// Makes it an error that the folder has no spool yet, for folders on a disk that may not be
-    /// mounted. Without this the folder is made, and begun anew, if it is not there.
+    /// mounted. Otherwise a missing folder is created, and the spool starts from scratch.
     pub const fn must_exist(mut self) -> Self {
         self.must_exist = true;
         self

@@ -14,13 +14,13 @@ use crate::manifest::{
 };
 use crate::part::{Compression, Part};
 
-/// A folder that nobody else writes to as long as this is there.
+/// A locked folder: nobody else writes to it until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
     manifest: Manifest,
     log: File,
-    /// Lines in the manifest that a shorter one would not have.
+    /// The number of lines that rewriting the manifest would save.
     spare: usize,
     _lock: File,
 }
@@ -82,7 +82,7 @@ impl Folder {
         let path = self.path.join(name + PART);
         let part = Part::create(path.clone(), compression)
             .map_err(FolderError::io("make the file", &path))?;
-        // Else the name could be gone after a power failure although the manifest has it.
+        // Otherwise a power failure could take the name although the manifest has the file.
         sync_folder(&self.path)?;
         Ok(part)
     }
@@ -97,12 +97,15 @@ impl Folder {
         last: u64,
         last_time_us: u64,
     ) -> Result<&FileEntry, FolderError> {
+        // A crash between any two steps is repaired by `recover`: before the entry, the part is
+        // thrown away; after it, the part gets its name.
         let (path, events) = (part.path().to_owned(), part.events);
         let (bytes, crc) = part.complete().map_err(|error| {
             drop(fs::remove_file(&path));
             FolderError::io("complete the file", &path)(error)
         })?;
         let final_path = path.with_extension("");
+        debug_assert!(final_path.file_name().is_some(), "a part without a name");
         let name = final_path.file_name().unwrap_or_default();
         let file = FileEntry {
             number: self.manifest.last_number() + 1,
@@ -177,10 +180,10 @@ impl Folder {
         Ok(())
     }
 
-    /// Brings a folder into order after whatever happened to its last writer.
+    /// Brings a folder into order after its last writer, which may have crashed.
     ///
-    /// The manifest is written anew each time: what could not be synced before is not trusted to
-    /// be on the disk because it can be read.
+    /// The manifest is written anew each time: that a line can be read does not mean that it was
+    /// synced.
     fn recover(path: &Path, lock: File) -> Result<Self, FolderError> {
         let manifest_path = path.join(manifest::NAME);
         let text = fs::read(&manifest_path)
@@ -201,6 +204,19 @@ impl Folder {
 }
 
 /// Why a folder cannot be written to.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{FileSpool, FolderError, SpoolBuildError};
+///
+/// # let parent = tempfile::tempdir()?;
+/// # let folder = parent.path().join("posts");
+/// // The disk is not mounted, so the folder is not there.
+/// let error = FileSpool::builder(folder).must_exist().build().unwrap_err();
+/// assert!(matches!(error, SpoolBuildError::Folder(FolderError::Gone { .. })));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FolderError {
@@ -219,11 +235,11 @@ pub enum FolderError {
     /// The operating system refused something.
     #[error("{path}: cannot {doing}: {error}")]
     Io {
-        /// What was tried.
+        /// The step that failed.
         doing: &'static str,
         /// The file or folder.
         path: String,
-        /// What it said.
+        /// The system's error.
         error: io::Error,
     },
     /// Another spool is writing to it.
@@ -244,7 +260,7 @@ impl FolderError {
     }
 }
 
-/// The number of the last file that loaders no longer need.
+/// Reads the number of the last file that loaders no longer need.
 pub(crate) fn read_removed(folder: &Path) -> Result<u64, FolderError> {
     let path = folder.join(REMOVED);
     match fs::read_to_string(&path) {
@@ -257,7 +273,7 @@ pub(crate) fn read_removed(folder: &Path) -> Result<u64, FolderError> {
     }
 }
 
-/// Notes durably up to which file loaders need none any more.
+/// Notes durably that loaders no longer need the files up to this number.
 pub(crate) fn write_removed(folder: &Path, number: u64) -> Result<(), FolderError> {
     replace(folder, REMOVED, format!("{number}\n").as_bytes())
 }
@@ -283,8 +299,8 @@ fn lock(folder: &Path) -> Result<File, FolderError> {
     }
 }
 
-/// Gives the last file its name if that is all that is missing. If it is not what the manifest
-/// says, it is as if it had never been: it was never visible.
+/// Gives the last file its name if that is all that is missing. A file that differs from its
+/// entry is withdrawn: it was never visible.
 fn name_last(folder: &Path, manifest: &mut Manifest) -> Result<(), FolderError> {
     let Some(file) = manifest.files().next_back() else {
         return Ok(());

@@ -1,9 +1,9 @@
 //! Events of a [`Jetstream`](jetwash::Jetstream) in files that another program can load exactly
 //! once.
 //!
-//! A database that is down, slow or being moved should neither lose events nor stand in the way of
-//! those who read the stream. So the program that follows the network writes what it wants to
-//! files, and another one loads them, now or tomorrow. [`FileSpool`] is the one side and
+//! A database that is down, slow or being moved should neither lose events nor hold up the readers
+//! of the stream. So the program that follows the network writes the events it wants to files, and
+//! another program loads them, now or tomorrow. [`FileSpool`] is the one side and
 //! [`SpoolReader`] the other; the example `did-spool` has both, with SQLite.
 //!
 //! ```no_run
@@ -28,9 +28,9 @@
 //! # }
 //! ```
 //!
-//! # What is in the folder
+//! # The folder
 //!
-//! | name | what it is |
+//! | name | content |
 //! | --- | --- |
 //! | `00000000000000000001.ndjson` or `….ndjson.zst` | a complete file: Jetstream's lines, in the order of the log |
 //! | `….part` | a file that is being written; nobody else should touch it |
@@ -38,13 +38,13 @@
 //! | `removed` | the number of the last file that the loader no longer needs |
 //! | `lock` | held by the spool, so that there is only one |
 //!
-//! The lines tell of more than new records: of those that were updated and deleted, and of accounts
-//! that were deleted, taken down, or came back. The loader of `did-spool` shows what to do about each.
+//! The lines tell of more than new records: of updates and deletions, and of accounts that were
+//! deleted, taken down, or came back. The loader of `did-spool` shows what to do about each.
 //!
 //! A line of the manifest tells of a file its number, name, the positions of the log that it covers
 //! (`first`, `last`), how many events and bytes it has, and the CRC-32 of its bytes.
 //!
-//! # What is promised
+//! # Promises
 //!
 //! - A file gets its name when it is whole and on the disk: written as `….part`, synced, entered in
 //!   the manifest, renamed, the folder synced. It never changes after that, and its number is never
@@ -58,12 +58,12 @@
 //!   [status](FileSpool::status), to `tracing` and to `metrics`, stands still at its cursor, and
 //!   tries again, less and less often. It never makes a folder again that has vanished, as its disk
 //!   may just not be mounted: it waits for a folder that has the same manifest.
-//! - If the log moves past the spool meanwhile, the missing positions are entered in the manifest as
-//!   a [`SpoolGap`] and counted. The log's retention is how long a spool may stand still.
+//! - If the log moves past the spool meanwhile, the missing positions are entered in the manifest
+//!   as a [`SpoolGap`] and counted. The log's retention is how long a spool may stand still.
 //! - If the log is another one than before, or lost its newest events in a power failure, the spool
 //!   notices by the times of the events and goes on from an earlier position. Then events can come
-//!   again, in order and to the end; they are recognised by DID, revision and path, those on accounts
-//!   by DID and `account.seq`.
+//!   again, in order and to the end; they are recognised by DID, revision and path, those on
+//!   accounts by DID and `account.seq`.
 //!
 //! # Metrics
 //!

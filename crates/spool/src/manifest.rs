@@ -49,7 +49,18 @@ pub(crate) struct FileEntry {
     pub(crate) completed_us: u64,
 }
 
-/// Events of the log that are in no file, because the log could not give them any more.
+/// Events of the log that are in no file, because the log no longer had them.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{SpoolReadError, SpoolReader};
+///
+/// fn missing(spool: &SpoolReader) -> Result<u64, SpoolReadError> {
+///     let lost = spool.gaps()?.into_iter().filter(|gap| gap.reason == "lost");
+///     Ok(lost.map(|gap| gap.events()).sum())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SpoolGap {
@@ -82,7 +93,7 @@ pub(crate) struct Rewound {
     pub(crate) cursor: u64,
 }
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
     pub(crate) header: Header,
@@ -144,7 +155,7 @@ impl Manifest {
         })
     }
 
-    /// Adds what a new line says.
+    /// Adds a new line.
     pub(crate) fn push(&mut self, entry: Entry) {
         self.started = true;
         match &entry {
@@ -268,6 +279,18 @@ impl Manifest {
 }
 
 /// A manifest that cannot be used.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{SpoolReadError, SpoolReader};
+///
+/// # let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("manifest.ndjson"), "{}\n")?;
+/// let error = SpoolReader::open(folder.path()).unwrap_err();
+/// assert!(matches!(error, SpoolReadError::Manifest(error) if error.line == 1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{path}, line {line}: {what}")]
 pub struct ManifestError {
@@ -275,7 +298,7 @@ pub struct ManifestError {
     pub path: String,
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub what: &'static str,
 }
 

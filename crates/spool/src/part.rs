@@ -7,6 +7,18 @@ use std::path::{Path, PathBuf};
 use zstd::stream::write::Encoder;
 
 /// How the files of a spool are compressed.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{Compression, FileSpool, SpoolBuildError};
+///
+/// # let parent = tempfile::tempdir()?;
+/// # let folder = parent.path().join("posts");
+/// let spool = FileSpool::builder(folder).compression(Compression::Zstd(99)).build();
+/// assert!(matches!(spool, Err(SpoolBuildError::Level { level: 99 })));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
@@ -78,7 +90,7 @@ impl Part {
         }
     }
 
-    /// Brings everything to the disk; gives the length and the checksum.
+    /// Syncs everything to the disk; returns the length and the checksum.
     pub(crate) fn complete(self) -> io::Result<(u64, u32)> {
         let counted = match self.writer {
             Writer::Plain(writer) => writer.into_inner()?,
@@ -88,7 +100,7 @@ impl Part {
         Ok((counted.bytes, counted.crc.finalize()))
     }
 
-    /// Gives its room on the disk back, as far as that is possible.
+    /// Removes the file, as far as that is possible.
     pub(crate) fn discard(self) {
         drop(fs::remove_file(&self.path));
     }

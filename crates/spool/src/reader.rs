@@ -86,8 +86,8 @@ impl SpoolReader {
         Ok(files)
     }
 
-    /// Where the log could not give the spool what it asked for, as far as the manifest still
-    /// lists it: gaps before removed files are only counted.
+    /// The places where the log no longer had the events, as far as the manifest still lists them:
+    /// gaps before removed files are only counted.
     ///
     /// # Errors
     ///
@@ -114,10 +114,10 @@ impl SpoolReader {
         Ok(Cursor::new(self.manifest()?.cursor))
     }
 
-    /// Removes the files up to and including this number, which are loaded and no longer needed;
-    /// tells how many.
+    /// Removes the files up to and including this number, which are loaded and no longer needed,
+    /// and returns how many.
     ///
-    /// That they are not needed is noted durably before the first is removed.
+    /// Their number is noted durably before the first is removed.
     ///
     /// # Errors
     ///
@@ -173,6 +173,18 @@ impl SpoolReader {
 }
 
 /// A complete file of a spool.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{SpoolFile, SpoolReadError};
+///
+/// fn report(file: &SpoolFile) -> Result<(), SpoolReadError> {
+///     file.verify()?;
+///     println!("{}: {} events, {} bytes", file.number(), file.events(), file.bytes());
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolFile {
     path: PathBuf,
@@ -268,6 +280,20 @@ impl SpoolFile {
 }
 
 /// The lines of a [`SpoolFile`], without their newlines.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{Lines, SpoolReadError};
+///
+/// fn deletions(lines: Lines) -> Result<usize, SpoolReadError> {
+///     let mut count = 0;
+///     for line in lines {
+///         count += usize::from(line?.contains(r#""operation":"delete""#));
+///     }
+///     Ok(count)
+/// }
+/// ```
 pub struct Lines {
     reader: BufReader<Box<dyn Read + Send>>,
     file: SpoolFile,
@@ -306,6 +332,18 @@ impl std::fmt::Debug for Lines {
 }
 
 /// Why the files of a spool cannot be read.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{SpoolReadError, SpoolReader};
+///
+/// # let parent = tempfile::tempdir()?;
+/// # let folder = parent.path().join("posts");
+/// let error = SpoolReader::open(folder).unwrap_err();
+/// assert!(matches!(error, SpoolReadError::Folder(_)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SpoolReadError {
@@ -314,7 +352,7 @@ pub enum SpoolReadError {
     Damaged {
         /// The file.
         path: String,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// The folder cannot be read or changed.

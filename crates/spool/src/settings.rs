@@ -59,6 +59,15 @@ impl Default for Settings {
 }
 
 /// Why a spool cannot be built.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{FileSpool, SpoolBuildError};
+///
+/// let error = FileSpool::builder("posts").roll_bytes(0).build().unwrap_err();
+/// assert!(matches!(error, SpoolBuildError::ZeroBytes));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SpoolBuildError {

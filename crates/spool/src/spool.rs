@@ -14,8 +14,8 @@ use crate::worker::Worker;
 
 /// Writes the events of a [`Jetstream`] to files.
 ///
-/// The crate page tells of the files. What is written is read from the log at the spool's own
-/// pace: nothing else waits for the disk, and no memory grows while it is slow.
+/// The crate page describes the files. The spool reads the log at its own pace: nothing else waits
+/// for the disk, and memory does not grow while it is slow.
 ///
 /// # Examples
 ///
@@ -68,16 +68,16 @@ impl FileSpool {
     /// last file is completed before this returns.
     ///
     /// The log ends when [`Jetstream::run`] has returned, so where both are to end together,
-    /// [`std::future::pending`] is the shutdown to give here. Dropping the future stops the spool
+    /// pass [`std::future::pending`] as the shutdown. Dropping the future stops the spool
     /// too, except that nobody can wait for the end.
     ///
-    /// Failures do not end it: it says what is wrong in its [status](Self::status), to `tracing`
+    /// Failures do not end it: it reports them in its [status](Self::status), to `tracing`
     /// and to `metrics`, stands still at its cursor and tries again, less and less often.
     ///
     /// # Errors
     ///
-    /// When there is no thread to be had, and when the spool ends while something keeps it from
-    /// completing its last file: what is not in the files comes with the next run.
+    /// When the thread cannot be started, and when the spool ends while something keeps it from
+    /// completing its last file: the next run writes the rest.
     pub async fn run(
         self,
         jetstream: &Jetstream,

@@ -1,4 +1,4 @@
-//! What a spool tells of itself.
+//! The status of a spool.
 
 use std::io;
 use std::time::Duration;
@@ -11,12 +11,25 @@ use crate::folder::FolderError;
 use crate::manifest::Manifest;
 
 /// How a spool is doing, as of its last file, gap or failure.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{FileSpool, SpoolState};
+///
+/// # let parent = tempfile::tempdir()?;
+/// # let folder = parent.path().join("posts");
+/// let spool = FileSpool::builder(folder).build()?;
+/// let status = spool.status().borrow().clone();
+/// assert_eq!((status.state, status.events), (SpoolState::Idle, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpoolStatus {
-    /// What it is doing.
+    /// Its state.
     pub state: SpoolState,
-    /// Where the log is dealt with up to: what is there is in a complete file, or was not wanted.
+    /// The last position whose event is in a complete file or was not wanted.
     pub cursor: Cursor,
     /// How many files have been completed since the spool was first made, also by earlier runs.
     pub files: u64,
@@ -24,13 +37,27 @@ pub struct SpoolStatus {
     pub events: u64,
     /// How many bytes they had.
     pub bytes: u64,
-    /// How often the log could not give some events.
+    /// How often the log no longer had some events.
     pub gaps: u64,
     /// How many events of the log these were, whether the filter would have matched them or not.
     pub gap_events: u64,
 }
 
-/// What a spool is doing.
+/// The state of a spool.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::SpoolState;
+///
+/// fn describe(state: &SpoolState) -> String {
+///     match state {
+///         SpoolState::Waiting { message, retry_in, .. } => format!("{message}; again in {retry_in:?}"),
+///         other => format!("{other:?}"),
+///     }
+/// }
+/// assert_eq!(describe(&SpoolState::Writing), "Writing");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpoolState {
@@ -39,12 +66,12 @@ pub enum SpoolState {
     Idle,
     /// It follows the log.
     Writing,
-    /// It stands still at its cursor, and will try again. Nothing is lost as long as the log
-    /// holds what comes after the cursor.
+    /// It stands still at its cursor and will try again. Nothing is lost as long as the log
+    /// holds the events after the cursor.
     Waiting {
-        /// What kind of trouble it is.
+        /// The kind of trouble.
         reason: WaitReason,
-        /// What is wrong, in words.
+        /// The trouble in words.
         message: String,
         /// How long until the next attempt.
         retry_in: Duration,
@@ -54,6 +81,14 @@ pub enum SpoolState {
 }
 
 /// Why a spool stands still.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::WaitReason;
+///
+/// assert_eq!(WaitReason::DiskFull.as_str(), "disk_full");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitReason {
@@ -67,13 +102,13 @@ pub enum WaitReason {
     Locked,
     /// The log cannot be read.
     Log,
-    /// The files that nobody has loaded are as many bytes as
-    /// [`FileSpoolBuilder::max_bytes`](crate::FileSpoolBuilder::max_bytes) allows.
+    /// The files that no loader has removed have reached
+    /// [`FileSpoolBuilder::max_bytes`](crate::FileSpoolBuilder::max_bytes).
     SpoolFull,
 }
 
 impl WaitReason {
-    /// A short name, as the metrics have it.
+    /// A short name, as in the metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -87,7 +122,17 @@ impl WaitReason {
     }
 }
 
-/// What keeps a spool from going on.
+/// The trouble that keeps a spool from going on.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_spool::{Trouble, WaitReason};
+///
+/// let trouble = Trouble::SpoolFull { bytes: 2000, most: 1000 };
+/// assert_eq!(trouble.reason(), WaitReason::SpoolFull);
+/// assert_eq!(trouble.to_string(), "2000 bytes wait to be loaded, and 1000 are allowed");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Trouble {
@@ -97,7 +142,7 @@ pub enum Trouble {
     /// The log cannot be read.
     #[error("the log cannot be read: {0}")]
     Log(#[from] ReadError),
-    /// There are as many bytes as are allowed.
+    /// The files have reached the limit in bytes.
     #[error("{bytes} bytes wait to be loaded, and {most} are allowed")]
     SpoolFull {
         /// The bytes of the files.
@@ -108,7 +153,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// What kind of trouble it is.
+    /// The kind of trouble.
     #[must_use]
     pub fn reason(&self) -> WaitReason {
         match self {

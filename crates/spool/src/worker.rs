@@ -82,7 +82,7 @@ impl Worker {
         };
         let outcome = session.follow();
         if let Some(part) = session.part.take() {
-            // What is in it is read again from the log, and others may need the room.
+            // Its events are read again from the log, and other files may need the room.
             part.discard();
         }
         outcome
@@ -179,8 +179,8 @@ impl Session<'_> {
         Ok(runtime.block_on(reader)?)
     }
 
-    /// Where to go on if the log is no longer the one that was written from: times only grow, so
-    /// the event after the cursor has to be the first one that is later.
+    /// The position to go on from if the log is no longer the one that was read: times only grow,
+    /// so the event after the cursor has to be the first later one.
     fn rewound(&self) -> Result<Option<u64>, Trouble> {
         let manifest = self.folder.manifest();
         let store = self.worker.jetstream.store();
@@ -229,6 +229,8 @@ impl Session<'_> {
     }
 
     fn write(&mut self, run: &Run) -> Result<(), Trouble> {
+        // The selection works on the block's index alone, so a block without a match is never
+        // unpacked. It is taken out of `self` to keep its memory across blocks.
         let block = run.block();
         let mut selection = std::mem::take(&mut self.selection);
         selection.select(run, &self.worker.settings.filter);
@@ -255,19 +257,20 @@ impl Session<'_> {
             }
         }
         self.selection = selection;
+        debug_assert!(!block.times().is_empty(), "a run of an empty block");
         let time_us = block.times().last().copied().unwrap_or_default();
         self.covered = (run.next_seq() - 1, time_us);
         Ok(())
     }
 
-    /// A block whose events cannot be had although its index could.
+    /// Notes a block whose events cannot be read although its index could.
     fn unreadable(&mut self, run: &Run, error: ReadError) -> Result<(), Trouble> {
         let gap = error.into_gap(self.covered.0 + 1)?;
         self.skip(run.next_seq().min(gap.next_seq), DAMAGED)
     }
 
-    /// What is gone from the log is noted. What an upstream did not give, and positions that never
-    /// got an event or whose events come again, leave nothing out of the spool.
+    /// Notes events that are gone from the log. Events that an upstream never sent, and positions
+    /// without an event or whose events come again, leave nothing out of the spool.
     fn come_to(&mut self, gap: &Gap) -> Result<(), Trouble> {
         match gap.cause {
             GapCause::Trimmed if gap.positions() > 0 => self.skip(gap.next_seq, LOST),
@@ -292,7 +295,7 @@ impl Session<'_> {
         Ok(self.part.insert(part))
     }
 
-    /// Completes the file, or notes that there is none to complete.
+    /// Completes the file. Without one, notes the progress alone.
     fn roll(&mut self) -> Result<(), Trouble> {
         let (cursor, time_us) = self.covered;
         if let Some(part) = self.part.take() {
@@ -313,7 +316,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Goes on at a later position, and notes what is missing before it.
+    /// Goes on at a later position and notes the missing events before it.
     fn skip(&mut self, next: u64, reason: &'static str) -> Result<(), Trouble> {
         self.roll()?;
         let gap = self.folder.gap(next - 1, reason)?;

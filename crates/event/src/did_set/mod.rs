@@ -321,7 +321,7 @@ impl DidChange {
 #[must_use = "dropping it leaves the set as it was"]
 pub struct Replacement<'a> {
     set: &'a DidSet,
-    /// That of the generation after the current one.
+    /// The bit of the generation after the current one.
     bit: Bits,
     len: usize,
     _turn: MutexGuard<'a, ()>,

@@ -10,9 +10,9 @@ pub(super) type Bits = u8;
 ///
 /// Slots come in groups of eight, with a word that holds a byte of each slot's hash: its tag. A
 /// look-up reads the tags of a group at once, follows the ones that match, and ends at a group with
-/// a free slot. A slot is taken once and then never given to another DID, which is why reading needs
-/// no lock: a removed entry only loses its bits, and its slot is reused when the table is built
-/// anew.
+/// a free slot. A slot is taken once and then never given to another DID, which is why reading
+/// needs no lock: a removed entry only loses its bits, and its slot is reused when the table is
+/// built anew.
 pub(super) struct Table {
     /// Eight tags each; 0 is a free slot.
     tags: Box<[AtomicU64]>,
@@ -79,7 +79,8 @@ impl Table {
         }
     }
 
-    /// Takes a slot for a DID that has no slot. For the one writer alone, and only below the capacity.
+    /// Takes a slot for a DID that has no slot. For the one writer alone, and only below the
+    /// capacity.
     pub(super) fn insert(&self, hash: u64, did: PlcDid, bits: Bits) {
         let mut index = self.first_group(hash);
         for _ in 0..self.tags.len() {

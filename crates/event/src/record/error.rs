@@ -2,8 +2,8 @@ use thiserror::Error;
 
 /// Why a record cannot go into an event, and where in the record.
 ///
-/// Production Jetstream drops such records too, with these differences, which only malformed records
-/// show:
+/// Production Jetstream drops such records too, with these differences, which only malformed
+/// records show:
 ///
 /// - It has no bound on nesting; here it is [`jetwash_cbor::MAX_DEPTH`], and less for large text
 ///   ([`RecordErrorKind::Nesting`]).

@@ -58,8 +58,8 @@ pub(super) struct Pass<'r, 'w> {
 
 impl Pass<'_, '_> {
     pub(super) fn value(&mut self, depth: usize) -> Result<Shape, RecordError> {
-        // The data model has no floats. Go's decoder, and so production, takes one with an integral
-        // value for that integer, so those pass and all others are errors.
+        // The data model has no floats. Production writes one with an integral value as that
+        // integer and refuses all others, so this does too.
         let start = self.reader.position();
         match self.reader.item()? {
             Item::Text(text) => {
@@ -157,8 +157,8 @@ impl Pass<'_, '_> {
                     is_blob = self.type_name(source)?;
                     Shape::Text
                 }
-                // Maps of these keys have that one alone. No entry has been added before it,
-                // so there is nothing to take back: another first key makes the map an error.
+                // A map with one of these keys has no other, or is an error: so there are no
+                // entries to take back.
                 "$link" => return self.link_map(pairs, source),
                 "$bytes" => return self.bytes_map(pairs, source),
                 _ if key.len() > MAX_KEY_LENGTH => {
@@ -196,7 +196,7 @@ impl Pass<'_, '_> {
         self.out.push(bracket);
     }
 
-    /// The value of a `$type`; returns whether it says that the map is a blob.
+    /// Writes the value of a `$type` and returns whether it makes the map a blob.
     fn type_name(&mut self, source: usize) -> Result<bool, RecordError> {
         match self.reader.item()? {
             Item::Text(name) if !name.is_empty() => {
@@ -240,7 +240,7 @@ impl Pass<'_, '_> {
         let entries = &mut self.entries[first..];
         let out = &self.out[..];
         // Two keys of a map always differ, at the latest where the shorter has its quote; so
-        // what comes after the keys never counts.
+        // the values never count.
         let text = |entry: &Entry| &out[entry.start..entry.end];
         let order = |a: &Entry, b: &Entry| {
             let prefixes = a.prefix.cmp(&b.prefix);

@@ -75,7 +75,6 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn parse(text: &'a str) -> Result<Self, &'static str> {
         const FORM: &str = "not of the form `YYYY-MM-DDTHH:MM:SS` with a zone after it";
-        const ZONE: &str = "no zone: `Z`, or an offset such as `+01:00`";
         // Matched by position rather than split: every place up to the seconds is fixed.
         let (date_time, rest) = text.split_at_checked(19).ok_or(FORM)?;
         let [
@@ -124,18 +123,7 @@ impl<'a> Parts<'a> {
         if fraction_digits == 0 && rest.starts_with('.') {
             return Err("a point without a fraction after it");
         }
-        let offset_minutes = match *offset.as_bytes() {
-            [b'Z'] => 0,
-            [b'+' | b'-', h0, h1, b':', m0, m1] => {
-                let hours = two_digits(h0, h1).ok_or(ZONE)?;
-                let minutes = two_digits(m0, m1).ok_or(ZONE)?;
-                if hours > 23 || minutes > 59 {
-                    return Err("an offset of a day or more");
-                }
-                hours * 60 + minutes
-            }
-            _ => return Err(ZONE),
-        };
+        let offset_minutes = minutes_of(offset)?;
         Ok(Self {
             is_year_zero_first_day: (year, month, day) == (0, 1, 1),
             minute_of_day: hour * 60 + minute,
@@ -149,6 +137,23 @@ impl<'a> Parts<'a> {
         self.is_year_zero_first_day
             && self.offset.starts_with('+')
             && self.minute_of_day < self.offset_minutes
+    }
+}
+
+/// Reads `Z`, or a sign, hours, a colon and minutes.
+fn minutes_of(offset: &str) -> Result<u32, &'static str> {
+    const ZONE: &str = "no zone: `Z`, or an offset such as `+01:00`";
+    match *offset.as_bytes() {
+        [b'Z'] => Ok(0),
+        [b'+' | b'-', h0, h1, b':', m0, m1] => {
+            let hours = two_digits(h0, h1).ok_or(ZONE)?;
+            let minutes = two_digits(m0, m1).ok_or(ZONE)?;
+            if hours > 23 || minutes > 59 {
+                return Err("an offset of a day or more");
+            }
+            Ok(hours * 60 + minutes)
+        }
+        _ => Err(ZONE),
     }
 }
 

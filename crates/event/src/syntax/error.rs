@@ -27,7 +27,7 @@ impl IdentifierError {
         self.syntax
     }
 
-    /// The rule it breaks, as a phrase that says what was found.
+    /// The rule it breaks, as a phrase about the text.
     #[must_use]
     pub const fn rule(&self) -> &'static str {
         self.rule

@@ -24,7 +24,7 @@ pub(crate) use nsid::check_domain_segment;
 macro_rules! shared_text {
     ($name:ident) => {
         impl $name {
-            /// The text of it.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -50,7 +50,7 @@ impl Tid {
         (self.bits() & ((1 << CLOCK_BITS) - 1)) as u16
     }
 
-    /// The text of it.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let text = std::str::from_utf8(&self.0);

@@ -277,7 +277,7 @@ impl<'j> Pass<'j, '_> {
         self.close(head, MAP, pairs)
     }
 
-    /// The rest of a map whose key `$link` has been read: a link takes the place of it all.
+    /// The rest of a map whose key `$link` has been read: the link replaces the whole map.
     fn link(&mut self, head: usize, first: usize) -> Result<(), ToCborError> {
         let fail = ToCborErrorKind::Link.at(self.position);
         let text = self.only_string(first).ok_or(fail)?;

@@ -124,7 +124,7 @@ impl Tree {
 
     /// Removes a key and returns its record.
     pub fn remove(&mut self, key: &[u8]) -> Option<Cid> {
-        // A key that is not there must not make new nodes of those on the way to it.
+        // A key that is not there must not copy the nodes on the way to it.
         let removed = *self.get(key)?;
         remove(&mut self.root, key);
         if self.root.is_empty() {

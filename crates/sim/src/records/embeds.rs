@@ -1,4 +1,4 @@
-//! What hangs on a record: pictures, cards, quotes.
+//! The embeds of a record: pictures, cards, quotes.
 
 use jetwash_cbor::{Cid, Codec};
 

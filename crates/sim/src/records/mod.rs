@@ -23,7 +23,7 @@ use crate::random::Random;
 use crate::text;
 use crate::value::Value;
 
-/// What sort of record to write.
+/// The sort of record to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Block,
@@ -57,6 +57,7 @@ impl Draft {
 
 /// Writes a record of that kind.
 pub(crate) fn write(kind: Kind, random: &mut Random, subjects: &Subjects, now: u64) -> Draft {
+    // The order in which numbers are drawn is part of the output: fields, time, then the key.
     let (collection, rkey, fields) = match kind {
         Kind::Block => (BLOCK, None, person(random, subjects)),
         Kind::Follow => (FOLLOW, None, person(random, subjects)),

@@ -7,6 +7,7 @@ use crate::value::Value;
 
 /// The fields of a post.
 pub(super) fn post(random: &mut Random, subjects: &Subjects, now: u64) -> Fields {
+    // Every draw is made at its place and only if needed: the frames of a seed depend on it.
     let language = text::language(random);
     let words = random.weighted(&[(20, 4), (40, 12), (28, 22), (12, 36)]);
     let words = random.between(1, words * 2);
@@ -56,6 +57,7 @@ struct Body {
 
 impl Body {
     fn decorate(&mut self, random: &mut Random, subjects: &Subjects, language: Language) {
+        // Marks are appended, so the positions of earlier ones stay true.
         if random.percent(10) {
             let host = text::name(random);
             let shown = format!("{host}.sim.test/{}…", language.tag);
@@ -82,7 +84,7 @@ impl Body {
         }
     }
 
-    /// Appends `shown` and says what it is; positions count bytes.
+    /// Appends `shown` and marks it; positions count bytes.
     fn mark(&mut self, shown: &str, sort: &'static str, key: &'static str, value: Value) {
         self.text.push(' ');
         let start = self.text.len();

@@ -21,7 +21,7 @@ impl Reference {
     }
 }
 
-/// What records can be about: the accounts, and the posts of late.
+/// The subjects of records: the accounts, and the latest posts.
 #[derive(Clone, Debug)]
 pub(crate) struct Subjects {
     dids: Vec<Arc<str>>,

@@ -23,7 +23,8 @@ use thiserror::Error;
 pub struct RelayConfig {
     /// How fast frames come.
     pub rate: Rate,
-    /// After so many frames no more are made, and what is kept is served on; `None` for no end.
+    /// The number of frames after which no more are made; the kept ones are still served. `None`
+    /// for no end.
     pub frames: Option<u64>,
     /// Whether no frame is made before a reader has connected, so that the first misses none even
     /// without a cursor. Without it, frames are made from the start.
@@ -50,17 +51,26 @@ impl Default for RelayConfig {
 }
 
 /// How fast frames come.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::Rate;
+///
+/// assert_eq!("max".parse(), Ok(Rate::Max));
+/// assert!(matches!("500".parse(), Ok(Rate::PerSecond(rate)) if rate.get() == 500));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
     /// As fast as they can be made and the slowest reader takes them. With no reader connected,
     /// nothing holds them back.
     Max,
-    /// So many a second, whether readers keep up or not.
+    /// This many a second, whether readers keep up or not.
     PerSecond(NonZeroU32),
 }
 
 impl Default for Rate {
-    /// 343 a second: the mean of the real network in June 2026.
+    /// Returns 343 a second: the mean of the real network in June 2026.
     fn default() -> Self {
         const REAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(342);
         Self::PerSecond(REAL)
@@ -80,7 +90,15 @@ impl FromStr for Rate {
     }
 }
 
-/// Text that is no [`Rate`].
+/// Text that is not a [`Rate`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_sim::{ParseRateError, Rate};
+///
+/// assert_eq!("0".parse::<Rate>(), Err(ParseRateError));
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("neither `max` nor a whole number of frames a second, from 1 up")]
 pub struct ParseRateError;

@@ -13,7 +13,7 @@ pub(super) struct History {
     bytes: usize,
     most_frames: usize,
     most_bytes: usize,
-    /// By a number of each reader's own: the next frame that it needs.
+    /// By the reader's number: the next frame that it needs.
     readers: HashMap<u64, u64>,
     next_reader: u64,
 }
@@ -60,7 +60,7 @@ impl History {
         }
     }
 
-    /// The sequence number of the last frame; one below the first of all when there is none yet.
+    /// The sequence number of the last frame; before the first frame, one below its number.
     pub(super) fn last_seq(&self) -> u64 {
         self.next_seq() - 1
     }
@@ -80,7 +80,7 @@ impl History {
         }
     }
 
-    /// Some frames from `seq` on, none if it is yet to come.
+    /// Some frames from `seq` on; empty if `seq` is yet to come.
     pub(super) fn read(&self, seq: u64) -> Result<Vec<Bytes>, Overtaken> {
         const FRAMES: usize = 64;
         let from = seq.checked_sub(self.first_seq).ok_or(Overtaken)?;

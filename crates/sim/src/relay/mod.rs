@@ -1,4 +1,7 @@
-//! The network on a socket: what a relay, a PDS and a PLC directory say.
+//! The network on a socket: the answers of a relay, a PDS and a PLC directory.
+//!
+//! `producer` makes the frames, `history` keeps the latest, `reader` sends them to one client, and
+//! `routes` answers requests. `state` is what they share, `config` how it is set.
 
 mod config;
 mod history;
@@ -20,7 +23,7 @@ use crate::network::Network;
 
 /// Serves a network until `shutdown` is done, or the listener fails.
 ///
-/// | route | what it gives |
+/// | route | content |
 /// | --- | --- |
 /// | `/xrpc/com.atproto.sync.subscribeRepos?cursor=` | the frames, over a websocket |
 /// | `/xrpc/com.atproto.sync.getRepo?did=` | a whole repository as it is now |
@@ -28,11 +31,11 @@ use crate::network::Network;
 /// | `/_health`, `/xrpc/_health` | that it is there, and the last sequence number |
 ///
 /// Frames start with the call, whether somebody reads them or not, unless they are to
-/// [wait](RelayConfig::wait_for_reader). The latest ones are kept. A cursor gives those with a
-/// greater sequence number; 0 gives all that are kept. Where frames behind the cursor are no longer
-/// kept, `#info` `OutdatedCursor` comes first; a cursor beyond the last frame gets an error frame
-/// `FutureCursor`. A reader that falls out of what is kept gets the error frame `ConsumerTooSlow`.
-/// Nothing is queued per reader.
+/// [wait](RelayConfig::wait_for_reader). The latest ones are kept. A cursor asks for frames with a
+/// greater sequence number; 0 asks for all that are kept. Where frames behind the cursor are no
+/// longer kept, `#info` `OutdatedCursor` comes first; a cursor beyond the last frame gets an error
+/// frame `FutureCursor`. A reader that falls behind the oldest kept frame gets the error frame
+/// `ConsumerTooSlow`. Nothing is queued per reader.
 ///
 /// # Errors
 ///

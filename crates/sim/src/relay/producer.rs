@@ -8,7 +8,7 @@ use super::config::Rate;
 use super::history::History;
 use super::state::Relay;
 
-/// Makes frames at the rate that is asked for, until there are as many as asked for.
+/// Makes frames at the configured rate, up to the configured number.
 pub(super) async fn produce(relay: Arc<Relay>) {
     if relay.config.wait_for_reader {
         until(&relay, History::had_readers).await;
@@ -26,7 +26,7 @@ pub(super) async fn produce(relay: Arc<Relay>) {
     }
 }
 
-/// So few at a time that documents and repositories can be asked for in between.
+/// Few at a time, so that requests for documents and repositories are answered in between.
 const BATCH: u64 = 64;
 
 const TICK: Duration = Duration::from_millis(5);
@@ -86,7 +86,7 @@ impl Pace {
         let elapsed = self.start.elapsed().as_micros();
         let until_now = u64::try_from(elapsed * u128::from(rate) / 1_000_000).unwrap_or(u64::MAX);
         let due = until_now.saturating_sub(self.made);
-        // A machine that cannot keep up makes as many as it can, and does not try to catch up.
+        // A machine that cannot keep up runs at its own speed and does not try to catch up.
         if due > rate.max(BATCH) {
             self.made = until_now - BATCH;
             return BATCH;
@@ -95,7 +95,7 @@ impl Pace {
     }
 }
 
-/// Waits until the readers are as they are to be.
+/// Waits until `are_so` holds of the readers.
 async fn until(relay: &Relay, are_so: impl Fn(&History) -> bool) {
     loop {
         let progress = relay.progress.notified();

@@ -14,7 +14,7 @@ use crate::frames;
 /// Sends frames to one reader until it leaves, falls behind, or the relay stops.
 pub(super) async fn read(relay: Arc<Relay>, socket: WebSocket, cursor: Option<u64>) {
     let (sink, stream) = socket.split();
-    // Under one lock, so that what it starts with is still there when it counts as a reader.
+    // Under one lock, so that the first frame is still kept when the reader starts to count.
     let (start, seq, number) = {
         let mut history = relay.history();
         let start = history.start(cursor);
@@ -70,7 +70,7 @@ enum Ended {
 
 const PING_AFTER: Duration = Duration::from_secs(30);
 
-/// Long enough for whoever still reads; the others are not waited for.
+/// Long enough for a client that still reads; others are not waited for.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Reader<'_> {

@@ -6,12 +6,12 @@ use super::config::RelayConfig;
 use super::history::History;
 use crate::network::Network;
 
-/// What producer, readers and routes share.
+/// The state that producer, readers and routes share.
 pub(super) struct Relay {
     pub(super) config: RelayConfig,
     network: Mutex<Network>,
     history: Mutex<History>,
-    /// The sequence number of the last frame, for those that wait for the next.
+    /// The sequence number of the last frame; readers wait for it to change.
     pub(super) head: watch::Sender<u64>,
     /// Told when a reader has come, moved on or left.
     pub(super) progress: Notify,
