@@ -7,6 +7,17 @@ use thiserror::Error;
 use crate::source::{EndpointError, RelayOptionError};
 
 /// Everything that kept a [`Jetstream`] from being built.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Jetstream;
+///
+/// let error = Jetstream::builder().relay("ftp://a.example").retain_bytes(10).build().unwrap_err();
+/// assert_eq!(error.mistakes().len(), 2);
+/// // One line for each.
+/// println!("{error}");
+/// ```
 #[derive(Debug)]
 pub struct BuildError {
     pub(crate) mistakes: Vec<Mistake>,
@@ -33,6 +44,20 @@ impl fmt::Display for BuildError {
 impl std::error::Error for BuildError {}
 
 /// One thing that is wrong with the settings of a [`JetstreamBuilder`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, Mistake};
+///
+/// let error = Jetstream::builder().intake_bytes(1).build().unwrap_err();
+/// for mistake in error.mistakes() {
+///     match mistake {
+///         Mistake::Intake { bytes } => assert_eq!(*bytes, 1),
+///         other => println!("{other}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Mistake {

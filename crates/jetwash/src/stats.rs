@@ -148,6 +148,20 @@ impl Stats {
 }
 
 /// The counts of a [`Jetstream`](crate::Jetstream) since it was built.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Jetstream;
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// let snapshot = jetstream.snapshot();
+/// assert_eq!(snapshot.events, 0);
+/// for (reason, count) in &snapshot.dropped {
+///     println!("{count} lost: {reason}");
+/// }
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {

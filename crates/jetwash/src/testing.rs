@@ -132,6 +132,19 @@ pub fn frames_from(
 }
 
 /// Why changes did not become events.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::testing::{SimChange, TestingError, events_of};
+///
+/// match events_of([SimChange::account("alice", true, None)]) {
+///     Err(TestingError::Dropped { number, reason, .. }) => {
+///         assert_eq!((number, reason), (1, "did_invalid"));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TestingError {

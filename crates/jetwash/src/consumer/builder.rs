@@ -32,6 +32,24 @@ use crate::read::{Cursor, Event, StartFrom};
 ///   events at hand keep too much memory, or are too many since the cursor.
 /// - **Never silent.** Failures, retries, stuck handlers and a full window are logged, counted in
 ///   the metrics, and in [`ConsumerHandle::status`] by account and cursor.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use jetwash::{Event, Jetstream, StartFrom, WhenStuck};
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// let consumer = jetstream
+///     .consumer("feed")
+///     .start_from(StartFrom::Oldest)
+///     .workers(4)
+///     .stuck_after(Duration::from_secs(10))
+///     .when_stuck(WhenStuck::DeadLetter);
+/// let running = consumer.run(async |event: Event| std::fs::write("last.json", event.json()));
+/// # drop(running);
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[must_use = "a consumer does nothing until it is run"]
 pub struct Consumer {
     jetstream: Jetstream,

@@ -7,6 +7,24 @@ use crate::read::{Cursor, ReadError};
 ///
 /// Wherever it ended, what was handled up to the stored cursor stays handled, and everything after
 /// it comes again at the next run.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{ConsumerError, Event, Failure, Jetstream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// let consumer = jetstream.consumer("feed").workers(0);
+/// match consumer.run(async |_: Event| Ok::<_, Failure>(())).await {
+///     Ok(()) => println!("shut down"),
+///     Err(ConsumerError::Setting { what, .. }) => assert!(what.starts_with("0 workers")),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConsumerError {

@@ -154,6 +154,21 @@ impl ConsumerHandle {
 }
 
 /// The consumer does not run, so that nothing can be told to it.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Filter, Jetstream, NotRunning};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// let handle = jetstream.consumer("feed").handle();
+/// let NotRunning { name } = handle.set_filter(Filter::new()).await.unwrap_err();
+/// assert_eq!(name, "feed");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("the consumer {name:?} does not run")]
 pub struct NotRunning {

@@ -182,6 +182,26 @@ pub const fn typed<H: TypedHandler>(handler: H) -> Typed<H> {
 }
 
 /// See [`typed`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::event::Account;
+/// use jetwash::{Event, Failure, Typed, TypedHandler, typed};
+///
+/// struct Count;
+///
+/// impl TypedHandler for Count {
+///     type Record = serde_json::Value;
+///     // …
+///     # async fn put(&self, _: &Event, _: Self::Record) -> Result<(), Failure> { Ok(()) }
+///     # async fn delete(&self, _: &Event) -> Result<(), Failure> { Ok(()) }
+///     # async fn account(&self, _: &Event, _: Account) -> Result<(), Failure> { Ok(()) }
+/// }
+///
+/// let handler: Typed<Count> = typed(Count);
+/// # let _ = handler;
+/// ```
 #[derive(Clone, Debug)]
 pub struct Typed<H>(H);
 
@@ -222,6 +242,19 @@ where
 }
 
 /// See [`blocking`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Blocking, Event, Jetstream, blocking};
+///
+/// let handler: Blocking<_> = blocking(|event: Event| std::fs::write("last.json", event.json()));
+/// let consumer = Jetstream::builder().build()?.consumer("files");
+/// # drop(
+/// consumer.run(handler)
+/// # );
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 pub struct Blocking<F>(Arc<F>);
 
 impl<F, E> Handler for Blocking<F>
@@ -342,6 +375,18 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 }
 
 /// The reaction to an event that could not be handled.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Failure, Reaction};
+///
+/// let failure = Failure::skip("not a language that we know");
+/// assert_eq!(failure.reaction(), Reaction::Skip);
+/// // Any error is tried again.
+/// let failure = Failure::from(std::fmt::Error);
+/// assert_eq!(failure.reaction(), Reaction::Retry);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reaction {

@@ -5,6 +5,17 @@ use std::time::Duration;
 /// An event passes three stages, and only one of them is slow, as a rule: if it is `upstream`, the
 /// relay or the line; if it is `decode`, this process cannot keep up with what arrives; if it is
 /// `handler`, the consumer's own code.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream};
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// let lag = jetstream.consumer("feed").handle().lag();
+/// println!("{:?} behind, mostly in {:?}", lag.handler.time, lag.slowest());
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lag {
@@ -33,6 +44,19 @@ impl Lag {
 }
 
 /// The lag of one stage.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Behind, Jetstream};
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// let lag = jetstream.consumer("feed").handle().lag();
+/// // Nothing has come yet.
+/// assert_eq!(lag.decode, Behind::default());
+/// assert_eq!(lag.handler.events, 0);
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Behind {
@@ -45,6 +69,21 @@ pub struct Behind {
 }
 
 /// A stage that events pass.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, Stage};
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// let lag = jetstream.consumer("feed").handle().lag();
+/// match lag.slowest() {
+///     Stage::Upstream => println!("the relay, or the line"),
+///     Stage::Decode => println!("this process"),
+///     Stage::Handler => println!("our own code"),
+/// }
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The network, up to this process.

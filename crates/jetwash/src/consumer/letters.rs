@@ -22,12 +22,41 @@ impl Jetstream {
 /// The events that a consumer could not handle, put aside in the log's own store so that it can go
 /// on with the others. They stay until they are discarded, or [replayed](ConsumerHandle::replay)
 /// with success.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Jetstream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// let letters = jetstream.dead_letters("feed");
+/// for letter in letters.list(None, 100).await? {
+///     println!("{} failed: {}", letter.event.cursor(), letter.reason);
+///     letters.discard(letter.event.cursor()).await?;
+/// }
+/// assert_eq!(letters.held().await?.letters, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Letters {
     store: DeadLetters,
 }
 
 /// An event that a consumer could not handle.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::DeadLetter;
+///
+/// fn show(letter: &DeadLetter) -> String {
+///     let DeadLetter { event, reason, attempts, .. } = letter;
+///     format!("{} of {}, tried {attempts} times: {reason}", event.cursor(), event.did())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeadLetter {
@@ -148,6 +177,18 @@ impl ConsumerHandle {
 }
 
 /// How many dead letters a replay settled.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{ConsumerHandle, LettersError, Replayed};
+///
+/// async fn repair(handle: &ConsumerHandle) -> Result<(), LettersError> {
+///     let Replayed { succeeded, failed, .. } = handle.replay_all().await?;
+///     println!("{succeeded} handled, {failed} failed again");
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Replayed {
@@ -158,6 +199,24 @@ pub struct Replayed {
 }
 
 /// Why dead letters could not be read, discarded or replayed.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Cursor, Jetstream, LettersError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// let handle = jetstream.consumer("feed").handle();
+/// match handle.replay(Cursor::new(7)).await {
+///     Err(LettersError::Unknown { letter }) => assert_eq!(letter.get(), 7),
+///     Err(error) => return Err(error.into()),
+///     Ok(succeeded) => println!("{succeeded}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LettersError {

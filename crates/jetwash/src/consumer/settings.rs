@@ -7,6 +7,18 @@ use crate::consumer::Retry;
 use crate::read::StartFrom;
 
 /// The reaction to a handler that has not returned in time.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, WhenStuck};
+///
+/// assert_eq!(WhenStuck::default(), WhenStuck::Wait);
+/// let consumer = Jetstream::builder().build()?.consumer("feed");
+/// let consumer = consumer.when_stuck(WhenStuck::DeadLetter);
+/// # drop(consumer);
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenStuck {

@@ -4,6 +4,18 @@ use crate::consumer::Lag;
 use crate::read::Cursor;
 
 /// The state of a consumer, as plain values.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Jetstream;
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// let status = jetstream.consumer("feed").handle().status();
+/// assert!(!status.running);
+/// println!("{} handled, {} put aside", status.handled, status.dead_lettered);
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConsumerStatus {
@@ -47,6 +59,19 @@ pub struct ConsumerStatus {
 }
 
 /// The event that keeps a consumer's cursor from moving on.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Jetstream;
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// let status = jetstream.consumer("feed").handle().status();
+/// if let Some(held) = status.held_by {
+///     println!("the cursor waits for {} of {}", held.cursor, held.did);
+/// }
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeldBy {
@@ -57,6 +82,19 @@ pub struct HeldBy {
 }
 
 /// A handler that has not returned in time.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Jetstream;
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// let status = jetstream.consumer("feed").handle().status();
+/// for stuck in &status.stuck {
+///     println!("{} is handled for {:?}, attempt {}", stuck.cursor, stuck.since, stuck.attempt);
+/// }
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StuckHandler {

@@ -4,6 +4,18 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a [`DidFile`](crate::DidFile) could not be loaded or saved.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{DidFile, DidFileError, DidSet};
+///
+/// let error = DidFile::new("not-there.txt", DidSet::new()).load().unwrap_err();
+/// match &*error {
+///     DidFileError::Line { line, what, .. } => println!("line {line}: {what}"),
+///     other => assert!(other.to_string().starts_with("not-there.txt: ")),
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DidFileError {

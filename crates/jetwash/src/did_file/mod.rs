@@ -59,6 +59,18 @@ struct Shared {
 }
 
 /// How a [`DidFile`] is doing.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{DidFile, DidSet};
+///
+/// let file = DidFile::new("not-there.txt", DidSet::new());
+/// let status = file.status();
+/// assert!(file.load().is_err());
+/// assert_eq!(status.borrow().loads, 0);
+/// assert!(status.borrow().error.is_some());
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct DidFileStatus {

@@ -97,6 +97,22 @@ impl Intake {
 }
 
 /// The pipeline has stopped, so nothing more can be taken in.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, Stopped};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// let pusher = jetstream.pusher("mine");
+/// // It runs until the shutdown, which is over at once.
+/// jetstream.run(std::future::ready(())).await?;
+/// assert_eq!(pusher.push(vec![0xa0]).await, Err(Stopped));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the Jetstream has stopped and takes no more frames")]
 pub struct Stopped;

@@ -170,6 +170,21 @@ async fn until_end(
 }
 
 /// Why [`Jetstream::run`] ended other than by its shutdown.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, RunError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// jetstream.clone().run(std::future::ready(())).await?;
+/// let again = jetstream.run(std::future::ready(())).await;
+/// assert!(matches!(again, Err(RunError::AlreadyRun)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {

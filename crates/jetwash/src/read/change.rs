@@ -4,6 +4,22 @@ use jetwash_event::{Account, Commit, Identity, Kind};
 ///
 /// There will be no other variants, so that the compiler asks for each: what is deleted has to go,
 /// and so has what belongs to an account that is taken down.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::testing::{SimChange, did, events_of};
+/// use jetwash::Change;
+///
+/// let events = events_of([SimChange::account(did(0), false, Some("deleted"))])?;
+/// match events[0].change()? {
+///     Change::Create(commit) | Change::Update(commit) => println!("show {}", commit.rkey),
+///     Change::Delete(commit) => println!("hide {}", commit.rkey),
+///     Change::Identity(_) => {}
+///     Change::Account(account) => assert!(!account.active),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A record is new.

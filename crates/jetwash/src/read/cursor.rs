@@ -4,6 +4,16 @@ use std::fmt;
 ///
 /// A cursor belongs to one log: a program that stores it stores the log's identity too, see
 /// [`StartFrom::CursorOf`]. As text it is a decimal number.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::Cursor;
+///
+/// let cursor = Cursor::new(17);
+/// assert_eq!(cursor.to_string().parse(), Ok(cursor));
+/// assert!(cursor < Cursor::new(18));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor(u64);
 

@@ -1,6 +1,17 @@
 use std::fmt;
 
 /// The name of an event: see [`Event::id`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::testing::{SimChange, did, events_of};
+///
+/// let events = events_of([SimChange::identity(did(0), Some("alice.test"))])?;
+/// let id = events[0].id();
+/// assert!(id.as_str().starts_with(&format!("{}/identity/", did(0))));
+/// # Ok::<(), jetwash::testing::TestingError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub(super) String);
 

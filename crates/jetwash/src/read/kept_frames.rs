@@ -137,6 +137,19 @@ enum State {
 }
 
 /// Why there are no frames.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{FrameStart, FramesError, Jetstream};
+///
+/// let jetstream = Jetstream::builder().build()?;
+/// match jetstream.kept_frames("mine", FrameStart::Seq(1)) {
+///     Err(FramesError::NotKept) => println!("call `keep_frames` on the builder"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FramesError {

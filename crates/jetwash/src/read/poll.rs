@@ -7,6 +7,23 @@ use crate::read::walk::{Loaded, Walk};
 use crate::read::{Cursor, Event, ReadError, StartFrom};
 
 /// The result of [`Jetstream::poll`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Filter, Jetstream, StartFrom};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// let polled = jetstream.poll(StartFrom::Oldest, &Filter::new(), 100, Instant::now()).await?;
+/// assert!(polled.events.is_empty() && polled.caught_up);
+/// let next = StartFrom::Cursor(polled.next);
+/// # let _ = next;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Polled {

@@ -6,6 +6,22 @@ use crate::panic::Panic;
 use crate::read::gaps::tell;
 
 /// Why events could not be read.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, ReadError, StartFrom};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// match jetstream.reader(StartFrom::Stored).await {
+///     Err(ReadError::NothingStored) => println!("only consumers have a stored cursor"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReadError {

@@ -11,6 +11,32 @@ use crate::read::{ReadError, StartFrom};
 /// A position in the log that is read block by block: what subscriptions and servers are made of.
 ///
 /// [`Jetstream::reader`](crate::Jetstream::reader) makes one.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::testing::{SimChange, did, frames_from};
+/// use jetwash::{Jetstream, Reading, StartFrom, json_of};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let frames = frames_from([SimChange::identity(did(0), None)])?;
+/// # let frames = futures_util::stream::iter(frames);
+/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// let mut reader = jetstream.reader(StartFrom::Oldest).await?;
+/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// while let Some(reading) = reader.next().await {
+///     if let Reading::Events(run) = reading? {
+///         let page = json_of(run.block()).await?;
+///         for line in run.indexes().filter_map(|index| page.get(index)) {
+///             println!("{}", String::from_utf8_lossy(line));
+///         }
+///     }
+/// #   break;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Reader {
     store: Store,
@@ -23,6 +49,28 @@ pub struct Reader {
 }
 
 /// An item of a [`Reader`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::testing::{SimChange, did, frames_from};
+/// use jetwash::{Jetstream, Reading, StartFrom};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let frames = frames_from([SimChange::identity(did(0), None)])?;
+/// # let frames = futures_util::stream::iter(frames);
+/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// let mut reader = jetstream.reader(StartFrom::Oldest).await?;
+/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// match reader.next().await.unwrap()? {
+///     Reading::Events(run) => assert_eq!(run.indexes().len(), 1),
+///     Reading::Gap(gap) => println!("missing: {gap}"),
+///     _ => {}
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reading {

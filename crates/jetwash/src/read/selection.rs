@@ -10,6 +10,30 @@ use crate::read::kind::kind_of;
 /// reader: it holds the memory for the answers.
 ///
 /// It iterates over the indexes in the block, in order.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::testing::{SimChange, did, frames_from};
+/// use jetwash::{Filter, Jetstream, Kind, Reading, Selection, StartFrom};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let frames = frames_from([SimChange::identity(did(0), None)])?;
+/// # let frames = futures_util::stream::iter(frames);
+/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// let mut reader = jetstream.reader(StartFrom::Oldest).await?;
+/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// let filter = Filter::new().kinds([Kind::Identity]);
+/// let mut selection = Selection::default();
+/// if let Some(Reading::Events(run)) = reader.next().await.transpose()? {
+///     selection.select(&run, &filter);
+///     assert_eq!(selection.next(), Some(0));
+///     assert!(selection.is_empty());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     indexes: Vec<usize>,

@@ -38,6 +38,27 @@ impl Subscription {
 }
 
 /// A [`Subscription`] that gives gaps in order with the events: see [`Subscription::with_gaps`].
+///
+/// # Examples
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use jetwash::testing::{SimChange, did, frames_from};
+/// use jetwash::{Filter, Jetstream, StartFrom};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let frames = frames_from([SimChange::identity(did(0), None)])?;
+/// # let frames = futures_util::stream::iter(frames);
+/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
+/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// let mut deliveries = events.with_gaps();
+/// let first = deliveries.next().await.unwrap()?;
+/// println!("{first:?}");
+/// # Ok(())
+/// # }
+/// ```
 pub struct SubscriptionWithGaps {
     subscription: Subscription,
     /// The item behind the gaps that have not been given yet.

@@ -95,6 +95,15 @@ impl FromStr for Endpoint {
 }
 
 /// Why a text is not the address of a relay.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Endpoint, EndpointError};
+///
+/// let error: EndpointError = "ftp://relay.example".parse::<Endpoint>().unwrap_err();
+/// assert!(error.to_string().contains("the scheme must be ws, wss, http or https"));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
     "relay {text:?}: {reason}; give a host such as `relay1.us-east.bsky.network` or a \

@@ -5,6 +5,28 @@ use bytes::Bytes;
 use crate::ingest::{Intake, Stopped};
 
 /// Puts frames into a [`Jetstream`](crate::Jetstream) by hand.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::testing::{SimChange, did, frames_from};
+/// use jetwash::{Filter, Jetstream, StartFrom};
+/// use futures_util::StreamExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jetstream = Jetstream::builder().build()?;
+/// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
+/// tokio::spawn(jetstream.clone().run(std::future::pending()));
+///
+/// let pusher = jetstream.pusher("mine");
+/// for frame in frames_from([SimChange::identity(did(0), Some("alice.test"))])? {
+///     pusher.push(frame).await?;
+/// }
+/// assert_eq!(events.next().await.unwrap()?.source(), "mine");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Pusher {
     source: Arc<str>,

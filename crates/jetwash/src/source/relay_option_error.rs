@@ -1,6 +1,19 @@
 use thiserror::Error;
 
 /// A mistake in the [`RelayOptions`](crate::RelayOptions).
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, Mistake, RelayOptionError, RelayOptions};
+///
+/// let options = RelayOptions::new().header("Host", "elsewhere.example");
+/// let error = Jetstream::builder().relay("a.example").relay_options(options).build().unwrap_err();
+/// match &error.mistakes()[0] {
+///     Mistake::RelayOption(RelayOptionError::Header { name, .. }) => assert_eq!(name, "Host"),
+///     other => panic!("{other}"),
+/// }
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RelayOptionError {

@@ -11,6 +11,18 @@ use crate::stats::Stats;
 
 /// A relay, and how the connection to it is: see
 /// [`Jetstream::upstreams`](crate::Jetstream::upstreams).
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream};
+///
+/// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+/// let upstream = &jetstream.upstreams()[0];
+/// assert_eq!(upstream.connected_for, None);
+/// println!("{}: {}, lag {:?}", upstream.name, upstream.state.name(), upstream.lag);
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Upstream {
@@ -33,6 +45,20 @@ pub struct Upstream {
 }
 
 /// How the connection to a relay is.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, UpstreamState};
+///
+/// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+/// match &jetstream.upstreams()[0].state {
+///     UpstreamState::Connecting { attempt } => assert_eq!(*attempt, 0),
+///     UpstreamState::Stalled { reason } => println!("{reason}"),
+///     other => println!("{}", other.name()),
+/// }
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpstreamState {
@@ -66,6 +92,17 @@ impl UpstreamState {
 }
 
 /// Why a Jetstream is not ready: see [`Jetstream::readiness`](crate::Jetstream::readiness).
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Jetstream, NotReady};
+///
+/// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+/// // It has not been run.
+/// assert_eq!(jetstream.readiness(), Err(NotReady::NotRunning));
+/// # Ok::<(), jetwash::BuildError>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotReady {
