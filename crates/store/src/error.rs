@@ -7,6 +7,21 @@ use thiserror::Error;
 pub(crate) type BackendError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a ring could not be opened.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{Location, OpenError, Options, open};
+///
+/// let folder = tempfile::tempdir()?;
+/// let place = || Location::Disk(folder.path().to_owned());
+/// let _first = open(place(), Options::default())?;
+/// match open(place(), Options::default()) {
+///     Err(OpenError::InUse { path }) => assert_eq!(path, folder.path()),
+///     _ => panic!("it is open already"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -119,6 +134,24 @@ impl fmt::Display for Files<'_> {
 const NAMED: usize = 8;
 
 /// Why a ring could not be read or written.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::StoreError;
+///
+/// /// Where a reader goes on after an error.
+/// fn next(error: StoreError) -> Result<u64, StoreError> {
+///     match error {
+///         StoreError::Corrupt { next_seq, .. } => Ok(next_seq),
+///         other => Err(other),
+///     }
+/// }
+/// let error = StoreError::Corrupt { first_seq: 1, next_seq: 513, what: "a checksum fails" };
+/// assert_eq!(error.to_string(), "events 1 to 512 are damaged: a checksum fails");
+/// assert_eq!(next(error)?, 513);
+/// # Ok::<(), StoreError>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {

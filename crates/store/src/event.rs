@@ -4,6 +4,17 @@ use thiserror::Error;
 /// The kind of an event: an operation on a record, or a change of an account.
 ///
 /// The numbers are those of the stored format and never change.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_event::{Kind, Operation};
+/// use jetwash_store::EventKind;
+///
+/// assert_eq!(EventKind::from(Operation::Delete), EventKind::Delete);
+/// assert_eq!(EventKind::Delete.kind(), Kind::Commit);
+/// assert_eq!(EventKind::Identity.operation(), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -66,6 +77,15 @@ impl From<Operation> for EventKind {
 
 /// Which operation of its commit an event is: commits that change several records become several
 /// events, which stand next to each other in the ring.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::CommitPart;
+///
+/// let last_of_three = CommitPart { index: 2, len: 3 };
+/// assert_ne!(last_of_three, CommitPart::WHOLE);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CommitPart {
     /// Its place among the operations of the commit, counted from 0.
@@ -80,6 +100,26 @@ impl CommitPart {
 }
 
 /// An event on its way into the ring.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, open};
+///
+/// let (mut appender, _store) = open(Location::Memory, Options::default())?;
+/// let event = NewEvent {
+///     kind: EventKind::Identity,
+///     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+///     collection: "",
+///     commit: CommitPart::WHOLE,
+///     source: "wss://relay.example",
+///     time_us: appender.next_time_us(1_700_000_000_000_000),
+///     json: b"{}",
+///     compressed: None,
+/// };
+/// assert_eq!(appender.push(&event)?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NewEvent<'a> {
     /// Its kind.
@@ -104,6 +144,29 @@ pub struct NewEvent<'a> {
 }
 
 /// The metadata of an event, which the ring knows without touching its JSON.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// # appender.push(&NewEvent {
+/// #     kind: EventKind::Create,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "app.bsky.feed.post",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1_700_000_000_000_000,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # })?;
+/// # appender.commit()?;
+/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let meta = run.block().meta(0).ok_or("the block has an event")?;
+/// assert_eq!((meta.seq, meta.kind), (1, EventKind::Create));
+/// assert_eq!((meta.source, meta.json_len), ("wss://relay.example", 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventMeta<'a> {
@@ -126,6 +189,39 @@ pub struct EventMeta<'a> {
 }
 
 /// Why [`Appender::push`](crate::Appender::push) refused an event. The ring is unchanged.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, PushError, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// # appender.push(&NewEvent {
+/// #     kind: EventKind::Create,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "app.bsky.feed.post",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1_700_000_000_000_000,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # })?;
+/// # appender.commit()?;
+/// # let event = NewEvent {
+/// #     kind: EventKind::Identity,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # };
+/// match appender.push(&event) {
+///     Err(PushError::TimeOrder { time_us, last_time_us }) => assert!(time_us <= last_time_us),
+///     pushed => panic!("{pushed:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushError {

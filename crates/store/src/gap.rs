@@ -8,6 +8,16 @@ use bytes::Bytes;
 /// A reader that comes to a gap is told of it and then reads on behind it. Positions are those of the
 /// log; what an upstream did not give has a place between two of them, so there `first_seq` equals
 /// `next_seq`, and [`upstream`](Self::upstream) says which of the upstream's numbers are missing.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{Gap, GapCause};
+///
+/// let gap = Gap::new(17, 40, GapCause::Trimmed).events(23);
+/// assert_eq!(gap.positions(), 23);
+/// assert_eq!(gap.to_string(), "events 17 to 39 are no longer kept (23 events are missing)");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
@@ -126,6 +136,15 @@ impl fmt::Display for Gap {
 }
 
 /// The part of an upstream's numbers that the log does not have.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::UpstreamGap;
+///
+/// let gap = UpstreamGap::new("wss://relay.example", Some(4_711), Some(4_800));
+/// assert_eq!(gap.to_string(), "wss://relay.example, its numbers 4711 to 4799");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpstreamGap {
@@ -178,6 +197,15 @@ impl fmt::Display for UpstreamGap {
 }
 
 /// Why events are missing, or may be.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::GapCause;
+///
+/// assert_eq!(GapCause::UpstreamJump.name(), "upstream_jump");
+/// assert!(GapCause::ALL.contains(&GapCause::Skipped));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum GapCause {

@@ -78,6 +78,14 @@ impl FromStr for LogId {
 }
 
 /// The text is not a [`LogId`].
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{LogId, ParseLogIdError};
+///
+/// assert_eq!("not hexadecimal".parse::<LogId>(), Err(ParseLogIdError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a log's identity has 16 hexadecimal digits")]
 pub struct ParseLogIdError;

@@ -4,6 +4,18 @@ use std::time::Duration;
 use crate::error::OpenError;
 
 /// The place of a ring.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{Location, Options, open};
+///
+/// let folder = tempfile::tempdir()?;
+/// let on_disk = Location::Disk(folder.path().join("ring"));
+/// let (appender, _store) = open(on_disk, Options::default())?;
+/// assert_eq!(appender.next_seq(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
@@ -17,6 +29,19 @@ pub enum Location {
 ///
 /// The ring forgets whole buckets, each a small part of it, so it keeps events up to one bucket
 /// longer than `max_age`. Nothing is forgotten outside [`Appender::trim`](crate::Appender::trim).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use jetwash_store::Retention;
+///
+/// let three_days_and_40_gib = Retention {
+///     max_age: Some(Duration::from_secs(3 * 24 * 3_600)),
+///     max_bytes: Some(40 << 30),
+/// };
+/// assert_ne!(three_days_and_40_gib, Retention::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// The age at which an event is too old, judged by its `time_us`.
@@ -35,6 +60,16 @@ pub struct Retention {
 /// The failures that a commit survives. With each of them, no position and no time that a reader has
 /// seen is given out again: after a power failure the ring goes on behind them, and readers are told
 /// ([`Read::Gap`](crate::Read::Gap)).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use jetwash_store::{Durability, Options};
+///
+/// let options = Options::default().durability(Durability::Synced(Duration::from_secs(1)));
+/// assert_ne!(options.durability, Durability::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {

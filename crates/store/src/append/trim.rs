@@ -196,6 +196,30 @@ impl Appender {
 }
 
 /// The events that a trim dropped.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// # appender.push(&NewEvent {
+/// #     kind: EventKind::Create,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "app.bsky.feed.post",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1_700_000_000_000_000,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # })?;
+/// # appender.commit()?;
+/// use std::time::Duration;
+///
+/// let two_days_later = 1_700_000_000_000_000 + 2 * 24 * 3_600 * 1_000_000;
+/// let trimmed = appender.trim_after(two_days_later, Duration::MAX)?;
+/// assert_eq!((trimmed.events, trimmed.oldest_seq), (1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trimmed {

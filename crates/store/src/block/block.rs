@@ -20,6 +20,30 @@ use crate::event::{EventKind, EventMeta};
 ///
 /// The index, that is times, kinds, DIDs and collections, is always there. [`Block::compressed`] and
 /// [`Block::json`] are loaded when first asked for, and then shared by all holders of the block.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// # appender.push(&NewEvent {
+/// #     kind: EventKind::Create,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "app.bsky.feed.post",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1_700_000_000_000_000,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # })?;
+/// # appender.commit()?;
+/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let block = run.block();
+/// assert_eq!((block.first_seq(), block.next_seq(), block.len()), (1, 2, 1));
+/// assert_eq!(block.collection_table().get(0), Some("app.bsky.feed.post"));
+/// assert_eq!(block.json()?.get(0), Some(&b"{}"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Block {
     index: Index,
     compressed: OnceLock<Page>,

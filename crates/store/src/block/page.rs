@@ -4,6 +4,29 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 /// One form of a block's events, all in one piece of memory.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// # appender.push(&NewEvent {
+/// #     kind: EventKind::Create,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "app.bsky.feed.post",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1_700_000_000_000_000,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # })?;
+/// # appender.commit()?;
+/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let page = run.block().json()?;
+/// assert_eq!(page.get(0), Some(&b"{}"[..]));
+/// assert_eq!((page.bytes().len(), page.ends()), (2, &[2][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Page {
     bytes: Bytes,

@@ -6,6 +6,30 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 ///
 /// A filter looks at each of them once and then at the events' indexes into the table, instead of
 /// comparing strings once per event.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// # appender.push(&NewEvent {
+/// #     kind: EventKind::Create,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "app.bsky.feed.post",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1_700_000_000_000_000,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # })?;
+/// # appender.commit()?;
+/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let (block, wanted) = (run.block(), "did:plc:z72i7hdynmk6r22z27h6tvur");
+/// let did = block.did_table().iter().position(|did| did == wanted);
+/// let by_it = run.indexes().filter(|event| Some(block.did_indexes()[*event].into()) == did);
+/// assert_eq!(by_it.count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StringTable {
     text: String,

@@ -3,6 +3,19 @@ use std::fmt;
 use bytes::Bytes;
 
 /// A frame as it was received.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{FrameStart, Frames, Location, Options, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default().keep_frames(1 << 20))?;
+/// # appender.keep_frame("relay", 4_711, b"a frame");
+/// # appender.commit()?;
+/// let mut reader = store.frames("relay", FrameStart::Oldest).ok_or("frames are kept")?;
+/// let Frames::Next(frames) = reader.read()? else { panic!("nothing there") };
+/// assert_eq!((frames[0].seq, frames[0].bytes.len()), (4_711, 7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeptFrame {

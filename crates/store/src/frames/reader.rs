@@ -77,6 +77,19 @@ impl Store {
 }
 
 /// The place at which a reader of frames starts.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{FrameStart, Frames, Location, Options, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default().keep_frames(1 << 20))?;
+/// # appender.keep_frame("relay", 4_711, b"a frame");
+/// # appender.commit()?;
+/// let start = |start| store.frames("relay", start).map(|reader| reader.next_seq());
+/// assert_eq!(start(FrameStart::Live), Some(4_712));
+/// assert_eq!(start(FrameStart::Seq(17)), Some(17));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameStart {
@@ -92,6 +105,20 @@ pub enum FrameStart {
 ///
 /// Like a reader of events it is nothing but a position: it reads until it is told
 /// [`Frames::AtTip`], waits for [`FrameReader::tip`] to change, and reads on.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{FrameStart, Frames, Location, Options, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default().keep_frames(1 << 20))?;
+/// # appender.keep_frame("relay", 4_711, b"a frame");
+/// # appender.commit()?;
+/// let mut reader = store.frames("relay", FrameStart::Oldest).ok_or("frames are kept")?;
+/// assert!(matches!(reader.read()?, Frames::Next(_)));
+/// assert!(matches!(reader.read()?, Frames::AtTip));
+/// assert_eq!(reader.next_seq(), 4_712);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct FrameReader {
     ring: Arc<Ring>,
     tip: watch::Receiver<u64>,
@@ -228,6 +255,21 @@ impl fmt::Debug for FrameReader {
 }
 
 /// The result of a read with a [`FrameReader`].
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{FrameStart, Frames, Location, Options, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default().keep_frames(1 << 20))?;
+/// # appender.keep_frame("relay", 4_711, b"a frame");
+/// # appender.commit()?;
+/// let mut reader = store.frames("relay", FrameStart::Seq(4_000)).ok_or("frames are kept")?;
+/// match reader.read()? {
+///     Frames::Lost { from, oldest } => assert_eq!((from, oldest), (4_000, 4_711)),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Frames {
@@ -248,6 +290,18 @@ pub enum Frames {
 }
 
 /// The first and the last of a source's frames.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{FrameStart, Frames, Location, Options, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default().keep_frames(1 << 20))?;
+/// # appender.keep_frame("relay", 4_711, b"a frame");
+/// # appender.commit()?;
+/// let bounds = store.frame_bounds("relay").ok_or("the source has frames")?;
+/// assert_eq!((bounds.oldest_seq, bounds.next_seq), (4_711, 4_712));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FrameBounds {

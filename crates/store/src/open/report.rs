@@ -5,6 +5,19 @@ use crate::error::Files;
 use crate::identity::LogId;
 
 /// The outcome of a [repair](crate::repair). As text it is for people.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{Location, Options, open, repair};
+///
+/// let folder = tempfile::tempdir()?;
+/// drop(open(Location::Disk(folder.path().to_owned()), Options::default())?);
+/// let report = repair(folder.path())?;
+/// assert_eq!((report.events, report.next_seq), (0, 1));
+/// assert_eq!(report.to_string(), "nothing is missing or damaged: 0 events");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RepairReport {

@@ -1,15 +1,12 @@
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use thiserror::Error;
 
+use super::letter::{DeadLetterError, LetterLimits, NewDeadLetter, StoredLetter, decode, encode};
 use super::store::Store;
 use crate::backend::Batch;
-use crate::block::{Block, BlockBuilder, check_payload, decode_piece, encode_piece};
 use crate::error::StoreError;
-use crate::event::{CommitPart, NewEvent};
 use crate::ring::LetterTotals;
 
 impl Store {
@@ -78,7 +75,7 @@ impl DeadLetters {
         letter: &NewDeadLetter<'_>,
         limits: LetterLimits,
     ) -> Result<(), DeadLetterError> {
-        let (seq, value) = encode(letter, &self.store)?;
+        let (seq, value) = encode(letter, &self.store.ring().dictionaries)?;
         let key = self.key(seq);
         // Held until the letter is written, or two of them could take the last room.
         let mut totals = self.known_totals();
@@ -222,7 +219,7 @@ impl DeadLetters {
             consumer: self.consumer.clone(),
             seq: seq_of(key).unwrap_or_default(),
         };
-        decode(value, &self.store).ok_or(damaged)
+        decode(value, &self.store.ring().dictionaries).ok_or(damaged)
     }
 
     /// The beginning of this consumer's keys. A name has no control characters, so none is the prefix of
@@ -236,191 +233,9 @@ impl DeadLetters {
     }
 }
 
-/// An event to be put aside.
-#[derive(Clone, Copy, Debug)]
-pub struct NewDeadLetter<'a> {
-    /// The block that it is in.
-    pub block: &'a Arc<Block>,
-    /// Its index in the block.
-    pub index: usize,
-    /// The reason of the failure. The first 4,096 bytes are kept.
-    pub reason: &'a str,
-    /// The number of attempts.
-    pub attempts: u32,
-    /// The time at which it was given up, in microseconds since 1970.
-    pub failed_at_us: u64,
-}
-
-/// An event that was put aside.
-#[derive(Clone)]
-pub struct StoredLetter {
-    block: Arc<Block>,
-    reason: String,
-    attempts: u32,
-    failed_at_us: u64,
-}
-
-impl StoredLetter {
-    /// A block that holds this one event, as it was.
-    #[must_use]
-    pub const fn block(&self) -> &Arc<Block> {
-        &self.block
-    }
-
-    /// The position of its event, by which it is discarded.
-    #[must_use]
-    pub fn seq(&self) -> u64 {
-        self.block.first_seq()
-    }
-
-    /// The reason of the failure.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-
-    /// The number of attempts.
-    #[must_use]
-    pub const fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
-    /// The time at which it was given up, in microseconds since 1970.
-    #[must_use]
-    pub const fn failed_at_us(&self) -> u64 {
-        self.failed_at_us
-    }
-}
-
-impl fmt::Debug for StoredLetter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredLetter")
-            .field("seq", &self.seq())
-            .field("reason", &self.reason)
-            .field("attempts", &self.attempts)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The limits of a consumer's dead letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LetterLimits {
-    /// The number of letters.
-    pub letters: u64,
-    /// The bytes that they may take together.
-    pub bytes: u64,
-}
-
-impl Default for LetterLimits {
-    /// 10,000 letters and 64 MiB.
-    fn default() -> Self {
-        Self {
-            letters: 10_000,
-            bytes: 64 << 20,
-        }
-    }
-}
-
-/// The letters that are read at once to count them.
-const PAGE: usize = 256;
-
-/// Why a dead letter could not be written or read.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum DeadLetterError {
-    /// One is damaged on disk. It can still be discarded.
-    #[error("the dead letter {seq} of the consumer {consumer:?} is damaged")]
-    Damaged {
-        /// The consumer that the letter belongs to.
-        consumer: String,
-        /// Its position.
-        seq: u64,
-    },
-    /// There is no room for another.
-    #[error(
-        "there is no room for another dead letter of the consumer {consumer:?}: {} of {} letters \
-         and {} of {} bytes are taken; replay or discard some",
-        held.letters, limits.letters, held.bytes, limits.bytes
-    )]
-    Full {
-        /// The consumer that the letters belong to.
-        consumer: String,
-        /// The totals of the letters that there are.
-        held: LetterTotals,
-        /// The limits.
-        limits: LetterLimits,
-    },
-    /// The disk failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-const MAX_REASON: usize = 4096;
-const LETTER_VERSION: u8 = 1;
-
-/// Version, time, attempts, the reason and its length, and the event as a piece of its own.
-fn encode(letter: &NewDeadLetter<'_>, store: &Store) -> Result<(u64, Vec<u8>), DeadLetterError> {
-    let missing = || StoreError::Corrupt {
-        first_seq: letter.block.first_seq(),
-        next_seq: letter.block.next_seq(),
-        what: "an event has no entry in the block",
-    };
-    let meta = letter.block.meta(letter.index).ok_or_else(missing)?;
-    let json = letter.block.json()?.get(letter.index).ok_or_else(missing)?;
-    // As JSON, so that the letter outlives the dictionary of its block.
-    let mut builder = BlockBuilder::new();
-    builder.start(meta.seq, None);
-    builder.push(&NewEvent {
-        kind: meta.kind,
-        did: meta.did,
-        collection: meta.collection,
-        commit: meta.commit.unwrap_or(CommitPart::WHOLE),
-        source: meta.source,
-        time_us: meta.time_us,
-        json,
-        compressed: None,
-    });
-    let block = builder
-        .take(&store.ring().dictionaries)
-        .ok_or_else(missing)?;
-    let reason = clipped(letter.reason);
-    let mut value = vec![LETTER_VERSION];
-    value.extend_from_slice(&letter.failed_at_us.to_le_bytes());
-    value.extend_from_slice(&letter.attempts.to_le_bytes());
-    value.extend_from_slice(&(reason.len() as u32).to_le_bytes());
-    value.extend_from_slice(reason.as_bytes());
-    value.extend_from_slice(&encode_piece(&block)?);
-    Ok((meta.seq, value))
-}
-
-fn decode(value: &Bytes, store: &Store) -> Option<StoredLetter> {
-    let (&[LETTER_VERSION], rest) = value.split_first_chunk()? else {
-        return None;
-    };
-    let (failed_at_us, rest) = rest.split_first_chunk()?;
-    let (attempts, rest) = rest.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let (reason, piece) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    let (index, payload) = decode_piece(piece).ok()?;
-    let payload = value.slice_ref(piece.get(payload..)?);
-    check_payload(&index, &payload).ok()?;
-    let dictionaries = Arc::clone(&store.ring().dictionaries);
-    Some(StoredLetter {
-        block: Arc::new(Block::in_memory(index, None, Some(payload), dictionaries)),
-        reason: std::str::from_utf8(reason).ok()?.to_owned(),
-        attempts: u32::from_le_bytes(*attempts),
-        failed_at_us: u64::from_le_bytes(*failed_at_us),
-    })
-}
-
 fn seq_of(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*key.last_chunk()?))
 }
 
-fn clipped(reason: &str) -> &str {
-    let mut end = reason.len().min(MAX_REASON);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    &reason[..end]
-}
+/// The letters that are read at once to count them.
+const PAGE: usize = 256;

@@ -139,7 +139,7 @@ impl Store {
     /// Returns the known gaps of upstreams that lie before the events at positions from `first` on and
     /// before `next`, in order.
     ///
-    /// A reader gets those before events with them, in [`Run::gaps`]. This is for one that passes
+    /// A reader gets those before events with them, in [`Run::gaps`](crate::Run::gaps). This is for one that passes
     /// over positions, because there is a gap in the log itself. The newest 1,024 are kept, and
     /// forgotten with the events around them.
     #[must_use]

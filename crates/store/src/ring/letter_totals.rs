@@ -4,6 +4,16 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 /// How much is put aside.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{LetterTotals, Location, Options, open};
+///
+/// let (_appender, store) = open(Location::Memory, Options::default())?;
+/// assert_eq!(store.dead_letters("feed").held()?, LetterTotals::default());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LetterTotals {

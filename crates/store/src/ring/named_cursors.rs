@@ -7,6 +7,20 @@ use crate::backend::{Batch, Durable, state};
 use crate::error::StoreError;
 
 /// Why a named cursor was not changed.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::{CursorError, Location, Options, open};
+///
+/// let (_appender, store) = open(Location::Memory, Options::default())?;
+/// store.advance_named_cursor("feed", None, 40)?;
+/// match store.advance_named_cursor("feed", Some(40), 17) {
+///     Err(CursorError::Backwards { current, to, .. }) => assert_eq!((current, to), (40, 17)),
+///     moved => panic!("{moved:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CursorError {

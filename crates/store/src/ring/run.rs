@@ -5,6 +5,31 @@ use crate::block::Block;
 use crate::gap::Gap;
 
 /// The result of a read.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// # appender.push(&NewEvent {
+/// #     kind: EventKind::Create,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "app.bsky.feed.post",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1_700_000_000_000_000,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # })?;
+/// # appender.commit()?;
+/// match store.read(1)? {
+///     Read::Events(run) => assert_eq!(run.next_seq(), 2),
+///     Read::AtTip => println!("wait for `Store::tip`"),
+///     Read::Gap(gap) => println!("{gap}; go on at {}", gap.next_seq),
+/// }
+/// assert!(matches!(store.read(2)?, Read::AtTip));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum Read {
     /// Events, the first of them at the position asked for.
@@ -19,6 +44,30 @@ pub enum Read {
 
 /// Events that follow each other, from somewhere in a block to its end, or to where something is
 /// known to be missing before the next.
+///
+/// # Examples
+///
+/// ```
+/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # let (mut appender, store) = open(Location::Memory, Options::default())?;
+/// # appender.push(&NewEvent {
+/// #     kind: EventKind::Create,
+/// #     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
+/// #     collection: "app.bsky.feed.post",
+/// #     commit: CommitPart::WHOLE,
+/// #     source: "wss://relay.example",
+/// #     time_us: 1_700_000_000_000_000,
+/// #     json: b"{}",
+/// #     compressed: None,
+/// # })?;
+/// # appender.commit()?;
+/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// for event in run.indexes() {
+///     assert_eq!(run.block().meta(event).map(|meta| meta.seq), Some(1));
+/// }
+/// assert_eq!(run.next_seq(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Run {
     block: Arc<Block>,
