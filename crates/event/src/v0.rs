@@ -99,7 +99,9 @@ impl<'a> Rest<'a> {
     }
 
     fn bytes(&self) -> &'a [u8] {
-        self.line.get(self.position..).unwrap_or_default()
+        let rest = self.line.get(self.position..);
+        debug_assert!(rest.is_some(), "a position beyond the line");
+        rest.unwrap_or_default()
     }
 
     fn literal(&mut self, expected: &[u8]) -> Result<(), V0Error> {

@@ -93,7 +93,11 @@ impl<'a> Peek<'a> {
     pub fn paths(&self) -> impl Iterator<Item = &'a str> {
         let mut reader = CborReader::new(self.ops);
         let (mut left, mut ops) = match reader.array() {
-            Ok(count) => (count, self.ops.get(reader.position()..).unwrap_or_default()),
+            Ok(count) => {
+                let rest = self.ops.get(reader.position()..);
+                debug_assert!(rest.is_some(), "a reader beyond its bytes");
+                (count, rest.unwrap_or_default())
+            }
             // Anything but a list counts as one operation that cannot be read.
             Err(_) => (usize::from(!self.ops.is_empty()), Default::default()),
         };

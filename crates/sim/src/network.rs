@@ -399,6 +399,7 @@ impl From<Committed> for SimCommit {
 
 impl From<Op> for SimOp {
     fn from(op: Op) -> Self {
+        debug_assert!(op.path.contains('/'), "a path without a record key");
         let (collection, rkey) = op.path.split_once('/').unwrap_or((&op.path, ""));
         Self {
             action: match (&op.cid, &op.previous) {

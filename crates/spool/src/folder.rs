@@ -351,6 +351,7 @@ fn remove_parts(folder: &Path) -> Result<(), FolderError> {
         let path = found
             .map_err(FolderError::io("list the folder", folder))?
             .path();
+        debug_assert!(path.file_name().is_some(), "an entry without a name");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.ends_with(PART) && name.starts_with(|first: char| first.is_ascii_digit()) {
             fs::remove_file(&path).map_err(FolderError::io("remove the unfinished file", &path))?;

@@ -52,7 +52,7 @@
 //! - The manifest is the spool's cursor. After a crash an unfinished file is thrown away and read
 //!   again from the log, so an event is in exactly one file. This needs a log that outlasts the
 //!   process: [`store`](jetwash::JetstreamBuilder::folder).
-//! - The disk never stands in the way of reading. The spool has a thread of its own and follows the
+//! - The disk never stands in the way of reading. The spool has its own thread and follows the
 //!   log at its own pace; nothing is queued for it.
 //! - When the disk is full, the folder is gone or something else fails, the spool says so in its
 //!   [status](FileSpool::status), to `tracing` and to `metrics`, stands still at its cursor, and

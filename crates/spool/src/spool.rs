@@ -64,7 +64,7 @@ impl FileSpool {
         self.status.subscribe()
     }
 
-    /// Follows the log until `shutdown` completes or the log ends, on a thread of its own. The
+    /// Follows the log until `shutdown` completes or the log ends, on its own thread. The
     /// last file is completed before this returns.
     ///
     /// The log ends when [`Jetstream::run`] has returned, so where both are to end together,

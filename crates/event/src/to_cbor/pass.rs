@@ -394,11 +394,9 @@ impl<'j> Pass<'j, '_> {
     }
 
     fn rest(&self) -> &'j [u8] {
-        self.json
-            .as_bytes()
-            .get(self.position..)
-            // Past the end after input that was cut short inside an escape.
-            .unwrap_or_default()
+        let rest = self.json.as_bytes().get(self.position..);
+        debug_assert!(rest.is_some(), "a position beyond the JSON");
+        rest.unwrap_or_default()
     }
 
     const fn syntax(&self) -> ToCborError {

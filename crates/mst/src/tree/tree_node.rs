@@ -112,6 +112,7 @@ impl TreeNode {
         while let Some(child) = &node.left {
             node = child;
         }
+        debug_assert!(!node.entries.is_empty(), "a node with nothing in it");
         node.entries.first().map_or(&[], |entry| &entry.key)
     }
 
@@ -120,6 +121,7 @@ impl TreeNode {
         while let Some(child) = node.last_child() {
             node = child;
         }
+        debug_assert!(!node.entries.is_empty(), "a node with nothing in it");
         node.entries.last().map_or(&[], |entry| &entry.key)
     }
 }
