@@ -64,7 +64,7 @@ fn the_deepest_nesting_that_is_allowed_fits_on_a_small_stack() {
 
 #[test]
 fn a_link_holds_a_byte_string_directly() {
-    // A byte string in a link in a link, and what else is none.
+    // A byte string in a link in a link, and other malformed links.
     for content in [
         &b"\xd8\x2a\x41\x00"[..],
         b"\x61a",

@@ -15,7 +15,7 @@ mod writer;
 
 use jetwash_cbor::{CborReader, ErrorKind};
 
-/// What a reader says of bytes that should be exactly one item.
+/// Reads bytes that should be exactly one item.
 fn check(bytes: &[u8]) -> Result<(), ErrorKind> {
     let mut reader = CborReader::new(bytes);
     reader

@@ -1,7 +1,7 @@
 use jetwash_corpus::corpus;
 use jetwash_dict::{Dictionary, Evaluation, TrainError, Trainer};
 
-/// Likes of so many accounts, as production writes them, with a rarer sort in between.
+/// Likes of `accounts` accounts, as production writes them, with a rarer sort in between.
 fn lines(accounts: u64, count: u64) -> Vec<String> {
     let base32 = |number: u64, length: u32| -> String {
         let digits = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -169,7 +169,7 @@ fn anything_may_be_added() {
     assert!(trainer.train(None).is_err());
 }
 
-/// What is learnt from some public repositories serves production, whose lines are of others.
+/// A dictionary learnt from some public repositories serves production, whose lines are of others.
 #[test]
 fn recorded_lines_get_as_small_as_promised() {
     let Some(corpus) = corpus("a dictionary for production's lines") else {

@@ -271,7 +271,7 @@ fn a_record_of_the_longest_lists_is_no_trouble() {
     );
 }
 
-/// `{"text": …}` with so many control characters, each of which has six bytes in JSON.
+/// `{"text": …}` with `count` control characters, each of which has six bytes in JSON.
 fn control_characters(count: u32) -> Vec<u8> {
     let mut record = b"\xa1\x64text\x7a".to_vec();
     record.extend(count.to_be_bytes());

@@ -184,7 +184,7 @@ fn canonical_cid(text: &str) -> Option<String> {
     (same && is_plausible(&cid)).then(|| cid.to_string())
 }
 
-/// What a CID in bytes must be, beyond what the library asks for.
+/// Checks a CID in bytes beyond what the library checks.
 pub(crate) fn is_plausible<const SIZE: usize>(cid: &CidGeneric<SIZE>) -> bool {
     let (code, size) = (cid.hash().code(), cid.hash().size());
     let is_sha256 = code == 0x12;

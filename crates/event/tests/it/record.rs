@@ -425,7 +425,7 @@ fn leaf() -> impl Strategy<Value = Ipld> {
     ]
 }
 
-/// What is refused everywhere, kept rare so that most records are not.
+/// Values that every encoder refuses, kept rare so that most records are accepted.
 fn wrong() -> impl Strategy<Value = Ipld> {
     prop_oneof![
         Just(Ipld::Float(0.5)),

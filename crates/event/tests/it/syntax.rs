@@ -5,7 +5,7 @@ use jetwash_event::{AtUri, Cid, Datetime, Did, Handle, Nsid, RecordKey, Syntax, 
 
 const FOLDER: &str = "atproto-interop-tests/syntax";
 
-/// What a list says that is not so, or not so here, and why.
+/// Entries of the lists that do not hold, or not here, and why.
 type Exceptions<'a> = &'a [&'a str];
 
 fn check_lists(name: &str, valid: fn(&str) -> bool, exceptions: Exceptions<'_>) {

@@ -72,7 +72,7 @@ fn a_length_beyond_the_file_takes_no_memory() {
     file.extend(varint(0));
 }
 
-/// What each file of the go-car project must give: the number of good blocks, and whether the walk
+/// The expectation for each file of the go-car project: the number of good blocks, and whether the walk
 /// ends in an error.
 #[test]
 fn files_of_another_implementation_are_read_or_refused() {

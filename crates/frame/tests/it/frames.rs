@@ -105,7 +105,7 @@ fn a_header_that_can_be_read_in_two_ways_is_refused() {
     let twice = b"\xa3\x62op\x01\x61t\x65#info\x62op\x20";
     assert_eq!(fault(twice), ErrorKind::DuplicateKey);
     assert_eq!(fault(b"\xa2\x41t\x65#info\x62op\x01"), ErrorKind::KeyType);
-    // So many keys that it would take long to compare each with all have to be in order.
+    // With this number of keys, comparing each with all would take long: they have to be in order.
     let many = |keys: &mut dyn Iterator<Item = u32>| {
         let mut header = b"\xb8\x66\x61t\x65#info\x62op\x01".to_vec();
         for key in keys {

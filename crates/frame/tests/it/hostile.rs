@@ -69,7 +69,7 @@ proptest! {
         prop_assert!(Frame::decode(&frame[..at.index(frame.len())]).is_err());
     }
 
-    /// What peek says of a frame that decodes is what the decode says.
+    /// Peeking at a frame that decodes agrees with decoding it.
     #[test]
     fn peek_agrees_with_decode(at in any::<prop::sample::Index>(), to in any::<u8>()) {
         let mut frame = commit_frame(|_| {});
@@ -128,7 +128,7 @@ proptest! {
     }
 }
 
-/// An operation that is none ends the paths with an empty one, so that nobody takes the commit for
+/// A malformed operation ends the paths with an empty one, so that nobody takes the commit for
 /// one that has been read in full.
 #[test]
 fn an_operation_that_cannot_be_read_has_an_empty_path() {

@@ -1,4 +1,4 @@
-//! What the crate promises about frames and CAR slices, one module per source of truth.
+//! Frames and CAR slices, one module per source of truth.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What comes out of a frame is bounded, as what goes in is.
+//! The output of a frame is bounded, as its input is.
 
 use jetwash::Jetstream;
 use jetwash_sim::{ManualNetwork, SimChange, SimWrite, did};
@@ -8,7 +8,7 @@ use crate::{NOW_US, lines, pipeline};
 
 const POST: &str = "app.bsky.feed.post";
 
-/// A commit of so many creates that share one record of control characters, each of which has six
+/// A commit of `creates` creates that share one record of control characters, each of which has six
 /// bytes in JSON, and of what comes behind them.
 fn shared(bytes: usize, creates: usize, behind: impl IntoIterator<Item = SimWrite>) -> Vec<u8> {
     let mut network = ManualNetwork::new();

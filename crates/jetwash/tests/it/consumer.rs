@@ -96,7 +96,7 @@ fn frames(count: usize) -> impl Iterator<Item = Vec<u8>> {
         .map(|frame| frame.bytes)
 }
 
-/// What a handler was called with, in the order in which it returned.
+/// The events a handler was called with, in the order in which it returned.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<(String, Cursor)>>>);
 

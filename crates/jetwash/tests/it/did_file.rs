@@ -155,7 +155,7 @@ async fn a_watched_file_is_loaded_when_it_changes_and_kept_when_it_is_wrong() {
     watch.abort();
 }
 
-/// What is added after a save, and not saved yet, is not lost to the watch.
+/// An account added after a save, and not saved yet, is not lost to the watch.
 #[tokio::test]
 async fn a_watch_does_not_load_what_was_saved_by_itself() {
     let (_folder, path, file) = file_with(format!("{A}\n"));

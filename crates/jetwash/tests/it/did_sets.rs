@@ -129,7 +129,7 @@ fn an_empty_set_keeps_everything_out() {
     assert_eq!(pipeline.snapshot().rejected, 20);
 }
 
-/// What is not wanted may be malformed from the first byte on that tells it: nobody gets so far.
+/// An unwanted frame may be malformed behind the byte that tells: nothing behind it is read.
 #[test]
 fn what_is_not_wanted_is_not_decoded() {
     let cut = |frame: &Vec<u8>| {

@@ -1,4 +1,4 @@
-//! What is wrong with a frame costs that frame, or one operation, and is counted.
+//! A fault in a frame costs that frame, or one operation, and is counted.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};

@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::{NOW_US, lines, pipeline};
 
-/// What a frame comes to, apart from its neighbours.
+/// The outcome of a frame, apart from its neighbours.
 #[derive(Debug, PartialEq)]
 enum Outcome {
-    /// So many events, and nothing is counted.
+    /// This number of events, and nothing is counted.
     Events(usize),
-    /// Dropped for this reason, all of it or some operations; the others give so many events.
+    /// Dropped for this reason, all of it or some operations; the others give this number of events.
     Dropped(&'static str, usize),
     /// Counted as ignored, and as nothing else.
     Ignored,
@@ -195,7 +195,7 @@ fn a_frame_of_nested_tags_costs_that_frame_on_a_small_stack() {
     thread.spawn(check).unwrap().join().unwrap();
 }
 
-/// What a frame comes to between two good ones, whose events are left out of the count.
+/// The outcome of a frame between two good ones, whose events are left out of the count.
 fn outcome(frame: &[u8]) -> Outcome {
     outcome_in(|pipeline| pipeline, frame)
 }

@@ -1,4 +1,4 @@
-//! What events carry, and how they are polled for.
+//! The data that events carry, and polling for them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::take;
 
-/// A log on disk with so many simulated frames in it, to be opened by a Jetstream that never runs.
+/// A log on disk with `frames` simulated frames in it, to be opened by a Jetstream that never runs.
 pub(crate) fn filled(folder: &std::path::Path, frames: usize) -> Jetstream {
     let location = Location::Disk(folder.to_owned());
     let (appender, _) = store::open(location, Options::default()).unwrap();

@@ -146,7 +146,7 @@ async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-/// What takes up all the space until it is dropped.
+/// Takes up all the space until it is dropped.
 struct Ballast(PathBuf);
 
 impl Ballast {

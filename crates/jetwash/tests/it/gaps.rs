@@ -1,4 +1,4 @@
-//! Where events are missing, whoever reads is told, and goes on behind.
+//! Where events are missing, every reader is told, and goes on behind.
 
 use std::fs;
 use std::future::ready;
@@ -17,7 +17,7 @@ use jetwash::{
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-/// What a log has, in order.
+/// The content of a log, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Met {
     Event(u64),

@@ -18,7 +18,7 @@ use jetwash_sim::{Network, NetworkConfig, SimFrame};
 use crate::NOW_US;
 use crate::simulated::{describe, expected_of};
 
-/// Where the process can be had to die, all along the way of a commit and of a trim.
+/// The points at which the process can be made to die, all along the way of a commit and of a trim.
 const POINTS: [(&str, u64); 11] = [
     ("open.engine", 1),
     ("open.versioned", 1),
@@ -96,7 +96,7 @@ impl World {
 struct Epoch<'a> {
     world: &'a World,
     folder: tempfile::TempDir,
-    /// What the client has got, by position.
+    /// The events that the client received, by position.
     seen: Vec<(u64, String)>,
     /// The client's cursor: it may have got more, and not have noted it down.
     cursor: usize,

@@ -1,4 +1,4 @@
-//! What a `Jetstream` promises, from frames to events.
+//! The promises of a `Jetstream`, from frames to events.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What a log without a folder takes.
+//! The memory of a log without a folder.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::run::start;
 
-/// Pushes so many events of 900 KB, which hardly compress.
+/// Pushes `count` events of 900 KB, which hardly compress.
 async fn push(jetstream: &Jetstream, count: u64) {
     let pusher = jetstream.pusher("a");
     let mut network = ManualNetwork::new();
@@ -30,7 +30,7 @@ async fn push(jetstream: &Jetstream, count: u64) {
     tip.wait_for(|&next| next == count + 1).await.unwrap();
 }
 
-/// What a bucket and a batch may add.
+/// The bytes that a bucket and a batch may add.
 const SLACK: u64 = 12 << 20;
 
 #[tokio::test]

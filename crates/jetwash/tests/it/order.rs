@@ -69,7 +69,7 @@ fn damaged(frame: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The frame with no more than so many of its operations, of up to two.
+/// The frame with no more than `ops` of its operations, of up to two.
 fn cut(frame: &[u8], ops: usize) -> Vec<u8> {
     let start = at(frame, b"\x63ops") + 4;
     let end = at(frame, b"\x63rev\x6d");
@@ -98,7 +98,7 @@ fn give(pipeline: &mut Pipeline, source: &str, frames: &[Vec<u8>]) {
     pipeline.commit().unwrap();
 }
 
-/// What the log has: for each event the operation and the key, or what happened to the account.
+/// The content of the log: for each event the operation and the key, or what happened to the account.
 fn content(log: &Store) -> Vec<String> {
     let short = |line: &String| {
         let text = describe(line);
@@ -376,7 +376,7 @@ fn a_revision_from_the_future_keeps_no_other_out() {
     assert!(content(&log).contains(&"create real".to_owned()));
 }
 
-/// What a test says of frames, and sends.
+/// The relay's end of a test, which sends frames.
 fn bytes(frames: &[SimFrame]) -> Vec<Vec<u8>> {
     frames.iter().map(|frame| frame.bytes.clone()).collect()
 }

@@ -18,7 +18,7 @@ use crate::{NOW_US, lines};
 const POST: &str = "app.bsky.feed.post";
 const RELAYS: [&str; 2] = ["a", "b"];
 
-/// What happens to an account.
+/// A change to an account.
 #[derive(Clone, Copy, Debug)]
 enum What {
     Create,
@@ -27,7 +27,7 @@ enum What {
     Account,
 }
 
-/// What a relay does to a frame.
+/// A relay's handling of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Whole,
@@ -44,7 +44,7 @@ enum Step {
     Commit,
     /// The process dies, and the relays go on from the cursors.
     Crash,
-    /// A relay counts anew, and begins so many frames back.
+    /// A relay counts anew, and begins this number of frames back.
     Renumber {
         relay: usize,
         back: usize,
@@ -141,7 +141,7 @@ fn described(line: &str) -> String {
     }
 }
 
-/// What the log has to have.
+/// The content that the log must have.
 #[derive(Clone, Default)]
 struct Model {
     events: Vec<String>,

@@ -1,4 +1,4 @@
-//! What a deletion deleted, and an update replaced.
+//! The record that a deletion deleted, or an update replaced.
 
 use std::collections::HashMap;
 

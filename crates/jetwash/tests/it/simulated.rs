@@ -31,7 +31,7 @@ fn every_operation_of_the_simulated_network_comes_out_in_order() {
     );
 }
 
-/// What the network says of the operations that are in the log, with and without a filter.
+/// The network's truth about the operations in the log, with and without a filter.
 #[test]
 fn every_event_says_which_operation_of_its_commit_it_is_and_who_sent_it() {
     let config = NetworkConfig {
@@ -95,7 +95,7 @@ fn origins(log: &Store) -> Vec<(Option<CommitPart>, String)> {
     rows
 }
 
-/// What has to come of a frame, as [`describe`] says it.
+/// The events that must come of a frame, as [`describe`] writes them.
 pub(crate) fn expected_of(frame: &SimFrame) -> Vec<String> {
     let did = &frame.did;
     match &frame.event {
@@ -113,7 +113,7 @@ pub(crate) fn expected_of(frame: &SimFrame) -> Vec<String> {
     }
 }
 
-/// What a line says: the account, and the revision, operation and path if it is about a record.
+/// Describes a line: the account, and the revision, operation and path if it is about a record.
 pub(crate) fn describe(line: &str) -> String {
     let event: Value = serde_json::from_str(line).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();

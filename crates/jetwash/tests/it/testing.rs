@@ -1,4 +1,4 @@
-//! What those who embed a `Jetstream` test their own handlers with.
+//! The tools with which users of a `Jetstream` test their own handlers.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -73,7 +73,7 @@ fn upstream(jetstream: &Jetstream) -> Upstream {
     jetstream.upstreams().remove(0)
 }
 
-/// Writes a binary message of so many bytes, piece by piece.
+/// Writes a binary message of `bytes` bytes, piece by piece.
 async fn send_large(connection: &mut ScriptedConnection, bytes: usize) {
     let mut header = vec![0x82, 127];
     header.extend((bytes as u64).to_be_bytes());
@@ -257,7 +257,7 @@ async fn the_user_agent_and_the_headers_given_are_sent() {
     assert!(request.contains("X-Team: a\r\n"), "{request}");
 }
 
-/// A proxy that makes one connection for whoever it serves, and gives the request's head.
+/// A proxy that makes one connection for its client, and returns the request's head.
 async fn proxy() -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -3,7 +3,7 @@
 use jetwash_cbor::{CborWriter, Cid, Codec};
 use jetwash_frame::{CommitMessage, Frame};
 
-/// A commit of so many creates, but for what `change` does to it.
+/// A commit of `count` creates, but for what `change` does to it.
 pub(crate) fn frame(count: usize, change: impl FnOnce(&mut Parts)) -> Vec<u8> {
     let records = (0..count).map(record);
     let blocks: Vec<_> = records

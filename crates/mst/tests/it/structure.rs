@@ -1,4 +1,4 @@
-//! What can be wrong with a commit or a sync that needs no key, proof or history to be seen.
+//! Faults of a commit or a sync that can be seen without a key, a proof or history.
 
 use jetwash_cbor::{CborWriter, Cid, Codec};
 use jetwash_frame::{CarError, Frame};

@@ -1,4 +1,4 @@
-//! What the simulated network promises, one module per side of it.
+//! The promises of the simulated network, one module per side of it.
 
 #![allow(
     clippy::expect_used,

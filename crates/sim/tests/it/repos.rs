@@ -130,7 +130,7 @@ fn repositories_of_accounts_that_are_away_are_refused() {
     assert_eq!(network.did_document("did:plc:nobody"), None);
 }
 
-/// What was written since the start and is still there, the profiles aside.
+/// The records that were written since the start and are still there, the profiles aside.
 #[derive(Default)]
 struct Written {
     left: HashSet<(Arc<str>, String, String)>,

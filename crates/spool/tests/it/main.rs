@@ -1,4 +1,4 @@
-//! What a spool promises, from the log to the loader.
+//! The promises of a spool, from the log to the loader.
 
 #![allow(
     clippy::expect_used,

@@ -69,7 +69,7 @@ async fn a_folder_that_vanishes_is_waited_for_and_not_made_again() {
             "{message}"
         );
         assert!(!folder_path.exists());
-        // A folder that only has the same name is none either: an empty mount point, perhaps.
+        // A folder that only has the same name is not it either: an empty mount point, perhaps.
         fs::create_dir(&folder_path).unwrap();
         status.mark_unchanged();
         for _ in 0..3 {
