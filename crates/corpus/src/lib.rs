@@ -50,6 +50,17 @@ pub fn corpus(test: &str) -> Option<Corpus> {
 }
 
 /// The recorded data, one method per shape of file. Each panics with the path it could not read.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_corpus::corpus;
+///
+/// // `None` where the data is not there; the reason is printed.
+/// if let Some(corpus) = corpus("real frames") {
+///     assert_eq!(corpus.frames("firehose-2026-07-04/frames.bin.zst").len(), 100);
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Corpus {
     folder: PathBuf,
