@@ -1,8 +1,8 @@
 //! The ring in which Jetstream events wait: one ordered log, on disk or in memory.
 //!
-//! [`open`] gives its two sides. The one [`Appender`] writes: events, and with them the cursors of
+//! [`open`] returns its two sides. The one [`Appender`] writes: events, and with them the cursors of
 //! the upstreams they came from, in commits that are all or nothing. Any number of readers share
-//! the [`Store`]. A reader is a position and nothing more: there is no queue for each, so none can
+//! the [`Store`]. A reader is a position and nothing more: there is no queue for each, which could
 //! overflow, and playback and live tail are one loop over one log, its hot end in memory and the
 //! rest on disk. The only way to miss an event is to be slower than the ring is long, and then the
 //! reader is told: [`Read::Gap`].
@@ -10,22 +10,23 @@
 //! Every event has a position, `seq`, which counts from 1 without gaps, and a time, `time_us`,
 //! which strictly increases. Neither is given out twice, whether the process restarts, the clock
 //! goes back, the ring is emptied, or the power fails: only after that there may be a gap, which
-//! readers are told of. [`Durability`] says which commits survive what, and [`LogId`] which log a
-//! position is of.
+//! readers are told of. [`Durability`] says which failures a commit survives, and [`LogId`] which log
+//! a position belongs to.
 //!
 //! Events are kept in [`Block`]s of a few hundred. A block's index, with the DIDs and collections
 //! that occur in it, says which of its events a filter wants; the events themselves are read only
-//! if there are any, and unpacked once for all readers. What is stored of an event is its
-//! compressed form, if it was pushed with one. Its JSON is made from that.
+//! if there are any, and unpacked once for all readers. An event that was pushed compressed is stored
+//! in that form, and its JSON is made from it.
 //!
-//! Consumers can keep in the ring how far they have got: see [`Store::advance_named_cursor`].
+//! Consumers can keep their progress in the ring, with [`Store::advance_named_cursor`], and the events
+//! that they could not handle, with [`Store::dead_letters`].
 //!
 //! The ring forgets by [`Retention`], a bucket at a time, when [`Appender::trim`] is called. The
 //! stored form is described in `docs/store-format.md` of the repository.
 //!
-//! Everything here may block on the disk but [`Store::read_hot`], [`Store::bounds`] and
-//! [`Store::tip`]. Times are passed in: the clock is only looked at for [`Durability::Synced`]. No
-//! thread is started but those of the storage engine, [fjall](https://docs.rs/fjall).
+//! Every call may block on the disk, except [`Store::read_hot`], [`Store::bounds`] and
+//! [`Store::tip`]. Times are passed in: the clock is only looked at for [`Durability::Synced`]. The
+//! only threads are those of the storage engine, [fjall](https://docs.rs/fjall).
 //!
 //! # Examples
 //!

@@ -22,8 +22,8 @@ use crate::ring::Ring;
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
 /// thread of its own.
 ///
-/// Events are pushed, then committed together with the upstream cursors that they are the reason
-/// for. What is not committed is not visible, and lost when the appender is dropped.
+/// Events are pushed, then committed together with the upstream cursors that they advance. Events
+/// that are not committed are not visible, and lost when the appender is dropped.
 ///
 /// # Examples
 ///
@@ -153,15 +153,15 @@ impl Appender {
         self.accounts.set(did, state);
     }
 
-    /// The position from which on the [states](Self::set_account) of accounts may not tell of the
-    /// events in the ring.
+    /// The position up to which the [states](Self::set_account) of accounts are complete. They may not
+    /// cover the events in the ring from there on.
     #[must_use]
     pub const fn accounted_to(&self) -> u64 {
         self.accounts.covered()
     }
 
-    /// Promises that from now on each commit sets what follows from its events, and that all events
-    /// committed before are told of: [`accounted_to`](Self::accounted_to) is the end of the ring
+    /// Promises that every commit from now on sets the states that follow from its events, and that
+    /// those of all earlier events are set: [`accounted_to`](Self::accounted_to) is the end of the ring
     /// from the next commit on.
     pub const fn keep_accounted(&mut self) {
         self.accounts.start_covering();
@@ -236,10 +236,10 @@ impl Appender {
         self.ring.dictionaries.get(self.dictionary?)
     }
 
-    /// Notes that an upstream did not give all that it should have, between the event pushed last
-    /// and the next: part of the next commit, for readers to be told when they come there.
+    /// Notes that events of an upstream are missing between the event pushed last and the next. It is
+    /// part of the next commit, and readers are told when they come there.
     ///
-    /// `events` is how many events are missing, if that is known.
+    /// `events` is the number of missing events, if it is known.
     pub fn note_gap(
         &mut self,
         cause: GapCause,

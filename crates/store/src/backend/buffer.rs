@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fjall::Keyspace;
 
-/// Has the engine write out the buffer of a keyspace when it is full.
+/// Asks the engine to write out the buffer of a keyspace when it is full.
 ///
 /// The engine does so itself at a size that is fixed when the keyspace is made, and then stalls
 /// every writer while four buffers wait for the disk. Each buffer written out costs it several
@@ -31,7 +31,7 @@ impl Buffer {
         self.write_out(keyspace)
     }
 
-    /// Has the engine write out what there is, in its own time. Its journals can be removed then,
+    /// Asks the engine to write out what there is, in its own time. Its journals can be removed then,
     /// and the memory is free.
     pub(super) fn write_out(&self, keyspace: &Keyspace) -> fjall::Result<()> {
         if self.filled.swap(0, Ordering::Relaxed) > 0 {

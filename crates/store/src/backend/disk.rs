@@ -366,6 +366,7 @@ impl Backend for DiskBackend {
             Ok(engine.state.disk_space() + engine.letters.disk_space() + accounts)
         });
         let journals = folder::journal_bytes(&self.path);
+        // A count that fails is left out: the next write tells of the disk.
         held + beside.unwrap_or_default() + journals.unwrap_or_default()
     }
 }

@@ -167,8 +167,8 @@ impl Bucket for DiskBucket {
             if taken > bytes && !rows.is_empty() {
                 break;
             }
-            let seq = key.last_chunk().map_or(0, |seq| u64::from_be_bytes(*seq));
-            rows.push((seq, Bytes::from(frame)));
+            let seq = key.last_chunk().ok_or(BucketError::Damaged)?;
+            rows.push((u64::from_be_bytes(*seq), Bytes::from(frame)));
         }
         Ok(rows)
     }

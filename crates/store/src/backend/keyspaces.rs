@@ -115,7 +115,7 @@ pub(super) fn open_error(path: &Path, error: fjall::Error) -> OpenError {
     }
 }
 
-/// Tells bytes that are damaged from a disk that fails: the engine checks what it reads.
+/// Distinguishes damaged bytes from a failing disk: the engine checks what it reads.
 pub(super) fn bucket_error(error: fjall::Error) -> BucketError {
     let io = error.source().and_then(|inner| io_error(inner));
     let damaged = match (&error, io) {

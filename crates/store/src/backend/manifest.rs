@@ -46,13 +46,13 @@ impl Manifest {
         folder::sync(path)
     }
 
-    /// The next position that the state told of.
+    /// The next position, by the state.
     pub(super) fn next_seq(&self) -> u64 {
         next_seq(&self.state)
     }
 }
 
-/// The next position that a state tells of.
+/// The next position, by the entries of a state.
 pub(super) fn next_seq(state: &BTreeMap<Vec<u8>, Bytes>) -> u64 {
     let position = state.get(state::POSITION);
     let position = position.and_then(|value| state::decode_numbers::<2>(value));

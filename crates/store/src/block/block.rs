@@ -396,7 +396,7 @@ impl Block {
         }
     }
 
-    /// Tells the cache, so that it lets go of others.
+    /// Tells the cache that the block has grown, so that it drops others.
     fn grown(&self, bytes: usize) {
         if let Some(cache) = self.cold.as_ref().and_then(|cold| cold.cache.upgrade()) {
             cache.grow(self.first_seq(), bytes);

@@ -57,10 +57,12 @@ impl Index {
     }
 
     pub(crate) fn first_time(&self) -> u64 {
+        debug_assert!(!self.times.is_empty(), "a block is never empty");
         self.times.first().copied().unwrap_or_default()
     }
 
     pub(crate) fn last_time(&self) -> u64 {
+        debug_assert!(!self.times.is_empty(), "a block is never empty");
         self.times.last().copied().unwrap_or_default()
     }
 

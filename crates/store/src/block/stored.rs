@@ -4,7 +4,7 @@ use jetwash_dict::Compressor;
 
 use super::block::Block;
 use super::damage::Damage;
-use super::format::{decode_index, encode_index};
+use super::format::{check_payload, decode_index, encode_index};
 use super::index::{Encoding, Index};
 use super::input::Input;
 use crate::backend::BlockKey;
@@ -35,6 +35,11 @@ pub(crate) fn encode_block(block: &Block, packer: &mut Compressor) -> Result<Sto
             packed.into()
         }
     };
+    debug_assert_eq!(
+        check_payload(&index, &payload),
+        Ok(()),
+        "sealed as it will be read"
+    );
     let encoded = encode_index(&index);
     Ok(Stored {
         key: BlockKey {

@@ -74,6 +74,7 @@ impl StringTable {
     /// A table of the strings that end at `ends`; `None` if one of them is not UTF-8.
     pub(crate) fn from_parts(text: Vec<u8>, ends: Vec<u32>) -> Option<Self> {
         let text = String::from_utf8(text).ok()?;
+        debug_assert!(ends.is_sorted(), "strings end one after the other");
         let whole = |end: &u32| text.is_char_boundary(*end as usize);
         ends.iter().all(whole).then_some(Self { text, ends })
     }

@@ -15,6 +15,7 @@ pub(crate) struct BucketView {
 
 impl BucketView {
     pub(crate) fn first_time(&self) -> u64 {
+        debug_assert!(!self.entries.is_empty(), "a bucket in view holds a block");
         self.entries.first().map_or(0, |entry| entry.first_time)
     }
 

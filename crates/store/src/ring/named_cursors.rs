@@ -24,7 +24,8 @@ use crate::error::StoreError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CursorError {
-    /// It would go back. [`Store::reset_named_cursor`](crate::Store::reset_named_cursor) does that on purpose.
+    /// It would go back, which only
+    /// [`Store::reset_named_cursor`](crate::Store::reset_named_cursor) does.
     #[error("the cursor {name:?} would go back from {current} to {to}")]
     Backwards {
         /// The cursor's name.

@@ -287,7 +287,7 @@ impl View {
         }
     }
 
-    /// Lets go of the hot blocks before a position.
+    /// Drops the hot blocks before a position.
     pub(crate) fn forget_before(&mut self, seq: u64) {
         while self
             .hot
@@ -298,7 +298,7 @@ impl View {
         }
     }
 
-    /// Lets go of the oldest hot blocks, but of none that is nowhere else.
+    /// Drops the oldest hot blocks, except those of the tail, which are in no bucket yet.
     pub(crate) fn shrink_hot(&mut self, budget: usize) {
         while self.hot_bytes > budget && self.hot.len() > self.tail {
             self.pop_hot_front();

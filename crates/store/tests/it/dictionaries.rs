@@ -5,7 +5,8 @@ use jetwash_dict::Dictionary;
 use jetwash_store::{Appender, Block, Read, Retention, Store, StoreError};
 
 use crate::support::{
-    Event, Place, START, append, dictionary, event, frame, on_both, push, read_all, tiny, unframe,
+    Event, Place, START, append, compress, decompress, dictionary, event, on_both, push, read_all,
+    tiny,
 };
 
 on_both!(
@@ -22,7 +23,7 @@ fn append_framed(appender: &mut Appender, dictionary: &Dictionary, count: u64) -
     let events = (0..count).map(|_| {
         let seq = appender.next_seq();
         let made = event(seq, appender.next_time_us(START + seq * 1_000));
-        push(appender, &made, Some(&frame(dictionary, &made.json)));
+        push(appender, &made, Some(&compress(dictionary, &made.json)));
         if seq.is_multiple_of(3) {
             appender.commit().unwrap();
         }
@@ -42,14 +43,17 @@ fn check_frames(store: &Store, from: u64, dictionaries: &[&Dictionary]) {
             other => panic!("{other:?}"),
         };
         let block = run.block();
-        let frames = block.compressed().unwrap();
-        assert_eq!(frames.is_some(), block.dictionary_id().is_some());
-        if let Some((frames, id)) = frames.zip(block.dictionary_id()) {
+        let compressed = block.compressed().unwrap();
+        assert_eq!(compressed.is_some(), block.dictionary_id().is_some());
+        if let Some((compressed, id)) = compressed.zip(block.dictionary_id()) {
             let dictionary = dictionaries.iter().find(|known| known.id() == id).unwrap();
             for index in run.indexes() {
-                let json = unframe(dictionary, frames.get(index).unwrap());
+                let json = decompress(dictionary, compressed.get(index).unwrap());
                 assert_eq!(json, block.json().unwrap().get(index).unwrap());
-                assert_eq!(frames.slice(index).unwrap(), frames.get(index).unwrap());
+                assert_eq!(
+                    compressed.slice(index).unwrap(),
+                    compressed.get(index).unwrap()
+                );
             }
         }
         position = run.next_seq();
@@ -68,7 +72,7 @@ fn frames_and_json_come_back(place: &Place) {
     }
 }
 
-/// Fills a ring with frames, and gives the blocks that come from the disk with the events in each.
+/// Fills a ring with compressed events, and returns the blocks that come from the disk with the events in each.
 fn cold_blocks(appender: &mut Appender, store: &Store) -> Vec<(Arc<Block>, Vec<Event>)> {
     let used = dictionary(7);
     appender.set_dictionary(&used).unwrap();
@@ -174,7 +178,7 @@ fn blocks_are_of_one_form(place: &Place) {
     let mut expected = Vec::new();
     for seq in 1..=60 {
         let made = event(seq, START + seq);
-        let packed = frame(&first, &made.json);
+        let packed = compress(&first, &made.json);
         push(&mut appender, &made, (seq % 10 < 5).then_some(&packed));
         expected.push((seq % 10 < 5).then_some(1));
         if seq % 7 == 0 {

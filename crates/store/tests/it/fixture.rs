@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use jetwash_dict::Dictionary;
 use jetwash_store::{Appender, FrameStart, Frames, Location, Options, Store, open};
 
-use crate::support::{Event, START, append, event, frame, push, read_all, unframe};
+use crate::support::{Event, START, append, compress, decompress, event, push, read_all};
 
 const EVENTS: u64 = 90;
 const RELAY: &str = "wss://relay.example/";
@@ -32,7 +32,7 @@ fn options() -> Options {
         .keep_frames(1 << 20)
 }
 
-/// The events in the ring: the first 40 without frames, then some with those of a dictionary.
+/// The events in the ring: the first 40 uncompressed, then some compressed with a dictionary.
 fn events() -> Vec<Event> {
     (1..=EVENTS)
         .map(|seq| event(seq, START + seq * 1_000))
@@ -45,7 +45,7 @@ fn raw_frame(seq: u64) -> Vec<u8> {
 
 fn fill(appender: &mut Appender, store: &Store, dictionary: &Dictionary) {
     for made in events() {
-        let packed = (made.seq > 40).then(|| frame(dictionary, &made.json));
+        let packed = (made.seq > 40).then(|| compress(dictionary, &made.json));
         if made.seq == 41 {
             appender.set_dictionary(dictionary).unwrap();
         }
@@ -112,8 +112,11 @@ fn opens_and_holds_what_was_put_into_it(format: u32) {
         let dictionary = store
             .dictionary(run.block().dictionary_id().unwrap())
             .unwrap();
-        let frames = run.block().compressed().unwrap().unwrap();
-        assert_eq!(unframe(&dictionary, frames.get(index).unwrap()), made.json);
+        let compressed = run.block().compressed().unwrap().unwrap();
+        assert_eq!(
+            decompress(&dictionary, compressed.get(index).unwrap()),
+            made.json
+        );
         assert_eq!(store.seq_at_time(made.time_us).unwrap(), made.seq);
     }
     let mut frames = Vec::new();

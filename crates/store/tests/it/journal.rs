@@ -8,7 +8,7 @@ use jetwash_dict::Dictionary;
 use jetwash_store::{Appender, Durability, Options, Store};
 
 use crate::fixture::copy;
-use crate::support::{Place, append, copy_at_rest, event, frame, push};
+use crate::support::{Place, append, compress, copy_at_rest, event, push};
 
 pub(crate) const RELAY: &str = "wss://relay.example/";
 pub(crate) const EVENTS: u64 = 6_000;
@@ -33,7 +33,7 @@ pub(crate) fn write(appender: &mut Appender, dictionary: Option<&Dictionary>) {
             made.json = noise
                 .flat_map(|part| format!("{part:x}").into_bytes())
                 .collect();
-            let packed = dictionary.map(|dictionary| frame(dictionary, &made.json));
+            let packed = dictionary.map(|dictionary| compress(dictionary, &made.json));
             push(appender, &made, packed.as_deref());
         }
         appender.set_cursor(RELAY, 1_000 + appender.next_seq() - 1);

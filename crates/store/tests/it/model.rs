@@ -12,7 +12,7 @@ use jetwash_store::{
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::support::{Event, Place, START, dictionary, event, frame, push, taken};
+use crate::support::{Event, Place, START, compress, dictionary, event, push, taken};
 
 thread_local! {
     static DICTIONARIES: [Dictionary; 2] = [dictionary(1), dictionary(2)];
@@ -206,7 +206,7 @@ impl World {
                     assert_eq!(appender.next_seq(), seq);
                     let made = event(seq, time_us);
                     let dictionary = model.dictionary.filter(|_| model.frames);
-                    let packed = dictionary.map(|at| frame(&numbered(at), &made.json));
+                    let packed = dictionary.map(|at| compress(&numbered(at), &made.json));
                     assert_eq!(push(appender, &made, packed.as_deref()), seq);
                     model.events.push(made);
                 }
@@ -347,10 +347,11 @@ fn check_read(model: &Model, store: &Store, at: u16, blocks: u8) {
                     let found = taken(run.block(), index).unwrap();
                     assert_eq!(found, model.events[position as usize - 1]);
                     assert!(position >= model.oldest);
-                    if let Some(frames) = run.block().compressed().unwrap() {
+                    if let Some(compressed) = run.block().compressed().unwrap() {
                         let id = run.block().dictionary_id().unwrap();
                         let dictionary = store.dictionary(id).unwrap();
-                        let json = crate::support::unframe(&dictionary, frames.get(index).unwrap());
+                        let json =
+                            crate::support::decompress(&dictionary, compressed.get(index).unwrap());
                         assert_eq!(json, found.json);
                     }
                     position += 1;

@@ -249,14 +249,14 @@ pub(crate) fn dictionary(id: u32) -> Dictionary {
     Dictionary::train(samples, 1_024, id).unwrap()
 }
 
-pub(crate) fn frame(dictionary: &Dictionary, json: &[u8]) -> Vec<u8> {
+pub(crate) fn compress(dictionary: &Dictionary, json: &[u8]) -> Vec<u8> {
     let mut compressor = zstd::bulk::Compressor::with_dictionary(1, dictionary.bytes()).unwrap();
     compressor.compress(json).unwrap()
 }
 
-pub(crate) fn unframe(dictionary: &Dictionary, frame: &[u8]) -> Vec<u8> {
+pub(crate) fn decompress(dictionary: &Dictionary, compressed: &[u8]) -> Vec<u8> {
     let mut decoder = zstd::bulk::Decompressor::with_dictionary(dictionary.bytes()).unwrap();
-    decoder.decompress(frame, 1 << 20).unwrap()
+    decoder.decompress(compressed, 1 << 20).unwrap()
 }
 
 /// Reads at a position, from memory or otherwise from disk.
