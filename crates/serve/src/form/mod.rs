@@ -1,9 +1,10 @@
 //! The form of events on the wire.
 //!
-//! A [`format`] says what an event looks like and what is compressed together. [`encoder`] writes
-//! one subscriber's messages. What is the same for many subscribers is made once: [`recoder`] makes
-//! the [`events`] of a block in formats that the log does not have ([`binary`], or compressed by
-//! [`compressors`] with one of the [`dictionaries`]), and [`messages`] are ready to be sent.
+//! A [`Format`](format::Format) says what an event looks like and what is compressed together.
+//! [`encoder`] writes one subscriber's messages. What is the same for many subscribers is made
+//! once: [`recoder`] makes the [`events`] of a block in formats that the log does not have
+//! ([`binary`], or compressed by [`compressors`] with one of the [`dictionaries`]), and
+//! [`messages`] are ready to be sent.
 
 pub(crate) mod binary;
 pub(crate) mod compressors;

@@ -3,7 +3,7 @@
 //! [`write_frame`] is written by hand, because a server's messages are the same for every reader: a
 //! head of two to ten bytes before bytes that exist already. [`Incoming`] parses messages that are
 //! rare and small, but come from strangers: within every bound that the standard and the caller
-//! set. [`accept`] answers the handshake.
+//! set. [`accept()`] answers the handshake.
 
 mod accept;
 mod incoming;
