@@ -20,7 +20,7 @@ pub(super) struct Work {
     pub(super) event: Event,
     /// Who waits for it, if it is a dead letter that is replayed: told whether it went well.
     pub(super) replay: Option<oneshot::Sender<bool>>,
-    /// If nobody knows whether it is wanted, since the caller's filter panicked.
+    /// Set if the caller's filter panicked, so that it is not known whether the event is wanted.
     pub(super) panicked: Option<Panic>,
 }
 

@@ -45,7 +45,7 @@ use source::{Source, contact_name};
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
 ///
-/// [`Jetstream`](crate::Jetstream) runs one. It is public for those who bring their own sources or
+/// [`Jetstream`](crate::Jetstream) runs one. It is public for programs with their own sources or
 /// runtime, and for benches: it opens no socket, reads no clock and spawns nothing. It does block,
 /// because the log's disk does.
 ///
@@ -234,7 +234,7 @@ impl Pipeline {
         if place != Place::Next {
             return self.doubtful(place, &peeked, frame);
         }
-        // Before the filter: kept frames are for those who send the whole stream on.
+        // Before the filter: kept frames are for programs that send the whole stream on.
         if self.appender.keeps_frames()
             && let Some(seq) = peeked.seq
         {
