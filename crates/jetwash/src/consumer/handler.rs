@@ -12,7 +12,7 @@ use crate::read::Event;
 
 /// Code that a consumer calls for each event.
 ///
-/// Closures and `async fn`s of an [`Event`] are handlers, if they give `Result<(), E>` with any
+/// Closures and `async fn`s of an [`Event`] are handlers, if they return `Result<(), E>` with any
 /// error or a [`Failure`]. Your own types implement this trait, or [`TypedHandler`], and a
 /// closure that blocks becomes a handler by [`blocking`].
 ///

@@ -127,7 +127,7 @@ impl Jetstream {
         self.shared.dictionaries.changes()
     }
 
-    /// Compresses events with another dictionary from now on, and gives the position of the first
+    /// Compresses events with another dictionary from now on, and returns the position of the first
     /// that is. It may be called before [`run`](Self::run) and while it goes on.
     ///
     /// Events that are in the log stay as they are, and the log keeps the dictionaries that they

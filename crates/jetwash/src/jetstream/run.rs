@@ -88,7 +88,7 @@ impl Jetstream {
         died.map_or(Ok(()), |death| Err(death.into()))
     }
 
-    /// Starts the thread that writes the log, and gives its end.
+    /// Starts the thread that writes the log, and returns its end.
     fn start_writer(
         &self,
         mut writer: Writer,
@@ -153,8 +153,8 @@ impl Jetstream {
 /// How the writer's thread has ended.
 type End = oneshot::Receiver<Result<(), RunError>>;
 
-/// Waits for the shutdown, or gives how the writer has ended before it. The ends of other tasks are
-/// looked at meanwhile, and end nothing.
+/// Waits for the shutdown, or returns how the writer has ended before it. The ends of other tasks
+/// are looked at meanwhile, and end nothing.
 async fn until_end(
     shutdown: impl Future<Output = ()>,
     ended: &mut End,

@@ -250,7 +250,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Counts what was lost with a frame of the current source, and tells the first of each kind.
+    /// Counts what was lost with a frame of the current source, and logs the first of each kind.
     #[cold]
     fn lose(
         &mut self,
@@ -325,7 +325,7 @@ impl Pipeline {
         self.appender.trim(now_us)
     }
 
-    /// Compresses all events from now on with another dictionary, and gives the position of the
+    /// Compresses all events from now on with another dictionary, and returns the position of the
     /// first of them. What is in the log stays as it is, with the dictionary that it needs.
     ///
     /// # Errors

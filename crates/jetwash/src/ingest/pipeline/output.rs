@@ -39,7 +39,7 @@ impl Output {
         self.pending += bytes;
     }
 
-    /// Encodes an event, and gives where in `line` its record is; empty if it has none.
+    /// Encodes an event, and returns where in `line` its record is; empty if it has none.
     pub(super) fn encode(
         &mut self,
         encoder: &mut Encoder,
