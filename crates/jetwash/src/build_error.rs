@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::source::{EndpointError, RelayOptionError};
 
-/// Everything that kept a [`Jetstream`] from being built.
+/// Everything that kept a [`Jetstream`](crate::Jetstream) from being built.
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// One thing that is wrong with the settings of a [`JetstreamBuilder`].
+/// One thing that is wrong with the settings of a [`JetstreamBuilder`](crate::JetstreamBuilder).
 ///
 /// # Examples
 ///

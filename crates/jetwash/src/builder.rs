@@ -107,14 +107,14 @@ impl JetstreamBuilder {
         self
     }
 
-    /// How long events are kept; 24 hours if not said.
+    /// Sets how long events are kept. Defaults to 24 hours.
     pub const fn retain_for(mut self, age: Duration) -> Self {
         self.retain_for = Some(age);
         self
     }
 
-    /// How many bytes of events are kept at most; if not said, any number in a
-    /// [folder](Self::folder), and 128 MiB in memory.
+    /// Keeps up to `bytes` of events. Defaults to no limit in a [folder](Self::folder), and to
+    /// 128 MiB in memory.
     pub const fn retain_bytes(mut self, bytes: u64) -> Self {
         self.retain_bytes = Some(bytes);
         self
@@ -206,9 +206,9 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Says which blocks of a commit have to match their CIDs; all of them if not said. To check
-    /// only the records and the commit itself makes the way in half as long, and is for relays that
-    /// are trusted to have checked.
+    /// Sets which blocks of a commit must match their CIDs. Defaults to all. Checking only the
+    /// records and the commit itself halves the cost of a frame, and is for relays that are trusted
+    /// to have checked.
     pub const fn check_blocks(mut self, check: BlockCheck) -> Self {
         self.block_check = check;
         self
@@ -225,20 +225,20 @@ impl JetstreamBuilder {
         self
     }
 
-    /// How long an event may wait for others, to be committed with them; 2 ms if not said.
+    /// Sets how long an event may wait for others, to be committed with them. Defaults to 2 ms.
     pub const fn commit_delay(mut self, delay: Duration) -> Self {
         self.commit_delay = Some(delay);
         self
     }
 
-    /// How many bytes of frames may wait for the pipeline; 8 MiB if not said. A source that is
+    /// Sets how many bytes of frames may wait for the pipeline. Defaults to 8 MiB. A source that is
     /// faster waits.
     pub const fn intake_bytes(mut self, bytes: usize) -> Self {
         self.intake_bytes = Some(bytes);
         self
     }
 
-    /// Where the times of events come from; the system's clock if not said. This is for tests.
+    /// Sets where the times of events come from. Defaults to the system's clock. For tests.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
         self
@@ -298,7 +298,7 @@ impl JetstreamBuilder {
         }
     }
 
-    /// How much a log in memory keeps if nobody says: nothing may grow without bound.
+    /// The bound of a log in memory without a setting: nothing may grow without bound.
     fn memory_bound(&self) -> Option<u64> {
         if self.folder.is_some() {
             return None;

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 /// - A log whose newest event is in the future, from a run before, goes on from there, at half the
 ///   pace until the clock has caught up; at the whole pace if that is more than a day.
 ///
-/// Each jump is told: in the program's log, by the counter `jetwash_clock_jumps_total`, and in
+/// Each jump is reported: in the program's log, by the counter `jetwash_clock_jumps_total`, and in
 /// [`Snapshot::clock_jumps`](crate::Snapshot::clock_jumps).
 #[derive(Clone)]
 pub struct Clock {

@@ -124,7 +124,7 @@
 //!   ingest filter. `build()` checks everything and opens the log, but no socket;
 //!   [`run`](Jetstream::run) connects, and ends when the future given to it does.
 //! - [`Subscription`]: a [`Stream`](futures_core::Stream) of [`Event`]s from [`StartFrom`] on.
-//! - [`Consumer`]: code of yours that is called for each [`Event`], with a stored cursor, workers,
+//! - [`Consumer`]: your code, called for each [`Event`], with a stored cursor, workers,
 //!   retries and dead letters.
 //! - [`Reader`]: the same block by block, for servers.
 //! - [`Pipeline`]: the way in without runtime, sockets and clock.

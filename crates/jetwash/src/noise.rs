@@ -18,8 +18,8 @@ struct Heard {
 }
 
 impl Noise {
-    /// Whether a fault at the time `now` is to be told, and how many before it were not. Times
-    /// count from anywhere.
+    /// Returns how many faults before it were not logged, if one at the time `now` is to be; `None`
+    /// otherwise. Times count from anywhere.
     pub(crate) fn admit(&mut self, source: &str, kind: &'static str, now: Duration) -> Option<u64> {
         let known = self
             .kinds

@@ -95,7 +95,7 @@ impl Tasks {
         self.died.note(task, name, &panic);
     }
 
-    /// Ends all; gives why the first of them died, if any did.
+    /// Ends all; returns why the first of them died, if any did.
     pub(crate) async fn shutdown(mut self) -> Option<Death> {
         self.set.abort_all();
         while let Some(ended) = self.set.join_next_with_id().await {

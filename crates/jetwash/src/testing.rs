@@ -1,4 +1,4 @@
-//! For the tests of those who embed `jetwash`: events of your own making, without a network.
+//! Makes events for the tests of programs that embed `jetwash`, without a network.
 //!
 //! A handler is best tested with the events that it would really get. [`events_of`] makes them of
 //! what you say happened: it has an account sign a commit, a relay frame it, and a pipeline turn it

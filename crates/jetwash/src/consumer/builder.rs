@@ -114,8 +114,8 @@ impl Jetstream {
 }
 
 impl Consumer {
-    /// Which events it gets; all if not said. [`ConsumerHandle::set_filter`] changes it while the
-    /// consumer runs.
+    /// Sets which events it gets. Defaults to all. [`ConsumerHandle::set_filter`] changes it while
+    /// the consumer runs.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.settings.filter = filter;
         self
@@ -149,8 +149,8 @@ impl Consumer {
         self
     }
 
-    /// How many events are handled at once, each of another account; 1 if not said. With one
-    /// worker they come in the order of the log, but for those that are tried again.
+    /// Sets how many events are handled at once, each of another account. Defaults to 1. With one
+    /// worker they come in the order of the log, except for retries.
     pub const fn workers(mut self, workers: usize) -> Self {
         self.settings.workers = workers;
         self
@@ -163,28 +163,28 @@ impl Consumer {
         self
     }
 
-    /// How much memory the events at hand may keep, in bytes; 32 MiB if not said. It is exceeded
-    /// by one block of events at most.
+    /// Sets how many bytes of memory the events at hand may keep, exceeded by up to one block of
+    /// events. Defaults to 32 MiB.
     pub const fn window_bytes(mut self, bytes: usize) -> Self {
         self.settings.window_bytes = bytes;
         self
     }
 
-    /// How many events may have been read since the cursor, done or not; 100,000 if not said. That
-    /// many at most come again after a crash, and so far do other accounts go on while one is
-    /// stuck. They take memory only until they are done.
+    /// Sets how many events may have been read since the cursor, done or not. Defaults to 100,000.
+    /// This is the limit of what comes again after a crash, and of how far other accounts go on
+    /// while one is stuck. Events take memory only until they are done.
     pub const fn window_events(mut self, events: u64) -> Self {
         self.settings.window_events = events;
         self
     }
 
-    /// How often the cursor is stored; every second if not said.
+    /// Sets how often the cursor is stored. Defaults to every second.
     pub const fn save_every(mut self, interval: Duration) -> Self {
         self.settings.save_every = interval;
         self
     }
 
-    /// After how many events the cursor is stored at the latest; 10,000 if not said.
+    /// Sets after how many events the cursor is stored at the latest. Defaults to 10,000.
     pub const fn save_after(mut self, events: u64) -> Self {
         self.settings.save_after = events;
         self
@@ -203,17 +203,17 @@ impl Consumer {
         self
     }
 
-    /// How many dead letters there may be, and how many bytes they may take; 10,000 and 64 MiB if
-    /// not said. When there is no room for another the consumer stops, so that nothing is dropped.
+    /// Sets how many dead letters there may be, and how many bytes they may take. Defaults to
+    /// 10,000 and 64 MiB. When there is no room for another, the consumer stops rather than drop an
+    /// event.
     pub const fn dead_letters(mut self, letters: u64, bytes: u64) -> Self {
         self.settings.letters = LetterLimits { letters, bytes };
         self
     }
 
     /// Stops with [`ConsumerError::Gap`] when events after its cursor are missing from the log: no
-    /// longer kept, damaged, or perhaps taken by a power failure. If not said, it tells its
-    /// [handler](Handler::gap), and goes on after them. What an upstream did not give never stops
-    /// it.
+    /// longer kept, damaged, or perhaps taken by a power failure. Otherwise it calls
+    /// [`Handler::gap`] and goes on after them. Events that an upstream did not send never stop it.
     pub const fn stop_at_gaps(mut self) -> Self {
         self.settings.stop_at_gaps = true;
         self
@@ -225,8 +225,8 @@ impl Consumer {
         self
     }
 
-    /// How long what is in progress may take at the end; 10 s if not said. What is not done by
-    /// then comes again at the next run.
+    /// Sets how long events in progress may take at the end. Defaults to 10 s. Those that are not
+    /// done by then come again at the next run.
     pub const fn drain_for(mut self, time: Duration) -> Self {
         self.settings.drain = time;
         self

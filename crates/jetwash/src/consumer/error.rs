@@ -43,7 +43,7 @@ pub enum ConsumerError {
         reason: String,
     },
     /// Another consumer of this name is running.
-    #[error("a consumer named {name:?} is already running; give each a name of its own")]
+    #[error("a consumer named {name:?} is already running; give each its own name")]
     InUse {
         /// The name.
         name: String,

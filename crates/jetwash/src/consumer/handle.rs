@@ -153,7 +153,7 @@ impl ConsumerHandle {
     }
 }
 
-/// The consumer does not run, so that nothing can be told to it.
+/// The consumer does not run, so it takes no requests.
 ///
 /// # Examples
 ///

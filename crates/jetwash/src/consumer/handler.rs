@@ -12,8 +12,8 @@ use crate::read::Event;
 
 /// Code that a consumer calls for each event.
 ///
-/// Closures and `async fn`s of an [`Event`] are handlers, if they give `Result<(), E>` with any
-/// error or a [`Failure`]. A type of one's own implements this trait, or [`TypedHandler`], and a
+/// Closures and `async fn`s of an [`Event`] are handlers, if they return `Result<(), E>` with any
+/// error or a [`Failure`]. Your own types implement this trait, or [`TypedHandler`], and a
 /// closure that blocks becomes a handler by [`blocking`].
 ///
 /// An event may come again, after a failure or a restart: what a handler does has to bear that.
@@ -317,7 +317,7 @@ impl Failure {
         Self::new(Reaction::Skip, error)
     }
 
-    /// The event is put aside at once, to be looked at by somebody.
+    /// The event is put aside at once, for a person to look at.
     pub fn dead_letter(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Reaction::DeadLetter, error)
     }

@@ -87,7 +87,7 @@ impl Letters {
         Ok(letters.iter().filter_map(letter).collect())
     }
 
-    /// How many there are, and how many bytes they take.
+    /// Returns how many there are, and how many bytes they take.
     ///
     /// # Errors
     ///

@@ -32,7 +32,7 @@ pub enum WhenStuck {
     Stop,
 }
 
-/// Everything that a consumer can be told.
+/// The settings of a consumer.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) filter: Filter,

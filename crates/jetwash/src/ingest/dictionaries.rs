@@ -40,7 +40,8 @@ impl Dictionaries {
         self.in_use.send_replace(Some(dictionary));
     }
 
-    /// Asks the running writer to use another, and gives the position of the first event that does.
+    /// Asks the running writer to use another, and returns the position of the first event that
+    /// does.
     pub(crate) async fn rotate(&self, dictionary: Dictionary) -> Result<u64, RotateError> {
         let (answer, answered) = oneshot::channel();
         let rotation = Rotation { dictionary, answer };

@@ -73,7 +73,7 @@ impl Intake {
         self.pass_on(source, Content::Frame(frame)).await
     }
 
-    /// Waits for room and tells what happened to the connection, in order with its frames.
+    /// Waits for room and passes on news of the connection, in order with its frames.
     pub(crate) async fn pass_on(&self, source: &Arc<str>, content: Content) -> Result<(), Stopped> {
         let arrived = Instant::now();
         let bytes = match &content {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Gives the log its time from readings of two clocks: the wall clock, which somebody may set to
+/// Gives the log its time from readings of two clocks: the wall clock, which anyone may set to
 /// anything, and the monotonic clock, which only tells how much time has passed.
 ///
 /// - The time never goes back.
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// - A wall clock that stays where it jumped to is believed after a hundredth of the jump, but not
 ///   before [`SHORTEST`] and not after [`LONGEST`]: a machine that was asleep, or whose clock was
 ///   set right. The first jump from a time that cannot be, before [`PLAUSIBLE_US`], is believed at
-///   once: a machine that starts without a clock of its own gets its time from the network later.
+///   once: a machine without a battery-backed clock gets its time from the network later.
 /// - Where the time is ahead of the wall clock, it goes at half the pace until that has caught up;
 ///   if it is ahead by more than [`HOPELESS`], at the whole pace.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct Seen {
 /// News of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockNews {
-    /// The log's newest time is so much ahead of the first reading.
+    /// The log's newest time is ahead of the first reading by this much.
     LogAhead(Duration),
     /// The clock jumped to another time than the monotonic clock explains; the log does not follow.
     Refused(Jump),

@@ -183,6 +183,7 @@ impl Numbering {
     fn settle_ahead(&mut self, seq: u64) -> Option<Turn> {
         match self.doubt {
             Some(Doubt::Ahead { first, last }) if follows(last, seq) => {
+                debug_assert!(self.position.is_some(), "ahead of a position");
                 let position = self.position.unwrap_or_default();
                 self.accept(seq);
                 Some(Turn::Jumped {
@@ -221,9 +222,10 @@ impl Numbering {
         run += 1;
         has_new |= outcome == Outcome::New;
         unknown += u32::from(outcome == Outcome::Undecided);
-        // Old numbers alone may be a repetition. Something new is not, if two numbers in a row are old
-        // or the connection had asked for later ones; nor is a long run that says nothing.
+        // Old numbers alone may be a repetition. Something new is not, if two numbers in a row are
+        // old or the connection had asked for later ones; nor is a long run that says nothing.
         if has_new && (run > 1 || is_below) || unknown >= UNDECIDED {
+            debug_assert!(self.position.is_some(), "behind a position");
             let last = self.position.unwrap_or_default();
             self.accept(seq);
             return Some(Turn::Renumbered { last, first: start });

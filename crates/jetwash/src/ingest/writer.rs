@@ -315,5 +315,5 @@ const TRIM: Duration = Duration::from_secs(1);
 /// Between attempts to write to a disk that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Between what is told of a clock that jumps about.
+/// Between two lines about a clock that jumps about.
 const BETWEEN_NEWS: Duration = Duration::from_secs(10);

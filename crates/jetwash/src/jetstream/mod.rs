@@ -68,7 +68,7 @@ impl Jetstream {
         Ok(Subscription::new(self.reader(start).await?, filter, stats))
     }
 
-    /// The log block by block from a position on, for those who serve it.
+    /// Returns a reader of the log from a position on, block by block, for servers.
     ///
     /// # Errors
     ///
@@ -90,9 +90,10 @@ impl Jetstream {
     }
 
     /// The raw frames of a source, from a sequence number on: those that are
-    /// [kept](JetstreamBuilder::keep_frames), and then those to come.
+    /// [kept](crate::JetstreamBuilder::keep_frames), and then those to come.
     ///
-    /// A relay's name is its [`Endpoint`] as text. The source need not have sent anything yet.
+    /// A relay's name is its [`Endpoint`](crate::Endpoint) as text. The source need not have sent
+    /// anything yet.
     ///
     /// # Errors
     ///
@@ -107,7 +108,7 @@ impl Jetstream {
 
     /// The sequence number up to which the frames of a source are in the log.
     ///
-    /// A relay's name is its [`Endpoint`] as text.
+    /// A relay's name is its [`Endpoint`](crate::Endpoint) as text.
     #[must_use]
     pub fn source_cursor(&self, name: &str) -> Option<u64> {
         self.shared.cursors.known(name)?.cursor
@@ -126,7 +127,7 @@ impl Jetstream {
         self.shared.dictionaries.changes()
     }
 
-    /// Compresses events with another dictionary from now on, and gives the position of the first
+    /// Compresses events with another dictionary from now on, and returns the position of the first
     /// that is. It may be called before [`run`](Self::run) and while it goes on.
     ///
     /// Events that are in the log stay as they are, and the log keeps the dictionaries that they
@@ -204,7 +205,8 @@ impl Jetstream {
     }
 
     /// Returns the record, as JSON, that a delete removed or an update replaced, if it came in not
-    /// long ago. Always `None` without [`JetstreamBuilder::record_cache`].
+    /// long ago. Always `None` without
+    /// [`JetstreamBuilder::record_cache`](crate::JetstreamBuilder::record_cache).
     ///
     /// # Examples
     ///
@@ -245,8 +247,7 @@ impl Jetstream {
         self.shared.stats.snapshot()
     }
 
-    /// The relays, and how the connection to each is; sources of the caller's own are not among
-    /// them.
+    /// The relays, and how the connection to each is; frame streams are not among them.
     ///
     /// # Examples
     ///
@@ -270,8 +271,7 @@ impl Jetstream {
     }
 
     /// Whether this does its work: the log can be written, and one relay at least is connected and
-    /// heard. A quiet host is heard by its pongs. Where there is no relay, only sources of the
-    /// caller's own, the log alone counts.
+    /// heard. A quiet host is heard by its pongs. Without relays the log alone counts.
     ///
     /// # Errors
     ///

@@ -32,8 +32,9 @@ impl Jetstream {
     /// dropping the runtime that it was called on.
     ///
     /// While the disk is full, or cannot be written for another reason, sources wait and readers go
-    /// on with what is in the log; [`Snapshot::stalled`] says why. The log is tried again every
-    /// few seconds, and goes on where it was: nothing is missing then that the sources still have.
+    /// on with what is in the log; [`Snapshot::stalled`](crate::Snapshot::stalled) says why. The
+    /// log is tried again every few seconds, and goes on where it was: nothing is missing then that
+    /// the sources still have.
     ///
     /// # Errors
     ///
@@ -87,7 +88,7 @@ impl Jetstream {
         died.map_or(Ok(()), |death| Err(death.into()))
     }
 
-    /// Starts the thread that writes the log, and gives its end.
+    /// Starts the thread that writes the log, and returns its end.
     fn start_writer(
         &self,
         mut writer: Writer,
@@ -152,8 +153,8 @@ impl Jetstream {
 /// How the writer's thread has ended.
 type End = oneshot::Receiver<Result<(), RunError>>;
 
-/// Waits for the shutdown, or gives how the writer has ended before it. The ends of other tasks are
-/// looked at meanwhile, and end nothing.
+/// Waits for the shutdown, or returns how the writer has ended before it. The ends of other tasks
+/// are looked at meanwhile, and end nothing.
 async fn until_end(
     shutdown: impl Future<Output = ()>,
     ended: &mut End,
@@ -199,10 +200,10 @@ pub enum RunError {
     Store(StoreError),
     /// A source panicked, or another task that belongs to the run. The others went on until the
     /// shutdown, after which this is told; what connects to a relay was started again. The first
-    /// such panic counts; all are in [`Snapshot::panics`].
+    /// such panic counts; all are in [`Snapshot::panics`](crate::Snapshot::panics).
     #[error("the {task} {name} panicked: {message}")]
     TaskPanicked {
-        /// The kind of task, as in [`Snapshot::panics`].
+        /// The kind of task, as in [`Snapshot::panics`](crate::Snapshot::panics).
         task: &'static str,
         /// The name of the source.
         name: String,

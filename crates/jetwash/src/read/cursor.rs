@@ -3,7 +3,7 @@ use std::fmt;
 /// The position of an event in the log. It is never reused, and later events have greater ones.
 ///
 /// A cursor belongs to one log: a program that stores it stores the log's identity too, see
-/// [`StartFrom::CursorOf`]. As text it is a decimal number.
+/// [`StartFrom::CursorOf`](crate::StartFrom::CursorOf). As text it is a decimal number.
 ///
 /// # Examples
 ///

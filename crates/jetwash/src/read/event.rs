@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jetwash_event::{
     Body, Cid, ContentFilter, Facts, Kind, Operation, ParseRecordError, RecordCborError,
@@ -27,6 +27,8 @@ pub struct Event {
     phase: Phase,
     /// Whether it is an update that a filter by content does not match.
     no_longer: bool,
+    /// Filled in when a part of the line is first asked for.
+    line: OnceLock<Line>,
 }
 
 impl Event {
@@ -110,7 +112,9 @@ impl Event {
     #[must_use]
     pub fn json(&self) -> &str {
         // The log takes nothing but what our encoder wrote, and checks it for damage when it reads.
-        std::str::from_utf8(self.bytes()).unwrap_or_default()
+        let json = std::str::from_utf8(self.bytes());
+        debug_assert!(json.is_ok(), "the log holds a line that is not UTF-8");
+        json.unwrap_or_default()
     }
 
     /// The event as structs, with the record still in JSON.
@@ -136,31 +140,32 @@ impl Event {
     /// ```
     #[must_use]
     pub fn id(&self) -> EventId {
-        let (did, line) = (self.did(), self.line());
-        EventId(match (line.commit, line.identity, line.account) {
-            (Some(commit), ..) => {
+        let (did, json, line) = (self.did(), self.json(), self.line());
+        EventId(match (line.commit, line.message) {
+            (Some(commit), _) => {
                 let operation = self.operation().map_or("", Operation::as_str);
                 let collection = self.collection().unwrap_or_default();
-                let (rev, rkey) = (commit.rev, commit.rkey);
+                let (rev, rkey) = (commit.rev.cut(json), commit.rkey.cut(json));
                 format!("{did}/{rev}/{collection}/{rkey}/{operation}")
             }
-            (_, Some(message), _) | (_, _, Some(message)) => {
-                format!("{did}/{}/{}/{}", self.kind(), message.time, message.seq)
+            (None, Some(message)) => {
+                let time = message.time.cut(json);
+                format!("{did}/{}/{time}/{}", self.kind(), message.seq)
             }
-            _ => format!("{did}/{}/{}", self.kind(), self.time_us()),
+            (None, None) => format!("{did}/{}/{}", self.kind(), self.time_us()),
         })
     }
 
     /// The revision of the repository that the commit made; `None` if it is no commit.
     #[must_use]
     pub fn rev(&self) -> Option<&str> {
-        Some(self.line().commit?.rev)
+        Some(self.line().commit?.rev.cut(self.json()))
     }
 
     /// The key of the record in its collection; `None` if the event is not about one.
     #[must_use]
     pub fn rkey(&self) -> Option<&str> {
-        Some(self.line().commit?.rkey)
+        Some(self.line().commit?.rkey.cut(self.json()))
     }
 
     /// Where the record is, as an `at://` URI; `None` if the event is not about one.
@@ -173,7 +178,7 @@ impl Event {
     /// The CID of the record; `None` if the event carries none.
     #[must_use]
     pub fn cid(&self) -> Option<Cid> {
-        self.line().commit?.cid?.parse().ok()
+        self.line().commit?.cid?.cut(self.json()).parse().ok()
     }
 
     /// Parses the record.
@@ -189,7 +194,7 @@ impl Event {
     /// The record as JSON, as it stands in [`json`](Self::json); `None` if the event carries none.
     #[must_use]
     pub fn record_json(&self) -> Option<&str> {
-        Some(self.line().commit?.record?.get())
+        Some(self.line().commit?.record?.cut(self.json()))
     }
 
     /// The record as the DAG-CBOR that its repository holds, to the byte: regenerated from the
@@ -232,7 +237,8 @@ impl Event {
     }
 
     /// Whether it is an update whose record does not match the content filter of the
-    /// [subscription](Subscription::content) or [consumer](crate::Consumer::content) that gave it.
+    /// [subscription](crate::Subscription::content) or [consumer](crate::Consumer::content) that
+    /// gave it.
     ///
     /// The record may have matched before: a post about coffee that is about tea now. A program
     /// that keeps matching records treats the update as a delete, as [`change`](Self::change) does.
@@ -255,6 +261,7 @@ impl Event {
             page: page.clone(),
             index,
             no_longer: false,
+            line: OnceLock::new(),
         })
     }
 
@@ -270,7 +277,9 @@ impl Event {
     }
 
     fn bytes(&self) -> &[u8] {
-        self.page.get(self.index).unwrap_or_default()
+        let bytes = self.page.get(self.index);
+        debug_assert!(bytes.is_some(), "an event is made of a page that has it");
+        bytes.unwrap_or_default()
     }
 
     /// Whether a filter by content gives this event; notes it if that is only because the record
@@ -289,9 +298,8 @@ impl Event {
         matches
     }
 
-    fn line(&self) -> Line<'_> {
-        // Our own encoder wrote the line, and wrote nothing in these fields that needs an escape.
-        serde_json::from_str(self.json()).unwrap_or_default()
+    fn line(&self) -> Line {
+        *self.line.get_or_init(|| Line::parse(self.json()))
     }
 }
 

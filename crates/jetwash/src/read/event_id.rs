@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// The name of an event: see [`Event::id`].
+/// The name of an event: see [`Event::id`](crate::Event::id).
 ///
 /// # Examples
 ///

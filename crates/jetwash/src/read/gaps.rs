@@ -23,7 +23,7 @@ pub(crate) fn tell(gap: &Gap) {
     }
 }
 
-/// Lets through one in so much time, and counts the others.
+/// Lets one through per interval, and counts the others.
 struct Quiet {
     /// When the next may pass, in milliseconds.
     next: AtomicU64,
@@ -58,6 +58,7 @@ impl Quiet {
 
 fn index(cause: GapCause) -> usize {
     let found = GapCause::ALL.iter().position(|listed| *listed == cause);
+    debug_assert!(found.is_some(), "`ALL` lists every cause");
     found.unwrap_or_default()
 }
 

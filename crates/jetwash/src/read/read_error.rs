@@ -36,8 +36,8 @@ pub enum ReadError {
         /// The damage.
         what: &'static str,
     },
-    /// [`StartFrom::Stored`] where nothing is stored: a subscription has no name, and a consumer
-    /// has not got anywhere yet.
+    /// [`StartFrom::Stored`](crate::StartFrom::Stored) where nothing is stored: a subscription has
+    /// no name, and a consumer has not got anywhere yet.
     #[error("there is no stored cursor to start from")]
     NothingStored,
     /// A function that reads or filters panicked, with this message.
@@ -64,7 +64,7 @@ impl ReadError {
     /// The gap that damaged events leave to a reader that has come as far as `position`, counted
     /// and logged: it may go on behind it. Any other error is given back.
     ///
-    /// For programs that read blocks by themselves, with [`json_of`] for example.
+    /// For programs that read blocks by themselves, with [`json_of`](crate::json_of) for example.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::read::gaps::tell;
 use crate::read::{ReadError, StartFrom};
 
-/// A position in the log that is read block by block: what subscriptions and servers are made of.
+/// Reads the log block by block from a position on. Subscriptions and servers are built on it.
 ///
 /// [`Jetstream::reader`](crate::Jetstream::reader) makes one.
 ///
@@ -163,8 +163,8 @@ impl Reader {
         self.gaps.is_empty() && self.position >= *self.tip.borrow()
     }
 
-    /// The next events, or that some are missing before them; waits if there is neither. `None`
-    /// when the log has been closed and everything has been read.
+    /// Returns the next events, or a gap before them, and waits for either. `None` when the log has
+    /// been closed and everything has been read.
     ///
     /// It is safe to drop the future and call again.
     ///

@@ -24,7 +24,7 @@ pub enum StartFrom {
     Cursor(Cursor),
     /// The same, for a cursor that was kept with the [identity](crate::Jetstream::log_id) of its
     /// log. In another log it says nothing: reading starts with the oldest event, and
-    /// [`GapCause::OtherLog`](crate::GapCause::OtherLog) is told.
+    /// [`GapCause::OtherLog`](crate::GapCause::OtherLog) is reported.
     CursorOf {
         /// The log that the cursor belongs to.
         log: LogId,

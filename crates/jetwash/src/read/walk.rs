@@ -5,7 +5,7 @@ use crate::read::{
     Cursor, Delivery, Event, Phase, ReadError, Reader, Reading, Selection, some_json_of,
 };
 
-/// A reader and a filter, event by event: what subscriptions, polls and consumers are made of.
+/// A reader and a filter, event by event. Subscriptions, polls and consumers are built on it.
 pub(crate) struct Walk {
     reader: Reader,
     filter: Filter,
@@ -16,7 +16,7 @@ pub(crate) struct Walk {
     /// Whether the run at hand reached the log's tip when it was read.
     reaches_tip: bool,
     at_hand: Option<AtHand>,
-    /// Up to here every event was handed out, or is not wanted.
+    /// Up to here every event was handed out or is not wanted.
     done: u64,
 }
 

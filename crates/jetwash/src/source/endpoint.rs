@@ -4,7 +4,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use url::Url;
 
-/// Where a relay, or anything else that serves `subscribeRepos`, is to be found.
+/// The address of a relay, or of another server of `subscribeRepos`.
 ///
 /// A bare host means TLS and the usual path. Its text form is the full address without the cursor,
 /// and is the name under which the cursor is kept: two hosts, ports or paths never share one.

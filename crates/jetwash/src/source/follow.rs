@@ -13,7 +13,7 @@ use crate::source::{Endpoint, Prepared, Relay, Watch};
 use crate::stats::Stats;
 use crate::tasks::Died;
 
-/// The relays, and how they are connected to; `None` if nobody will be.
+/// The relays, and how they are connected to; `None` without any.
 pub(crate) type Relays = (Vec<Endpoint>, Option<Prepared>);
 
 /// The parts of a run that follow relays, the same for all of them.

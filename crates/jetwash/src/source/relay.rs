@@ -106,7 +106,7 @@ impl Relay {
     }
 
     /// Feeds the pipeline until it stops. Every other end of a connection leads to the next one,
-    /// from the cursor that `cursor` gives by then.
+    /// from the cursor that `cursor` returns by then.
     pub(crate) async fn run(mut self, cursor: impl Fn(&str) -> Option<u64>) {
         let mut backoff = Backoff::new(RandomState::new().hash_one(&self.source));
         loop {

@@ -105,7 +105,7 @@ fn start(
     }
 }
 
-/// Makes frames until nobody wants them any more.
+/// Makes frames until the source is dropped.
 fn make(
     network: NetworkConfig,
     rate: Option<u32>,

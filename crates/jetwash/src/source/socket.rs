@@ -237,7 +237,7 @@ impl Socket {
         }
     }
 
-    /// Takes in one frame's payload; gives the message if that is its end.
+    /// Takes in one frame's payload; returns the message if that is its end.
     fn data(&mut self, is_final: bool, payload: BytesMut) -> Option<Incoming> {
         match self.message.take() {
             // Nearly all messages are one frame.

@@ -215,16 +215,16 @@ impl Watch {
         };
         // Of several states the one that needs a person comes first: a log that cannot be written
         // stalls a connected relay, whatever else is true of it.
-        let state = match (inner.connected, stalled) {
-            (Some(_), Some(reason)) => UpstreamState::Stalled {
+        let state = match (inner.connected, stalled, &inner.stuck) {
+            (Some(_), Some(reason), _) => UpstreamState::Stalled {
                 reason: format!("the log cannot be written: {reason}"),
             },
-            _ if inner.stuck.is_some() => UpstreamState::Stalled {
-                reason: inner.stuck.clone().unwrap_or_default(),
+            (_, _, Some(reason)) => UpstreamState::Stalled {
+                reason: reason.clone(),
             },
-            (Some(_), None) if inner.is_silent => UpstreamState::Silent,
-            (Some(_), None) => UpstreamState::Connected,
-            (None, _) => UpstreamState::Connecting {
+            (Some(_), None, None) if inner.is_silent => UpstreamState::Silent,
+            (Some(_), None, None) => UpstreamState::Connected,
+            (None, _, None) => UpstreamState::Connecting {
                 attempt: inner.attempt,
             },
         };

@@ -28,7 +28,7 @@ impl Steps {
         cursor.map(|cursor| cursor.saturating_add(self.step))
     }
 
-    /// A frame has come. If messages were stepped over for it, gives the first number of those.
+    /// A frame has come. If messages were stepped over for it, returns the first number of those.
     pub(super) fn came(&mut self, seq: u64) -> Option<u64> {
         let before = self.reached();
         if seq > MAX_SEQ || before.is_some_and(|before| seq <= before) {

@@ -191,7 +191,7 @@ impl<H: Handler> Driver<H> {
 
     fn start(&mut self, mut job: Job<Work>, now: Instant) {
         if let Some(panic) = job.item.panicked.take() {
-            // Nobody can say whether it is wanted, so it is kept for somebody to look at.
+            // It is not known whether the event is wanted, so it is kept for a person to look at.
             self.shared.stats.panicked("filter", &panic);
             self.counts.panicked += 1;
             let reason = format!("the filter panicked: {panic}");

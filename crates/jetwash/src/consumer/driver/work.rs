@@ -18,9 +18,9 @@ pub(in crate::consumer) type Predicate = Box<dyn Fn(&Event) -> bool + Send>;
 /// An event on its way.
 pub(super) struct Work {
     pub(super) event: Event,
-    /// Who waits for it, if it is a dead letter that is replayed: told whether it went well.
+    /// Set for a dead letter that is replayed: the answer says whether it was handled.
     pub(super) replay: Option<oneshot::Sender<bool>>,
-    /// If nobody knows whether it is wanted, since the caller's filter panicked.
+    /// Set if the caller's filter panicked, so that it is not known whether the event is wanted.
     pub(super) panicked: Option<Panic>,
 }
 

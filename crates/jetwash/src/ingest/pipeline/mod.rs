@@ -45,7 +45,7 @@ use source::{Source, contact_name};
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
 ///
-/// [`Jetstream`](crate::Jetstream) runs one. It is public for those who bring their own sources or
+/// [`Jetstream`](crate::Jetstream) runs one. It is public for programs with their own sources or
 /// runtime, and for benches: it opens no socket, reads no clock and spawns nothing. It does block,
 /// because the log's disk does.
 ///
@@ -234,7 +234,7 @@ impl Pipeline {
         if place != Place::Next {
             return self.doubtful(place, &peeked, frame);
         }
-        // Before the filter: kept frames are for those who send the whole stream on.
+        // Before the filter: kept frames are for programs that send the whole stream on.
         if self.appender.keeps_frames()
             && let Some(seq) = peeked.seq
         {
@@ -250,7 +250,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Counts what was lost with a frame of the current source, and tells the first of each kind.
+    /// Counts what was lost with a frame of the current source, and logs the first of each kind.
     #[cold]
     fn lose(
         &mut self,
@@ -325,7 +325,7 @@ impl Pipeline {
         self.appender.trim(now_us)
     }
 
-    /// Compresses all events from now on with another dictionary, and gives the position of the
+    /// Compresses all events from now on with another dictionary, and returns the position of the
     /// first of them. What is in the log stays as it is, with the dictionary that it needs.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ impl Output {
         self.pending += bytes;
     }
 
-    /// Encodes an event, and gives where in `line` its record is; empty if it has none.
+    /// Encodes an event, and returns where in `line` its record is; empty if it has none.
     pub(super) fn encode(
         &mut self,
         encoder: &mut Encoder,
@@ -70,13 +70,19 @@ impl Output {
         let is_new = is_shared && known.is_none();
         let encoded = match known {
             Some(json) => {
-                let json = self.json.get(json).unwrap_or_default();
+                let json = self.json.get(json);
+                debug_assert!(json.is_some(), "ranges and JSON are cleared together");
+                let json = json.unwrap_or_default();
                 encoder.encode_again(draft, time_us, json, left, line)
             }
             None => encoder.encode_within(draft, time_us, left, line),
         };
         match encoded {
             Ok(json) if is_new => {
+                debug_assert!(
+                    line.get(json.clone()).is_some(),
+                    "the record is in the line"
+                );
                 let start = self.json.len();
                 self.json
                     .extend_from_slice(line.get(json.clone()).unwrap_or_default());

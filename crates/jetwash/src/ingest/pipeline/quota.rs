@@ -1,4 +1,4 @@
-/// How often something may be told of in a minute.
+/// Limits how often something is noted in a minute.
 #[derive(Debug)]
 pub(super) struct Quota {
     since_us: u64,

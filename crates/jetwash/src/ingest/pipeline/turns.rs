@@ -162,7 +162,7 @@ impl Pipeline {
     /// Whether the connection to `source` is of no use: it has sent nothing when it was first
     /// connected to, and goes over so much from before now that it cannot be a quiet one.
     ///
-    /// This is told once.
+    /// Returns `true` once.
     pub(crate) fn gives_up(&mut self, source: &str) -> bool {
         let mut sources = self.sources.iter_mut();
         let known = sources.find(|known| *known.name == *source);
