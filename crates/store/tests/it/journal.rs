@@ -104,7 +104,7 @@ fn damage_to_the_journal_has_the_relay_asked_for_what_is_missing_and_little_else
         let there = positions(&store);
         let missing: Vec<u64> = (1..=EVENTS).filter(|seq| !there.contains(seq)).collect();
         has_lost += usize::from(!missing.is_empty());
-        let first_missing = missing.first().copied().unwrap_or(EVENTS + 1);
+        let first_missing = missing.first().copied().unwrap_or(u64::MAX);
         assert!(
             cursor < first_missing,
             "damage at {at}: {first_missing} is missing, and never asked for after {cursor}"
