@@ -5,6 +5,7 @@ use jetwash_corpus::corpus;
 
 use crate::{check, from_hex};
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[test]
 fn what_is_invalid_in_dag_cbor_is_refused_and_what_is_valid_is_read() {
     let Some(corpus) = corpus("the DRISL conformance vectors") else {

@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::client::{Client, Refusal};
 use crate::log::{Entry, World, lines};
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test]
 async fn each_mistake_is_refused_in_the_words_of_jetstream() {
     let options = ServeOptions::default().max_dids(3);
@@ -155,6 +156,7 @@ async fn what_jetstream_takes_is_taken() {
 /// Who passes a filter, by hand.
 type Rule = fn(&World, &Entry) -> bool;
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test]
 async fn each_filter_lets_pass_what_it_says() {
     let world = World::with(1500).await;

@@ -50,6 +50,7 @@ async fn each_valid_update_sets_the_filter() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test]
 async fn each_bad_message_closes_with_1000_and_the_words_of_jetstream() {
     let world = World::with(5).await;

@@ -187,6 +187,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each step of the model")]
     fn run(&mut self, step: &Step) {
         let Self {
             ring,
