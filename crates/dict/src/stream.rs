@@ -62,7 +62,7 @@ impl StreamCompressor {
     ///
     /// # Errors
     ///
-    /// When zstd runs out of memory. The stream cannot go on after that.
+    /// When zstd runs out of memory. The stream cannot continue after that.
     pub fn compress(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
         let mut input = InBuffer::around(input);
         let mut room = compress_bound(input.src.len()) + PIECE_HEAD;

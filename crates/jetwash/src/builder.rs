@@ -82,7 +82,7 @@ impl JetstreamBuilder {
     /// Takes frames from a stream that the caller brings. The name is that of its cursor, which
     /// [`Jetstream::source_cursor`] tells.
     ///
-    /// If the stream panics, it ends; the other sources go on. [`Jetstream::snapshot`] counts that
+    /// If the stream panics, it ends; the other sources continue. [`Jetstream::snapshot`] counts that
     /// at once, and [`Jetstream::run`] tells it at its end.
     pub fn frame_stream(
         mut self,
@@ -161,7 +161,7 @@ impl JetstreamBuilder {
     }
 
     /// Trains dictionaries on the log's own events while it runs. Until the first is there, that of
-    /// [`dictionary`](Self::dictionary) is used; a log that was written with another goes on with
+    /// [`dictionary`](Self::dictionary) is used; a log that was written with another continues with
     /// that one.
     pub fn auto_dictionary(mut self, auto: AutoDictionary) -> Self {
         self.auto_dictionary = Some(auto);

@@ -15,12 +15,12 @@ use tokio::time::Instant;
 /// must not stamp events for ten years, nor have the log forget all that it holds. So what it shows
 /// is compared with a monotonic clock:
 ///
-/// - A jump of more than a second, ahead or back, is not followed: the log's time goes on at the
+/// - A jump of more than a second, ahead or back, is not followed: the log's time continues at the
 ///   pace of the monotonic clock.
 /// - A clock that stays where it jumped to is believed after a hundredth of the jump, but not
 ///   before a minute nor after ten: a machine that was asleep for eight hours, after five minutes.
 /// - A clock that begins before 2025 is believed as soon as it shows a later time.
-/// - A log whose newest event is in the future, from a run before, goes on from there, at half the
+/// - A log whose newest event is in the future, from a run before, continues from there, at half the
 ///   pace until the clock has caught up; at the whole pace if that is more than a day.
 ///
 /// Each jump is reported: in the program's log, by the counter `jetwash_clock_jumps_total`, and in
@@ -68,12 +68,12 @@ impl Clock {
     /// The system's clock.
     #[must_use]
     pub fn system() -> Self {
-        // Not tokio's, which a test may have paused: the system's goes on then.
+        // Not tokio's, which a test may have paused: the system's continues then.
         let begun = std::time::Instant::now();
         Self::new(SystemTime::now).monotonic(move || begun.elapsed())
     }
 
-    /// A clock that shows `start` now and goes on as tokio's does: where a test has paused that one
+    /// A clock that shows `start` now and continues as tokio's does: where a test has paused that one
     /// and moves it by hand, this one too.
     ///
     /// # Examples

@@ -12,7 +12,7 @@ use crate::source::{FrameStream, Relays};
 /// The settings of a Jetstream but those of its log, checked and with their defaults.
 pub(crate) struct Config {
     pub(crate) relays: Relays,
-    /// Where relays are to go on, by their names.
+    /// Where relays are to continue, by their names.
     pub(crate) cursors: Vec<(String, u64)>,
     pub(crate) sources: Vec<FrameStream>,
     pub(crate) dictionary: Option<Dictionary>,

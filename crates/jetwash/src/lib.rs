@@ -24,7 +24,7 @@
 //!
 //! # Consumers
 //!
-//! Most programs want more than a stream: to go on where they were after a restart, to handle
+//! Most programs want more than a stream: to continue where they were after a restart, to handle
 //! several events at once and yet keep what one account does in order, to try again what failed,
 //! and to know when they fall behind. That is a [consumer](Jetstream::consumer):
 //!
@@ -105,7 +105,7 @@
 //!   everything is done, however the workers finish. It is stored every second, and at the end, and
 //!   never goes back. After a crash what came after it comes again: handlers are written so that an
 //!   event may come twice, with the help of [`Event::id`].
-//! - **What fails is tried again**, with growing waits ([`Retry`]), while other accounts go on. An
+//! - **What fails is tried again**, with growing waits ([`Retry`]), while other accounts continue. An
 //!   error can say otherwise: [`Failure::skip`], [`Failure::dead_letter`], [`Failure::stop`]. A
 //!   panic is a failure like any other.
 //! - **What cannot be handled is put aside**, not lost: [`Jetstream::dead_letters`] lists and

@@ -191,13 +191,13 @@ pub struct Snapshot {
     /// Connections to relays that ended, counted by reason.
     pub reconnects: BTreeMap<&'static str, u64>,
     /// Why the log cannot be written at the moment: the disk is full, for example. Sources wait
-    /// meanwhile and readers go on; nothing is lost that the sources still have afterwards. `None`
+    /// meanwhile and readers continue; nothing is lost that the sources still have afterwards. `None`
     /// while all is well.
     pub stalled: Option<String>,
     /// Panics that were caught, counted by where they were: `source`, a stream that the caller
     /// brought; `ingest_filter_with` and `filter`, closures; `handler`, that of a consumer;
     /// `relay`, `trainer` and `writer`, tasks of this crate; and what
-    /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could go on did.
+    /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could continue did.
     pub panics: BTreeMap<&'static str, u64>,
     /// Jumps of the clock that the log's time did not follow, or not at once: see
     /// [`Clock`](crate::Clock).

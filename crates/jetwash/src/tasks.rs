@@ -73,7 +73,7 @@ impl Tasks {
         }
     }
 
-    /// The place where tasks that go on after a panic note it.
+    /// The place where tasks that continue after a panic note it.
     pub(crate) fn died(&self) -> Died {
         self.died.clone()
     }

@@ -15,7 +15,7 @@ use crate::op_error::{OpError, OpFault};
 /// is not looked at.
 ///
 /// A fault in one operation costs that operation alone: the iterator yields an error in its place
-/// and goes on.
+/// and continues.
 ///
 /// # Errors
 ///

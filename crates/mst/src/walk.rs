@@ -9,7 +9,7 @@ use crate::node::{Node, NodeError};
 /// Goes through a tree in key order, reading its nodes as it comes to them.
 ///
 /// An iterator of [`WalkEntry`]. Where a node is not in the source, as most are not in the slice
-/// that a commit carries, it says which, once, and goes on behind the gap. A node that breaks a
+/// that a commit carries, it says which, once, and continues behind the gap. A node that breaks a
 /// rule ends the walk: nothing below or after it could be relied on.
 ///
 /// At any time it holds one node of each height, 129 at most, whatever the tree claims.
@@ -208,7 +208,7 @@ pub enum WalkError {
     /// A node that is not one below its parent.
     #[error("node {0}: not one height below its parent")]
     Height(Cid),
-    /// The source does not hold a node. The walk goes on behind it.
+    /// The source does not hold a node. The walk continues behind it.
     #[error("node {0}: its block is missing")]
     Missing(Cid),
     /// A block is not a node.
@@ -228,7 +228,7 @@ pub enum WalkError {
 }
 
 impl WalkError {
-    /// Whether this is only a gap, behind which the walk goes on.
+    /// Whether this is only a gap, behind which the walk continues.
     #[must_use]
     pub const fn is_gap(&self) -> bool {
         matches!(self, Self::Missing(_))

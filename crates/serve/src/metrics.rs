@@ -3,7 +3,7 @@ use std::ops::AddAssign;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 /// The server's figures for the `metrics` facade, under the names that Jetstream version 1 uses, so
-/// that its dashboards go on working. Addresses are not among the labels: they have no bound.
+/// that its dashboards continue working. Addresses are not among the labels: they have no bound.
 pub(crate) struct Metrics {
     pub(crate) subscribers: Gauge,
     events_delivered: Counter,

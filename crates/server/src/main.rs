@@ -198,7 +198,7 @@ fn add_sources(
             records: arguments.sim_records,
             ..NetworkConfig::default()
         };
-        // It goes on from one run to the next, as the real network does.
+        // It continues from one run to the next, as the real network does.
         let network = config.starting_at(SystemTime::now());
         builder = builder.simulator(network, arguments.sim_rate());
     }

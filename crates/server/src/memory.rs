@@ -19,7 +19,7 @@ pub(crate) fn share() {
     let (Ok(program), Some(name)) = (env::current_exe(), arguments.next()) else {
         return;
     };
-    // This returns only if it fails, and then the program goes on as it is.
+    // This returns only if it fails, and then the program continues as it is.
     let _ = Command::new(program)
         .arg0(name)
         .args(arguments)

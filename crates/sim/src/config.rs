@@ -18,7 +18,7 @@ use thiserror::Error;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
-    /// How many accounts there are at first. Some more join as time goes on.
+    /// How many accounts there are at first. Some more join as time continues.
     pub accounts: usize,
     /// How many records a typical account has at first; some have two per cent of that, some half
     /// as many again. Frames grow with its logarithm: at the default of 500 the network is there at
@@ -132,7 +132,7 @@ impl NetworkConfig {
         };
         let passed = made.saturating_mul(LONGEST_STEP_US);
         Self {
-            // Beyond the last time that a network can start at, only the number goes on.
+            // Beyond the last time that a network can start at, only the number continues.
             start: self.start.saturating_add(passed).min(Self::MAX_START),
             first_seq: self.first_seq.saturating_add(made),
             ..self

@@ -57,7 +57,7 @@ impl FileSpoolBuilder {
     }
 
     /// Sets where a spool that has never run starts. Defaults to the oldest event in the log. Later
-    /// runs go on where the last one ended.
+    /// runs continue where the last one ended.
     pub const fn start(mut self, start: StartFrom) -> Self {
         self.settings.start = start;
         self

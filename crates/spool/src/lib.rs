@@ -61,7 +61,7 @@
 //! - If the log moves past the spool meanwhile, the missing positions are entered in the manifest
 //!   as a [`SpoolGap`] and counted. The log's retention is how long a spool may stand still.
 //! - If the log is another one than before, or lost its newest events in a power failure, the spool
-//!   notices by the times of the events and goes on from an earlier position. Then events can come
+//!   notices by the times of the events and continues from an earlier position. Then events can come
 //!   again, in order and to the end; they are recognised by DID, revision and path, those on
 //!   accounts by DID and `account.seq`.
 //!

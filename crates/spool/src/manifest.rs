@@ -87,7 +87,7 @@ pub(crate) struct Progress {
     pub(crate) time_us: u64,
 }
 
-/// The log is another one, or lost its end: the spool goes on from an earlier position.
+/// The log is another one, or lost its end: the spool continues from an earlier position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rewound {
     pub(crate) cursor: u64,

@@ -12,7 +12,7 @@ use crate::status::Trouble;
 /// fn report(error: &SpoolRunError) {
 ///     match error {
 ///         SpoolRunError::Unfinished { cursor, trouble } => {
-///             eprintln!("the next run goes on after {cursor}: {trouble}");
+///             eprintln!("the next run continues after {cursor}: {trouble}");
 ///         }
 ///         other => eprintln!("{other}"),
 ///     }

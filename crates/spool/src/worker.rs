@@ -179,7 +179,7 @@ impl Session<'_> {
         Ok(runtime.block_on(reader)?)
     }
 
-    /// The position to go on from if the log is no longer the one that was read: times only grow,
+    /// The position to continue from if the log is no longer the one that was read: times only grow,
     /// so the event after the cursor has to be the first later one.
     fn rewound(&self) -> Result<Option<u64>, Trouble> {
         let manifest = self.folder.manifest();

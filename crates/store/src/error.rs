@@ -140,7 +140,7 @@ const NAMED: usize = 8;
 /// ```
 /// use jetwash_store::StoreError;
 ///
-/// /// Where a reader goes on after an error.
+/// /// Where a reader continues after an error.
 /// fn next(error: StoreError) -> Result<u64, StoreError> {
 ///     match error {
 ///         StoreError::Corrupt { next_seq, .. } => Ok(next_seq),
@@ -166,7 +166,7 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The events `first_seq..next_seq` of a block are damaged on disk. Those before and after can
-    /// still be read: a reader goes on at `next_seq`.
+    /// still be read: a reader continues at `next_seq`.
     #[error("events {first_seq} to {} are damaged: {what}", next_seq.saturating_sub(1))]
     Corrupt {
         /// The first event that is lost.

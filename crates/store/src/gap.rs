@@ -23,7 +23,7 @@ use bytes::Bytes;
 pub struct Gap {
     /// The first position that is not given.
     pub first_seq: u64,
-    /// The position at which the events go on.
+    /// The position at which the events continue.
     pub next_seq: u64,
     /// The cause.
     pub cause: GapCause,

@@ -58,7 +58,7 @@ pub struct Retention {
 }
 
 /// The failures that a commit survives. With each of them, no position and no time that a reader has
-/// seen is given out again: after a power failure the ring goes on behind them, and readers are told
+/// seen is given out again: after a power failure the ring continues behind them, and readers are told
 /// ([`Read::Gap`](crate::Read::Gap)).
 ///
 /// # Examples

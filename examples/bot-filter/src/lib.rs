@@ -1,7 +1,7 @@
 //! The ears of a bot: posts that mention an account or contain a word.
 //!
 //! ```text
-//! cargo run --release -p bot-filter            # a simulated network; stop it, and it goes on there
+//! cargo run --release -p bot-filter            # a simulated network; stop it, and it continues there
 //! cargo run --release -p bot-filter -- --relay relay1.us-east.bsky.network --data-dir ./bot \
 //!   --mention did:plc:… --keyword 'remind me'
 //! ```

@@ -118,7 +118,7 @@ impl Journal {
         let text: String = dids.iter().map(|did| format!("{sign}{did}\n")).collect();
         let written = self.file.write_all(text.as_bytes());
         if let Err(error) = written.and_then(|()| self.file.sync_data()) {
-            // So that the next line does not go on where this one was cut short.
+            // So that the next line does not continue where this one was cut short.
             self.file.set_len(self.bytes)?;
             return Err(error);
         }

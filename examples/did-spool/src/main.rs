@@ -114,7 +114,7 @@ fn source(arguments: &Arguments) -> Result<(JetstreamBuilder, String), Box<dyn E
         let name = arguments.relay.parse::<Endpoint>()?.to_string();
         return Ok((builder.relay(&name), name));
     }
-    // It goes on from one run to the next, as the real network does.
+    // It continues from one run to the next, as the real network does.
     let network = NetworkConfig::default().starting_at(SystemTime::now());
     if !arguments.dids.exists() {
         // Every tenth account, so that there is something to see.

@@ -77,7 +77,7 @@ fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
     Ok(builder.build()?)
 }
 
-/// A network that goes on from one run to the next, as the real one does.
+/// A network that continues from one run to the next, as the real one does.
 fn simulated_network() -> NetworkConfig {
     let config = NetworkConfig {
         // Fewer than in the real network, so that it is there at once.

@@ -73,7 +73,7 @@ impl Frames {
     }
 
     /// Appends the frame that is sent as number `index`, counted from 0: they come again and again,
-    /// each time under later revisions, and their sequence numbers go on.
+    /// each time under later revisions, and their sequence numbers continue.
     pub(crate) fn write(&self, index: u64, out: &mut Vec<u8>) {
         let count = self.frames.len() as u64;
         let Prepared {

@@ -323,7 +323,7 @@ impl Load {
         }
     }
 
-    /// The first of a hundred subscribers stops reading, and later goes on.
+    /// The first of a hundred subscribers stops reading, and later continues.
     fn stall(&self, more: &[&str], time: Duration) -> Result<(), Box<dyn Error>> {
         let rate = self.arguments.rate.last().copied().unwrap_or(2000);
         println!(

@@ -234,7 +234,7 @@ impl Pass<'_, '_> {
 
     /// Brings the entries of a plain map into the order of their written keys.
     ///
-    /// The closing quote is part of the key, so a key sorts behind one that goes on with a
+    /// The closing quote is part of the key, so a key sorts behind one that continues with a
     /// space or an exclamation mark.
     fn sort(&mut self, first: usize, start: usize) -> Result<Shape, RecordError> {
         let entries = &mut self.entries[first..];

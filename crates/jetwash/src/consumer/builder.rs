@@ -23,7 +23,7 @@ use crate::read::{Cursor, Event, StartFrom};
 ///
 /// - **At least once.** The stored cursor is the lowest position up to which everything is done: an
 ///   event is handled, was passed over because its handler said so, or is among the
-///   [dead letters](Jetstream::dead_letters). After a crash the consumer goes on from there. What
+///   [dead letters](Jetstream::dead_letters). After a crash the consumer continues from there. What
 ///   it had done beyond comes again; [`Event::id`](crate::Event::id) tells what was there before.
 /// - **In order per account.** An event comes when those of its account before it are done, changes
 ///   of the account itself included. Accounts do not wait for each other: one whose handler hangs,
@@ -60,7 +60,7 @@ pub struct Consumer {
 }
 
 impl Jetstream {
-    /// Sets up a consumer: code of yours that is called for each event, and goes on where it was
+    /// Sets up a consumer: code of yours that is called for each event, and continues where it was
     /// after a restart. The name is that of its cursor in the log's store: 1 to 128 bytes without
     /// control characters.
     ///
@@ -141,7 +141,7 @@ impl Consumer {
     }
 
     /// Where it starts the first time: with the next event to arrive, [`StartFrom::Live`], if not
-    /// said. From then on it goes on after its stored cursor, whatever is said here.
+    /// said. From then on it continues after its stored cursor, whatever is said here.
     ///
     /// With [`StartFrom::Stored`] there has to be a stored cursor.
     pub const fn start_from(mut self, start: StartFrom) -> Self {
@@ -171,7 +171,7 @@ impl Consumer {
     }
 
     /// Sets how many events may have been read since the cursor, done or not. Defaults to 100,000.
-    /// This is the limit of what comes again after a crash, and of how far other accounts go on
+    /// This is the limit of what comes again after a crash, and of how far other accounts continue
     /// while one is stuck. Events take memory only until they are done.
     pub const fn window_events(mut self, events: u64) -> Self {
         self.settings.window_events = events;
@@ -213,7 +213,7 @@ impl Consumer {
 
     /// Stops with [`ConsumerError::Gap`] when events after its cursor are missing from the log: no
     /// longer kept, damaged, or perhaps taken by a power failure. Otherwise it calls
-    /// [`Handler::gap`] and goes on after them. Events that an upstream did not send never stop it.
+    /// [`Handler::gap`] and continues after them. Events that an upstream did not send never stop it.
     pub const fn stop_at_gaps(mut self) -> Self {
         self.settings.stop_at_gaps = true;
         self
@@ -248,7 +248,7 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// When it cannot go on, or must not: see [`ConsumerError`]. What is in progress may finish,
+    /// When it cannot continue, or must not: see [`ConsumerError`]. What is in progress may finish,
     /// and the cursor is stored, before this returns.
     pub async fn run(self, handler: impl Handler) -> Result<(), ConsumerError> {
         let Self {

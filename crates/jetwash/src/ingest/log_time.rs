@@ -8,7 +8,7 @@ use std::time::Duration;
 /// - The time never goes back.
 /// - Where the wall clock goes as the monotonic clock does, up to a tenth faster or slower, the
 ///   time is that of the wall clock.
-/// - A jump of the wall clock, by more than [`TOLERANCE`], is refused: the time goes on at the pace
+/// - A jump of the wall clock, by more than [`TOLERANCE`], is refused: the time continues at the pace
 ///   of the monotonic clock.
 /// - A wall clock that stays where it jumped to is believed after a hundredth of the jump, but not
 ///   before [`SHORTEST`] and not after [`LONGEST`]: a machine that was asleep, or whose clock was

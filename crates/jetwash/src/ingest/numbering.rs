@@ -96,7 +96,7 @@ impl Numbering {
         self.asked
     }
 
-    /// Has the numbers go on after this one.
+    /// Has the numbers continue after this one.
     pub(crate) fn set(&mut self, position: u64) {
         *self = Self::new(Some(position));
     }

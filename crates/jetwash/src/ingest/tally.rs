@@ -3,7 +3,7 @@ use jetwash_frame::{FrameKind, Peek};
 use metrics::{counter, gauge};
 
 /// Counts for the `metrics` facade, under the names of Jetstream version 1, so that its dashboards
-/// go on working.
+/// continue working.
 ///
 /// Counts are plain numbers here, and are handed over with each commit: the recorder is asked once
 /// for hundreds of events. Labels come from fixed lists, never from what the network says: of

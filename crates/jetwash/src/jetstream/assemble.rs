@@ -41,7 +41,7 @@ impl Jetstream {
         if endpoints.len() + sources.len() > 1 {
             pipeline = pipeline.deduplicate();
         }
-        // The cursors that the caller gave are set by now, so these are where sources go on.
+        // The cursors that the caller gave are set by now, so these are where sources continue.
         let names = relay_names().chain(sources.iter().map(|source| source.name.clone()));
         let known = names.map(|name| (name.as_str().into(), Known::of(&pipeline, &name)));
         let cursors = Arc::new(SourceCursors::new(known, relay_names()));

@@ -128,7 +128,7 @@ impl Jetstream {
     }
 
     /// Compresses events with another dictionary from now on, and returns the position of the first
-    /// that is. It may be called before [`run`](Self::run) and while it goes on.
+    /// that is. It may be called before [`run`](Self::run) and while it continues.
     ///
     /// Events that are in the log stay as they are, and the log keeps the dictionaries that they
     /// need: see [`Store::dictionaries`].

@@ -33,7 +33,7 @@ impl Jetstream {
     ///
     /// While the disk is full, or cannot be written for another reason, sources wait and readers go
     /// on with what is in the log; [`Snapshot::stalled`](crate::Snapshot::stalled) says why. The
-    /// log is tried again every few seconds, and goes on where it was: nothing is missing then that
+    /// log is tried again every few seconds, and continues where it was: nothing is missing then that
     /// the sources still have.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Its position, from which a later subscription can go on.
+    /// Its position, from which a later subscription can continue.
     #[must_use]
     pub const fn cursor(&self) -> Cursor {
         self.cursor

@@ -60,7 +60,7 @@ impl FrameSubscription {
     ///
     /// # Errors
     ///
-    /// When frames are gone, or cannot be read. After [`FramesError::Lost`] the next call goes on
+    /// When frames are gone, or cannot be read. After [`FramesError::Lost`] the next call continues
     /// with the oldest that there are.
     pub async fn next(&mut self) -> Option<Result<Vec<KeptFrame>, FramesError>> {
         loop {

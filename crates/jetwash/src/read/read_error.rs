@@ -62,7 +62,7 @@ impl From<JoinError> for ReadError {
 
 impl ReadError {
     /// The gap that damaged events leave to a reader that has come as far as `position`, counted
-    /// and logged: it may go on behind it. Any other error is given back.
+    /// and logged: it may continue behind it. Any other error is given back.
     ///
     /// For programs that read blocks by themselves, with [`json_of`](crate::json_of) for example.
     ///

@@ -20,7 +20,7 @@ use crate::stats::Stats;
 /// when the `Jetstream` has been shut down and everything has been read. It holds no queue: a
 /// subscriber that is slow reads older events, from disk if need be.
 ///
-/// Where events are missing it goes on with the next that there is. Such a [`Gap`] is counted in
+/// Where events are missing it continues with the next that there is. Such a [`Gap`] is counted in
 /// `jetwash_gaps_total` and logged; [`take_gaps`](Self::take_gaps) tells of it, and so does
 /// [`with_gaps`](Self::with_gaps), in order with the events. An error says that the log cannot be
 /// read.

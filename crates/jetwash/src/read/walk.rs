@@ -117,7 +117,7 @@ impl Walk {
                 Some(Ok(Loaded::Events))
             }
             Err(error) => Some(error.into_gap(self.done + 1).map(|mut gap| {
-                // The block may go on behind the run.
+                // The block may continue behind the run.
                 gap.next_seq = gap.next_seq.min(end);
                 gap.events = Some(gap.positions());
                 self.finish_run();

@@ -13,7 +13,7 @@ use crate::ingest::Intake;
 pub(crate) struct FrameStream {
     pub(crate) name: String,
     pub(crate) frames: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
-    /// Where to say how far the log has come, for frames that go on from there.
+    /// Where to say how far the log has come, for frames that continue from there.
     pub(crate) cursor: Option<oneshot::Sender<Option<u64>>>,
 }
 

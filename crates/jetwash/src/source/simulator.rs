@@ -22,7 +22,7 @@ impl JetstreamBuilder {
     /// [`NetworkConfig::full_size`], whose frames are as large as real ones, takes half a minute
     /// there. Memory is bounded: see [`NetworkConfig::kept_records`].
     ///
-    /// With a log that has events of it, the network goes on: sequence numbers follow on the last
+    /// With a log that has events of it, the network continues: sequence numbers follow on the last
     /// one in the log, and times and revisions are newer, as
     /// [`NetworkConfig::continuing_after`] says.
     ///

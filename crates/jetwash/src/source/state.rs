@@ -71,7 +71,7 @@ pub enum UpstreamState {
     Connected,
     /// There is one and it answers pings, but no event has come for longer than its rate explains.
     Silent,
-    /// It does not go on.
+    /// It does not continue.
     Stalled {
         /// Why: the log cannot be written, or a message of the relay is in the way.
         reason: String,

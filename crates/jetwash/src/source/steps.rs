@@ -1,4 +1,4 @@
-/// Where a relay is asked to go on, when it is stuck at a message that cannot be received.
+/// Where a relay is asked to continue, when it is stuck at a message that cannot be received.
 ///
 /// A relay gives what is after its cursor or from it on, depending on whose program it is, and its
 /// numbers may have holes: the one that is in the way is not known. So the cursor that is asked

@@ -164,7 +164,7 @@ async fn the_log_trains_its_own_dictionary_which_is_better() {
     changes.changed().await.unwrap();
     let second = changes.borrow_and_update().clone().unwrap();
     assert_ne!(second.id(), first.id());
-    // Events go on to come, and are compressed with it.
+    // Events continue to come, and are compressed with it.
     let mut tip = jetstream.store().tip();
     let now = *tip.borrow();
     tip.wait_for(|next_seq| *next_seq > now + 1500)
@@ -184,7 +184,7 @@ async fn the_log_trains_its_own_dictionary_which_is_better() {
     assert!(new < old * 0.9, "{new} is not much better than {old}");
     drop((jetstream, tip, changes));
 
-    // The next run goes on with what this one has learnt.
+    // The next run continues with what this one has learnt.
     let jetstream = simulated()
         .dictionary(first)
         .folder(folder.path())

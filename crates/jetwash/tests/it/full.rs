@@ -73,7 +73,7 @@ async fn fill_and_free(folder: PathBuf) {
     assert!(reason.contains("No space left"), "{reason}");
     let stalled = NotReady::LogStalled(reason);
     assert_eq!(jetstream.readiness(), Err(stalled));
-    // Readers go on with what there is.
+    // Readers continue with what there is.
     let stored = lines(jetstream.store());
     assert!(
         stored

@@ -1,4 +1,4 @@
-//! Where events are missing, every reader is told, and goes on behind.
+//! Where events are missing, every reader is told, and continues behind.
 
 use std::fs;
 use std::future::ready;

@@ -283,7 +283,7 @@ fn commits_that_one_source_sends_again_under_other_numbers_are_known() {
     for rounds in [1..100, 1_000_000..1_000_100] {
         let (mut pipeline, log) = pipeline();
         give(&mut pipeline, "a", &all);
-        // The numbers go on from there, or a good deal further on.
+        // The numbers continue from there, or a good deal further on.
         for round in rounds.clone() {
             give(&mut pipeline, "a", &from(1 + 4 * round, &all));
         }

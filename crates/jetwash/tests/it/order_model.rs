@@ -42,7 +42,7 @@ enum Step {
         frames: usize,
     },
     Commit,
-    /// The process dies, and the relays go on from the cursors.
+    /// The process dies, and the relays continue from the cursors.
     Crash,
     /// A relay counts anew, and begins this number of frames back.
     Renumber {
@@ -286,7 +286,7 @@ fn run(history: &[SimFrame], fates: &[Vec<Fate>], steps: &[Step]) {
                 let reopened = open(folder.path());
                 for relay in &mut relays {
                     let cursor = reopened.0.cursor(relay.name).unwrap_or_default();
-                    // A relay that has the cursor goes on from it, another from its start.
+                    // A relay that has the cursor continues from it, another from its start.
                     let has_cursor = relay.durable == relay.epoch;
                     relay.next = relay.first + if has_cursor { cursor as usize } else { 0 };
                 }

@@ -158,7 +158,7 @@ async fn what_was_pushed_before_the_stop_is_there_after_it_and_subscriptions_end
     let (jetstream, _stop, _task) = start(build());
     assert_eq!(lines(jetstream.store()), seen);
     assert_eq!(cursor, Some(200));
-    // The same frames again add nothing, and new ones go on behind.
+    // The same frames again add nothing, and new ones continue behind.
     let pusher = jetstream.pusher("hand");
     for frame in frames(201) {
         pusher.push(frame).await.unwrap();

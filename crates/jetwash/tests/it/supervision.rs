@@ -38,7 +38,7 @@ async fn a_source_that_panics_leaves_the_others_running_and_is_told_at_the_end()
     let (stop, stopped) = oneshot::channel::<()>();
     let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
     until(|| jetstream.snapshot().panics.get("source") == Some(&1)).await;
-    // Another one goes on.
+    // Another one continues.
     let pusher = jetstream.pusher("good");
     for frame in frames(50) {
         pusher.push(frame).await.unwrap();

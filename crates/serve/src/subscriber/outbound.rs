@@ -287,7 +287,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 /// A shard's task sends new events to subscribers at the end of the log.
 impl<W: AsyncWrite + Unpin> Outbound<W> {
     /// Sends batches to a subscriber that is at the end of the log, as far as the socket takes
-    /// them now. Returns `false` if the subscriber's own task has to go on: with what is left to be
+    /// them now. Returns `false` if the subscriber's own task has to continue: with what is left to be
     /// written, or with events from the position on.
     ///
     /// The shard has dozens of other subscribers, so this never waits, and never reads the disk.

@@ -29,10 +29,10 @@ pub(crate) enum Pages {
     Singles(Events),
 }
 
-/// The thing that a subscriber's way out waits for before it can go on with a run.
+/// The thing that a subscriber's way out waits for before it can continue with a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wait {
-    /// New settings, if they hold from the position that it has reached. It goes on without them.
+    /// New settings, if they hold from the position that it has reached. It continues without them.
     Settings,
     /// The events of the run's block.
     Events,

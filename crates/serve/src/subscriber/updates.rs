@@ -33,7 +33,7 @@ impl Updates {
         self: Arc<Self>,
         text: String,
     ) -> Result<Option<Settings>, UpdateError> {
-        // It is never closed; if it were, this would go on without it.
+        // It is never closed; if it were, this would continue without it.
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let read = spawn_blocking(move || {
             let settings = parse_update(&text, &self.options);

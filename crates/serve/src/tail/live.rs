@@ -184,7 +184,7 @@ impl State {
         let (running, jetstream, metrics) =
             (Arc::clone(&shard), jetstream.clone(), Arc::clone(metrics));
         tokio::spawn(tokio::task::unconstrained(async move {
-            // After a panic it goes on with the next batch. Subscribers that missed this one
+            // After a panic it continues with the next batch. Subscribers that missed this one
             // notice.
             while {
                 let run = Arc::clone(&running).run(Arc::clone(&metrics));

@@ -194,7 +194,7 @@ async fn a_stream_is_one_frame_in_pieces() {
         let expected = plain.playback().await;
         assert!(expected.len() > 500);
         assert_eq!(stream.playback().await, expected);
-        // And it goes on.
+        // And it continues.
         let before = world.log().len();
         world.push(50).await;
         let count = world.log().len() - before;

@@ -27,7 +27,7 @@ async fn the_end_of_the_playback_is_announced_once_to_those_who_ask() {
     }
 }
 
-/// A client that goes on from the time of a notice must neither lose events nor get all of them
+/// A client that continues from the time of a notice must neither lose events nor get all of them
 /// again.
 #[tokio::test]
 async fn a_notice_tells_a_time_to_resume_from_even_if_no_event_was_sent() {

@@ -239,7 +239,7 @@ async fn a_client_that_sends_too_much_is_slowed_and_not_closed() {
     // Somewhere the socket takes no more, as the server has stopped reading.
     soon(blocked).await;
     assert!((1..400).contains(&sent), "{sent}");
-    // Longer than a pong may take, and it goes on being served.
+    // Longer than a pong may take, and it continues being served.
     for _ in 0..5 {
         assert_eq!(flood.frame().await, Some((PING, Vec::new())));
     }

@@ -89,7 +89,7 @@ async fn where_nothing_matches_the_cursor_moves_and_no_file_is_made() {
     append(&log, [3, 6, 9, 12], NOW_US);
     let status = spool_all(&log, builder(&spool)).await;
     assert_eq!((status.cursor.get(), status.files), (4, 0));
-    // A run that finds nothing new goes on from there, and says the same.
+    // A run that finds nothing new continues from there, and says the same.
     let status = spool_all(&log, builder(&spool)).await;
     assert_eq!((status.cursor.get(), status.files, status.gaps), (4, 0, 0));
 }

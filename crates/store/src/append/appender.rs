@@ -310,7 +310,7 @@ impl Appender {
             uses,
             frames,
         } = parts;
-        // The view is complete by now, and says where positions and times go on.
+        // The view is complete by now, and says where positions and times continue.
         let view = ring.view();
         let (next_seq, last_time) = (view.next_seq, view.last_time);
         let tail = Tail::of(&view, slots);
@@ -403,7 +403,7 @@ impl Drop for Appender {
             time_us: view.last_time,
         };
         drop(view);
-        // If it fails, the next run goes on as after a crash.
+        // If it fails, the next run continues as after a crash.
         let _ = self.backend().release(used);
     }
 }

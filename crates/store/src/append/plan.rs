@@ -81,7 +81,7 @@ impl Appender {
             [one] => Arc::clone(one),
             several => match self.merger.merge(several, &self.ring.dictionaries) {
                 Some(block) => Arc::new(block),
-                // Pieces are never empty. To go on would lose what they hold.
+                // Pieces are never empty. To continue would lose what they hold.
                 None => {
                     return Err(StoreError::Corrupt {
                         first_seq: several.first().map_or(0, |first| first.first_seq()),

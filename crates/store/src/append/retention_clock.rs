@@ -6,7 +6,7 @@ use crate::options::micros;
 ///
 /// It is the clock's, as long as that goes at the pace of the machine's monotonic one. If it is
 /// further ahead, it may be wrong, or the log was not open for long, and nothing tells which: then
-/// time goes on at the monotonic pace, and once in a while a little further, so that either ends
+/// time continues at the monotonic pace, and once in a while a little further, so that either ends
 /// well. What is too old goes a few minutes late, and a wrong clock drops next to nothing.
 pub(crate) struct RetentionClock {
     /// `None` until it is first looked at, in a log that was empty then.

@@ -85,7 +85,7 @@ impl Engine {
     /// Writes the format's version, again and again.
     ///
     /// fjall 3.1 numbers its writes, and that includes changes to its list of keyspaces. On opening
-    /// it goes on after the last number in the journal, and does not look at the list: a change
+    /// it continues after the last number in the journal, and does not look at the list: a change
     /// made there last could get the number of the next one, or a greater one, and so hide it. A
     /// bucket whose identifier was used before would then be gone after the next opening. So the
     /// journal is synced before each change to the list, and on opening more numbers are used up

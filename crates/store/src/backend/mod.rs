@@ -54,7 +54,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Makes a bucket, or finds the empty one that a failed commit left.
     fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError>;
 
-    /// Removes a bucket. Readers that hold it can go on reading.
+    /// Removes a bucket. Readers that hold it can continue reading.
     fn delete_bucket(&self, name: BucketName) -> Result<(), BackendError>;
 
     /// Writes all of a batch or nothing of it, and not before what was written earlier.

@@ -189,7 +189,7 @@ impl FrameReader {
         }
     }
 
-    /// The sequence number from which the reader goes on.
+    /// The sequence number from which the reader continues.
     #[must_use]
     pub const fn next_seq(&self) -> u64 {
         self.seq
@@ -278,7 +278,7 @@ pub enum Frames {
     /// Nothing yet.
     AtTip,
     /// Frames may be missing: those from `from` on up to `oldest`. The ring has moved past them,
-    /// or they were never kept. The next read goes on with the oldest that there is.
+    /// or they were never kept. The next read continues with the oldest that there is.
     ///
     /// `oldest` is below `from` where the source has begun to count anew.
     Lost {

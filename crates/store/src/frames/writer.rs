@@ -254,7 +254,7 @@ impl FrameWriter {
                         let value = state::encode_frame_log(floor, name);
                         batch.set(state::frame_log_key(*log), value);
                     }
-                    // A log that its source did not go on with.
+                    // A log that its source did not continue with.
                     None if kept().all(|spans| !spans.contains_key(log)) => {
                         batch.remove(state::frame_log_key(*log));
                     }

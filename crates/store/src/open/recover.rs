@@ -25,7 +25,7 @@ use crate::ring::{KnownTotals, NamedCursors, Ring, View};
 pub(super) enum How {
     /// It is as its files say.
     AsItIs,
-    /// It has lost commits, and goes on behind all positions that may have been given out.
+    /// It has lost commits, and continues behind all positions that may have been given out.
     BehindTheMark,
     /// The same, but it is not known which positions those are.
     AsAnotherLog,

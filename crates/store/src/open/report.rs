@@ -65,7 +65,7 @@ impl fmt::Display for RepairReport {
                 self.events
             );
         }
-        // One line for each thing, the next position last: it is what to go on with.
+        // One line for each thing, the next position last: it is what to continue with.
         if !self.missing.is_empty() {
             writeln!(formatter, "missing: {}", Files(&self.missing))?;
         }

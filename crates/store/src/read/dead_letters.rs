@@ -11,7 +11,7 @@ use crate::ring::LetterTotals;
 
 impl Store {
     /// The dead letters of a consumer: the events that it could not handle, put aside so that it
-    /// can go on. They are copies, which stay when the ring moves on, until they are discarded.
+    /// can continue. They are copies, which stay when the ring moves on, until they are discarded.
     #[must_use]
     pub fn dead_letters(&self, consumer: &str) -> DeadLetters {
         DeadLetters {

@@ -81,7 +81,7 @@ impl Store {
 
     /// Reads events from a position on. May block on the disk: see [`Store::read_hot`].
     ///
-    /// Missing or damaged events are a [`Read::Gap`] and not an error: reading goes on behind it.
+    /// Missing or damaged events are a [`Read::Gap`] and not an error: reading continues behind it.
     ///
     /// # Errors
     ///

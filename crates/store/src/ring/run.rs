@@ -25,7 +25,7 @@ use crate::gap::Gap;
 /// match store.read(1)? {
 ///     Read::Events(run) => assert_eq!(run.next_seq(), 2),
 ///     Read::AtTip => println!("wait for `Store::tip`"),
-///     Read::Gap(gap) => println!("{gap}; go on at {}", gap.next_seq),
+///     Read::Gap(gap) => println!("{gap}; continue at {}", gap.next_seq),
 /// }
 /// assert!(matches!(store.read(2)?, Read::AtTip));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -38,7 +38,7 @@ pub enum Read {
     AtTip,
     /// There is no event at the position, and there will be none: the ring has moved past it, a
     /// block is damaged, positions were skipped after a power failure, or the position is ahead
-    /// of the ring. Reading goes on at [`Gap::next_seq`].
+    /// of the ring. Reading continues at [`Gap::next_seq`].
     Gap(Gap),
 }
 

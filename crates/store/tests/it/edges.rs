@@ -1,4 +1,4 @@
-//! Readers anywhere, above all where buckets begin, while the writer goes on as fast as it can.
+//! Readers anywhere, above all where buckets begin, while the writer continues as fast as it can.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -195,7 +195,7 @@ fn block_key(bucket: &fjall::Keyspace, first_seq: u64, part: u8) -> Vec<u8> {
     keys.find(|key| key.last() == Some(&part)).unwrap().to_vec()
 }
 
-/// The ring goes on, and its readers get all but the gap.
+/// The ring continues, and its readers get all but the gap.
 fn goes_on(ring: (jetwash_store::Appender, Store), mut events: Vec<Event>, gap: (u64, u64)) {
     let (mut appender, store) = ring;
     assert_eq!(appender.next_seq(), 103);

@@ -274,7 +274,7 @@ fn dead_letters_in_a_damaged_table_are_lost_and_that_is_told() {
     for seq in 1..=400 {
         put(&letters, &store, seq, LetterLimits::default()).unwrap();
     }
-    // The journals go on to the next, and the letters are written out.
+    // The journals continue to the next, and the letters are written out.
     for _ in 0..40 {
         append(&mut appender, 200, 9);
     }

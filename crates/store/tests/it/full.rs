@@ -82,7 +82,7 @@ fn child_on_a_full_disk() {
         let error = appender.commit().unwrap_err();
         assert!(is_storage(&error), "{error}");
         assert!(error.to_string().contains("No space left"), "{error}");
-        // More may come in meanwhile. Readers go on, at the tip and from the disk.
+        // More may come in meanwhile. Readers continue, at the tip and from the disk.
         pushed.extend(push_many(&mut appender, 3));
         for _ in 0..2 {
             assert!(is_storage(&appender.reopen().unwrap_err()));
@@ -135,7 +135,7 @@ fn child_on_a_broken_disk() {
     });
     let error = read.unwrap_err();
     assert!(is_storage(&error), "{error}");
-    // What is in memory is still there, and writing goes on, unless one of the engine's own threads
+    // What is in memory is still there, and writing continues, unless one of the engine's own threads
     // has met the failure too.
     let tip = events.last().unwrap().seq;
     assert!(matches!(store.read_hot(tip), Some(Read::Events(_))));

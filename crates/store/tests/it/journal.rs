@@ -115,7 +115,7 @@ fn damage_to_the_journal_has_the_relay_asked_for_what_is_missing_and_little_else
             "damage at {at}: {again} events sent again for {} lost",
             missing.len()
         );
-        // It goes on from there, and the cursor is a stored one after the next opening too.
+        // It continues from there, and the cursor is a stored one after the next opening too.
         drop((appender, store));
         let (appender, _store) = damaged.open(options());
         assert!(appender.cursor(RELAY).unwrap() - 1_000 <= cursor);

@@ -208,7 +208,7 @@ fn a_clock_that_jumps_ahead_takes_nothing_at_once(place: &Place) {
         appender.trim_after(now_us, Duration::from_secs(1)).unwrap();
     }
     assert_eq!(store.bounds(), before);
-    // It is right again, and time goes on as if nothing had been.
+    // It is right again, and time continues as if nothing had been.
     let hour = Duration::from_secs(3_600);
     let trimmed = appender
         .trim_after(now_us + 2 * 3_600_000_000, 2 * hour)

@@ -28,7 +28,7 @@ impl Pipeline {
         if self.accounts != Accounts::Kept {
             news.key = self.revs.key(commit.repo);
             let known = self.revs.get(news.key);
-            // A source that goes on with its numbers may repeat itself all the same.
+            // A source that continues with its numbers may repeat itself all the same.
             let is_old = known.is_some_and(|known| number <= known);
             if is_old || !matches!(self.place, Place::Next | Place::First) {
                 match self.is_known_lately(commit, number, known) {
