@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use jetwash::event::Tid;
 use jetwash::frame::{Car, Frame};
 use sha2::{Digest, Sha256};
 
@@ -44,7 +45,8 @@ impl Renewable {
             let start = offset(frame, object);
             renewable.object = start..start + object.len();
             let inside = places(object, commit.rev.as_bytes());
-            renewable.revision = parse(commit.rev.as_bytes());
+            let revision: Tid = commit.rev.parse().expect("a revision is a TID");
+            renewable.revision = revision.microseconds() << 10 | u64::from(revision.clock());
             renewable.revisions = inside.into_iter().map(|at| start + at).collect();
             renewable
                 .revisions
@@ -99,20 +101,43 @@ fn places(whole: &[u8], part: &[u8]) -> Vec<usize> {
     found.map(|(at, _)| at).collect()
 }
 
-/// Reads a TID: 13 digits of 5 bits, the first of them with 4.
-fn parse(text: &[u8]) -> u64 {
-    let digit = |byte| {
-        DIGITS
-            .iter()
-            .position(|digit| *digit == byte)
-            .unwrap_or_default()
-    };
-    text.iter()
-        .fold(0, |number, byte| number << 5 | digit(*byte) as u64)
-}
-
+/// Writes a TID: 13 digits of 5 bits.
 fn format(number: u64) -> [u8; 13] {
     std::array::from_fn(|index| DIGITS[(number >> (5 * (12 - index))) as usize % DIGITS.len()])
 }
 
 const DIGITS: &[u8; 32] = b"234567abcdefghijklmnopqrstuvwxyz";
+
+#[cfg(test)]
+mod tests {
+    use jetwash::mst::leaves;
+    use jetwash_sim::{Network, NetworkConfig};
+
+    use super::*;
+
+    #[test]
+    fn a_renewed_commit_is_sound_and_of_a_later_revision() {
+        let config = NetworkConfig {
+            accounts: 10,
+            records: 50,
+            ..NetworkConfig::default()
+        };
+        let frames: Vec<_> = Network::new(config).unwrap().take(50).collect();
+        let renewable: Vec<_> = frames.iter().map(|it| Renewable::new(&it.bytes)).collect();
+        let round = round_of(&renewable);
+        let mut commits = 0;
+        for (frame, renewable) in frames.iter().zip(&renewable) {
+            let mut bytes = frame.bytes.clone();
+            renewable.renew(&mut bytes, round);
+            let Frame::Commit(commit) = Frame::decode(&bytes).unwrap() else {
+                continue;
+            };
+            let expected = renewable.revision() + round;
+            assert_eq!(commit.rev.as_bytes(), format(expected));
+            assert_eq!(Renewable::new(&bytes).revision(), expected);
+            leaves(&commit).unwrap();
+            commits += 1;
+        }
+        assert!(commits > 30);
+    }
+}
