@@ -316,7 +316,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Goes on at a later position and notes the missing events before it.
+    /// Continues at a later position and notes the missing events before it.
     fn skip(&mut self, next: u64, reason: &'static str) -> Result<(), Trouble> {
         self.roll()?;
         let gap = self.folder.gap(next - 1, reason)?;

@@ -41,7 +41,7 @@ impl ConsumerHandle {
         self.shared.lag()
     }
 
-    /// Goes on with another filter: for all events after the cursor that is returned. Those up to
+    /// Continues with another filter: for all events after the cursor that is returned. Those up to
     /// it were read with the old one, and are still handled. The filter by content stays.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl ConsumerHandle {
         self.change(Some(filter), None).await
     }
 
-    /// Goes on with another filter by content, in place of [all](crate::Consumer::content) that
+    /// Continues with another filter by content, in place of [all](crate::Consumer::content) that
     /// there were: for all events after the cursor that is returned. Those up to it were judged by
     /// the old ones. What [`filter_with`](crate::Consumer::filter_with) says stays.
     ///

@@ -147,7 +147,7 @@ impl Reader {
         self.position
     }
 
-    /// Goes on from a later position: the events before it have come another way. An earlier one
+    /// Continues from a later position: the events before it have come another way. An earlier one
     /// changes nothing.
     pub fn skip_to(&mut self, position: u64) {
         if position > self.position {

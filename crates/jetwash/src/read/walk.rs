@@ -79,7 +79,7 @@ impl Walk {
         event
     }
 
-    /// Goes on to the next run, and loads the JSON of what the filter matches; `None` when
+    /// Continues to the next run, and loads the JSON of what the filter matches; `None` when
     /// the log has ended. Where events are missing it is behind them then. To be called when
     /// nothing is at hand.
     ///
@@ -136,7 +136,7 @@ impl Walk {
         self.at_hand.is_none() && self.reader.is_at_tip()
     }
 
-    /// Goes on with another filter: for all events after the cursor that is returned.
+    /// Continues with another filter: for all events after the cursor that is returned.
     pub(crate) fn set_filter(&mut self, filter: Filter) -> Cursor {
         self.filter = filter;
         self.select_again();

@@ -28,7 +28,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Follows a relay, and gives up a connection that is of no use. After a panic it begins anew.
+    /// Follows a relay, and gives up a connection that is of no use. Restarts after a panic.
     pub(crate) async fn follow(self, endpoint: Endpoint, watch: Arc<Watch>) {
         let name = endpoint.to_string();
         let mut pause = FIRST_RESTART;
@@ -61,7 +61,7 @@ impl Follower {
             }
             self.stats.panicked("relay", &panic);
             watch.ended(format!("a panic: {panic}"), 0, None);
-            error!(relay = %name, %panic, "what connects to a relay has died; it starts again in {pause:?}");
+            error!(relay = %name, %panic, "the task of a relay panicked; it restarts in {pause:?}");
             self.died.note("relay", name.clone(), &panic);
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_RESTART);
@@ -69,6 +69,6 @@ impl Follower {
     }
 }
 
-/// Before what connects to a relay is started again after a panic: doubling from one to the other.
+/// The wait before the task of a relay restarts after a panic doubles from the first to the longest.
 const FIRST_RESTART: Duration = Duration::from_secs(1);
 const LONGEST_RESTART: Duration = Duration::from_secs(60);

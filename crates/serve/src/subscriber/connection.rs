@@ -285,7 +285,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         }
     }
 
-    /// Goes on behind a gap, and tells the subscriber if it asked for that.
+    /// Continues behind a gap, and tells the subscriber if it asked for that.
     fn come_to<W>(&self, outbound: &mut Outbound<W>, gap: &Gap) -> Result<(), End> {
         if self.announces_gaps {
             outbound.push_notice(Notice::Gap(gap))?;

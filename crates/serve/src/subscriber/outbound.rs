@@ -70,12 +70,12 @@ impl<W> Outbound<W> {
         self.position
     }
 
-    /// Goes on from a later position: there are no events before it.
+    /// Continues from a later position: there are no events before it.
     pub(crate) fn skip_to(&mut self, position: u64) {
         self.position = self.position.max(position);
     }
 
-    /// Goes on from a position, after the event of a time.
+    /// Continues from a position, after the event of a time.
     pub(crate) const fn start_at(&mut self, position: u64, time_us: u64) {
         (self.position, self.time_us) = (position, time_us);
     }

@@ -195,7 +195,7 @@ impl FrameReader {
         self.seq
     }
 
-    /// Goes on from a later sequence number.
+    /// Continues from a later sequence number.
     pub fn skip_to(&mut self, seq: u64) {
         self.seq = self.seq.max(seq);
     }

@@ -4,7 +4,7 @@ use crate::backend::{Backend, Batch, Reserved, state};
 use crate::error::BackendError;
 use crate::ring::View;
 
-/// Goes on after all that readers may have seen, and remembers the gap. The store may have
+/// Continues after all that readers may have seen, and remembers the gap. The store may have
 /// forgotten what was committed last: the power failed, or it was damaged.
 pub(super) fn skip_reserved(
     view: &mut View,
