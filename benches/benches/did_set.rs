@@ -18,7 +18,7 @@ use fastbloom::BloomFilter;
 use jetwash::event::PlcDid;
 use jetwash::frame::peek;
 use jetwash::store::{self, Location, Options};
-use jetwash::{DidSet, Filter, Pipeline};
+use jetwash::{DidSet, Filter, Micros, Pipeline};
 use jetwash_benches::frames;
 use rustix::time::{ClockId, clock_gettime};
 use xorf::{BinaryFuse8, Filter as _};
@@ -179,7 +179,7 @@ fn rejects() {
             // From the first frame again, which would otherwise be a repeat.
             pipeline.set_cursor("relay", 0);
             for frame in frames {
-                pipeline.frame("relay", frame, NOW_US).unwrap();
+                pipeline.frame("relay", frame, NOW).unwrap();
             }
             count
         });
@@ -281,4 +281,4 @@ const fn mixed(number: u64) -> u64 {
 
 const PROBES: usize = 200_000;
 const LENGTH: usize = PlcDid::TEXT_LENGTH;
-const NOW_US: u64 = 1_783_175_888_085_434;
+const NOW: Micros = Micros::new(1_783_175_888_085_434);

@@ -18,13 +18,13 @@ use jetwash::event::{Draft, DraftBody, Encoder};
 use jetwash::frame::{Car, Frame, peek};
 use jetwash::mst::{BlockCheck, LeafChange, leaves};
 use jetwash::store::{self, Appender, CommitPart, EventKind, Location, NewEvent, Options};
-use jetwash::{Dictionary, Operation, Pipeline};
+use jetwash::{Dictionary, Micros, Operation, Pipeline};
 use jetwash_benches::{Renewable, Table, frames, round_of};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-const NOW_US: u64 = 1_900_000_000_000_000;
+const NOW: Micros = Micros::new(1_900_000_000_000_000);
 
 fn main() {
     let (frames, kind) = frames();
@@ -66,7 +66,7 @@ fn steps(frames: &[Vec<u8>], dictionary: &Dictionary) {
         .row("JSON: the line of production", || {
             out.clear();
             for draft in &drafts {
-                encoder.encode(draft, NOW_US, &mut out).unwrap();
+                encoder.encode(draft, NOW, &mut out).unwrap();
             }
             out.len()
         })
@@ -171,7 +171,7 @@ fn take_in(pipeline: &mut Pipeline, frames: &[Vec<u8>]) {
     // From the first frame again, which would otherwise be a repeat.
     pipeline.set_cursor("relay", 0);
     for (index, frame) in frames.iter().enumerate() {
-        pipeline.frame("relay", frame, NOW_US).unwrap();
+        pipeline.frame("relay", frame, NOW).unwrap();
         if index % BATCH == BATCH - 1 {
             pipeline.commit().unwrap();
         }
@@ -249,7 +249,7 @@ fn encode_frame(frame: &[u8], encoder: &mut Encoder, out: &mut Vec<u8>) {
                     did: commit.repo,
                     body,
                 },
-                NOW_US,
+                NOW,
                 out,
             )
             .unwrap();
@@ -258,7 +258,7 @@ fn encode_frame(frame: &[u8], encoder: &mut Encoder, out: &mut Vec<u8>) {
 
 fn line(draft: &Draft<'_>) -> Vec<u8> {
     let mut line = Vec::new();
-    Encoder::new().encode(draft, NOW_US, &mut line).unwrap();
+    Encoder::new().encode(draft, NOW, &mut line).unwrap();
     line
 }
 
@@ -302,7 +302,7 @@ fn tree_lines(frame: &[u8], lines: &mut Vec<(EventKind, String, String, Vec<u8>)
             "#account" => (EventKind::Account, "account"),
             _ => return,
         };
-        let event = json!({"did": did, "time_us": NOW_US, "kind": name, name: body});
+        let event = json!({"did": did, "time_us": NOW, "kind": name, name: body});
         lines.push((
             kind,
             did,
@@ -335,7 +335,7 @@ fn tree_lines(frame: &[u8], lines: &mut Vec<(EventKind, String, String, Vec<u8>)
             commit["record"] = to_json(&record);
             commit["cid"] = cid.to_string().into();
         }
-        let event = json!({"did": did, "time_us": NOW_US, "kind": "commit", "commit": commit});
+        let event = json!({"did": did, "time_us": NOW, "kind": "commit", "commit": commit});
         let kind = match action.as_str() {
             "create" => EventKind::Create,
             "update" => EventKind::Update,
@@ -371,7 +371,7 @@ fn tree_append(frame: &[u8], compressor: &mut jetwash::dict::Compressor, appende
     for (kind, did, collection, json) in &lines {
         let mut compressed = Vec::new();
         compressor.compress(json, &mut compressed).unwrap();
-        let time_us = appender.next_time_us(NOW_US);
+        let time_us = appender.next_time_us(NOW);
         let compressed = Some(compressed.as_slice());
         let event = NewEvent {
             kind: *kind,

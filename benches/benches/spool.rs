@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use jetwash::store::{Location, Options, open};
-use jetwash::{Filter, Jetstream, Pipeline, StartFrom};
+use jetwash::{Filter, Jetstream, Micros, Pipeline, StartFrom};
 use jetwash_benches::{Table, simulated_frames};
 use jetwash_spool::{Compression, FileSpool};
 use tokio::runtime::Runtime;
@@ -72,7 +72,7 @@ fn fill(folder: &Path, frames: &[Vec<u8>]) -> usize {
     let (appender, store) = open(location, Options::default()).unwrap();
     let mut pipeline = Pipeline::new(appender);
     for (frame, now_us) in frames.iter().zip(START_US..) {
-        pipeline.frame("bench", frame, now_us).unwrap();
+        pipeline.frame("bench", frame, Micros::new(now_us)).unwrap();
         if pipeline.pending() > 200 {
             pipeline.commit().unwrap();
         }

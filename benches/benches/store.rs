@@ -7,6 +7,7 @@
     reason = "a bench prints its figures, and ends where its input is not what it should be"
 )]
 
+use jetwash::{Micros, Seq};
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ fn append(events: &[Event], dictionary: &Dictionary, folder: &Path) {
         appender.set_dictionary(dictionary).unwrap();
         move |per_commit| {
             append_all(&mut appender, events, per_commit);
-            appender.trim(0).unwrap().events
+            appender.trim(Micros::EPOCH).unwrap().events
         }
     };
     let disk = |name| Location::Disk(folder.join(name));
@@ -87,7 +88,7 @@ fn read(events: &[Event], dictionary: &Dictionary, folder: &Path) {
     let (mut appender, store) = open();
     appender.set_dictionary(dictionary).unwrap();
     let mut frames = 0;
-    while appender.next_seq() <= RING {
+    while appender.next_seq() <= Seq::new(RING) {
         append_all(&mut appender, events, 100);
         frames += events
             .iter()
@@ -151,7 +152,7 @@ fn find_times(store: &Store, count: u64) {
         .row("seq_at_time", || {
             times
                 .iter()
-                .map(|time| store.seq_at_time(*time).unwrap())
+                .map(|time| store.seq_at_time(Micros::new(*time)).unwrap().get())
                 .sum::<u64>()
         })
         .run(Duration::from_secs(3));
@@ -170,7 +171,7 @@ fn open_large(events: &[Event], dictionary: &Dictionary, folder: &Path) {
     let open = |options| store::open(Location::Disk(folder.to_owned()), options).unwrap();
     let (mut appender, store) = open(options().memtable_bytes(64 << 20));
     appender.set_dictionary(dictionary).unwrap();
-    while appender.next_seq() <= count {
+    while appender.next_seq() <= Seq::new(count) {
         append_all(&mut appender, events, 512);
     }
     drop((appender, store));
@@ -282,8 +283,8 @@ fn append_all(appender: &mut Appender, events: &[Event], per_commit: usize) {
     for chunk in events.chunks(per_commit) {
         for event in chunk {
             let seq = appender.next_seq();
-            let time_us = appender.next_time_us(START_US + seq * APART_US);
-            let (did, collection) = match seq % 10_000 {
+            let time_us = appender.next_time_us(Micros::new(START_US + seq.get() * APART_US));
+            let (did, collection) = match seq.get() % 10_000 {
                 1_234 => (RARE_DID, event.collection.as_str()),
                 5_678 => (event.did.as_str(), RARE_COLLECTION),
                 _ => (event.did.as_str(), event.collection.as_str()),
@@ -344,7 +345,9 @@ fn events(frames: &[Vec<u8>]) -> (Vec<Event>, Dictionary) {
     let (appender, store) = store::open(Location::Memory, Options::default()).unwrap();
     let mut pipeline = Pipeline::new(appender);
     for frame in frames {
-        pipeline.frame(SOURCE, frame, START_US).unwrap();
+        pipeline
+            .frame(SOURCE, frame, Micros::new(START_US))
+            .unwrap();
     }
     pipeline.commit().unwrap();
     let mut events = Vec::new();

@@ -46,7 +46,7 @@ impl Renewable {
             renewable.object = start..start + object.len();
             let inside = places(object, commit.rev.as_bytes());
             let revision: Tid = commit.rev.parse().expect("a revision is a TID");
-            renewable.revision = revision.microseconds() << 10 | u64::from(revision.clock());
+            renewable.revision = revision.time().get() << 10 | u64::from(revision.clock());
             renewable.revisions = inside.into_iter().map(|at| start + at).collect();
             renewable
                 .revisions

@@ -453,7 +453,9 @@ fn updates() -> Vec<Vec<u8>> {
 
 /// Blocks as the ring has them, without dictionary and with it.
 fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, fuzzing, open};
+    use jetwash_store::{
+        CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, fuzzing, open,
+    };
 
     let mut seeds = Vec::new();
     for is_packed in [false, true] {
@@ -475,14 +477,14 @@ fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
                 collection: ["app.bsky.feed.like", ""][number as usize % 2],
                 commit: CommitPart::WHOLE,
                 source: "wss://relay.example",
-                time_us: 1_700_000_000_000_000 + number,
+                time_us: Micros::new(1_700_000_000_000_000 + number),
                 json: event,
                 compressed: is_packed.then_some(&frame[..]),
             };
             appender.push(&event).expect("a seed is an event");
         }
         appender.commit().expect("memory can be written");
-        let Ok(Read::Events(run)) = store.read(1) else {
+        let Ok(Read::Events(run)) = store.read(Seq::FIRST) else {
             continue;
         };
         let seed = fuzzing::write_block(run.block()).expect("a seed can be written");

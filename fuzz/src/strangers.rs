@@ -130,7 +130,7 @@ pub fn identifiers(data: &[u8]) {
     if let Ok(tid) = text.parse::<Tid>() {
         assert_eq!(tid.to_string(), text);
         // The pattern lets the first bit be set, which makes 54 bits of the 53 for the time.
-        assert!(tid.microseconds() < 1 << 54 && tid.clock() < 1 << 10);
+        assert!(tid.time().get() < 1 << 54 && tid.clock() < 1 << 10);
     }
     if let Some(did) = PlcDid::parse(text) {
         assert_eq!(did.to_string(), text);
@@ -191,13 +191,13 @@ pub fn store_block(data: &[u8]) {
         return;
     };
     let count = block.len();
-    assert!(count > 0 && block.next_seq() - block.first_seq() == count as u64);
+    assert!(count > 0 && block.next_seq().since(block.first_seq()) == count as u64);
     assert_eq!((block.times().len(), block.kinds().len()), (count, count));
     let mut length = 0_usize;
     for index in 0..count {
         if let Some(meta) = block.meta(index) {
             length = length.saturating_add(meta.json_len);
-            assert_eq!(meta.seq, block.first_seq() + index as u64);
+            assert_eq!(meta.seq, block.first_seq().plus(index as u64));
         }
         let _ = block.index_at_time(block.times()[index]);
     }

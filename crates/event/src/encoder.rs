@@ -4,6 +4,7 @@ use jetwash_cbor::Cid;
 
 use crate::escape::write_string;
 use crate::kind::{Kind, Operation};
+use crate::micros::Micros;
 use crate::record::{RecordError, RecordErrorKind, RecordWriter};
 
 /// Writes events as the JSON lines of Jetstream version 1, byte for byte as production does.
@@ -13,7 +14,7 @@ use crate::record::{RecordError, RecordErrorKind, RecordWriter};
 /// # Examples
 ///
 /// ```
-/// use jetwash_event::{Draft, DraftBody, Encoder, Operation};
+/// use jetwash_event::{Draft, DraftBody, Encoder, Micros, Operation};
 ///
 /// let draft = Draft {
 ///     did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
@@ -26,7 +27,7 @@ use crate::record::{RecordError, RecordErrorKind, RecordWriter};
 ///     },
 /// };
 /// let mut line = Vec::new();
-/// Encoder::new().encode(&draft, 1_725_911_162_329_308, &mut line)?;
+/// Encoder::new().encode(&draft, Micros::new(1_725_911_162_329_308), &mut line)?;
 /// assert_eq!(
 ///     String::from_utf8_lossy(&line),
 ///     concat!(
@@ -59,7 +60,7 @@ impl Encoder {
     pub fn encode(
         &mut self,
         draft: &Draft<'_>,
-        time_us: u64,
+        time_us: Micros,
         out: &mut Vec<u8>,
     ) -> Result<(), RecordError> {
         self.encode_within(draft, time_us, usize::MAX, out)
@@ -81,23 +82,23 @@ impl Encoder {
     /// # Examples
     ///
     /// ```
-    /// use jetwash_event::{Draft, DraftBody, Encoder, RecordErrorKind};
+    /// use jetwash_event::{Draft, DraftBody, Encoder, Micros, RecordErrorKind};
     ///
     /// let draft = Draft {
     ///     did: "did:web:a.example",
     ///     body: DraftBody::Identity { handle: None, seq: 7, time: "2026-07-04T14:38:07Z" },
     /// };
     /// let (mut encoder, mut line) = (Encoder::new(), Vec::new());
-    /// let error = encoder.encode_within(&draft, 1, 100, &mut line).unwrap_err();
+    /// let error = encoder.encode_within(&draft, Micros::new(1), 100, &mut line).unwrap_err();
     /// assert_eq!(error.kind, RecordErrorKind::OutputLength);
     /// assert!(line.is_empty());
-    /// assert!(encoder.encode_within(&draft, 1, 1000, &mut line).is_ok());
+    /// assert!(encoder.encode_within(&draft, Micros::new(1), 1000, &mut line).is_ok());
     /// ```
     #[inline]
     pub fn encode_within(
         &mut self,
         draft: &Draft<'_>,
-        time_us: u64,
+        time_us: Micros,
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<Range<usize>, RecordError> {
@@ -116,7 +117,7 @@ impl Encoder {
     pub fn encode_again(
         &mut self,
         draft: &Draft<'_>,
-        time_us: u64,
+        time_us: Micros,
         record_json: &[u8],
         max_bytes: usize,
         out: &mut Vec<u8>,
@@ -262,14 +263,14 @@ pub enum DraftBody<'a> {
 #[inline]
 fn encode_line(
     draft: &Draft<'_>,
-    time_us: u64,
+    time_us: Micros,
     write_record: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), RecordError>,
     out: &mut Vec<u8>,
 ) -> Result<Range<usize>, RecordError> {
     out.extend_from_slice(br#"{"did":"#);
     write_string(draft.did, out);
     out.extend_from_slice(br#","time_us":"#);
-    write_integer(time_us, out);
+    write_integer(time_us.get(), out);
     // Empty unless there is a record, so the caller can tell the two apart.
     let mut place = 0..0;
     match draft.body {

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::escape;
 use crate::kind::{Kind, Operation};
+use crate::micros::Micros;
 use crate::record_cbor::{RecordCborError, record_cbor};
 use crate::syntax::{Did, Nsid, RecordKey, Tid};
 
@@ -41,7 +42,7 @@ pub struct ParsedEvent {
     pub did: Did,
     /// Its position in time, set by the Jetstream that made it: microseconds since 1970, higher
     /// for every event.
-    pub time_us: u64,
+    pub time_us: Micros,
     /// The event itself.
     pub body: Body,
 }
@@ -287,7 +288,7 @@ pub struct Account {
 #[derive(Deserialize)]
 struct LineIn {
     did: Did,
-    time_us: u64,
+    time_us: Micros,
     kind: Kind,
     commit: Option<Commit>,
     identity: Option<IdentityIn>,
@@ -357,7 +358,7 @@ fn check_same(outer: &Did, inner: &Did) -> Result<(), String> {
 #[derive(Serialize)]
 struct LineOut<'a> {
     did: &'a Did,
-    time_us: u64,
+    time_us: Micros,
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<&'a Commit>,

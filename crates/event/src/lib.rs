@@ -18,7 +18,7 @@
 //! # Examples
 //!
 //! ```
-//! use jetwash_event::{Body, Draft, DraftBody, Encoder, ParsedEvent, Filter};
+//! use jetwash_event::{Body, Draft, DraftBody, Encoder, Filter, Micros, ParsedEvent};
 //!
 //! // In: what the firehose says, and the position that it gets.
 //! let draft = Draft {
@@ -31,7 +31,7 @@
 //!     },
 //! };
 //! let mut line = Vec::new();
-//! Encoder::new().encode(&draft, 1_783_175_887_517_000, &mut line)?;
+//! Encoder::new().encode(&draft, Micros::new(1_783_175_887_517_000), &mut line)?;
 //!
 //! // Out: the event, if this reader wants it.
 //! let filter = Filter::new().collections(["app.bsky.feed.*"])?;
@@ -54,6 +54,7 @@ mod facts;
 mod filter;
 mod filter_error;
 mod kind;
+mod micros;
 mod plc_did;
 mod record;
 mod record_cbor;
@@ -71,6 +72,7 @@ pub use filter::Filter;
 pub use filter_error::FilterError;
 pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};
+pub use micros::Micros;
 pub use plc_did::PlcDid;
 pub use record::{RecordError, RecordErrorKind};
 pub use record_cbor::{RecordCborError, record_cbor};

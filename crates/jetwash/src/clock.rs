@@ -1,7 +1,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use jetwash_event::Micros;
 use tokio::time::Instant;
 
 /// Where the times of events come from, and with them the age at which the log forgets them.
@@ -103,9 +104,9 @@ impl Clock {
 
     /// Returns the time in microseconds since 1970 and, if the clock is to be checked, the time
     /// that has passed since some moment.
-    pub(crate) fn read_us(&self) -> (u64, Option<Duration>) {
+    pub(crate) fn read_us(&self) -> (Micros, Option<Duration>) {
         let (now, elapsed) = (self.read)();
-        (micros(now), elapsed)
+        (now.into(), elapsed)
     }
 }
 
@@ -141,8 +142,8 @@ impl Default for Clock {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    /// The time shown and the time passed, in microseconds.
-    state: Arc<Mutex<(u64, u64)>>,
+    /// The time shown and the time passed.
+    state: Arc<Mutex<(Micros, Duration)>>,
 }
 
 impl ManualClock {
@@ -150,30 +151,29 @@ impl ManualClock {
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
         Self {
-            state: Arc::new(Mutex::new((micros(now), 0))),
+            state: Arc::new(Mutex::new((now.into(), Duration::ZERO))),
         }
     }
 
     /// Returns the time that it shows.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_micros(self.state().0)
+        self.state().0.into()
     }
 
     /// Has it jump to a time, backwards too, while no time passes.
     pub fn set(&self, now: SystemTime) {
-        self.state().0 = micros(now);
+        self.state().0 = now.into();
     }
 
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
-        let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
         let mut state = self.state();
-        state.0 = state.0.saturating_add(by_us);
-        state.1 = state.1.saturating_add(by_us);
+        state.0 = state.0.plus(by);
+        state.1 = state.1.saturating_add(by);
     }
 
-    fn state(&self) -> MutexGuard<'_, (u64, u64)> {
+    fn state(&self) -> MutexGuard<'_, (Micros, Duration)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -183,15 +183,9 @@ impl From<&ManualClock> for Clock {
         let clock = clock.clone();
         Self {
             read: Arc::new(move || {
-                let (now_us, elapsed_us) = *clock.state();
-                let now = UNIX_EPOCH + Duration::from_micros(now_us);
-                (now, Some(Duration::from_micros(elapsed_us)))
+                let (now, elapsed) = *clock.state();
+                (now.into(), Some(elapsed))
             }),
         }
     }
-}
-
-fn micros(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

@@ -181,17 +181,17 @@ pub use jetstream::{Jetstream, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;
-pub use jetwash_event::{ContentFilter, DidChange, DidSet, Facts, Filter, Kind, Operation};
+pub use jetwash_event::{ContentFilter, DidChange, DidSet, Facts, Filter, Kind, Micros, Operation};
 pub use jetwash_frame as frame;
 pub use jetwash_mst as mst;
 #[cfg(feature = "simulator")]
 pub use jetwash_sim::NetworkConfig;
 pub use jetwash_store as store;
-pub use jetwash_store::{FrameStart, Gap, GapCause, KeptFrame, LogId, UpstreamGap};
+pub use jetwash_store::{Cursor, FrameStart, Gap, GapCause, KeptFrame, LogId, Seq, UpstreamGap};
 pub use read::{
-    Change, Cursor, Delivery, Event, EventId, FrameSubscription, FramesError, Phase, Polled,
-    ReadError, Reader, Reading, Selection, StartFrom, Subscription, SubscriptionWithGaps,
-    compressed_of, json_of, some_json_of,
+    Change, Delivery, Event, EventId, FrameSubscription, FramesError, Phase, Polled, ReadError,
+    Reader, Reading, Selection, StartFrom, Subscription, SubscriptionWithGaps, compressed_of,
+    json_of, some_json_of,
 };
 pub use rustls;
 #[cfg(feature = "simulator")]

@@ -111,8 +111,9 @@ impl Stats {
         self.wait_us.store(wait, Ordering::Relaxed);
     }
 
-    pub(crate) fn age(&self, age_us: u64) {
-        self.age_us.store(age_us, Ordering::Relaxed);
+    pub(crate) fn age(&self, age: Duration) {
+        let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        self.age_us.store(age, Ordering::Relaxed);
     }
 
     /// How long the last commit was on its way to this process, and how long it then waited for

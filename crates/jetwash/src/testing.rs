@@ -86,7 +86,7 @@ pub fn events_of(changes: impl IntoIterator<Item = SimChange>) -> Result<Vec<Eve
     let mut network = ManualNetwork::new();
     for (index, change) in changes.into_iter().enumerate() {
         let frame = network.apply(&change)?;
-        pipeline.frame(SOURCE, &frame.bytes, network.time_us())?;
+        pipeline.frame(SOURCE, &frame.bytes, network.time())?;
         if let Some(reason) = pipeline.snapshot().dropped.keys().next() {
             return Err(TestingError::Dropped {
                 number: index + 1,

@@ -52,7 +52,7 @@ impl Figures {
             "jetwash_build_info" => 1.0,
             "jetwash_log_bytes" => bounds.bytes as f64,
             "jetwash_log_events" => bounds.events() as f64,
-            "jetwash_log_oldest_timestamp_seconds" => bounds.oldest_time_us? as f64 / 1e6,
+            "jetwash_log_oldest_timestamp_seconds" => bounds.oldest_time_us?.get() as f64 / 1e6,
             "process_start_time_seconds" => self.started,
             "process_open_fds" => fs::read_dir("/proc/self/fd").ok()?.count() as f64,
             "process_max_fds" => max_files(&fs::read_to_string("/proc/self/limits").ok()?)?,

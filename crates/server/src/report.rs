@@ -22,7 +22,7 @@ pub(crate) async fn every(
         sleep(interval).await;
         let (now, bounds) = (Instant::now(), jetstream.bounds());
         let seconds = (now - since).as_secs_f64().max(0.001);
-        let rate = bounds.next_seq.saturating_sub(next_seq) as f64 / seconds;
+        let rate = bounds.next_seq.since(next_seq) as f64 / seconds;
         let lag = gauge(&metrics.render(), LAG);
         let lag = lag.map_or_else(|| "unknown".to_owned(), |lag| format!("{lag:.1} s"));
         info!(

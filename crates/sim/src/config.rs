@@ -1,5 +1,6 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use jetwash_event::Micros;
 use thiserror::Error;
 
 /// The configuration of a [`Network`](crate::Network). Equal configurations give equal frames.
@@ -27,9 +28,9 @@ pub struct NetworkConfig {
     pub records: u64,
     /// The number from which everything else follows.
     pub seed: u64,
-    /// The time just before the first frame, in microseconds since 1970. From there on time passes
-    /// with the frames, about 343 of them a second as in the real network.
-    pub start: u64,
+    /// The time just before the first frame. From there on time passes with the frames, about 343
+    /// of them a second as in the real network.
+    pub start: Micros,
     /// The sequence number of the first frame.
     pub first_seq: u64,
     /// How many in a million decisions are about something else than writing records: accounts
@@ -51,10 +52,10 @@ impl NetworkConfig {
     pub const MAX_RECORDS: u64 = 1_000_000;
 
     /// The earliest start: accounts need some years in which to have written their records.
-    pub const MIN_START: u64 = 1_000_000_000_000_000;
+    pub const MIN_START: Micros = Micros::new(1_000_000_000_000_000);
 
     /// The latest start: the end of the year 2199.
-    pub const MAX_START: u64 = 7_258_118_400_000_000;
+    pub const MAX_START: Micros = Micros::new(7_258_118_400_000_000);
 
     /// A network whose frames are as large as the real ones, 5.4 kB in the mean: a typical account
     /// has 38,000 records. It takes about 250 MB and a few seconds to begin, in a debug build half
@@ -83,21 +84,22 @@ impl NetworkConfig {
     /// # Examples
     ///
     /// ```
-    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use std::time::{Duration, SystemTime, UNIX_EPOCH};
     /// use jetwash_sim::NetworkConfig;
     ///
     /// let time = UNIX_EPOCH + Duration::from_secs(1_783_175_888);
     /// let config = NetworkConfig::default().starting_at(time);
-    /// assert_eq!(config.start, 1_783_175_888_000_000);
+    /// assert_eq!(SystemTime::from(config.start), time);
     /// let later = NetworkConfig::default().starting_at(time + Duration::from_secs(1));
     /// assert!(later.first_seq >= config.first_seq + 10_000);
     /// ```
     #[must_use]
     pub fn starting_at(self, time: SystemTime) -> Self {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let start = Micros::from(time);
+        let seconds = start.since(Micros::EPOCH).as_secs();
         Self {
-            start: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
-            first_seq: since.as_secs().saturating_mul(SEQ_PER_SECOND),
+            start,
+            first_seq: seconds.saturating_mul(SEQ_PER_SECOND),
             ..self
         }
     }
@@ -130,10 +132,10 @@ impl NetworkConfig {
         else {
             return self;
         };
-        let passed = made.saturating_mul(LONGEST_STEP_US);
+        let passed = Duration::from_micros(made.saturating_mul(LONGEST_STEP_US));
         Self {
             // Beyond the last time that a network can start at, only the number continues.
-            start: self.start.saturating_add(passed).min(Self::MAX_START),
+            start: self.start.plus(passed).min(Self::MAX_START),
             first_seq: self.first_seq.saturating_add(made),
             ..self
         }
@@ -150,7 +152,12 @@ impl NetworkConfig {
                 Self::MAX_ACCOUNTS as u64,
             ),
             ("records", self.records, 0, Self::MAX_RECORDS),
-            ("start", self.start, Self::MIN_START, Self::MAX_START),
+            (
+                "start",
+                self.start.get(),
+                Self::MIN_START.get(),
+                Self::MAX_START.get(),
+            ),
             ("first_seq", self.first_seq, 1, seq_limit),
             (
                 "rare_per_million",
@@ -180,7 +187,7 @@ impl Default for NetworkConfig {
             records: 500,
             seed: 42,
             // 2026-01-01T00:00:00Z
-            start: 1_767_225_600_000_000,
+            start: Micros::new(1_767_225_600_000_000),
             first_seq: 1,
             rare_per_million: 2000,
             kept_records: 100_000,

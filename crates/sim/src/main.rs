@@ -5,9 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Parser;
+use jetwash_event::Micros;
 use jetwash_sim::{Network, NetworkConfig, Rate, RelayConfig, serve};
 use tokio::net::TcpListener;
 
@@ -54,7 +55,7 @@ struct Args {
 
     /// The time of the first frame: `now`, or microseconds since 1970.
     #[arg(long, value_name = "TIME", value_parser = parse_start)]
-    start: Option<u64>,
+    start: Option<Micros>,
 
     /// The sequence number of the first frame.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -153,22 +154,17 @@ fn create(path: &Path) -> io::Result<BufWriter<File>> {
     Ok(BufWriter::new(file))
 }
 
-fn parse_start(text: &str) -> Result<u64, String> {
+fn parse_start(text: &str) -> Result<Micros, String> {
     let range = NetworkConfig::MIN_START..=NetworkConfig::MAX_START;
-    let micros = match text {
-        "now" => SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .ok()
-            .and_then(|since| u64::try_from(since.as_micros()).ok()),
+    let start = match text {
+        "now" => Some(SystemTime::now().into()),
         _ => text.parse().ok(),
     };
-    micros
-        .filter(|micros| range.contains(micros))
-        .ok_or_else(|| {
-            format!(
-                "neither `now` nor microseconds since 1970 from {} to {}",
-                range.start(),
-                range.end()
-            )
-        })
+    start.filter(|start| range.contains(start)).ok_or_else(|| {
+        format!(
+            "neither `now` nor microseconds since 1970 from {} to {}",
+            range.start(),
+            range.end()
+        )
+    })
 }

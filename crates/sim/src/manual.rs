@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use jetwash_event::Micros;
 use jetwash_mst::MAX_KEY_BYTES;
 use thiserror::Error;
 
@@ -54,7 +55,7 @@ impl ManualNetwork {
     pub fn new() -> Self {
         let config = NetworkConfig::default();
         Self {
-            now: config.start,
+            now: config.start.get(),
             next_seq: config.first_seq,
             config,
             accounts: Vec::new(),
@@ -143,16 +144,16 @@ impl ManualNetwork {
             .collect()
     }
 
-    /// The time of the last frame in microseconds since 1970.
+    /// The time of the last frame.
     #[must_use]
-    pub const fn time_us(&self) -> u64 {
-        self.now
+    pub const fn time(&self) -> Micros {
+        Micros::new(self.now)
     }
 
-    /// Lets the next frame be a millisecond after this time, in microseconds since 1970. Time does
-    /// not go back: an earlier one changes nothing.
-    pub fn set_time(&mut self, time_us: u64) {
-        self.now = self.now.max(time_us);
+    /// Lets the next frame be a millisecond after this time. Time does not go back: an earlier one
+    /// changes nothing.
+    pub fn set_time(&mut self, time: Micros) {
+        self.now = self.now.max(time.get());
     }
 
     /// The sequence number of the next frame.

@@ -87,7 +87,7 @@ impl Network {
         let dids: Vec<Arc<str>> = accounts.iter().map(|a| Arc::clone(&a.did)).collect();
         let subjects = Subjects::new(dids);
         let mut network = Self {
-            now: config.start,
+            now: config.start.get(),
             next_seq: config.first_seq,
             random: Random::of(config.seed, Purpose::Traffic, 0),
             by_did: accounts
@@ -162,7 +162,13 @@ impl Network {
         self.populations[number].get_or_insert_with(|| {
             let config = &self.config;
             let subjects = Arc::clone(&self.first_subjects);
-            Population::new(config.seed, number, config.records, config.start, subjects)
+            Population::new(
+                config.seed,
+                number,
+                config.records,
+                config.start.get(),
+                subjects,
+            )
         })
     }
 

@@ -1,11 +1,12 @@
 //! The folder of a spool, as its one writer sees it.
 
+use jetwash::{Cursor, Micros, Seq};
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use thiserror::Error;
 
@@ -94,8 +95,8 @@ impl Folder {
     pub(crate) fn finish(
         &mut self,
         part: Part,
-        last: u64,
-        last_time_us: u64,
+        covered: Cursor,
+        last_time_us: Micros,
     ) -> Result<&FileEntry, FolderError> {
         // A crash between any two steps is repaired by `recover`: before the entry, the part is
         // thrown away; after it, the part gets its name.
@@ -110,13 +111,13 @@ impl Folder {
         let file = FileEntry {
             number: self.manifest.last_number() + 1,
             name: name.to_string_lossy().into_owned(),
-            first: self.manifest.cursor + 1,
-            last,
+            first: self.manifest.cursor.next(),
+            last: covered.next().previous(),
             last_time_us,
             events,
             bytes,
             crc32: format!("{crc:08x}"),
-            completed_us: now_us(),
+            completed_us: SystemTime::now().into(),
         };
         self.append(Entry::File(file))?;
         fs::rename(&path, &final_path).map_err(FolderError::io("name the file", &path))?;
@@ -129,16 +130,16 @@ impl Folder {
     }
 
     /// Notes that there was nothing to write up to a position.
-    pub(crate) fn progress(&mut self, cursor: u64, time_us: u64) -> Result<(), FolderError> {
+    pub(crate) fn progress(&mut self, cursor: Cursor, time_us: Micros) -> Result<(), FolderError> {
         self.spare += 1;
         self.append(Entry::Progress(Progress { cursor, time_us }))?;
         self.shorten()
     }
 
     /// Notes that the events up to a position are missing.
-    pub(crate) fn gap(&mut self, last: u64, reason: &str) -> Result<SpoolGap, FolderError> {
+    pub(crate) fn gap(&mut self, last: Seq, reason: &str) -> Result<SpoolGap, FolderError> {
         let gap = SpoolGap {
-            first: self.manifest.cursor + 1,
+            first: self.manifest.cursor.next(),
             last,
             reason: reason.to_owned(),
         };
@@ -147,7 +148,7 @@ impl Folder {
     }
 
     /// Notes that the log went back, to after a position.
-    pub(crate) fn rewind(&mut self, cursor: u64) -> Result<(), FolderError> {
+    pub(crate) fn rewind(&mut self, cursor: Cursor) -> Result<(), FolderError> {
         self.spare += 1;
         self.append(Entry::Rewound(Rewound { cursor }))
     }
@@ -276,11 +277,6 @@ pub(crate) fn read_removed(folder: &Path) -> Result<u64, FolderError> {
 /// Notes durably that loaders no longer need the files up to this number.
 pub(crate) fn write_removed(folder: &Path, number: u64) -> Result<(), FolderError> {
     replace(folder, REMOVED, format!("{number}\n").as_bytes())
-}
-
-pub(crate) fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
 }
 
 fn lock(folder: &Path) -> Result<File, FolderError> {

@@ -1,5 +1,6 @@
 //! The lines of a spool's manifest, and what they add up to.
 
+use jetwash::{Cursor, Micros, Seq};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -26,8 +27,8 @@ pub(crate) struct Header {
     pub(crate) id: String,
     /// Whether the position has been decided on.
     pub(crate) started: bool,
-    pub(crate) cursor: u64,
-    pub(crate) time_us: u64,
+    pub(crate) cursor: Cursor,
+    pub(crate) time_us: Micros,
     /// The number of the last file that is not listed any more.
     pub(crate) through: u64,
     pub(crate) events: u64,
@@ -40,13 +41,13 @@ pub(crate) struct Header {
 pub(crate) struct FileEntry {
     pub(crate) number: u64,
     pub(crate) name: String,
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) last_time_us: u64,
+    pub(crate) first: Seq,
+    pub(crate) last: Seq,
+    pub(crate) last_time_us: Micros,
     pub(crate) events: u64,
     pub(crate) bytes: u64,
     pub(crate) crc32: String,
-    pub(crate) completed_us: u64,
+    pub(crate) completed_us: Micros,
 }
 
 /// Events of the log that are in no file, because the log no longer had them.
@@ -64,10 +65,10 @@ pub(crate) struct FileEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SpoolGap {
-    /// The cursor of the first event that is missing.
-    pub first: u64,
-    /// The cursor of the last one.
-    pub last: u64,
+    /// The position of the first event that is missing.
+    pub first: Seq,
+    /// The position of the last one.
+    pub last: Seq,
     /// Why: `lost` if the log had moved on, `damaged` if it was damaged there.
     pub reason: String,
 }
@@ -76,21 +77,21 @@ impl SpoolGap {
     /// How many events of the log are missing, whether the spool's filter matched them or not.
     #[must_use]
     pub const fn events(&self) -> u64 {
-        (self.last + 1).saturating_sub(self.first)
+        self.last.next().since(self.first)
     }
 }
 
 /// Nothing to write up to here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    pub(crate) cursor: u64,
-    pub(crate) time_us: u64,
+    pub(crate) cursor: Cursor,
+    pub(crate) time_us: Micros,
 }
 
 /// The log is another one, or lost its end: the spool continues from an earlier position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rewound {
-    pub(crate) cursor: u64,
+    pub(crate) cursor: Cursor,
 }
 
 /// The content of a manifest.
@@ -100,9 +101,9 @@ pub(crate) struct Manifest {
     /// Files and gaps, in order.
     pub(crate) entries: Vec<Entry>,
     pub(crate) started: bool,
-    /// Where the log has been dealt with up to, and the time of that event; 0 if it is not known.
-    pub(crate) cursor: u64,
-    pub(crate) time_us: u64,
+    /// Where the log has been dealt with up to, and the time of that event; 1970 if it is not known.
+    pub(crate) cursor: Cursor,
+    pub(crate) time_us: Micros,
 }
 
 impl Manifest {
@@ -112,8 +113,8 @@ impl Manifest {
             version: VERSION,
             id,
             started: false,
-            cursor: 0,
-            time_us: 0,
+            cursor: Cursor::START,
+            time_us: Micros::EPOCH,
             through: 0,
             events: 0,
             bytes: 0,
@@ -161,19 +162,21 @@ impl Manifest {
         match &entry {
             Entry::Spool(_) => {}
             Entry::File(file) => {
-                self.cursor = file.last;
+                self.cursor = Cursor::after(file.last);
                 self.time_us = file.last_time_us;
                 self.entries.push(entry);
             }
             Entry::Gap(gap) => {
-                (self.cursor, self.time_us) = (gap.last, 0);
+                (self.cursor, self.time_us) = (Cursor::after(gap.last), Micros::EPOCH);
                 self.entries.push(entry);
             }
             Entry::Progress(progress) => {
                 self.cursor = progress.cursor;
                 self.time_us = progress.time_us;
             }
-            Entry::Rewound(rewound) => (self.cursor, self.time_us) = (rewound.cursor, 0),
+            Entry::Rewound(rewound) => {
+                (self.cursor, self.time_us) = (rewound.cursor, Micros::EPOCH);
+            }
         }
     }
 
@@ -182,7 +185,7 @@ impl Manifest {
         if let Some(Entry::File(file)) =
             self.entries.pop_if(|entry| matches!(entry, Entry::File(_)))
         {
-            (self.cursor, self.time_us) = (file.first - 1, 0);
+            (self.cursor, self.time_us) = (Cursor::before(file.first), Micros::EPOCH);
         }
     }
 

@@ -1,13 +1,13 @@
+use jetwash::{Cursor, Micros, Seq};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use jetwash::Cursor;
 use thiserror::Error;
 
-use crate::folder::{FolderError, measure, now_us, read_removed, write_removed};
+use crate::folder::{FolderError, measure, read_removed, write_removed};
 use crate::manifest::{self, FileEntry, Manifest, ManifestError, SpoolGap};
 
 /// The files of a spool, for a program that loads them somewhere.
@@ -105,13 +105,13 @@ impl SpoolReader {
         Ok(self.manifest()?.gap_totals())
     }
 
-    /// The log position up to which everything is in files, or was not wanted.
+    /// The cursor up to which everything is in files, or was not wanted.
     ///
     /// # Errors
     ///
     /// When the manifest cannot be read.
     pub fn cursor(&self) -> Result<Cursor, SpoolReadError> {
-        Ok(Cursor::new(self.manifest()?.cursor))
+        Ok(self.manifest()?.cursor)
     }
 
     /// Removes the files up to and including this number, which are loaded and no longer needed,
@@ -124,8 +124,7 @@ impl SpoolReader {
     /// When it cannot be noted, or a file cannot be removed.
     pub fn remove_through(&mut self, number: u64) -> Result<usize, SpoolReadError> {
         let manifest = self.manifest()?;
-        let age = u64::try_from(self.keep_loaded.as_micros()).unwrap_or(u64::MAX);
-        let latest = now_us().saturating_sub(age);
+        let latest = Micros::from(SystemTime::now()).minus(self.keep_loaded);
         let files: Vec<&FileEntry> = manifest
             .files()
             .take_while(|file| file.number <= number && file.completed_us <= latest)
@@ -207,8 +206,8 @@ impl SpoolFile {
     /// The positions of the log that it covers: from them, it has every event that the spool's
     /// filter matched.
     #[must_use]
-    pub const fn cursors(&self) -> RangeInclusive<Cursor> {
-        Cursor::new(self.entry.first)..=Cursor::new(self.entry.last)
+    pub const fn seqs(&self) -> RangeInclusive<Seq> {
+        self.entry.first..=self.entry.last
     }
 
     /// How many events it has, a line each.
@@ -226,7 +225,7 @@ impl SpoolFile {
     /// When it was completed.
     #[must_use]
     pub fn completed(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_micros(self.entry.completed_us)
+        self.entry.completed_us.into()
     }
 
     /// Checks length and checksum.

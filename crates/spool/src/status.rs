@@ -179,7 +179,7 @@ impl SpoolStatus {
         let (gaps, gap_events) = manifest.gap_totals();
         Self {
             state,
-            cursor: Cursor::new(manifest.cursor),
+            cursor: manifest.cursor,
             files,
             events,
             bytes,
@@ -190,11 +190,11 @@ impl SpoolStatus {
 }
 
 /// Tells the `metrics` facade of a completed file.
-pub(crate) fn count_file(events: u64, bytes: u64, cursor: u64) {
+pub(crate) fn count_file(events: u64, bytes: u64, cursor: Cursor) {
     counter!("jetwash_spool_files_total").increment(1);
     counter!("jetwash_spool_events_total").increment(events);
     counter!("jetwash_spool_bytes_total").increment(bytes);
-    gauge!("jetwash_spool_cursor").set(cursor as f64);
+    gauge!("jetwash_spool_cursor").set(cursor.get() as f64);
 }
 
 pub(crate) fn count_gap(events: u64, reason: &str) {

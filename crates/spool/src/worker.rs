@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jetwash::store::{Read, Run};
-use jetwash::{Cursor, Gap, GapCause, Jetstream, ReadError, Reader, Reading, Selection, StartFrom};
+use jetwash::{
+    Cursor, Gap, GapCause, Jetstream, Micros, ReadError, Reader, Reading, Selection, Seq, StartFrom,
+};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -76,7 +78,7 @@ impl Worker {
             worker: self,
             folder,
             part: None,
-            covered: (0, 0),
+            covered: (Cursor::START, Micros::EPOCH),
             due: Instant::now(),
             selection: Selection::default(),
         };
@@ -127,7 +129,7 @@ struct Session<'a> {
     folder: Folder,
     part: Option<Part>,
     /// The last position that has been dealt with, and its time.
-    covered: (u64, u64),
+    covered: (Cursor, Micros),
     due: Instant,
     selection: Selection,
 }
@@ -141,7 +143,7 @@ impl Session<'_> {
         self.postpone();
         let worker = &self.worker;
         worker.set_state(SpoolState::Writing);
-        info!(cursor = self.covered.0, folder = %worker.path.display(), "the spool follows the log");
+        info!(cursor = %self.covered.0, folder = %worker.path.display(), "the spool follows the log");
         loop {
             match self.next(&mut reader) {
                 Wake::Events(run) => self.write(&run)?,
@@ -162,34 +164,35 @@ impl Session<'_> {
         let runtime = self.worker.runtime.clone();
         if !self.folder.manifest().started {
             let reader = runtime.block_on(jetstream.reader(start))?;
-            self.folder.progress(reader.position() - 1, 0)?;
+            let cursor = Cursor::before(reader.next_seq());
+            self.folder.progress(cursor, Micros::EPOCH)?;
             return Ok(reader);
         }
         if let Some(next) = self.rewound()? {
-            let (was, cursor) = (self.folder.manifest().cursor, next - 1);
+            let (was, cursor) = (self.folder.manifest().cursor, Cursor::before(next));
             warn!(
-                was,
-                cursor,
+                %was,
+                %cursor,
                 "the log is another one, or lost its end: it is read from an earlier position"
             );
             self.folder.rewind(cursor)?;
         }
-        let cursor = Cursor::new(self.folder.manifest().cursor);
+        let cursor = self.folder.manifest().cursor;
         let reader = jetstream.reader(StartFrom::Cursor(cursor));
         Ok(runtime.block_on(reader)?)
     }
 
     /// The position to continue from if the log is no longer the one that was read: times only grow,
     /// so the event after the cursor has to be the first later one.
-    fn rewound(&self) -> Result<Option<u64>, Trouble> {
+    fn rewound(&self) -> Result<Option<Seq>, Trouble> {
         let manifest = self.folder.manifest();
         let store = self.worker.jetstream.store();
         let bounds = store.bounds();
-        let next = manifest.cursor + 1;
-        if manifest.time_us == 0 {
+        let next = manifest.cursor.next();
+        if manifest.time_us == Micros::EPOCH {
             return Ok((next > bounds.next_seq).then_some(bounds.oldest_seq));
         }
-        let later = store.seq_at_time(manifest.time_us + 1);
+        let later = store.seq_at_time(manifest.time_us.next());
         let later = later.map_err(|error| Trouble::Log(error.into()))?;
         if matches!(store.read(later), Ok(Read::Gap(_))) {
             // It will be met again where it belongs.
@@ -250,7 +253,7 @@ impl Session<'_> {
                 part.line(json)
                     .map_err(FolderError::io("write the file", part.path()))?;
                 let is_full = part.bytes() >= self.worker.settings.roll_bytes;
-                self.covered = (meta.seq, meta.time_us);
+                self.covered = (Cursor::after(meta.seq), meta.time_us);
                 if is_full {
                     self.roll()?;
                 }
@@ -259,13 +262,13 @@ impl Session<'_> {
         self.selection = selection;
         debug_assert!(!block.times().is_empty(), "a run of an empty block");
         let time_us = block.times().last().copied().unwrap_or_default();
-        self.covered = (run.next_seq() - 1, time_us);
+        self.covered = (Cursor::before(run.next_seq()), time_us);
         Ok(())
     }
 
     /// Notes a block whose events cannot be read although its index could.
     fn unreadable(&mut self, run: &Run, error: ReadError) -> Result<(), Trouble> {
-        let gap = error.into_gap(self.covered.0 + 1)?;
+        let gap = error.into_gap(self.covered.0.next())?;
         self.skip(run.next_seq().min(gap.next_seq), DAMAGED)
     }
 
@@ -276,7 +279,7 @@ impl Session<'_> {
             GapCause::Trimmed if gap.positions() > 0 => self.skip(gap.next_seq, LOST),
             GapCause::Damaged => self.skip(gap.next_seq, DAMAGED),
             GapCause::Skipped => {
-                self.covered.0 = gap.next_seq - 1;
+                self.covered.0 = Cursor::before(gap.next_seq);
                 Ok(())
             }
             _ => Ok(()),
@@ -305,7 +308,7 @@ impl Session<'_> {
                 file = file.name,
                 events = file.events,
                 bytes = file.bytes,
-                cursor,
+                %cursor,
                 "a file of the spool is complete"
             );
         } else if cursor > self.folder.manifest().cursor {
@@ -317,17 +320,17 @@ impl Session<'_> {
     }
 
     /// Continues at a later position and notes the missing events before it.
-    fn skip(&mut self, next: u64, reason: &'static str) -> Result<(), Trouble> {
+    fn skip(&mut self, next: Seq, reason: &'static str) -> Result<(), Trouble> {
         self.roll()?;
-        let gap = self.folder.gap(next - 1, reason)?;
+        let gap = self.folder.gap(next.previous(), reason)?;
         count_gap(gap.events(), reason);
         error!(
-            first = gap.first,
-            last = gap.last,
+            first = %gap.first,
+            last = %gap.last,
             reason,
             "events are missing from the spool"
         );
-        self.covered = (gap.last, 0);
+        self.covered = (Cursor::after(gap.last), Micros::EPOCH);
         self.publish();
         Ok(())
     }

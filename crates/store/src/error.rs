@@ -1,6 +1,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::seq::Seq;
+
 use thiserror::Error;
 
 /// The error of a backend, which the ring only passes on.
@@ -138,18 +140,18 @@ const NAMED: usize = 8;
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::StoreError;
+/// use jetwash_store::{Seq, StoreError};
 ///
 /// /// Where a reader continues after an error.
-/// fn next(error: StoreError) -> Result<u64, StoreError> {
+/// fn next(error: StoreError) -> Result<Seq, StoreError> {
 ///     match error {
 ///         StoreError::Corrupt { next_seq, .. } => Ok(next_seq),
 ///         other => Err(other),
 ///     }
 /// }
-/// let error = StoreError::Corrupt { first_seq: 1, next_seq: 513, what: "a checksum fails" };
+/// let error = StoreError::Corrupt { first_seq: Seq::FIRST, next_seq: Seq::new(513), what: "a checksum fails" };
 /// assert_eq!(error.to_string(), "events 1 to 512 are damaged: a checksum fails");
-/// assert_eq!(next(error)?, 513);
+/// assert_eq!(next(error)?, Seq::new(513));
 /// # Ok::<(), StoreError>(())
 /// ```
 #[derive(Debug, Error)]
@@ -167,12 +169,12 @@ pub enum StoreError {
     },
     /// The events `first_seq..next_seq` of a block are damaged on disk. Those before and after can
     /// still be read: a reader continues at `next_seq`.
-    #[error("events {first_seq} to {} are damaged: {what}", next_seq.saturating_sub(1))]
+    #[error("events {first_seq} to {} are damaged: {what}", next_seq.previous())]
     Corrupt {
         /// The first event that is lost.
-        first_seq: u64,
+        first_seq: Seq,
         /// The first event after the damage.
-        next_seq: u64,
+        next_seq: Seq,
         /// The kind of damage.
         what: &'static str,
     },

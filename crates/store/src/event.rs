@@ -1,4 +1,6 @@
-use jetwash_event::{Kind, Operation};
+use crate::seq::Seq;
+
+use jetwash_event::{Kind, Micros, Operation};
 use thiserror::Error;
 
 /// The kind of an event: an operation on a record, or a change of an account.
@@ -104,7 +106,7 @@ impl CommitPart {
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, open};
+/// use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Seq, open};
 ///
 /// let (mut appender, _store) = open(Location::Memory, Options::default())?;
 /// let event = NewEvent {
@@ -113,11 +115,11 @@ impl CommitPart {
 ///     collection: "",
 ///     commit: CommitPart::WHOLE,
 ///     source: "wss://relay.example",
-///     time_us: appender.next_time_us(1_700_000_000_000_000),
+///     time_us: appender.next_time_us(Micros::new(1_700_000_000_000_000)),
 ///     json: b"{}",
 ///     compressed: None,
 /// };
-/// assert_eq!(appender.push(&event)?, 1);
+/// assert_eq!(appender.push(&event)?, Seq::FIRST);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -133,9 +135,9 @@ pub struct NewEvent<'a> {
     /// The upstream that it came from, as readers will see it; may be empty. Use few and short
     /// names, as each block holds those that occur in it.
     pub source: &'a str,
-    /// Its time in microseconds since 1970, above that of every event before it. See
+    /// Its time, above that of every event before it. See
     /// [`Appender::next_time_us`](crate::Appender::next_time_us).
-    pub time_us: u64,
+    pub time_us: Micros,
     /// The event as JSON.
     pub json: &'a [u8],
     /// The same JSON compressed with zstd and the dictionary set last. Without one the ring
@@ -148,7 +150,7 @@ pub struct NewEvent<'a> {
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -156,14 +158,14 @@ pub struct NewEvent<'a> {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 /// let meta = run.block().meta(0).ok_or("the block has an event")?;
-/// assert_eq!((meta.seq, meta.kind), (1, EventKind::Create));
+/// assert_eq!((meta.seq, meta.kind), (Seq::FIRST, EventKind::Create));
 /// assert_eq!((meta.source, meta.json_len), ("wss://relay.example", 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -171,9 +173,9 @@ pub struct NewEvent<'a> {
 #[non_exhaustive]
 pub struct EventMeta<'a> {
     /// Its position in the ring.
-    pub seq: u64,
-    /// Its time in microseconds since 1970.
-    pub time_us: u64,
+    pub seq: Seq,
+    /// Its time.
+    pub time_us: Micros,
     /// Its kind.
     pub kind: EventKind,
     /// The account's DID.
@@ -193,7 +195,7 @@ pub struct EventMeta<'a> {
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, PushError, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, PushError, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -201,7 +203,7 @@ pub struct EventMeta<'a> {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
@@ -212,7 +214,7 @@ pub struct EventMeta<'a> {
 /// #     collection: "",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1,
+/// #     time_us: Micros::new(1),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # };
@@ -229,9 +231,9 @@ pub enum PushError {
     #[error("time {time_us} µs is not above {last_time_us} µs, the time of the event before it")]
     TimeOrder {
         /// The time of the refused event.
-        time_us: u64,
+        time_us: Micros,
         /// The time of the newest event in the ring.
-        last_time_us: u64,
+        last_time_us: Micros,
     },
     /// A part of the event is longer than the format can hold.
     #[error("the event's {part} has {length} bytes, more than {limit}")]

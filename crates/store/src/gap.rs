@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::seq::Seq;
+
 use bytes::Bytes;
 
 /// A place where events are missing, or may be, and why.
@@ -12,9 +14,9 @@ use bytes::Bytes;
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{Gap, GapCause};
+/// use jetwash_store::{Gap, GapCause, Seq};
 ///
-/// let gap = Gap::new(17, 40, GapCause::Trimmed).events(23);
+/// let gap = Gap::new(Seq::new(17), Seq::new(40), GapCause::Trimmed).events(23);
 /// assert_eq!(gap.positions(), 23);
 /// assert_eq!(gap.to_string(), "events 17 to 39 are no longer kept (23 events are missing)");
 /// ```
@@ -22,9 +24,9 @@ use bytes::Bytes;
 #[non_exhaustive]
 pub struct Gap {
     /// The first position that is not given.
-    pub first_seq: u64,
+    pub first_seq: Seq,
     /// The position at which the events continue.
-    pub next_seq: u64,
+    pub next_seq: Seq,
     /// The cause.
     pub cause: GapCause,
     /// The number of missing events, if it is known. `Some(0)` says that positions were skipped
@@ -39,7 +41,7 @@ pub struct Gap {
 impl Gap {
     /// A gap from one position up to, but not including, another.
     #[must_use]
-    pub const fn new(first_seq: u64, next_seq: u64, cause: GapCause) -> Self {
+    pub const fn new(first_seq: Seq, next_seq: Seq, cause: GapCause) -> Self {
         Self {
             first_seq,
             next_seq,
@@ -60,7 +62,7 @@ impl Gap {
     /// The number of positions that it covers: 0 for a place between two events.
     #[must_use]
     pub const fn positions(&self) -> u64 {
-        self.next_seq.saturating_sub(self.first_seq)
+        self.next_seq.since(self.first_seq)
     }
 
     pub(crate) const fn detail(mut self, detail: &'static str) -> Self {
@@ -96,7 +98,7 @@ impl fmt::Display for Gap {
             next_seq: next,
             ..
         } = *self;
-        let last = next.saturating_sub(1);
+        let last = next.previous();
         // A gap of the log has positions of its own; one of an upstream is a place between two.
         match self.cause {
             GapCause::OtherLog => write!(
@@ -304,7 +306,7 @@ impl Noted {
             upstream.and_then(|upstream| upstream.next),
         ];
         let mut bytes = Vec::new();
-        bytes.extend(first_seq.to_le_bytes());
+        bytes.extend(first_seq.get().to_le_bytes());
         bytes.push(code.unwrap_or_default() as u8);
         for number in numbers {
             bytes.push(u8::from(number.is_some()));
@@ -323,7 +325,7 @@ impl Noted {
 
     /// Undoes [`encode`](Self::encode).
     pub(crate) fn decode(number: u64, mut bytes: &[u8]) -> Option<Self> {
-        let first_seq = u64::from_le_bytes(take(&mut bytes)?);
+        let first_seq = Seq::new(u64::from_le_bytes(take(&mut bytes)?));
         let [code] = take(&mut bytes)?;
         let cause = *GapCause::ALL.get(usize::from(code))?;
         // What is not known has its place all the same, so that an entry has one form.

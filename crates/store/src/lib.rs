@@ -33,7 +33,7 @@
 //! A commit, and a reader that follows the ring:
 //!
 //! ```
-//! use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+//! use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, open};
 //!
 //! let (mut appender, store) = open(Location::Memory, Options::default())?;
 //! let event = NewEvent {
@@ -42,7 +42,7 @@
 //!     collection: "app.bsky.feed.post",
 //!     commit: CommitPart::WHOLE,
 //!     source: "wss://relay.example",
-//!     time_us: appender.next_time_us(1_700_000_000_000_000),
+//!     time_us: appender.next_time_us(Micros::new(1_700_000_000_000_000)),
 //!     json: br#"{"did":"did:plc:z72i7hdynmk6r22z27h6tvur"}"#,
 //!     compressed: None,
 //! };
@@ -64,6 +64,7 @@ mod append;
 mod backend;
 mod block;
 mod crash;
+mod cursor;
 mod error;
 mod event;
 mod frames;
@@ -75,14 +76,17 @@ mod open;
 mod options;
 mod read;
 mod ring;
+mod seq;
 
 pub use append::{AccountState, Appender, Trimmed};
 pub use block::{Block, Page, StringTable};
+pub use cursor::Cursor;
 pub use error::{OpenError, StoreError};
 pub use event::{CommitPart, EventKind, EventMeta, NewEvent, PushError};
 pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
 pub use gap::{Gap, GapCause, UpstreamGap};
 pub use identity::{LogId, ParseLogIdError};
+pub use jetwash_event::Micros;
 pub use open::{RepairReport, open, repair};
 pub use options::{Durability, Location, Options, Retention};
 pub use read::{
@@ -90,3 +94,4 @@ pub use read::{
     StoredLetter, Usage,
 };
 pub use ring::{CursorError, LetterTotals, Read, Run};
+pub use seq::Seq;

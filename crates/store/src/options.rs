@@ -8,12 +8,12 @@ use crate::error::OpenError;
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{Location, Options, open};
+/// use jetwash_store::{Location, Options, Seq, open};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let on_disk = Location::Disk(folder.path().join("ring"));
 /// let (appender, _store) = open(on_disk, Options::default())?;
-/// assert_eq!(appender.next_seq(), 1);
+/// assert_eq!(appender.next_seq(), Seq::FIRST);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,9 +293,9 @@ impl Options {
             .unwrap_or_else(|| share.clamp(1 << 20, 1 << 30))
     }
 
-    pub(crate) fn bucket_age_us(&self) -> u64 {
+    pub(crate) fn bucket_age_limit(&self) -> Duration {
         let share = || self.retention.max_age.map(|age| age / 24);
-        self.bucket_age.or_else(share).map_or(u64::MAX, micros)
+        self.bucket_age.or_else(share).unwrap_or(Duration::MAX)
     }
 }
 
@@ -324,7 +324,3 @@ impl Default for Options {
 const MAX_BLOCK_EVENTS: usize = 16_384;
 const LEAST_MEMTABLE: u64 = 1 << 16;
 const MAX_BLOCK_BYTES: usize = 64 << 20;
-
-pub(crate) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}

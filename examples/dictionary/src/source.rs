@@ -108,9 +108,10 @@ fn simulate(frames: usize, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Er
     };
     let (appender, log) = store::open(Location::Memory, Options::default())?;
     let mut pipeline = Pipeline::new(appender);
-    let start_us = config.start;
-    for (frame, time_us) in Network::new(config)?.take(frames).zip(start_us..) {
-        pipeline.frame("simulator", &frame.bytes, time_us)?;
+    let mut time = config.start;
+    for frame in Network::new(config)?.take(frames) {
+        pipeline.frame("simulator", &frame.bytes, time)?;
+        time = time.next();
     }
     pipeline.commit()?;
     lines_in(&log, take)

@@ -32,8 +32,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use jetwash::Jetstream;
 use jetwash::event::Did;
+use jetwash::{Cursor, Jetstream};
 use jetwash_serve::{HttpLimits, serve_http};
 use jetwash_spool::{SpoolState, SpoolStatus};
 use serde::Deserialize;
@@ -187,7 +187,7 @@ async fn status(State(control): State<Arc<Control>>) -> Response {
     };
     Json(json!({
         "relay": control.jetstream.source_cursor(&control.source),
-        "cursor": control.jetstream.bounds().next_seq - 1,
+        "cursor": Cursor::before(control.jetstream.bounds().next_seq),
         "spool": {
             "cursor": spool.cursor.get(),
             "files": spool.files,

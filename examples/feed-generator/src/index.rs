@@ -79,7 +79,7 @@ impl Index {
             apply(&transaction, event, rule)?;
         }
         if let Some(newest) = events.last() {
-            let oldest = newest.time_us().saturating_sub(KEPT_US);
+            let oldest = newest.time_us().get().saturating_sub(KEPT_US);
             transaction.execute("DELETE FROM post WHERE time_us < ?1", [signed(oldest)])?;
         }
         let save = "INSERT INTO cursor VALUES (0, ?1) ON CONFLICT DO UPDATE SET position = ?1";
@@ -138,7 +138,7 @@ fn apply(transaction: &Transaction<'_>, event: &Event, rule: &Rule) -> Result<()
             // A record of another type does not belong into the feed.
             if commit.record().is_ok_and(|post: Post| rule.matches(&post)) {
                 let sql = "INSERT INTO post VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-                transaction.execute(sql, params![uri, did, signed(event.time_us())])?;
+                transaction.execute(sql, params![uri, did, signed(event.time_us().get())])?;
             } else {
                 transaction.execute("DELETE FROM post WHERE uri = ?1", [uri])?;
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jetwash::store::{self, Location, Options, Read, Store};
-use jetwash::{Dictionary, Jetstream, Pipeline};
+use jetwash::{Dictionary, Jetstream, Micros, Pipeline};
 
 use crate::arguments::Arguments;
 
@@ -94,7 +94,7 @@ fn from_frames(bytes: &[u8], name: &str) -> Result<Lines, Box<dyn Error>> {
         let cut = || format!("{name}: the file ends inside frame {count}");
         let (frame, after) = after.split_at_checked(length).ok_or_else(cut)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        pipeline.frame(name, frame, u64::try_from(now.as_micros())?)?;
+        pipeline.frame(name, frame, Micros::new(u64::try_from(now.as_micros())?))?;
         frame_bytes += length as u64;
         count += 1;
         rest = after;

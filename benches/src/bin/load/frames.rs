@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
 use jetwash::store::{Location, Options, Read, open};
-use jetwash::{Dictionary, Pipeline};
+use jetwash::{Dictionary, Micros, Pipeline};
 use jetwash_benches::{Renewable, round_of};
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 
@@ -41,7 +41,7 @@ impl Frames {
         let (log, store) = open(Location::Memory, Options::default())?;
         let mut pipeline = Pipeline::new(log);
         for frame in Network::new(config)?.take(count) {
-            pipeline.frame("load", &frame.bytes, frame.seq)?;
+            pipeline.frame("load", &frame.bytes, Micros::new(frame.seq))?;
             if let SimEvent::Commit(commit) = &frame.event {
                 dids.insert(frame.did.to_string());
                 for op in &commit.ops {

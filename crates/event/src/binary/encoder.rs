@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::error::BinaryError;
 use crate::encoder::{Draft, DraftBody};
 use crate::kind::{Kind, Operation};
+use crate::micros::Micros;
 use crate::to_cbor::ToCbor;
 
 /// Writes events as DAG-CBOR, for readers that want no JSON at all.
@@ -21,7 +22,7 @@ use crate::to_cbor::ToCbor;
 /// # Examples
 ///
 /// ```
-/// use jetwash_event::{BinaryEncoder, BinaryEvent, Encoder};
+/// use jetwash_event::{BinaryEncoder, BinaryEvent, Encoder, Micros};
 ///
 /// let line = concat!(
 ///     r#"{"did":"did:web:a.example","time_us":7,"kind":"commit","commit":{"#,
@@ -34,7 +35,7 @@ use crate::to_cbor::ToCbor;
 /// assert!(binary.len() < line.len() / 2);
 ///
 /// let event = BinaryEvent::parse(&binary)?;
-/// assert_eq!((event.did(), event.time_us()), ("did:web:a.example", 7));
+/// assert_eq!((event.did(), event.time_us()), ("did:web:a.example", Micros::new(7)));
 /// let mut again = Vec::new();
 /// Encoder::new().encode(&event.draft(), event.time_us(), &mut again)?;
 /// assert_eq!(again, line.as_bytes());
@@ -74,7 +75,7 @@ impl BinaryEncoder {
     }
 
     /// Appends the binary event of a draft, without JSON in between.
-    pub fn encode_draft(&mut self, draft: &Draft<'_>, time_us: u64, out: &mut Vec<u8>) {
+    pub fn encode_draft(&mut self, draft: &Draft<'_>, time_us: Micros, out: &mut Vec<u8>) {
         write(draft, time_us, out);
     }
 
@@ -139,12 +140,12 @@ impl BinaryEncoder {
 }
 
 /// Writes a binary event. Its fields come in DAG-CBOR's order of keys: shorter first.
-fn write(draft: &Draft<'_>, time_us: u64, out: &mut Vec<u8>) {
+fn write(draft: &Draft<'_>, time_us: Micros, out: &mut Vec<u8>) {
     // A map's head says how many pairs follow, so each optional one is counted beforehand.
     write_head(out, MAP, 3);
     write_pair("did", draft.did, out);
     write_text("time", out);
-    write_head(out, UNSIGNED, time_us);
+    write_head(out, UNSIGNED, time_us.get());
     match draft.body {
         DraftBody::Commit {
             rev,
@@ -222,7 +223,7 @@ fn write_optional(pair: Option<(&str, &str)>, out: &mut Vec<u8>) {
 struct Line<'a> {
     #[serde(borrow)]
     did: Cow<'a, str>,
-    time_us: u64,
+    time_us: Micros,
     kind: Kind,
     #[serde(borrow)]
     commit: Option<LineCommit<'a>>,

@@ -3,18 +3,19 @@ use jetwash_cbor::{CborReader, Cid, Codec};
 use super::error::ParseBinaryError;
 use crate::encoder::{Draft, DraftBody};
 use crate::kind::Operation;
+use crate::micros::Micros;
 
 /// A binary event, borrowed from its bytes.
 ///
 /// # Examples
 ///
 /// ```
-/// use jetwash_event::{BinaryEncoder, BinaryEvent, Draft, DraftBody, Kind};
+/// use jetwash_event::{BinaryEncoder, BinaryEvent, Draft, DraftBody, Kind, Micros};
 ///
 /// let body = DraftBody::Identity { handle: None, seq: 7, time: "2026-07-04T14:38:07Z" };
 /// let draft = Draft { did: "did:web:a.example", body };
 /// let mut binary = Vec::new();
-/// BinaryEncoder::new().encode_draft(&draft, 1, &mut binary);
+/// BinaryEncoder::new().encode_draft(&draft, Micros::new(1), &mut binary);
 ///
 /// let event = BinaryEvent::parse(&binary)?;
 /// assert_eq!((event.draft().kind(), event.record()), (Kind::Identity, None));
@@ -22,7 +23,7 @@ use crate::kind::Operation;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BinaryEvent<'a> {
-    time_us: u64,
+    time_us: Micros,
     /// The CID that goes with the record of `draft`, given or worked out.
     cid: Option<Cid>,
     record: Option<&'a [u8]>,
@@ -48,7 +49,7 @@ impl<'a> BinaryEvent<'a> {
         while let Some(key) = map.next_key(&mut reader)? {
             match key {
                 "did" => did = Some(reader.text()?),
-                "time" => time_us = Some(reader.unsigned()?),
+                "time" => time_us = Some(Micros::new(reader.unsigned()?)),
                 "commit" | "identity" | "account" if body.is_some() => {
                     return Err(ParseBinaryError::Body);
                 }
@@ -82,7 +83,7 @@ impl<'a> BinaryEvent<'a> {
 
     /// Its position in time: microseconds since 1970.
     #[must_use]
-    pub const fn time_us(&self) -> u64 {
+    pub const fn time_us(&self) -> Micros {
         self.time_us
     }
 

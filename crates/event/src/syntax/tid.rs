@@ -2,6 +2,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::micros::Micros;
+
 use super::error::{IdentifierError, Syntax};
 
 /// A timestamp identifier: 13 digits of sortable base32, which hold microseconds and a clock
@@ -13,10 +15,10 @@ use super::error::{IdentifierError, Syntax};
 /// # Examples
 ///
 /// ```
-/// use jetwash_event::Tid;
+/// use jetwash_event::{Micros, Tid};
 ///
 /// let tid: Tid = "3jzfcijpj2z2a".parse()?;
-/// assert_eq!(tid.microseconds(), 1_688_137_381_887_007);
+/// assert_eq!(tid.time(), Micros::new(1_688_137_381_887_007));
 /// assert_eq!(tid.clock(), 6);
 /// assert!(tid < "3jzfcijpj2z2b".parse()?);
 /// # Ok::<(), jetwash_event::IdentifierError>(())
@@ -38,10 +40,10 @@ impl Tid {
         parse(text).map(|_| ())
     }
 
-    /// Microseconds since 1970, by the clock of the one who made it.
+    /// Returns the time by the clock of the program that made it.
     #[must_use]
-    pub fn microseconds(&self) -> u64 {
-        self.bits() >> CLOCK_BITS
+    pub fn time(&self) -> Micros {
+        Micros::new(self.bits() >> CLOCK_BITS)
     }
 
     /// The number that keeps the TIDs of two clocks apart: 10 bits.

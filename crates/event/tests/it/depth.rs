@@ -3,8 +3,8 @@
 
 use jetwash_cbor::{Cid, Codec, MAX_DEPTH};
 use jetwash_event::{
-    BinaryEncoder, BinaryEvent, Draft, DraftBody, Encoder, Facts, Operation, ParsedEvent, ToCbor,
-    record_cbor, write_v0,
+    BinaryEncoder, BinaryEvent, Draft, DraftBody, Encoder, Facts, Micros, Operation, ParsedEvent,
+    ToCbor, record_cbor, write_v0,
 };
 
 /// Every way to put an item of DAG-CBOR into another: the bytes that come before it.
@@ -42,7 +42,11 @@ fn a_record_of_deep_cbor_is_refused_on_a_small_stack() {
                 for before in [&b""[..], b"\xa1\x61x", b"\xa1\x65$link", b"\xa1\x65$type"] {
                     let record = [before, &value].concat();
                     assert!(encoder.record_to_json(&record, &mut out).is_err());
-                    assert!(encoder.encode(&draft(&record), 7, &mut out).is_err());
+                    assert!(
+                        encoder
+                            .encode(&draft(&record), Micros::new(7), &mut out)
+                            .is_err()
+                    );
                 }
             }
         }
@@ -65,7 +69,7 @@ fn the_deepest_record_that_is_allowed_goes_both_ways_on_a_small_stack() {
 
             let mut line = Vec::new();
             Encoder::new()
-                .encode(&draft(&record), 7, &mut line)
+                .encode(&draft(&record), Micros::new(7), &mut line)
                 .unwrap();
             let event: ParsedEvent = serde_json::from_slice(&line).unwrap();
             assert_eq!(serde_json::to_vec(&event).unwrap(), line);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ipld_core::ipld::Ipld;
 use jetwash_cbor::{CborReader, CborWriter, Cid, Link, read_varint};
 use jetwash_corpus::corpus;
-use jetwash_event::{Draft, DraftBody, Encoder, Operation};
+use jetwash_event::{Draft, DraftBody, Encoder, Micros, Operation};
 
 const DID: &str = "did:web:a.example";
 const CID: &str = "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a";
@@ -13,7 +13,9 @@ const CID: &str = "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a";
 fn line(body: DraftBody<'_>) -> String {
     let mut out = b"before".to_vec();
     let draft = Draft { did: DID, body };
-    Encoder::new().encode(&draft, 7, &mut out).unwrap();
+    Encoder::new()
+        .encode(&draft, Micros::new(7), &mut out)
+        .unwrap();
     String::from_utf8(out.split_off(6)).unwrap()
 }
 
@@ -108,7 +110,9 @@ fn a_record_that_is_refused_leaves_no_trace() {
         },
     };
     let mut out = b"before".to_vec();
-    let error = Encoder::new().encode(&draft, 7, &mut out).unwrap_err();
+    let error = Encoder::new()
+        .encode(&draft, Micros::new(7), &mut out)
+        .unwrap_err();
     assert_eq!(error.offset, 3);
     assert_eq!(out, b"before");
 }
@@ -213,7 +217,9 @@ fn write_lines(encoder: &mut Encoder, frame: &[u8], lines: &mut Vec<String>) {
 
 fn masked_line(encoder: &mut Encoder, did: &str, body: DraftBody<'_>) -> String {
     let mut out = Vec::new();
-    encoder.encode(&Draft { did, body }, 0, &mut out).unwrap();
+    encoder
+        .encode(&Draft { did, body }, Micros::EPOCH, &mut out)
+        .unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -298,30 +304,42 @@ fn a_line_that_would_be_longer_than_is_allowed_is_given_up_early() {
     let mut encoder = Encoder::new();
     let mut whole = Vec::new();
     let place = encoder
-        .encode_within(&draft(&record), 7, usize::MAX, &mut whole)
+        .encode_within(&draft(&record), Micros::new(7), usize::MAX, &mut whole)
         .unwrap();
     let mut out = Vec::with_capacity(4096);
     let error = encoder
-        .encode_within(&draft(&record), 7, 2_000, &mut out)
+        .encode_within(&draft(&record), Micros::new(7), 2_000, &mut out)
         .unwrap_err();
     assert_eq!(error.reason(), "output_too_long");
     assert!(out.is_empty());
     assert_eq!(out.capacity(), 4096, "more was written than is allowed");
     // One text that is too long by itself.
     let text = control_characters(70_000);
-    let fits = encoder.encode_within(&draft(&text), 7, 420_500, &mut out);
+    let fits = encoder.encode_within(&draft(&text), Micros::new(7), 420_500, &mut out);
     assert!(fits.is_ok());
-    let error = encoder.encode_within(&draft(&text), 7, 420_000, &mut out);
+    let error = encoder.encode_within(&draft(&text), Micros::new(7), 420_000, &mut out);
     assert_eq!(error.unwrap_err().reason(), "output_too_long");
 
     // What was written of a record makes the same line again, under the same bound.
     let json = &whole[place];
     let mut again = Vec::new();
     encoder
-        .encode_again(&draft(&record), 7, json, whole.len(), &mut again)
+        .encode_again(
+            &draft(&record),
+            Micros::new(7),
+            json,
+            whole.len(),
+            &mut again,
+        )
         .unwrap();
     assert_eq!(again, whole);
-    let error = encoder.encode_again(&draft(&record), 7, json, whole.len() - 1, &mut again);
+    let error = encoder.encode_again(
+        &draft(&record),
+        Micros::new(7),
+        json,
+        whole.len() - 1,
+        &mut again,
+    );
     assert_eq!(error.unwrap_err().reason(), "output_too_long");
     assert_eq!(again, whole);
 }

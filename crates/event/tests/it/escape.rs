@@ -1,6 +1,6 @@
 //! Strings as Go writes them, expected by hand.
 
-use jetwash_event::{Draft, DraftBody, Encoder};
+use jetwash_event::{Draft, DraftBody, Encoder, Micros};
 
 fn written(text: &str) -> String {
     let draft = Draft {
@@ -12,7 +12,9 @@ fn written(text: &str) -> String {
         },
     };
     let mut line = Vec::new();
-    Encoder::new().encode(&draft, 0, &mut line).unwrap();
+    Encoder::new()
+        .encode(&draft, Micros::EPOCH, &mut line)
+        .unwrap();
     let line = String::from_utf8(line).unwrap();
     let (_, after) = line.split_once(r#""handle":""#).unwrap();
     let (text, _) = after.rsplit_once(r#"","seq":0"#).unwrap();

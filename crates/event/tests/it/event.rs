@@ -1,7 +1,7 @@
 //! The typed model on recorded lines and on lines made by hand.
 
 use jetwash_corpus::corpus;
-use jetwash_event::{Body, Kind, Operation, ParseRecordError, ParsedEvent};
+use jetwash_event::{Body, Kind, Micros, Operation, ParseRecordError, ParsedEvent};
 use serde::Deserialize;
 
 fn check_round_trip(line: &str) -> ParsedEvent {
@@ -45,7 +45,7 @@ fn the_fields_of_a_commit_are_typed() {
     let event = check_round_trip(&corpus.lines("events/golden_v1.jsonl")[3]);
     assert_eq!(event.kind(), Kind::Commit);
     assert_eq!(event.collection(), Some("app.bsky.graph.follow"));
-    assert_eq!(event.time_us, 1_779_719_009_140_413);
+    assert_eq!(event.time_us, Micros::new(1_779_719_009_140_413));
     let commit = event.commit().unwrap();
     assert_eq!(commit.operation, Operation::Create);
     assert_eq!(commit.rkey, "3mmoojocxvr2s");

@@ -1,7 +1,7 @@
 //! Identifiers against the protocol's own lists, and the rules that those leave open.
 
 use jetwash_corpus::corpus;
-use jetwash_event::{AtUri, Cid, Datetime, Did, Handle, Nsid, RecordKey, Syntax, Tid};
+use jetwash_event::{AtUri, Cid, Datetime, Did, Handle, Micros, Nsid, RecordKey, Syntax, Tid};
 
 const FOLDER: &str = "atproto-interop-tests/syntax";
 
@@ -122,15 +122,18 @@ fn an_nsid_may_be_317_bytes_long() {
 #[test]
 fn a_tid_gives_its_time_and_clock() {
     // Made by hand: 1 µs is one digit before the two of the clock, in an alphabet from `2` on.
-    assert_eq!("2222222222222".parse::<Tid>().unwrap().microseconds(), 0);
+    assert_eq!(
+        "2222222222222".parse::<Tid>().unwrap().time(),
+        Micros::EPOCH
+    );
     let tid: Tid = "2222222222322".parse().unwrap();
-    assert_eq!((tid.microseconds(), tid.clock()), (1, 0));
+    assert_eq!((tid.time(), tid.clock()), (Micros::new(1), 0));
     let tid: Tid = "2222222222b3z".parse().unwrap();
-    assert_eq!((tid.microseconds(), tid.clock()), (7, 32 + 31));
+    assert_eq!((tid.time(), tid.clock()), (Micros::new(7), 32 + 31));
     let latest: Tid = "jzzzzzzzzzzzz".parse().unwrap();
     assert_eq!(
-        (latest.microseconds(), latest.clock()),
-        ((1 << 54) - 1, 1023)
+        (latest.time(), latest.clock()),
+        (Micros::new((1 << 54) - 1), 1023)
     );
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash_event::{ContentFilter, Filter};
-use jetwash_store::LetterLimits;
+use jetwash_store::{Cursor, LetterLimits};
 
 use crate::consumer::driver::{Driver, Predicate};
 use crate::consumer::handle::Shared;
@@ -13,7 +13,7 @@ use crate::consumer::settings::Settings;
 use crate::consumer::{ConsumerError, ConsumerHandle, Handler, Retry, WhenStuck};
 use crate::jetstream::Jetstream;
 use crate::read::Walk;
-use crate::read::{Cursor, Event, StartFrom};
+use crate::read::{Event, StartFrom};
 
 /// A consumer being set up: a handler's name, its events, and how they are handled.
 ///
@@ -266,17 +266,19 @@ impl Consumer {
         let (_claim, commands) = claimed.ok_or_else(|| ConsumerError::InUse { name: name() })?;
         drop(shared.saving.lock().await);
         let stored = shared.store.named_cursor(&shared.name);
-        let start = stored.map_or(settings.start, |stored| {
-            StartFrom::Cursor(Cursor::new(stored))
-        });
+        let start = stored.map_or(settings.start, StartFrom::Cursor);
         let reader = jetstream.reader(start).await;
         let reader = reader.map_err(|source| ConsumerError::Read {
             name: name(),
             source,
         })?;
-        let stored = match stored.filter(|stored| *stored >= reader.position()) {
+        let stored = match stored.filter(|stored| stored.next() > reader.next_seq()) {
             // What the log gets up to there would be passed over.
-            Some(_) => Some(shared.come_back_to(reader.position() - 1).await?),
+            Some(_) => Some(
+                shared
+                    .come_back_to(Cursor::before(reader.next_seq()))
+                    .await?,
+            ),
             None => stored,
         };
         let walk = Walk::new(reader, settings.filter.clone());

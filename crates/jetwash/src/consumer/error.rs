@@ -1,7 +1,7 @@
-use jetwash_store::{CursorError, DeadLetterError, Gap};
+use jetwash_store::{CursorError, DeadLetterError, Gap, Seq};
 use thiserror::Error;
 
-use crate::read::{Cursor, ReadError};
+use crate::read::ReadError;
 
 /// Why a consumer ended other than by its shutdown or the log's end.
 ///
@@ -29,12 +29,12 @@ use crate::read::{Cursor, ReadError};
 #[non_exhaustive]
 pub enum ConsumerError {
     /// The handler asked to stop, or was stuck and is not waited for.
-    #[error("the consumer {name:?} stops at event {cursor} of {did}, attempt {attempt}: {reason}")]
+    #[error("the consumer {name:?} stops at event {seq} of {did}, attempt {attempt}: {reason}")]
     Handler {
         /// The consumer.
         name: String,
         /// The event.
-        cursor: Cursor,
+        seq: Seq,
         /// Its account.
         did: String,
         /// Which attempt it was, counted from 1.
@@ -51,14 +51,14 @@ pub enum ConsumerError {
     /// An event could not be put aside: there is no room for it, or the disk failed. Rather than
     /// drop it, the consumer stops before it.
     #[error(
-        "the consumer {name:?} stops at event {cursor} of {did}, which it cannot put aside \
+        "the consumer {name:?} stops at event {seq} of {did}, which it cannot put aside \
         ({reason}): {source}"
     )]
     DeadLetter {
         /// The consumer.
         name: String,
         /// The event.
-        cursor: Cursor,
+        seq: Seq,
         /// Its account.
         did: String,
         /// Why it could not be handled.

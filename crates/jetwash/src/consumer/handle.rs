@@ -1,16 +1,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use jetwash_event::{ContentFilter, Filter};
-use jetwash_store::{Store, StoredLetter};
+use jetwash_event::{ContentFilter, Filter, Micros};
+use jetwash_store::{Cursor, Seq, Store, StoredLetter};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::consumer::{Behind, ConsumerError, ConsumerStatus, HeldBy, Lag, StuckHandler};
 use crate::ingest::Intake;
-use crate::read::{Cursor, ReadError};
+use crate::read::ReadError;
 use crate::stats::Stats;
 
 /// Observes and controls a consumer while it runs.
@@ -207,13 +207,13 @@ pub(crate) struct Shared {
 /// The latest report of the driver.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) cursor: Option<u64>,
-    pub(super) stored: Option<u64>,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) stored: Option<Cursor>,
     pub(super) counts: Counts,
     pub(super) at_hand: usize,
     pub(super) at_hand_bytes: usize,
     pub(super) window_full: bool,
-    pub(super) held_by: Option<(u64, Arc<str>)>,
+    pub(super) held_by: Option<(Seq, Arc<str>)>,
     pub(super) in_progress: Vec<InProgress>,
     pub(super) stuck_after: Duration,
 }
@@ -231,7 +231,7 @@ pub(super) struct Counts {
 
 #[derive(Clone, Debug)]
 pub(super) struct InProgress {
-    pub(super) cursor: Cursor,
+    pub(super) seq: Seq,
     pub(super) did: Arc<str>,
     pub(super) since: Instant,
     pub(super) attempt: u32,
@@ -255,7 +255,7 @@ impl Shared {
     }
 
     /// Stores a cursor that is ahead of the log anew, where the log ends.
-    pub(super) async fn come_back_to(&self, to: u64) -> Result<u64, ConsumerError> {
+    pub(super) async fn come_back_to(&self, to: Cursor) -> Result<Cursor, ConsumerError> {
         let (store, name) = (self.store.clone(), self.name.clone());
         let reset = tokio::task::spawn_blocking(move || store.reset_named_cursor(&name, to));
         let name = || self.name.clone();
@@ -282,7 +282,7 @@ impl Shared {
             .in_progress
             .iter()
             .map(|work| StuckHandler {
-                cursor: work.cursor,
+                seq: work.seq,
                 did: work.did.to_string(),
                 since: now.saturating_duration_since(work.since),
                 attempt: work.attempt,
@@ -294,8 +294,8 @@ impl Shared {
         ConsumerStatus {
             name: self.name.clone(),
             running,
-            cursor: state.cursor.map(Cursor::new),
-            stored: state.stored.map(Cursor::new),
+            cursor: state.cursor,
+            stored: state.stored,
             handled: counts.handled,
             failed: counts.failed,
             panicked: counts.panicked,
@@ -307,8 +307,8 @@ impl Shared {
             at_hand_bytes: state.at_hand_bytes,
             in_progress: state.in_progress.len(),
             window_full: state.window_full,
-            held_by: state.held_by.as_ref().map(|(cursor, did)| HeldBy {
-                cursor: Cursor::new(*cursor),
+            held_by: state.held_by.as_ref().map(|(seq, did)| HeldBy {
+                seq: *seq,
                 did: did.to_string(),
             }),
             stuck,
@@ -326,9 +326,9 @@ impl Shared {
             events,
             bytes,
         };
-        let remaining = cursor.map(|cursor| self.store.remaining(cursor + 1));
+        let remaining = cursor.map(|cursor| self.store.remaining(cursor.next()));
         let handler = remaining.map_or_else(Behind::default, |remaining| Behind {
-            time: remaining.first_time_us.map_or(Duration::ZERO, since_us),
+            time: remaining.first_time_us.map_or(Duration::ZERO, age),
             events: remaining.events,
             bytes: remaining.bytes,
         });
@@ -399,7 +399,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn since_us(time_us: u64) -> Duration {
-    let then = UNIX_EPOCH + Duration::from_micros(time_us);
-    SystemTime::now().duration_since(then).unwrap_or_default()
+fn age(time: Micros) -> Duration {
+    Micros::from(SystemTime::now()).since(time)
 }

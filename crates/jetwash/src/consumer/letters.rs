@@ -1,13 +1,13 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use jetwash_store::{DeadLetterError, DeadLetters, LetterTotals};
+use jetwash_store::{DeadLetterError, DeadLetters, LetterTotals, Seq};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::consumer::handle::Command;
 use crate::consumer::{ConsumerHandle, NotRunning};
 use crate::jetstream::Jetstream;
-use crate::read::{Cursor, Event, Phase};
+use crate::read::{Event, Phase};
 
 impl Jetstream {
     /// The dead letters of a consumer, whether or not it runs.
@@ -33,8 +33,8 @@ impl Jetstream {
 /// let jetstream = Jetstream::builder().build()?;
 /// let letters = jetstream.dead_letters("feed");
 /// for letter in letters.list(None, 100).await? {
-///     println!("{} failed: {}", letter.event.cursor(), letter.reason);
-///     letters.discard(letter.event.cursor()).await?;
+///     println!("{} failed: {}", letter.event.seq(), letter.reason);
+///     letters.discard(letter.event.seq()).await?;
 /// }
 /// assert_eq!(letters.held().await?.letters, 0);
 /// # Ok(())
@@ -54,13 +54,13 @@ pub struct Letters {
 ///
 /// fn show(letter: &DeadLetter) -> String {
 ///     let DeadLetter { event, reason, attempts, .. } = letter;
-///     format!("{} of {}, tried {attempts} times: {reason}", event.cursor(), event.did())
+///     format!("{} of {}, tried {attempts} times: {reason}", event.seq(), event.did())
 /// }
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The event, as it was. Its cursor names the letter.
+    /// The event, as it was. Its position names the letter.
     pub event: Event,
     /// The message of the last failure.
     pub reason: String,
@@ -79,10 +79,9 @@ impl Letters {
     /// When they cannot be read, or one is damaged.
     pub async fn list(
         &self,
-        after: Option<Cursor>,
+        after: Option<Seq>,
         max: usize,
     ) -> Result<Vec<DeadLetter>, LettersError> {
-        let after = after.map(Cursor::get);
         let letters = self.blocking(move |store| store.list(after, max)).await?;
         Ok(letters.iter().filter_map(letter).collect())
     }
@@ -101,12 +100,12 @@ impl Letters {
     /// # Errors
     ///
     /// When that cannot be written.
-    pub async fn discard(&self, name: Cursor) -> Result<bool, LettersError> {
-        self.blocking(move |store| store.discard(name.get())).await
+    pub async fn discard(&self, name: Seq) -> Result<bool, LettersError> {
+        self.blocking(move |store| store.discard(name)).await
     }
 
-    async fn get(&self, name: Cursor) -> Result<Option<jetwash_store::StoredLetter>, LettersError> {
-        self.blocking(move |store| store.get(name.get())).await
+    async fn get(&self, name: Seq) -> Result<Option<jetwash_store::StoredLetter>, LettersError> {
+        self.blocking(move |store| store.get(name)).await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -131,7 +130,7 @@ impl ConsumerHandle {
     /// # Errors
     ///
     /// When the consumer does not run, or the letter is not there or cannot be read.
-    pub async fn replay(&self, name: Cursor) -> Result<bool, LettersError> {
+    pub async fn replay(&self, name: Seq) -> Result<bool, LettersError> {
         let letters = self.letters();
         let letter = letters.get(name).await?;
         let letter = letter.ok_or(LettersError::Unknown { letter: name })?;
@@ -159,7 +158,7 @@ impl ConsumerHandle {
             let Some(letter) = letters.first() else {
                 return Ok(replayed);
             };
-            let name = letter.event.cursor();
+            let name = letter.event.seq();
             after = Some(name);
             if self.replay(name).await? {
                 replayed.succeeded += 1;
@@ -203,13 +202,13 @@ pub struct Replayed {
 /// # Examples
 ///
 /// ```
-/// use jetwash::{Cursor, Jetstream, LettersError};
+/// use jetwash::{Jetstream, LettersError, Seq};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let jetstream = Jetstream::builder().build()?;
 /// let handle = jetstream.consumer("feed").handle();
-/// match handle.replay(Cursor::new(7)).await {
+/// match handle.replay(Seq::new(7)).await {
 ///     Err(LettersError::Unknown { letter }) => assert_eq!(letter.get(), 7),
 ///     Err(error) => return Err(error.into()),
 ///     Ok(succeeded) => println!("{succeeded}"),
@@ -233,7 +232,7 @@ pub enum LettersError {
     #[error("there is no dead letter of the event {letter}")]
     Unknown {
         /// The name.
-        letter: Cursor,
+        letter: Seq,
     },
 }
 
@@ -242,7 +241,7 @@ fn letter(stored: &jetwash_store::StoredLetter) -> Option<DeadLetter> {
         event: event_of(stored)?,
         reason: stored.reason().to_owned(),
         attempts: stored.attempts(),
-        failed_at: UNIX_EPOCH + Duration::from_micros(stored.failed_at_us()),
+        failed_at: stored.failed_at_us().into(),
     })
 }
 

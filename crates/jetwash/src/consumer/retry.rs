@@ -1,6 +1,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use jetwash_store::Seq;
+
 /// How often, and how long apart, an event is tried that could not be handled.
 ///
 /// Waits double, with jitter: each is between half and all of its full length, so that what failed
@@ -58,7 +60,7 @@ impl Retry {
     }
 
     /// Returns the wait after this many failures; `None` after the last attempt.
-    pub(crate) fn wait(&self, failures: u32, position: u64) -> Option<Duration> {
+    pub(crate) fn wait(&self, failures: u32, position: Seq) -> Option<Duration> {
         if failures >= self.attempts {
             return None;
         }
@@ -87,12 +89,12 @@ mod tests {
             .first_wait(Duration::from_millis(100))
             .longest_wait(Duration::from_millis(500));
         for (failures, full) in [(1, 100), (2, 200), (3, 400), (4, 500), (5, 500)] {
-            let wait = retry.wait(failures, 7).unwrap().as_millis();
+            let wait = retry.wait(failures, Seq::new(7)).unwrap().as_millis();
             assert!((full / 2..=full).contains(&wait), "{wait} of {full}");
         }
-        assert_eq!(retry.wait(6, 7), None);
-        assert_eq!(Retry::never().wait(1, 7), None);
+        assert_eq!(retry.wait(6, Seq::new(7)), None);
+        assert_eq!(Retry::never().wait(1, Seq::new(7)), None);
         let endless = Retry::new().attempts(u32::MAX);
-        assert!(endless.wait(u32::MAX - 1, 7).unwrap() <= Duration::from_secs(30));
+        assert!(endless.wait(u32::MAX - 1, Seq::new(7)).unwrap() <= Duration::from_secs(30));
     }
 }

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
+use jetwash_store::{Cursor, Seq};
+
 use crate::consumer::Lag;
-use crate::read::Cursor;
 
 /// The state of a consumer, as plain values.
 ///
@@ -68,7 +69,7 @@ pub struct ConsumerStatus {
 /// let jetstream = Jetstream::builder().build()?;
 /// let status = jetstream.consumer("feed").handle().status();
 /// if let Some(held) = status.held_by {
-///     println!("the cursor waits for {} of {}", held.cursor, held.did);
+///     println!("the cursor waits for {} of {}", held.seq, held.did);
 /// }
 /// # Ok::<(), jetwash::BuildError>(())
 /// ```
@@ -76,7 +77,7 @@ pub struct ConsumerStatus {
 #[non_exhaustive]
 pub struct HeldBy {
     /// The event.
-    pub cursor: Cursor,
+    pub seq: Seq,
     /// Its account.
     pub did: String,
 }
@@ -91,7 +92,7 @@ pub struct HeldBy {
 /// let jetstream = Jetstream::builder().build()?;
 /// let status = jetstream.consumer("feed").handle().status();
 /// for stuck in &status.stuck {
-///     println!("{} is handled for {:?}, attempt {}", stuck.cursor, stuck.since, stuck.attempt);
+///     println!("{} is handled for {:?}, attempt {}", stuck.seq, stuck.since, stuck.attempt);
 /// }
 /// # Ok::<(), jetwash::BuildError>(())
 /// ```
@@ -99,7 +100,7 @@ pub struct HeldBy {
 #[non_exhaustive]
 pub struct StuckHandler {
     /// The event that it was given.
-    pub cursor: Cursor,
+    pub seq: Seq,
     /// The event's account.
     pub did: String,
     /// How long ago that was.

@@ -1,3 +1,4 @@
+use jetwash_store::{Cursor, Seq};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,14 +18,14 @@ pub(crate) struct Window<T> {
     lanes: HashMap<Arc<str>, VecDeque<Job<T>>>,
     /// Lanes whose first event may be handled, by its position: the oldest first, because the
     /// watermark waits for it. The number keeps apart what has no position.
-    ready: BTreeMap<(u64, u64), Arc<str>>,
+    ready: BTreeMap<(Option<Seq>, u64), Arc<str>>,
     /// Lanes whose first event failed, by when it is to be tried again. The number keeps the order
     /// of those that are due together.
     parked: BinaryHeap<Reverse<(Instant, u64, Arc<str>)>>,
     /// Counts what got ready or was parked.
     turns: u64,
     /// Events that were read and are not done, by position.
-    unfinished: BTreeMap<u64, Unfinished>,
+    unfinished: BTreeMap<Seq, Unfinished>,
     /// How many events were ever read.
     read: u64,
     /// The memory that events at hand keep alive: by block, how many events and how many bytes.
@@ -37,7 +38,7 @@ pub(crate) struct Window<T> {
 pub(crate) struct Job<T> {
     pub(crate) did: Arc<str>,
     /// Where it is in the log; `None` if the log is not waiting for it.
-    pub(crate) position: Option<u64>,
+    pub(crate) position: Option<Seq>,
     /// The block that it keeps in memory.
     block: u64,
     /// How often it has been tried and failed.
@@ -67,7 +68,7 @@ impl<T> Window<T> {
     }
 
     /// Takes in the next event of the log. `block` is the number of its block and its bytes.
-    pub(crate) fn push(&mut self, position: u64, did: &str, block: (u64, usize), item: T) {
+    pub(crate) fn push(&mut self, position: Seq, did: &str, block: (u64, usize), item: T) {
         let did = self.lane_name(did);
         let number = self.read;
         self.read += 1;
@@ -124,15 +125,15 @@ impl<T> Window<T> {
 
     /// Up to which position everything is done, if everything up to `read` has been read: the
     /// lowest that is not done has not been passed.
-    pub(crate) fn watermark(&self, read: u64) -> u64 {
+    pub(crate) fn watermark(&self, read: Cursor) -> Cursor {
         match self.unfinished.first_key_value() {
-            Some((position, _)) => position - 1,
+            Some((position, _)) => Cursor::before(*position),
             None => read,
         }
     }
 
     /// The event that the watermark waits for.
-    pub(crate) fn oldest(&self) -> Option<(u64, &Arc<str>)> {
+    pub(crate) fn oldest(&self) -> Option<(Seq, &Arc<str>)> {
         let (position, unfinished) = self.unfinished.first_key_value()?;
         Some((*position, &unfinished.did))
     }
@@ -190,7 +191,7 @@ impl<T> Window<T> {
         match lane.front() {
             Some(job) => {
                 self.turns += 1;
-                let place = (job.position.unwrap_or(0), self.turns);
+                let place = (job.position, self.turns);
                 self.ready.insert(place, Arc::clone(did));
             }
             None => {
@@ -209,7 +210,7 @@ impl<T> Window<T> {
     fn enqueue(
         &mut self,
         did: Arc<str>,
-        position: Option<u64>,
+        position: Option<Seq>,
         (block, bytes): (u64, usize),
         item: T,
     ) {
@@ -334,7 +335,8 @@ mod tests {
             let (position, did) = self.log[self.read];
             self.read += 1;
             let block = (position / 4, 100);
-            self.window.push(position, DIDS[did], block, position);
+            self.window
+                .push(Seq::new(position), DIDS[did], block, position);
         }
 
         fn take(&mut self) {
@@ -373,22 +375,26 @@ mod tests {
                 .last()
                 .map_or(0, |(position, _)| *position);
             let all_read = all_read.max(self.stored);
-            let watermark = self.window.watermark(all_read);
-            assert!(watermark >= self.stored, "it went back");
-            self.stored = watermark;
+            let watermark = self.window.watermark(Cursor::new(all_read));
+            assert!(watermark >= Cursor::new(self.stored), "it went back");
+            self.stored = watermark.get();
             for (position, _) in &self.log {
                 assert!(
-                    *position > watermark || self.done.contains(position),
+                    *position > watermark.get() || self.done.contains(position),
                     "{position} is below the watermark {watermark} and not done"
                 );
             }
             // As high as it may be: the next event of the log that it does not cover is not done.
             let next = self.log[..self.read].iter().map(|(position, _)| *position);
-            if let Some(next) = next.into_iter().find(|position| *position > watermark) {
+            if let Some(next) = next
+                .into_iter()
+                .find(|position| *position > watermark.get())
+            {
                 assert!(!self.done_in_run.contains(&next));
-                assert_eq!(self.window.oldest().unwrap().0, next);
+                assert_eq!(self.window.oldest().unwrap().0, Seq::new(next));
             }
-            let open: BTreeSet<u64> = self.window.unfinished.keys().copied().collect();
+            let unfinished = self.window.unfinished.keys();
+            let open: BTreeSet<u64> = unfinished.map(|seq| seq.get()).collect();
             let blocks: BTreeSet<u64> = open.iter().map(|position| position / 4).collect();
             assert_eq!(self.window.bytes(), blocks.len() * 100);
             assert_eq!(self.window.is_empty(), open.is_empty());
@@ -433,7 +439,7 @@ mod tests {
         let now = Instant::now();
         let mut window = Window::new();
         for (position, did) in [(1, "a"), (2, "a"), (3, "b")] {
-            window.push(position, did, (0, 1), position);
+            window.push(Seq::new(position), did, (0, 1), position);
         }
         let job = window.take(now).unwrap();
         assert_eq!(job.item, 1);
@@ -442,12 +448,12 @@ mod tests {
         assert_eq!(other.item, 3);
         window.finish(other);
         assert!(window.take(now).is_none());
-        assert_eq!(window.watermark(3), 0);
+        assert_eq!(window.watermark(Cursor::new(3)), Cursor::START);
         assert_eq!(window.span(), 3);
         let again = window.take(now + Duration::from_secs(5)).unwrap();
         assert_eq!((again.item, again.failures), (1, 1));
         window.finish(again);
-        assert_eq!(window.watermark(3), 1);
+        assert_eq!(window.watermark(Cursor::new(3)), Cursor::new(1));
     }
 
     #[test]
@@ -455,7 +461,7 @@ mod tests {
         let now = Instant::now();
         let mut window = Window::new();
         for (position, did) in [(1, "a"), (2, "a"), (3, "b"), (4, "c")] {
-            window.push(position, did, (0, 1), position);
+            window.push(Seq::new(position), did, (0, 1), position);
         }
         for expected in 1..=4 {
             let job = window.take(now).unwrap();
@@ -468,12 +474,12 @@ mod tests {
     fn an_event_from_elsewhere_waits_its_turn_but_is_not_waited_for() {
         let now = Instant::now();
         let mut window = Window::new();
-        window.push(7, "a", (0, 1), 7);
+        window.push(Seq::new(7), "a", (0, 1), 7);
         window.push_apart("a", (1, 1), 100);
         let first = window.take(now).unwrap();
         assert!(window.take(now).is_none());
         window.finish(first);
-        assert_eq!(window.watermark(7), 7);
+        assert_eq!(window.watermark(Cursor::new(7)), Cursor::new(7));
         let second = window.take(now).unwrap();
         assert_eq!((second.item, second.position), (100, None));
         window.finish(second);

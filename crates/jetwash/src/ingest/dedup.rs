@@ -70,7 +70,7 @@ impl Hasher for AsItIs {
 
 /// A revision as a number, in the order of time.
 pub(crate) fn rev_number(rev: &Tid) -> u64 {
-    rev.microseconds() << 10 | u64::from(rev.clock())
+    rev.time().get() << 10 | u64::from(rev.clock())
 }
 
 /// Identifies an operation among all of its account's revision.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use jetwash_dict::Dictionary;
-use jetwash_store::StoreError;
+use jetwash_store::{Seq, StoreError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,7 +17,7 @@ pub(crate) struct Dictionaries {
 #[derive(Debug)]
 pub(crate) struct Rotation {
     pub(crate) dictionary: Dictionary,
-    pub(crate) answer: oneshot::Sender<Result<u64, StoreError>>,
+    pub(crate) answer: oneshot::Sender<Result<Seq, StoreError>>,
 }
 
 impl Dictionaries {
@@ -42,7 +42,7 @@ impl Dictionaries {
 
     /// Asks the running writer to use another, and returns the position of the first event that
     /// does.
-    pub(crate) async fn rotate(&self, dictionary: Dictionary) -> Result<u64, RotateError> {
+    pub(crate) async fn rotate(&self, dictionary: Dictionary) -> Result<Seq, RotateError> {
         let (answer, answered) = oneshot::channel();
         let rotation = Rotation { dictionary, answer };
         let sent = self.rotations.send(rotation).await;

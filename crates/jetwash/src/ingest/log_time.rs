@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jetwash_event::Micros;
+
 /// Gives the log its time from readings of two clocks: the wall clock, which anyone may set to
 /// anything, and the monotonic clock, which only tells how much time has passed.
 ///
@@ -12,14 +14,14 @@ use std::time::Duration;
 ///   of the monotonic clock.
 /// - A wall clock that stays where it jumped to is believed after a hundredth of the jump, but not
 ///   before [`SHORTEST`] and not after [`LONGEST`]: a machine that was asleep, or whose clock was
-///   set right. The first jump from a time that cannot be, before [`PLAUSIBLE_US`], is believed at
+///   set right. The first jump from a time that cannot be, before [`PLAUSIBLE`], is believed at
 ///   once: a machine without a battery-backed clock gets its time from the network later.
 /// - Where the time is ahead of the wall clock, it goes at half the pace until that has caught up;
 ///   if it is ahead by more than [`HOPELESS`], at the whole pace.
 #[derive(Debug)]
 pub(crate) struct LogTime {
     /// The time given last, and never again an earlier one.
-    last_us: u64,
+    last: Micros,
     /// The reading before, once there was one.
     seen: Option<Seen>,
 }
@@ -28,9 +30,9 @@ pub(crate) struct LogTime {
 struct Seen {
     elapsed: Duration,
     /// The time that the wall clock should show now.
-    expected_us: u64,
+    expected: Micros,
     /// Where it jumped to, if it did: what it should show there, and since when it does.
-    elsewhere: Option<(u64, Duration)>,
+    elsewhere: Option<(Micros, Duration)>,
 }
 
 /// News of the clock.
@@ -55,84 +57,72 @@ pub(crate) enum Jump {
 
 impl LogTime {
     /// The time of a log whose newest event has this time.
-    pub(crate) fn new(newest_us: Option<u64>) -> Self {
+    pub(crate) fn new(newest: Option<Micros>) -> Self {
         Self {
-            last_us: newest_us.unwrap_or(0),
+            last: newest.unwrap_or_default(),
             seen: None,
         }
     }
 
-    /// The time, when the wall clock shows `wall_us`, in microseconds since 1970, and `elapsed` has
+    /// The time, when the wall clock shows `wall`, and `elapsed` has
     /// passed since some moment that is always the same.
-    pub(crate) fn now(&mut self, wall_us: u64, elapsed: Duration) -> (u64, Option<ClockNews>) {
+    pub(crate) fn now(&mut self, wall: Micros, elapsed: Duration) -> (Micros, Option<ClockNews>) {
         let Some(seen) = self.seen else {
             self.seen = Some(Seen {
                 elapsed,
-                expected_us: wall_us,
+                expected: wall,
                 elsewhere: None,
             });
-            let ahead = Duration::from_micros(self.last_us.saturating_sub(wall_us));
-            self.last_us = self.last_us.max(wall_us);
+            let ahead = self.last.since(wall);
+            self.last = self.last.max(wall);
             let news = (ahead > TOLERANCE).then_some(ClockNews::LogAhead(ahead));
-            return (self.last_us, news);
+            return (self.last, news);
         };
-        let passed_us = micros(elapsed.saturating_sub(seen.elapsed));
-        let mut expected_us = seen.expected_us.saturating_add(passed_us);
+        let passed = elapsed.saturating_sub(seen.elapsed);
+        let mut expected = seen.expected.plus(passed);
         let mut elsewhere = None;
         let mut news = None;
-        let mut shown_us = wall_us;
-        if wall_us.abs_diff(expected_us) <= micros(TOLERANCE) {
+        let mut shown = wall;
+        if wall.distance(expected) <= TOLERANCE {
             // It is followed, but no faster than a clock that is being set right may go.
-            let step = passed_us / SLEW;
-            expected_us = wall_us.clamp(
-                expected_us.saturating_sub(step),
-                expected_us.saturating_add(step),
-            );
+            let step = passed / SLEW;
+            expected = wall.clamp(expected.minus(step), expected.plus(step));
             news = seen.elsewhere.map(|_| ClockNews::CameBack);
         } else {
-            let jump = Jump::from(expected_us, wall_us);
+            let jump = Jump::from(expected, wall);
             let since = match seen.elsewhere {
-                Some((there_us, since))
-                    if wall_us.abs_diff(there_us.saturating_add(passed_us))
-                        <= micros(TOLERANCE) =>
-                {
-                    since
-                }
+                Some((there, since)) if wall.distance(there.plus(passed)) <= TOLERANCE => since,
                 other => {
                     // One that jumps about is told once.
                     news = other.is_none().then_some(ClockNews::Refused(jump));
                     elapsed
                 }
             };
-            let is_no_base = expected_us < PLAUSIBLE_US && wall_us >= PLAUSIBLE_US;
+            let is_no_base = expected < PLAUSIBLE && wall >= PLAUSIBLE;
             if is_no_base || elapsed.saturating_sub(since) >= jump.hold() {
-                expected_us = wall_us;
+                expected = wall;
                 news = Some(ClockNews::Believed(jump));
             } else {
-                elsewhere = Some((wall_us, since));
-                shown_us = expected_us;
+                elsewhere = Some((wall, since));
+                shown = expected;
             }
         }
         self.seen = Some(Seen {
             elapsed: elapsed.max(seen.elapsed),
-            expected_us,
+            expected,
             elsewhere,
         });
-        let ahead_us = self.last_us.saturating_sub(shown_us);
-        let least = if ahead_us > micros(HOPELESS) {
-            passed_us
-        } else {
-            passed_us / 2
-        };
-        self.last_us = self.last_us.saturating_add(least).max(shown_us);
-        (self.last_us, news)
+        let ahead = self.last.since(shown);
+        let least = if ahead > HOPELESS { passed } else { passed / 2 };
+        self.last = self.last.plus(least).max(shown);
+        (self.last, news)
     }
 }
 
 impl Jump {
-    const fn from(expected_us: u64, wall_us: u64) -> Self {
-        let by = Duration::from_micros(wall_us.abs_diff(expected_us));
-        if wall_us > expected_us {
+    fn from(expected: Micros, wall: Micros) -> Self {
+        let by = wall.distance(expected);
+        if wall > expected {
             Self::Ahead(by)
         } else {
             Self::Back(by)
@@ -146,19 +136,15 @@ impl Jump {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
 /// Two readings are never quite of the same moment, and clocks are set right by small steps.
 const TOLERANCE: Duration = Duration::from_secs(1);
 /// A clock that is being set right goes up to a tenth faster or slower.
-const SLEW: u64 = 10;
+const SLEW: u32 = 10;
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 const HOPELESS: Duration = Duration::from_secs(24 * 60 * 60);
 /// The beginning of 2025, before which there was no such log.
-const PLAUSIBLE_US: u64 = 1_735_689_600_000_000;
+const PLAUSIBLE: Micros = Micros::new(1_735_689_600_000_000);
 
 #[cfg(test)]
 mod tests {
@@ -179,8 +165,8 @@ mod tests {
 
     impl Clocks {
         fn new(newest_us: Option<u64>, wall_us: u64) -> (Self, Option<ClockNews>) {
-            let mut time = LogTime::new(newest_us);
-            let (_, news) = time.now(wall_us, Duration::ZERO);
+            let mut time = LogTime::new(newest_us.map(Micros::new));
+            let (_, news) = time.now(Micros::new(wall_us), Duration::ZERO);
             let elapsed = Duration::ZERO;
             (
                 Self {
@@ -194,13 +180,13 @@ mod tests {
 
         fn pass(&mut self, seconds: u64) -> (u64, Vec<ClockNews>) {
             let mut told = Vec::new();
-            let mut now = self.time.last_us;
+            let mut now = self.time.last.get();
             for _ in 0..seconds {
                 self.wall_us += SECOND;
                 self.elapsed += Duration::from_secs(1);
-                let (next, news) = self.time.now(self.wall_us, self.elapsed);
-                assert!(next >= now);
-                now = next;
+                let (next, news) = self.time.now(Micros::new(self.wall_us), self.elapsed);
+                assert!(next.get() >= now);
+                now = next.get();
                 told.extend(news);
             }
             (now, told)
@@ -262,29 +248,29 @@ mod tests {
         #[test]
         fn no_wall_clock_takes_the_time_along(
             newest in prop_oneof![Just(None), (0..4 * START).prop_map(Some)],
-            first in PLAUSIBLE_US..2 * START,
+            first in PLAUSIBLE.get()..2 * START,
             readings in prop::collection::vec((any::<u64>(), 0..3u8, 0..30_000_000u64), 1..200),
         ) {
-            let mut time = LogTime::new(newest);
+            let mut time = LogTime::new(newest.map(Micros::new));
             let mut elapsed = Duration::ZERO;
-            let mut wall = first;
-            let (mut last, _) = time.now(first, elapsed);
+            let mut wall = Micros::new(first);
+            let (mut last, _) = time.now(wall, elapsed);
             let mut base = last;
             let mut since = elapsed;
             for (number, kind, passed) in readings {
                 elapsed += Duration::from_micros(passed);
                 wall = match kind {
-                    0 => number,
-                    1 => wall.saturating_add(passed),
-                    _ => wall.saturating_add(passed).saturating_add(number % 5_000_000),
+                    0 => Micros::new(number),
+                    1 => wall.plus(Duration::from_micros(passed)),
+                    _ => wall.plus(Duration::from_micros(passed + number % 5_000_000)),
                 };
                 let (now, news) = time.now(wall, elapsed);
                 prop_assert!(now >= last);
                 if matches!(news, Some(ClockNews::Believed(_))) {
                     (base, since) = (now, elapsed);
                 }
-                let passed = micros(elapsed - since);
-                let most = base.saturating_add(passed + passed / SLEW + 2 * micros(TOLERANCE));
+                let passed = elapsed - since;
+                let most = base.plus(passed + passed / SLEW + 2 * TOLERANCE);
                 prop_assert!(now <= most, "{now} is more than {most}");
                 last = now;
             }
@@ -297,14 +283,14 @@ mod tests {
         ) {
             let mut time = LogTime::new(None);
             let mut elapsed = Duration::from_secs(1);
-            time.now(START, elapsed);
+            time.now(Micros::new(START), elapsed);
             let mut wall = START;
             for (passed, drift_ppm) in steps {
                 elapsed += Duration::from_micros(passed);
                 let drift = passed as i64 * drift_ppm / 1_000_000;
                 wall = wall.saturating_add(passed).saturating_add_signed(drift);
-                let (now, news) = time.now(wall, elapsed);
-                prop_assert_eq!((now, news), (wall, None));
+                let (now, news) = time.now(Micros::new(wall), elapsed);
+                prop_assert_eq!((now.get(), news), (wall, None));
             }
         }
     }

@@ -1,6 +1,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jetwash_store::Seq;
+
 /// The latest records that came in, so that a deletion or an update can tell what was there before.
 ///
 /// It is bounded in bytes. What has been there longest goes first, whether it is a record or what
@@ -26,7 +28,7 @@ enum Key {
     /// A record, by its path with the account before it.
     Record(Arc<str>),
     /// The record before an event, by the event's position.
-    Before(u64),
+    Before(Seq),
 }
 
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl RecordCache {
     }
 
     /// Notes that the event at `seq` has put `record` at a path, or nothing.
-    pub(crate) fn note(&self, seq: u64, path: &str, record: Option<&str>) {
+    pub(crate) fn note(&self, seq: Seq, path: &str, record: Option<&str>) {
         let mut inner = self.lock();
         let key = Key::Record(path.into());
         if let Some(before) = inner.remove(&key) {
@@ -57,7 +59,7 @@ impl RecordCache {
     }
 
     /// Returns the record before the event at a position, if it is still known.
-    pub(crate) fn before(&self, seq: u64) -> Option<Arc<str>> {
+    pub(crate) fn before(&self, seq: Seq) -> Option<Arc<str>> {
         let inner = self.lock();
         let entry = inner.entries.get(&Key::Before(seq))?;
         Some(Arc::clone(&entry.json))
@@ -116,15 +118,15 @@ mod tests {
     #[test]
     fn what_was_there_before_is_told() {
         let cache = RecordCache::new(1 << 20);
-        cache.note(1, "did:web:a.example/a.b.c/1", Some("{}"));
-        cache.note(2, "did:web:a.example/a.b.c/1", Some("[]"));
-        cache.note(3, "did:web:a.example/a.b.c/1", None);
-        cache.note(4, "did:web:a.example/a.b.c/1", None);
+        cache.note(Seq::FIRST, "did:web:a.example/a.b.c/1", Some("{}"));
+        cache.note(Seq::new(2), "did:web:a.example/a.b.c/1", Some("[]"));
+        cache.note(Seq::new(3), "did:web:a.example/a.b.c/1", None);
+        cache.note(Seq::new(4), "did:web:a.example/a.b.c/1", None);
         let before = |seq| cache.before(seq).map(|json| json.to_string());
-        assert_eq!(before(1), None);
-        assert_eq!(before(2).as_deref(), Some("{}"));
-        assert_eq!(before(3).as_deref(), Some("[]"));
-        assert_eq!(before(4), None);
+        assert_eq!(before(Seq::FIRST), None);
+        assert_eq!(before(Seq::new(2)).as_deref(), Some("{}"));
+        assert_eq!(before(Seq::new(3)).as_deref(), Some("[]"));
+        assert_eq!(before(Seq::new(4)), None);
     }
 
     #[test]
@@ -134,15 +136,17 @@ mod tests {
         let record = "x".repeat(100);
         for number in 0..10_000 {
             cache.note(
-                number,
+                Seq::new(number),
                 &format!("did:web:a.example/a.b.c/{number}"),
                 Some(&record),
             );
             assert!(cache.lock().bytes <= budget);
         }
-        cache.note(10_000, "did:web:a.example/a.b.c/9999", None);
-        cache.note(10_001, "did:web:a.example/a.b.c/0", None);
-        assert!(cache.before(10_000).is_some() && cache.before(10_001).is_none());
+        cache.note(Seq::new(10_000), "did:web:a.example/a.b.c/9999", None);
+        cache.note(Seq::new(10_001), "did:web:a.example/a.b.c/0", None);
+        assert!(
+            cache.before(Seq::new(10_000)).is_some() && cache.before(Seq::new(10_001)).is_none()
+        );
         assert!(cache.lock().entries.len() > 100);
     }
 
@@ -150,7 +154,7 @@ mod tests {
     fn one_record_written_again_and_again_takes_no_more() {
         let cache = RecordCache::new(10_000);
         for number in 0..10_000 {
-            cache.note(number, "did:web:a.example/a.b.c/1", Some("{}"));
+            cache.note(Seq::new(number), "did:web:a.example/a.b.c/1", Some("{}"));
         }
         let inner = cache.lock();
         assert!(inner.bytes <= 10_000 && inner.order.len() < 200);

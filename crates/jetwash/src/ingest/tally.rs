@@ -1,4 +1,6 @@
-use jetwash_event::{Operation, Tid};
+use std::time::Duration;
+
+use jetwash_event::{Micros, Operation, Tid};
 use jetwash_frame::{FrameKind, Peek};
 use metrics::{counter, gauge};
 
@@ -18,40 +20,40 @@ pub(crate) struct Tally {
     delays: Delays,
 }
 
-/// How old the latest commits were when they came, in microseconds. Anyone can sign a commit that
+/// How old the latest commits were when they came. Anyone can sign a commit that
 /// claims to be of 2018 or 2046, so one says nothing: the median of them does.
 #[derive(Debug, Default)]
 struct Delays {
-    ages_us: [u64; 31],
+    ages: [Duration; 31],
     len: usize,
     next: usize,
 }
 
 impl Delays {
     /// Notes when a commit says that it was made, as far as that can be.
-    fn note(&mut self, made_us: u64, now_us: u64) {
-        if made_us > now_us.saturating_add(FUTURE_US) {
+    fn note(&mut self, made: Micros, now: Micros) {
+        if made > now.plus(FUTURE) {
             return;
         }
-        let age_us = now_us.saturating_sub(made_us).min(PAST_US);
-        if let Some(place) = self.ages_us.get_mut(self.next) {
-            *place = age_us;
+        let age = now.since(made).min(PAST);
+        if let Some(place) = self.ages.get_mut(self.next) {
+            *place = age;
         }
-        self.next = (self.next + 1) % self.ages_us.len();
-        self.len = self.ages_us.len().min(self.len + 1);
+        self.next = (self.next + 1) % self.ages.len();
+        self.len = self.ages.len().min(self.len + 1);
     }
 
-    fn median(&self) -> Option<u64> {
-        let mut ages_us = self.ages_us;
-        let ages_us = ages_us.get_mut(..self.len)?;
-        ages_us.sort_unstable();
-        ages_us.get(ages_us.len().saturating_sub(1) / 2).copied()
+    fn median(&self) -> Option<Duration> {
+        let mut ages = self.ages;
+        let ages = ages.get_mut(..self.len)?;
+        ages.sort_unstable();
+        ages.get(ages.len().saturating_sub(1) / 2).copied()
     }
 }
 
 /// No clock is so wrong, and no relay replays so much.
-const FUTURE_US: u64 = 10 * 60 * 1_000_000;
-const PAST_US: u64 = 7 * 24 * 60 * 60 * 1_000_000;
+const FUTURE: Duration = Duration::from_secs(10 * 60);
+const PAST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Counts the frames of one source since the last commit.
 #[derive(Debug, Default)]
@@ -80,10 +82,9 @@ impl Tally {
         self.event_bytes += bytes as u64;
     }
 
-    /// Hands over what has been counted. Gives the age that new commits have, in microseconds, if
-    /// there were any.
-    pub(crate) fn flush(&mut self, now_us: u64) -> Option<u64> {
-        let made = self.rev.parse::<Tid>().ok().map(|rev| rev.microseconds());
+    /// Hands over what has been counted. Returns the age of new commits if there were any.
+    pub(crate) fn flush(&mut self, now_us: Micros) -> Option<Duration> {
+        let made = self.rev.parse::<Tid>().ok().map(|rev| rev.time());
         self.rev.clear();
         // Anyone can sign a commit of any date, so the gauges show the median of the latest.
         let age = made.and_then(|made| {
@@ -94,9 +95,9 @@ impl Tally {
         let events = std::mem::take(&mut self.events);
         let event_bytes = std::mem::take(&mut self.event_bytes);
         if let Some(age) = age {
-            let made = now_us.saturating_sub(age);
-            gauge!("consumer_last_evt_created_at").set(made as f64 * 1e3);
-            gauge!("consumer_last_evt_created_evt_processed_gap").set(age as f64 / 1e6);
+            let made = now_us.minus(age);
+            gauge!("consumer_last_evt_created_at").set(made.get() as f64 * 1e3);
+            gauge!("consumer_last_evt_created_evt_processed_gap").set(age.as_secs_f64());
         }
         for (operation, row) in OPERATIONS.iter().zip(ops) {
             let names = COLLECTIONS.iter().copied().chain(["other"]);
@@ -124,7 +125,7 @@ impl SourceTally {
         self.last_seq = peeked.seq.or(self.last_seq);
     }
 
-    pub(crate) fn flush(&mut self, source: &str, now_us: u64) {
+    pub(crate) fn flush(&mut self, source: &str, now_us: Micros) {
         let Self { frames, last_seq } = std::mem::take(self);
         for (kind, count) in FRAMES.iter().zip(frames).filter(|(_, count)| *count > 0) {
             let labels = [
@@ -136,7 +137,7 @@ impl SourceTally {
         if let Some(seq) = last_seq {
             let label = [("socket_url", source.to_owned())];
             gauge!("consumer_last_seq", &label).set(seq as f64);
-            gauge!("consumer_last_evt_processed_at", &label).set(now_us as f64 * 1e3);
+            gauge!("consumer_last_evt_processed_at", &label).set(now_us.get() as f64 * 1e3);
         }
     }
 }
@@ -177,6 +178,8 @@ mod tests {
 
     const NOW: u64 = 1_783_175_888_000_000;
 
+    const SHORT: Duration = Duration::from_millis(700);
+
     /// A TID of that time, as the specification makes it.
     fn rev(made_us: u64) -> String {
         let digits = b"234567abcdefghijklmnopqrstuvwxyz";
@@ -191,19 +194,19 @@ mod tests {
         let year = 365 * 24 * 3600 * 1_000_000;
         let mut flush = |made_us| {
             tally.commit(&rev(made_us));
-            tally.flush(NOW)
+            tally.flush(Micros::new(NOW))
         };
         assert_eq!(flush(NOW + 20 * year), None);
         for _ in 0..5 {
-            assert_eq!(flush(NOW - 700_000), Some(700_000));
-            assert_eq!(flush(NOW - 700_000), Some(700_000));
-            assert_eq!(flush(NOW - 8 * year), Some(700_000));
-            assert_eq!(flush(NOW + 20 * year), Some(700_000));
+            assert_eq!(flush(NOW - 700_000), Some(SHORT));
+            assert_eq!(flush(NOW - 700_000), Some(SHORT));
+            assert_eq!(flush(NOW - 8 * year), Some(SHORT));
+            assert_eq!(flush(NOW + 20 * year), Some(SHORT));
         }
         // A lie that could be true says nothing as long as it is one of a few.
-        assert_eq!(flush(NOW - 3600 * 1_000_000), Some(700_000));
-        assert_eq!(flush(NOW + 1_000_000), Some(700_000));
-        assert_eq!(tally.flush(NOW), None);
+        assert_eq!(flush(NOW - 3600 * 1_000_000), Some(SHORT));
+        assert_eq!(flush(NOW + 1_000_000), Some(SHORT));
+        assert_eq!(tally.flush(Micros::new(NOW)), None);
     }
 
     #[test]
@@ -211,13 +214,13 @@ mod tests {
         let mut tally = Tally::default();
         for _ in 0..100 {
             tally.commit(&rev(NOW - 700_000));
-            tally.flush(NOW);
+            tally.flush(Micros::new(NOW));
         }
         for _ in 0..16 {
             tally.commit(&rev(NOW - 9_000_000));
-            tally.flush(NOW);
+            tally.flush(Micros::new(NOW));
         }
         tally.commit(&rev(NOW - 9_000_000));
-        assert_eq!(tally.flush(NOW), Some(9_000_000));
+        assert_eq!(tally.flush(Micros::new(NOW)), Some(Duration::from_secs(9)));
     }
 }

@@ -27,8 +27,8 @@ pub(crate) async fn attend(
 ) {
     let mut tip = store.tip();
     let mut due = match is_trained {
-        true => store.bounds().next_seq + auto.look_every,
-        false => store.bounds().oldest_seq + auto.first_after,
+        true => store.bounds().next_seq.plus(auto.look_every),
+        false => store.bounds().oldest_seq.plus(auto.first_after),
     };
     let mut when_new = if is_trained {
         WhenNew::Unknown
@@ -38,7 +38,7 @@ pub(crate) async fn attend(
     // One look at a time, and the next is due by the log's growth, not by a clock: a quiet network
     // brings nothing new to train on.
     while tip.wait_for(|next_seq| *next_seq >= due).await.is_ok() {
-        due = store.bounds().next_seq + auto.look_every.max(1);
+        due = store.bounds().next_seq.plus(auto.look_every.max(1));
         let current = dictionaries.in_use();
         let look = Look {
             auto: auto.clone(),
@@ -161,7 +161,7 @@ impl Log {
         mut take: impl FnMut(&str),
     ) -> Result<(), StoreError> {
         let bounds = self.store.bounds();
-        let mut position = bounds.oldest_seq.max(bounds.next_seq.saturating_sub(count));
+        let mut position = bounds.oldest_seq.max(bounds.next_seq.minus(count));
         while position < bounds.next_seq && is_wanted() {
             match self.store.read(position)? {
                 Read::Events(run) => {
@@ -189,7 +189,7 @@ async fn put_into_use(dictionaries: &Dictionaries, trained: &Trained) {
             let bytes = dictionary.bytes().len();
             info!(
                 id,
-                bytes, ratio, before, position, "a new dictionary is in use"
+                bytes, ratio, before, %position, "a new dictionary is in use"
             );
             counter!("jetwash_dictionaries_trained_total").increment(1);
             gauge!("jetwash_dictionary_ratio").set(ratio);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use jetwash_store::StoreError;
+use jetwash_event::Micros;
+use jetwash_store::{Seq, StoreError};
 use metrics::histogram;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,14 +41,14 @@ pub(crate) struct Inbox {
     arrivals: mpsc::Receiver<Arrival>,
     rotations: mpsc::Receiver<Rotation>,
     /// Questions for the position up to which frames have been judged.
-    positions: mpsc::Receiver<oneshot::Sender<u64>>,
+    positions: mpsc::Receiver<oneshot::Sender<Seq>>,
 }
 
 impl Inbox {
     pub(crate) const fn new(
         arrivals: mpsc::Receiver<Arrival>,
         rotations: mpsc::Receiver<Rotation>,
-        positions: mpsc::Receiver<oneshot::Sender<u64>>,
+        positions: mpsc::Receiver<oneshot::Sender<Seq>>,
     ) -> Self {
         Self {
             arrivals,
@@ -138,7 +139,7 @@ impl Writer {
     }
 
     /// The log's time.
-    fn now_us(&mut self) -> u64 {
+    fn now_us(&mut self) -> Micros {
         let (wall_us, elapsed) = self.clock.read_us();
         let Some(elapsed) = elapsed else {
             return wall_us;
@@ -219,7 +220,7 @@ impl Writer {
             let id = rotation.dictionary.id();
             info!(
                 id,
-                position, "events are compressed with another dictionary"
+                %position, "events are compressed with another dictionary"
             );
             self.dictionaries.put_into_use(rotation.dictionary);
         }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jetwash_dict::Dictionary;
 use jetwash_event::{DidChange, Filter};
-use jetwash_store::{Bounds, FrameStart, LogId, Store};
+use jetwash_store::{Bounds, Cursor, FrameStart, LogId, Seq, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::consumer::Registry;
 use crate::ingest::{Dictionaries, Intake, RecordCache, RotateError, SourceCursors, Stopped};
 use crate::panic::Panic;
 use crate::read::{
-    Cursor, Event, FrameSubscription, FramesError, ReadError, Reader, StartFrom, Subscription,
+    Event, FrameSubscription, FramesError, ReadError, Reader, StartFrom, Subscription,
 };
 use crate::source::{NotReady, Pusher, Upstream, Watch};
 use crate::stats::{Snapshot, Stats};
@@ -46,7 +46,7 @@ struct Shared {
     cursors: Arc<SourceCursors>,
     intake: Intake,
     dictionaries: Dictionaries,
-    positions: mpsc::Sender<oneshot::Sender<u64>>,
+    positions: mpsc::Sender<oneshot::Sender<Seq>>,
     records: Option<Arc<RecordCache>>,
     consumers: Registry,
     upstreams: Vec<Arc<Watch>>,
@@ -141,19 +141,19 @@ impl Jetstream {
     /// # Examples
     ///
     /// ```
-    /// use jetwash::{Dictionary, Jetstream};
+    /// use jetwash::{Dictionary, Jetstream, Seq};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let jetstream = Jetstream::builder().build()?;
     /// let samples = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}.example","time_us":{n}}}"#));
     /// let dictionary = Dictionary::train(samples, 1024, 20_261_122)?;
-    /// assert_eq!(jetstream.rotate_dictionary(dictionary.clone()).await?, 1);
+    /// assert_eq!(jetstream.rotate_dictionary(dictionary.clone()).await?, Seq::FIRST);
     /// assert_eq!(jetstream.dictionary(), Some(dictionary));
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn rotate_dictionary(&self, dictionary: Dictionary) -> Result<u64, RotateError> {
+    pub async fn rotate_dictionary(&self, dictionary: Dictionary) -> Result<Seq, RotateError> {
         let dictionaries = &self.shared.dictionaries;
         // Before the run nobody listens to requests, and the pipeline can be told directly.
         if let Some(parts) = &mut *self.shared.parts() {
@@ -195,13 +195,13 @@ impl Jetstream {
     /// ```
     pub async fn holds_from(&self, _change: DidChange) -> Result<Cursor, Stopped> {
         if let Some(parts) = &*self.shared.parts() {
-            return Ok(Cursor::new(parts.writer.pipeline.next_seq() - 1));
+            return Ok(Cursor::before(parts.writer.pipeline.next_seq()));
         }
         let (answer, answered) = oneshot::channel();
         let asked = self.shared.positions.send(answer).await;
         asked.map_err(|_| Stopped)?;
         let next = answered.await.map_err(|_| Stopped)?;
-        Ok(Cursor::new(next - 1))
+        Ok(Cursor::before(next))
     }
 
     /// Returns the record, as JSON, that a delete removed or an update replaced, if it came in not
@@ -219,7 +219,7 @@ impl Jetstream {
     /// ```
     #[must_use]
     pub fn previous(&self, event: &Event) -> Option<Arc<str>> {
-        self.shared.records.as_ref()?.before(event.cursor().get())
+        self.shared.records.as_ref()?.before(event.seq())
     }
 
     /// Returns the bounds of the log.

@@ -2,15 +2,15 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use jetwash_event::{
-    Body, Cid, ContentFilter, Facts, Kind, Operation, ParseRecordError, RecordCborError,
+    Body, Cid, ContentFilter, Facts, Kind, Micros, Operation, ParseRecordError, RecordCborError,
     record_cbor,
 };
-use jetwash_store::{Block, EventKind, Page};
+use jetwash_store::{Block, Cursor, EventKind, Page, Seq};
 use serde::de::DeserializeOwned;
 
 use crate::read::kind::kind_of;
 use crate::read::line::Line;
-use crate::read::{Change, Cursor, EventId, Phase};
+use crate::read::{Change, EventId, Phase};
 
 /// An event of the log. It is cheap to clone, and carries its bytes: nothing is parsed until asked.
 ///
@@ -21,8 +21,8 @@ pub struct Event {
     block: Arc<Block>,
     page: Page,
     index: usize,
-    cursor: Cursor,
-    time_us: u64,
+    seq: Seq,
+    time_us: Micros,
     kind: EventKind,
     phase: Phase,
     /// Whether it is an update that a filter by content does not match.
@@ -32,15 +32,21 @@ pub struct Event {
 }
 
 impl Event {
-    /// Its position, from which a later subscription can continue.
+    /// Its position in the log.
     #[must_use]
-    pub const fn cursor(&self) -> Cursor {
-        self.cursor
+    pub const fn seq(&self) -> Seq {
+        self.seq
     }
 
-    /// Its time in microseconds since 1970: when it went into the log. No two events share one.
+    /// The cursor of a reader that has had it: a later subscription continues behind it.
     #[must_use]
-    pub const fn time_us(&self) -> u64 {
+    pub const fn cursor(&self) -> Cursor {
+        Cursor::after(self.seq)
+    }
+
+    /// Its time: when it went into the log. No two events share one.
+    #[must_use]
+    pub const fn time_us(&self) -> Micros {
         self.time_us
     }
 
@@ -253,7 +259,7 @@ impl Event {
     pub(crate) fn at(block: &Arc<Block>, page: &Page, index: usize, phase: Phase) -> Option<Self> {
         let meta = block.meta(index)?;
         Some(Self {
-            cursor: Cursor::new(meta.seq),
+            seq: meta.seq,
             time_us: meta.time_us,
             kind: meta.kind,
             phase,
@@ -273,7 +279,10 @@ impl Event {
     /// The number of the block that it keeps in memory, and about how many bytes that takes.
     pub(crate) fn memory(&self) -> (u64, usize) {
         let index = self.block.len() * BYTES_OF_INDEX;
-        (self.block.first_seq(), self.page.bytes().len() + index)
+        (
+            self.block.first_seq().get(),
+            self.page.bytes().len() + index,
+        )
     }
 
     fn bytes(&self) -> &[u8] {
@@ -306,7 +315,7 @@ impl Event {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
-            .field("cursor", &self.cursor)
+            .field("seq", &self.seq)
             .field("json", &self.json())
             .finish()
     }

@@ -11,7 +11,6 @@
 //! - `kept_frames`: the relay's frames, where they are kept.
 
 mod change;
-mod cursor;
 mod delivery;
 mod event;
 mod event_id;
@@ -31,7 +30,6 @@ mod subscription_with_gaps;
 mod walk;
 
 pub use change::Change;
-pub use cursor::Cursor;
 pub use delivery::Delivery;
 pub use event::Event;
 pub use event_id::EventId;

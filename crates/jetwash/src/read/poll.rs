@@ -1,10 +1,10 @@
 use jetwash_event::Filter;
-use jetwash_store::Gap;
+use jetwash_store::{Cursor, Gap};
 use tokio::time::{Instant, timeout_at};
 
 use crate::jetstream::Jetstream;
 use crate::read::walk::{Loaded, Walk};
-use crate::read::{Cursor, Event, ReadError, StartFrom};
+use crate::read::{Event, ReadError, StartFrom};
 
 /// The result of [`Jetstream::poll`].
 ///

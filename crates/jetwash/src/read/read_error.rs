@@ -1,4 +1,4 @@
-use jetwash_store::{Gap, GapCause, StoreError};
+use jetwash_store::{Gap, GapCause, Seq, StoreError};
 use thiserror::Error;
 use tokio::task::JoinError;
 
@@ -27,12 +27,12 @@ use crate::read::gaps::tell;
 pub enum ReadError {
     /// The events of a block are damaged on disk. Readers that do not load blocks by themselves are
     /// told of a [`Gap`] instead.
-    #[error("events {first} to {} are damaged: {what}", next - 1)]
+    #[error("events {first} to {} are damaged: {what}", next.previous())]
     Damaged {
         /// The first of them.
-        first: u64,
+        first: Seq,
         /// The first event after them.
-        next: u64,
+        next: Seq,
         /// The damage.
         what: &'static str,
     },
@@ -69,12 +69,12 @@ impl ReadError {
     /// # Errors
     ///
     /// When it is not damage.
-    pub fn into_gap(self, position: u64) -> Result<Gap, Self> {
+    pub fn into_gap(self, position: Seq) -> Result<Gap, Self> {
         let Self::Damaged { first, next, what } = self else {
             return Err(self);
         };
         let first = first.max(position);
-        let mut gap = Gap::new(first, next, GapCause::Damaged).events(next.saturating_sub(first));
+        let mut gap = Gap::new(first, next, GapCause::Damaged).events(next.since(first));
         gap.detail = Some(what);
         tell(&gap);
         Ok(gap)

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
-use std::time::UNIX_EPOCH;
 
-use jetwash_store::{Gap, GapCause, Read, Run, Store, StoreError};
+use jetwash_event::Micros;
+use jetwash_store::{Gap, GapCause, Read, Run, Seq, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -40,8 +40,8 @@ use crate::read::{ReadError, StartFrom};
 #[derive(Debug)]
 pub struct Reader {
     store: Store,
-    tip: watch::Receiver<u64>,
-    position: u64,
+    tip: watch::Receiver<Seq>,
+    position: Seq,
     ahead: Option<Ahead>,
     /// Gaps that have not been given, and the events behind them.
     gaps: VecDeque<Gap>,
@@ -83,7 +83,7 @@ pub enum Reading {
 /// A read that was begun before it was asked for.
 #[derive(Debug)]
 struct Ahead {
-    position: u64,
+    position: Seq,
     read: JoinHandle<Result<Read, StoreError>>,
 }
 
@@ -112,19 +112,19 @@ impl Reader {
                 let oldest = bounds.oldest_seq;
                 clamp(Gap::new(oldest, oldest, GapCause::OtherLog))
             }
-            StartFrom::Cursor(cursor) if cursor.get() >= bounds.next_seq => {
-                let from = cursor.get().saturating_add(1);
-                clamp(Gap::new(from, bounds.next_seq, GapCause::CursorAhead))
-            }
-            StartFrom::Cursor(cursor) => cursor.get().saturating_add(1),
+            StartFrom::Cursor(cursor) if cursor.next() > bounds.next_seq => clamp(Gap::new(
+                cursor.next(),
+                bounds.next_seq,
+                GapCause::CursorAhead,
+            )),
+            StartFrom::Cursor(cursor) => cursor.next(),
             StartFrom::Live => bounds.next_seq,
             StartFrom::Oldest => bounds.oldest_seq,
             StartFrom::Stored => return Err(ReadError::NothingStored),
             StartFrom::Time(time) => {
-                let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-                let time_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-                let position = store.seq_at_time(time_us)?;
-                if bounds.oldest_time_us.is_some_and(|oldest| time_us < oldest) {
+                let time = Micros::from(time);
+                let position = store.seq_at_time(time)?;
+                if bounds.oldest_time_us.is_some_and(|oldest| time < oldest) {
                     clamp(Gap::new(position, position, GapCause::Trimmed))
                 } else {
                     position
@@ -143,13 +143,13 @@ impl Reader {
 
     /// The position of the next event to be read.
     #[must_use]
-    pub const fn position(&self) -> u64 {
+    pub const fn next_seq(&self) -> Seq {
         self.position
     }
 
     /// Continues from a later position: the events before it have come another way. An earlier one
     /// changes nothing.
-    pub fn skip_to(&mut self, position: u64) {
+    pub fn skip_to(&mut self, position: Seq) {
         if position > self.position {
             self.position = position;
             self.gaps.clear();

@@ -1,8 +1,6 @@
 use std::time::SystemTime;
 
-use jetwash_store::LogId;
-
-use crate::read::Cursor;
+use jetwash_store::{Cursor, LogId};
 
 /// Where a subscription starts.
 ///

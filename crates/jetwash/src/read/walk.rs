@@ -1,9 +1,7 @@
 use jetwash_event::Filter;
-use jetwash_store::{Gap, Page, Run};
+use jetwash_store::{Cursor, Gap, Page, Run};
 
-use crate::read::{
-    Cursor, Delivery, Event, Phase, ReadError, Reader, Reading, Selection, some_json_of,
-};
+use crate::read::{Delivery, Event, Phase, ReadError, Reader, Reading, Selection, some_json_of};
 
 /// A reader and a filter, event by event. Subscriptions, polls and consumers are built on it.
 pub(crate) struct Walk {
@@ -17,7 +15,7 @@ pub(crate) struct Walk {
     reaches_tip: bool,
     at_hand: Option<AtHand>,
     /// Up to here every event was handed out or is not wanted.
-    done: u64,
+    done: Cursor,
 }
 
 /// A run of which some events are wanted; their JSON is loaded before the first is handed out.
@@ -36,7 +34,7 @@ impl Walk {
     pub(crate) fn new(reader: Reader, filter: Filter) -> Self {
         Self {
             phase: Phase::at_tip(reader.is_at_tip()),
-            done: reader.position().saturating_sub(1),
+            done: Cursor::before(reader.next_seq()),
             reader,
             filter,
             selection: Selection::default(),
@@ -73,7 +71,7 @@ impl Walk {
         let next = self.selection.next();
         let event = next.and_then(|index| Event::at(at_hand.run.block(), json, index, self.phase));
         match &event {
-            Some(event) if !self.selection.is_empty() => self.done = event.cursor().get(),
+            Some(event) if !self.selection.is_empty() => self.done = event.cursor(),
             _ => self.finish_run(),
         }
         event
@@ -91,7 +89,7 @@ impl Walk {
             let run = match self.reader.next().await? {
                 Ok(Reading::Events(run)) => run,
                 Ok(Reading::Gap(gap)) => {
-                    self.done = self.reader.position().saturating_sub(1);
+                    self.done = Cursor::before(self.reader.next_seq());
                     if self.reader.is_at_tip() {
                         self.phase = Phase::Live;
                     }
@@ -116,7 +114,7 @@ impl Walk {
                 at_hand.json = Some(json);
                 Some(Ok(Loaded::Events))
             }
-            Err(error) => Some(error.into_gap(self.done + 1).map(|mut gap| {
+            Err(error) => Some(error.into_gap(self.done.next()).map(|mut gap| {
                 // The block may continue behind the run.
                 gap.next_seq = gap.next_seq.min(end);
                 gap.events = Some(gap.positions());
@@ -128,7 +126,7 @@ impl Walk {
 
     /// Up to here every event was handed out, or is not wanted.
     pub(crate) const fn cursor(&self) -> Cursor {
-        Cursor::new(self.done)
+        self.done
     }
 
     /// Whether everything that the log has so far was handed out.
@@ -148,7 +146,7 @@ impl Walk {
         if let Some(at_hand) = &mut self.at_hand {
             // It has no more than what was wanted before.
             at_hand.json = None;
-            let next = (self.done + 1).saturating_sub(at_hand.run.block().first_seq());
+            let next = self.done.next().since(at_hand.run.block().first_seq());
             self.selection.select(&at_hand.run, &self.filter);
             self.selection
                 .skip_to(usize::try_from(next).unwrap_or(usize::MAX));
@@ -160,7 +158,7 @@ impl Walk {
 
     fn finish_run(&mut self) {
         if let Some(AtHand { run, .. }) = self.at_hand.take() {
-            self.done = run.next_seq() - 1;
+            self.done = Cursor::before(run.next_seq());
         }
         if self.reaches_tip {
             self.phase = Phase::Live;

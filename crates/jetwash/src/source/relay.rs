@@ -337,8 +337,8 @@ impl Relay {
             return;
         };
         if let Ok(rev) = commit.rev.parse::<Tid>() {
-            let age = self.clock.read_us().0.saturating_sub(rev.microseconds());
-            self.watch.lag(Duration::from_micros(age));
+            let age = self.clock.read_us().0.since(rev.time());
+            self.watch.lag(age);
             let lag = self.watch.median_lag();
             self.is_live = lag.is_none_or(|lag| lag < LIVE);
         }

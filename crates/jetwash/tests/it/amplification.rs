@@ -1,6 +1,6 @@
 //! The output of a frame is bounded, as its input is.
 
-use jetwash::Jetstream;
+use jetwash::{Jetstream, Micros, Seq};
 use jetwash_sim::{ManualNetwork, SimChange, SimWrite, did};
 use serde_json::json;
 
@@ -37,7 +37,7 @@ fn the_json_of_one_frame_is_bounded_and_what_is_left_out_is_counted() {
     );
     assert!(frame.len() < 1_200_000);
     let (mut pipeline, log) = pipeline();
-    pipeline.frame("a", &frame, NOW_US).unwrap();
+    pipeline.frame("a", &frame, Micros::new(NOW_US)).unwrap();
     pipeline.commit().unwrap();
     let lines = lines(&log);
     let bytes: usize = lines.iter().map(String::len).sum();
@@ -58,7 +58,7 @@ fn the_json_of_one_frame_is_bounded_and_what_is_left_out_is_counted() {
 fn a_record_that_operations_share_is_the_same_in_each_event() {
     let frame = shared(600, 50, []);
     let (mut pipeline, log) = pipeline();
-    pipeline.frame("a", &frame, NOW_US).unwrap();
+    pipeline.frame("a", &frame, Micros::new(NOW_US)).unwrap();
     pipeline.commit().unwrap();
     let lines = lines(&log);
     assert_eq!(lines.len(), 50);
@@ -94,5 +94,5 @@ async fn a_burst_of_frames_is_committed_before_its_json_fills_the_memory() {
     // Each has 0.9 MB of JSON: 4 MB are five of them, far from all, and no commit was due.
     tip.changed().await.unwrap();
     let first = *tip.borrow();
-    assert!(first < 40, "all at once: {first}");
+    assert!(first < Seq::new(40), "all at once: {first}");
 }

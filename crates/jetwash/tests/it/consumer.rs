@@ -11,8 +11,8 @@ use jetwash::frame::peek;
 use jetwash::store::{self, Location, Options};
 use jetwash::{
     ConsumerError, ConsumerHandle, ConsumerStatus, ContentFilter, Cursor, Event, Failure, Filter,
-    Handler, Jetstream, Kind, LettersError, NetworkConfig, Operation, Pipeline, ReadError, Retry,
-    StartFrom, TypedHandler, WhenStuck, blocking, typed,
+    Handler, Jetstream, Kind, LettersError, Micros, NetworkConfig, Operation, Pipeline, ReadError,
+    Retry, Seq, StartFrom, TypedHandler, WhenStuck, blocking, typed,
 };
 use jetwash_sim::Network;
 use proptest::prelude::*;
@@ -69,7 +69,7 @@ impl Log {
     }
 
     fn stored(&self, name: &str) -> Option<Cursor> {
-        self.jetstream.store().named_cursor(name).map(Cursor::new)
+        self.jetstream.store().named_cursor(name)
     }
 
     /// The account with the most events.
@@ -334,11 +334,11 @@ async fn one_stuck_account_does_not_stop_the_others_and_is_named() {
         .find(|event| event.did() == stuck)
         .unwrap();
     assert_eq!(status.held_by.as_ref().unwrap().did, stuck);
-    assert_eq!(status.held_by.unwrap().cursor, first.cursor());
-    assert_eq!(status.cursor, Some(Cursor::new(first.cursor().get() - 1)));
+    assert_eq!(status.held_by.unwrap().seq, first.seq());
+    assert_eq!(status.cursor, Some(Cursor::before(first.seq())));
     let status = until(&handle, |status| !status.stuck.is_empty()).await;
     assert_eq!(status.stuck[0].did, stuck);
-    assert_eq!(status.stuck[0].cursor, first.cursor());
+    assert_eq!(status.stuck[0].seq, first.seq());
     assert!(status.stuck[0].since >= Duration::from_secs(5));
     assert!(status.lag.handler.events > 0 && status.lag.handler.bytes > 0);
     handle.stop().await;
@@ -443,7 +443,7 @@ async fn what_fails_for_good_is_put_aside_listed_replayed_and_discarded() {
     let listed = letters.list(None, 10).await.unwrap();
     let names: Vec<u64> = listed
         .iter()
-        .map(|letter| letter.event.cursor().get())
+        .map(|letter| letter.event.seq().get())
         .collect();
     assert_eq!(names, bad);
     assert!(listed.iter().all(|letter| letter.attempts == 4));
@@ -456,9 +456,9 @@ async fn what_fails_for_good_is_put_aside_listed_replayed_and_discarded() {
     let replayed = handle.replay_all().await.unwrap();
     assert_eq!((replayed.succeeded, replayed.failed), (2, 1));
     assert_eq!(letters.held().await.unwrap().letters, 1);
-    assert!(letters.discard(Cursor::new(41)).await.unwrap());
-    assert!(!letters.discard(Cursor::new(41)).await.unwrap());
-    let gone = handle.replay(Cursor::new(41)).await.unwrap_err();
+    assert!(letters.discard(Seq::new(41)).await.unwrap());
+    assert!(!letters.discard(Seq::new(41)).await.unwrap());
+    let gone = handle.replay(Seq::new(41)).await.unwrap_err();
     assert!(matches!(gone, LettersError::Unknown { .. }), "{gone}");
     assert_eq!(gone.to_string(), "there is no dead letter of the event 41");
     handle.stop().await;
@@ -646,7 +646,7 @@ async fn a_run_that_gets_nowhere_leaves_the_stored_cursor_alone() {
     assert_eq!(log.stored("new"), None, "not even 0");
     log.jetstream
         .store()
-        .advance_named_cursor("old", None, 50)
+        .advance_named_cursor("old", None, Cursor::new(50))
         .unwrap();
     run("old", StartFrom::Oldest).await.unwrap();
     assert_eq!(log.stored("old"), Some(Cursor::new(50)));
@@ -793,15 +793,19 @@ async fn events_that_are_gone_are_counted_or_stop_the_consumer() {
     let (appender, log) = open();
     let mut pipeline = Pipeline::new(appender);
     for frame in frames(200) {
-        pipeline.frame("simulator", &frame, 1).unwrap();
+        pipeline.frame("simulator", &frame, Micros::new(1)).unwrap();
     }
     pipeline.commit().unwrap();
-    log.advance_named_cursor("goes on", None, 50).unwrap();
-    log.advance_named_cursor("stops", None, 50).unwrap();
+    log.advance_named_cursor("goes on", None, Cursor::new(50))
+        .unwrap();
+    log.advance_named_cursor("stops", None, Cursor::new(50))
+        .unwrap();
     let next = log.bounds().next_seq;
     drop((pipeline, log));
     let (mut appender, log) = open();
-    appender.trim_after(u64::MAX / 2, Duration::MAX).unwrap();
+    appender
+        .trim_after(Micros::new(u64::MAX / 2), Duration::MAX)
+        .unwrap();
     drop((appender, log));
 
     let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
@@ -813,8 +817,8 @@ async fn events_that_are_gone_are_counted_or_stop_the_consumer() {
     let goes_on = jetstream.consumer("goes on");
     let handle = goes_on.handle();
     goes_on.run(ok).await.unwrap();
-    assert_eq!(handle.status().lost, next - 51);
-    assert_eq!(handle.status().stored, Some(Cursor::new(next - 1)));
+    assert_eq!(handle.status().lost, next.get() - 51);
+    assert_eq!(handle.status().stored, Some(Cursor::before(next)));
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use futures_util::StreamExt;
 use jetwash::dict::Evaluation;
 use jetwash::store::Read;
 use jetwash::{
-    AutoDictionary, Cursor, Dictionary, Filter, Jetstream, NetworkConfig, RotateError, StartFrom,
+    AutoDictionary, Cursor, Dictionary, Filter, Jetstream, NetworkConfig, RotateError, Seq,
+    StartFrom,
 };
 use jetwash_sim::Network;
 use tokio::sync::oneshot;
@@ -40,7 +41,7 @@ fn frames_in(jetstream: &Jetstream) -> Vec<(u64, u32, String)> {
             let json = decoder
                 .decompress(page.get(index).unwrap(), 1 << 20)
                 .unwrap();
-            let position = run.block().first_seq() + index as u64;
+            let position = run.block().first_seq().get() + index as u64;
             found.push((position, id, String::from_utf8(json).unwrap()));
         }
         position = run.next_seq();
@@ -70,7 +71,7 @@ async fn a_rotation_applies_from_the_position_that_it_gives() {
             let last = Cursor::new(uses[uses.len() - 1].0);
             while events.next().await.unwrap().unwrap().cursor() <= last {}
             let position = jetstream.rotate_dictionary(dictionary(id)).await.unwrap();
-            uses.push((position, id));
+            uses.push((position.get(), id));
             assert_eq!(jetstream.dictionary().unwrap().id(), id);
             assert!(changes.has_changed().unwrap());
             changes.mark_unchanged();
@@ -108,7 +109,7 @@ async fn one_reader_reads_across_dictionaries() {
         pusher.push(frame).await.unwrap();
     }
     let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 390).await;
-    assert!(events.is_sorted_by(|one, next| one.cursor().get() + 1 == next.cursor().get()));
+    assert!(events.is_sorted_by(|one, next| one.seq().next() == next.seq()));
     assert!(events.iter().all(|event| event.parse().is_ok()));
 }
 
@@ -167,7 +168,7 @@ async fn the_log_trains_its_own_dictionary_which_is_better() {
     // Events continue to come, and are compressed with it.
     let mut tip = jetstream.store().tip();
     let now = *tip.borrow();
-    tip.wait_for(|next_seq| *next_seq > now + 1500)
+    tip.wait_for(|next_seq| *next_seq > Seq::new(now.get() + 1500))
         .await
         .unwrap();
     drop(stop);
@@ -204,7 +205,7 @@ async fn a_log_whose_dictionary_is_being_trained_can_be_opened_again_at_once() {
         let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
         // With what there is by now, one is begun as soon as the one before it is done.
         let mut tip = jetstream.store().tip();
-        let enough = |next_seq: &u64| *next_seq > first * 3000;
+        let enough = |next_seq: &Seq| next_seq.get() > first * 3000;
         tip.wait_for(enough).await.unwrap();
         drop(stop);
         run.await.unwrap().unwrap();

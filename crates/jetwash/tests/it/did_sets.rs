@@ -1,7 +1,7 @@
 //! Filters by sets of accounts that change, and what is turned away before it is decoded.
 
 use futures_util::StreamExt;
-use jetwash::{DidSet, Filter, Jetstream, StartFrom};
+use jetwash::{DidSet, Filter, Jetstream, Micros, StartFrom};
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use tokio::sync::oneshot;
 
@@ -122,7 +122,7 @@ fn an_empty_set_keeps_everything_out() {
     let (pipeline, log) = pipeline();
     let mut pipeline = pipeline.filter(Filter::new().did_set(DidSet::new()));
     for frame in commits(20) {
-        pipeline.frame("a", &frame, NOW_US).unwrap();
+        pipeline.frame("a", &frame, Micros::new(NOW_US)).unwrap();
     }
     pipeline.commit().unwrap();
     assert!(lines(&log).is_empty());
@@ -146,7 +146,9 @@ fn what_is_not_wanted_is_not_decoded() {
         let (pipeline, _log) = pipeline();
         let mut pipeline = pipeline.filter(filter);
         for frame in commits(20) {
-            pipeline.frame("a", &cut(&frame), NOW_US).unwrap();
+            pipeline
+                .frame("a", &cut(&frame), Micros::new(NOW_US))
+                .unwrap();
         }
         let snapshot = pipeline.snapshot();
         assert_eq!((snapshot.rejected, snapshot.events), (20, 0));
@@ -155,7 +157,9 @@ fn what_is_not_wanted_is_not_decoded() {
     // And with a filter that wants them they are found to be malformed.
     let (mut pipeline, _log) = pipeline();
     for frame in commits(20) {
-        pipeline.frame("a", &cut(&frame), NOW_US).unwrap();
+        pipeline
+            .frame("a", &cut(&frame), Micros::new(NOW_US))
+            .unwrap();
     }
     assert_eq!(pipeline.snapshot().dropped["frame_malformed"], 20);
 }
@@ -175,7 +179,7 @@ fn a_closure_over_the_peeked_header_decides() {
                 .unwrap()
                 .is_multiple_of(2),
         );
-        pipeline.frame("a", frame, NOW_US).unwrap();
+        pipeline.frame("a", frame, Micros::new(NOW_US)).unwrap();
     }
     pipeline.commit().unwrap();
     assert!(wanted > 10 && wanted < 90);

@@ -3,6 +3,7 @@
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
+use jetwash::Micros;
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 
 use tracing::field::{Field, Visit};
@@ -33,13 +34,17 @@ fn the_cursor_moves_past_what_is_dropped() {
         .iter()
         .map(|frame| jetwash::frame::peek(frame).unwrap().seq.unwrap())
         .collect();
-    pipeline.frame("a", &frames[0], NOW_US).unwrap();
+    pipeline
+        .frame("a", &frames[0], Micros::new(NOW_US))
+        .unwrap();
     // The second loses its last byte, and the third is whole again.
     pipeline
-        .frame("a", &frames[1][..frames[1].len() - 1], NOW_US)
+        .frame("a", &frames[1][..frames[1].len() - 1], Micros::new(NOW_US))
         .unwrap();
     assert_eq!(pipeline.cursor("a"), Some(seqs[1]));
-    pipeline.frame("a", &frames[2], NOW_US).unwrap();
+    pipeline
+        .frame("a", &frames[2], Micros::new(NOW_US))
+        .unwrap();
     pipeline.commit().unwrap();
     assert_eq!(lines(&log).len(), 2);
     assert_eq!(pipeline.snapshot().dropped["frame_malformed"], 1);
@@ -51,7 +56,7 @@ fn a_frame_that_comes_again_adds_nothing() {
     let frames = commits(2);
     let (mut pipeline, log) = pipeline();
     for frame in [&frames[0], &frames[1], &frames[0], &frames[1]] {
-        pipeline.frame("a", frame, NOW_US).unwrap();
+        pipeline.frame("a", frame, Micros::new(NOW_US)).unwrap();
     }
     pipeline.commit().unwrap();
     assert_eq!(lines(&log).len(), 2);
@@ -66,7 +71,7 @@ fn sources_have_cursors_of_their_own_and_repeats_between_them_add_nothing_when_a
     let mut pipeline = pipeline.deduplicate();
     for source in ["a", "b"] {
         for frame in &frames {
-            pipeline.frame(source, frame, NOW_US).unwrap();
+            pipeline.frame(source, frame, Micros::new(NOW_US)).unwrap();
         }
     }
     pipeline.commit().unwrap();
@@ -87,7 +92,7 @@ fn a_damaged_record_is_dropped_and_its_frame_goes_on() {
     let mut damaged = frame;
     damaged[at] ^= 1;
     let (mut pipeline, log) = pipeline();
-    pipeline.frame("a", &damaged, NOW_US).unwrap();
+    pipeline.frame("a", &damaged, Micros::new(NOW_US)).unwrap();
     pipeline.commit().unwrap();
     assert_eq!(lines(&log).len(), 0);
     assert_eq!(pipeline.snapshot().dropped["op_hash_mismatch"], 1);
@@ -106,7 +111,7 @@ fn unwanted_accounts_and_collections_never_enter_the_log() {
     let (pipeline, log) = pipeline();
     let mut pipeline = pipeline.filter(filter);
     for frame in &frames {
-        pipeline.frame("a", frame, NOW_US).unwrap();
+        pipeline.frame("a", frame, Micros::new(NOW_US)).unwrap();
     }
     pipeline.commit().unwrap();
     let lines = lines(&log);
@@ -140,7 +145,7 @@ fn a_damaged_path_is_counted_whatever_collections_are_wanted() {
         let (pipeline, _log) = pipeline();
         let filter = jetwash::Filter::new().collections(["com.example.note"]);
         let mut pipeline = pipeline.filter(filter.unwrap());
-        pipeline.frame("a", &damaged, NOW_US).unwrap();
+        pipeline.frame("a", &damaged, Micros::new(NOW_US)).unwrap();
         let snapshot = pipeline.snapshot();
         assert_eq!(snapshot.rejected, 0);
         assert_eq!(snapshot.dropped.get(reason), Some(&1), "{snapshot:?}");
@@ -160,7 +165,9 @@ fn unwanted_kinds_never_enter_the_log() {
     let mut identities = 0;
     for frame in Network::new(config).unwrap().take(200) {
         identities += usize::from(matches!(frame.event, SimEvent::Identity { .. }));
-        pipeline.frame("a", &frame.bytes, NOW_US).unwrap();
+        pipeline
+            .frame("a", &frame.bytes, Micros::new(NOW_US))
+            .unwrap();
     }
     pipeline.commit().unwrap();
     assert!(identities > 0);
@@ -220,13 +227,15 @@ fn the_first_fault_of_each_kind_and_source_is_told_with_its_place() {
             for cut in 1..20 {
                 let broken = &frames[0][..frames[0].len() - cut];
                 pipeline.set_cursor(source, seq - 1);
-                pipeline.frame(source, broken, NOW_US).unwrap();
+                pipeline.frame(source, broken, Micros::new(NOW_US)).unwrap();
             }
         }
         // And again, once some time has passed.
         pipeline.set_cursor("a", seq - 1);
         let broken = &frames[0][..frames[0].len() - 1];
-        pipeline.frame("a", broken, NOW_US + 60_000_000).unwrap();
+        pipeline
+            .frame("a", broken, Micros::new(NOW_US + 60_000_000))
+            .unwrap();
     });
     let lines = logged.0.lock().unwrap().clone();
     assert_eq!(lines.len(), 3, "{lines:#?}");

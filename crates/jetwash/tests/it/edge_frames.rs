@@ -2,7 +2,7 @@
 
 use jetwash::frame::{Car, Frame, peek};
 use jetwash::mst::{BlockCheck, Node};
-use jetwash::{Filter, Kind, Pipeline};
+use jetwash::{Filter, Kind, Micros, Pipeline};
 use jetwash_sim::{ManualNetwork, SimChange, did};
 use serde_json::json;
 
@@ -122,7 +122,7 @@ fn a_header_in_the_other_order_arrives_through_filters_too() {
     let filter = Filter::new().kinds([Kind::Commit]).dids([did(0)]).unwrap();
     let filter = filter.collections(["com.example.note"]).unwrap();
     let mut pipeline = pipeline.filter(filter);
-    pipeline.frame("a", &frame, NOW_US).unwrap();
+    pipeline.frame("a", &frame, Micros::new(NOW_US)).unwrap();
     pipeline.commit().unwrap();
     assert_eq!(lines(&log).len(), 1);
 }
@@ -216,7 +216,7 @@ fn outcome_in(set: impl FnOnce(Pipeline) -> Pipeline, frame: &[u8]) -> Outcome {
         None => (1, 2),
     };
     for frame in [&neighbour(before), frame, &neighbour(after)] {
-        pipeline.frame("relay", frame, NOW_US).unwrap();
+        pipeline.frame("relay", frame, Micros::new(NOW_US)).unwrap();
     }
     pipeline.commit().unwrap();
     let lines = lines(&log);

@@ -7,8 +7,8 @@ use futures_util::StreamExt;
 use jetwash::event::{ParseRecordError, RecordCborError};
 use jetwash::store::{self, Location, Options};
 use jetwash::{
-    Change, Cursor, Event, Filter, Jetstream, Kind, NetworkConfig, Operation, Phase, Pipeline,
-    Polled, ReadError, StartFrom,
+    Change, Cursor, Event, Filter, Jetstream, Kind, Micros, NetworkConfig, Operation, Phase,
+    Pipeline, Polled, ReadError, StartFrom,
 };
 use jetwash_corpus::corpus;
 use jetwash_sim::Network;
@@ -29,7 +29,9 @@ pub(crate) fn filled(folder: &std::path::Path, frames: usize) -> Jetstream {
         ..NetworkConfig::default()
     };
     for frame in Network::new(network).unwrap().take(frames) {
-        pipeline.frame("simulator", &frame.bytes, now_us()).unwrap();
+        pipeline
+            .frame("simulator", &frame.bytes, Micros::new(now_us()))
+            .unwrap();
     }
     pipeline.commit().unwrap();
     drop(pipeline);
@@ -81,7 +83,9 @@ async fn a_record_is_there_as_type_as_json_and_as_cbor() {
     let (appender, _) = store::open(location, Options::default()).unwrap();
     let mut pipeline = Pipeline::new(appender);
     for frame in corpus.frames("firehose-2026-07-04/frames.bin.zst") {
-        pipeline.frame("relay", &frame, now_us()).unwrap();
+        pipeline
+            .frame("relay", &frame, Micros::new(now_us()))
+            .unwrap();
     }
     pipeline.commit().unwrap();
     drop(pipeline);
@@ -207,7 +211,7 @@ async fn a_poll_waits_for_its_deadline_and_no_longer() {
         .await
         .unwrap();
     assert!(polled.events.is_empty() && polled.caught_up);
-    assert_eq!(polled.next, Cursor::new(0));
+    assert_eq!(polled.next, Cursor::START);
     assert_eq!(start.elapsed(), wait);
 }
 

@@ -12,7 +12,7 @@ use jetwash::store::{
 };
 use jetwash::{
     ConsumerError, Cursor, Delivery, Event, Failure, Filter, Gap, GapCause, Handler, Jetstream,
-    StartFrom, UpstreamGap,
+    Micros, Seq, StartFrom, UpstreamGap,
 };
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -38,7 +38,7 @@ fn open(folder: &Path) -> (Appender, Store) {
 
 fn append(appender: &mut Appender, count: u64) {
     for _ in 0..count {
-        let time_us = appender.next_time_us(crate::NOW_US);
+        let time_us = appender.next_time_us(Micros::new(crate::NOW_US));
         let json = format!("{{\"number\":{}}}", appender.next_seq());
         let event = NewEvent {
             kind: EventKind::Create,
@@ -113,7 +113,7 @@ fn troubled() -> (TempDir, Vec<Met>) {
     fail_power(folder.path(), ring);
     let mut ring = open(folder.path());
     let behind = ring.0.next_seq();
-    assert!(behind > 41);
+    assert!(behind > Seq::new(41));
     append(&mut ring.0, 8);
     let upstream = UpstreamGap::new("wss://relay.example/", Some(7), Some(9));
     ring.0
@@ -121,17 +121,22 @@ fn troubled() -> (TempDir, Vec<Met>) {
     append(&mut ring.0, 8);
     drop(ring);
     damage(folder.path(), 17, 1);
-    let damaged = Gap::new(17, 25, GapCause::Damaged).events(8);
-    let mut outdated = Gap::new(behind + 8, behind + 8, GapCause::UpstreamOutdated).events(2);
+    let damaged = Gap::new(Seq::new(17), Seq::new(25), GapCause::Damaged).events(8);
+    let mut outdated = Gap::new(
+        Seq::new(behind.get() + 8),
+        Seq::new(behind.get() + 8),
+        GapCause::UpstreamOutdated,
+    )
+    .events(2);
     outdated.upstream = Some(upstream);
     let events = |range: std::ops::Range<u64>| range.map(Met::Event);
     let all = events(1..17)
         .chain([Met::Gap(damaged)])
         .chain(events(25..41))
-        .chain([Met::Gap(Gap::new(41, behind, GapCause::Skipped))])
-        .chain(events(behind..behind + 8))
+        .chain([Met::Gap(Gap::new(Seq::new(41), behind, GapCause::Skipped))])
+        .chain(events(behind.get()..behind.get() + 8))
         .chain([Met::Gap(outdated)])
-        .chain(events(behind + 8..behind + 16));
+        .chain(events(behind.get() + 8..behind.get() + 16));
     (folder, all.collect())
 }
 
@@ -195,14 +200,17 @@ async fn a_poll_at_a_gap_with_nothing_behind_it_returns_at_once() {
     let tip = jetstream.bounds().next_seq;
     let deadline = Instant::now() + Duration::from_secs(3_600);
     for (start, gap) in [
-        (5, Gap::new(6, tip, GapCause::Skipped)),
-        (tip + 9, Gap::new(tip + 10, tip, GapCause::CursorAhead)),
+        (5, Gap::new(Seq::new(6), tip, GapCause::Skipped)),
+        (
+            tip.get() + 9,
+            Gap::new(Seq::new(tip.get() + 10), tip, GapCause::CursorAhead),
+        ),
     ] {
         let start = StartFrom::Cursor(Cursor::new(start));
         let polled = jetstream.poll(start, &Filter::new(), 10, deadline).await;
         let polled = polled.unwrap();
         assert_eq!(polled.gaps, [gap]);
-        assert_eq!(polled.next, Cursor::new(tip - 1));
+        assert_eq!(polled.next, Cursor::before(tip));
         assert!(polled.caught_up && polled.events.is_empty());
     }
 }
@@ -254,19 +262,32 @@ async fn a_gap_without_an_event_behind_it_is_told_at_once() {
     let start = StartFrom::Cursor(Cursor::new(5));
     let events = jetstream.subscribe(start, Filter::new()).await.unwrap();
     let told = events.with_gaps().next().await.unwrap().unwrap();
-    assert!(matches!(told, Delivery::Gap(gap) if gap == Gap::new(6, tip, GapCause::Skipped)));
+    assert!(
+        matches!(told, Delivery::Gap(gap) if gap == Gap::new(Seq::new(6), tip, GapCause::Skipped))
+    );
 }
 
 #[tokio::test]
 async fn a_gap_of_an_upstream_amid_damage_is_told_as_well() {
     let upstream = UpstreamGap::new("wss://relay.example/", Some(7), Some(9));
-    let mut outdated = Gap::new(13, 13, GapCause::UpstreamOutdated).events(2);
+    let mut outdated = Gap::new(Seq::new(13), Seq::new(13), GapCause::UpstreamOutdated).events(2);
     outdated.upstream = Some(upstream.clone());
-    let damaged = |first, next| Gap::new(first, next, GapCause::Damaged).events(next - first);
+    let damaged =
+        |first, next| Gap::new(first, next, GapCause::Damaged).events(next.get() - first.get());
     for (part, behind) in [
         // Without its index the block is one gap, and what is within it follows.
-        (0, vec![damaged(9, 17), outdated.clone()]),
-        (1, vec![damaged(9, 13), outdated.clone(), damaged(13, 17)]),
+        (
+            0,
+            vec![damaged(Seq::new(9), Seq::new(17)), outdated.clone()],
+        ),
+        (
+            1,
+            vec![
+                damaged(Seq::new(9), Seq::new(13)),
+                outdated.clone(),
+                damaged(Seq::new(13), Seq::new(17)),
+            ],
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut ring = open(folder.path());
@@ -334,7 +355,7 @@ async fn a_consumer_goes_on_and_its_handler_is_told_before_the_events_behind() {
         let Met::Gap(gap) = item else { continue };
         // Events before it may still come.
         let before = events_of(&met[..index]);
-        assert!(before.iter().all(|seq| *seq < gap.next_seq), "{gap}");
+        assert!(before.iter().all(|seq| *seq < gap.next_seq.get()), "{gap}");
     }
     let status = handle.status();
     assert_eq!((status.gaps, status.lost), (3, 10));
@@ -353,7 +374,7 @@ async fn a_consumer_that_stops_at_gaps_stays_before_them() {
         let error = consumer.stop_at_gaps().run(Noting::default()).await;
         let error = error.unwrap_err();
         assert!(
-            matches!(&error, ConsumerError::Gap { gap, .. } if gap.first_seq == 17),
+            matches!(&error, ConsumerError::Gap { gap, .. } if gap.first_seq == Seq::new(17)),
             "{error}"
         );
         // What was waiting for a worker comes again.
@@ -366,13 +387,15 @@ async fn a_consumer_whose_cursor_is_ahead_of_the_log_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let (mut appender, store) = open(folder.path());
     append(&mut appender, 5);
-    store.reset_named_cursor("feed", 1_000).unwrap();
+    store
+        .reset_named_cursor("feed", Cursor::new(1_000))
+        .unwrap();
     drop((appender, store));
     let noting = Noting::default();
     let first = jetstream(folder.path());
     first.clone().run(ready(())).await.unwrap();
     first.consumer("feed").run(noting.clone()).await.unwrap();
-    let ahead = Gap::new(1_001, 6, GapCause::CursorAhead);
+    let ahead = Gap::new(Seq::new(1_001), Seq::new(6), GapCause::CursorAhead);
     assert_eq!(noting.met(), [Met::Gap(ahead)]);
     drop(first);
 
@@ -398,10 +421,14 @@ async fn a_cursor_of_another_log_is_told_and_everything_is_read() {
         (&one, [4, 5].map(Met::Event).to_vec()),
         (
             &other,
-            [Met::Gap(Gap::new(1, 1, GapCause::OtherLog))]
-                .into_iter()
-                .chain((1..=5).map(Met::Event))
-                .collect(),
+            [Met::Gap(Gap::new(
+                Seq::FIRST,
+                Seq::FIRST,
+                GapCause::OtherLog,
+            ))]
+            .into_iter()
+            .chain((1..=5).map(Met::Event))
+            .collect(),
         ),
     ] {
         let start = StartFrom::CursorOf { log, cursor };

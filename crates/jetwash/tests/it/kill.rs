@@ -2,6 +2,7 @@
 //!
 //! `JETWASH_KILLS` says how often, 10 times if it is not set.
 
+use jetwash::{Micros, Pipeline, Seq};
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
@@ -11,7 +12,6 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use jetwash::Pipeline;
 use jetwash::store::{self, Durability, Location, Options, Read, Retention, Store};
 use jetwash_sim::{Network, NetworkConfig, SimFrame};
 
@@ -254,7 +254,7 @@ fn child_that_takes_in_frames() {
                 // The clock is set back by an hour.
                 now_us -= 3_600_000_000;
             }
-            pipeline.frame("sim", frame, now_us).unwrap();
+            pipeline.frame("sim", frame, Micros::new(now_us)).unwrap();
             if left > 0 {
                 left -= 1;
                 continue;
@@ -263,10 +263,10 @@ fn child_that_takes_in_frames() {
             pipeline.commit().unwrap();
             commits += 1;
             if commits % 8 == 0 {
-                pipeline.trim(0).unwrap();
+                pipeline.trim(Micros::EPOCH).unwrap();
             }
             // The follower is to see all of it, so it is not left behind by more than the ring holds.
-            while store.bounds().next_seq - position.load(Ordering::Relaxed) > 500 {
+            while store.bounds().next_seq.get() - position.load(Ordering::Relaxed) > 500 {
                 thread::yield_now();
             }
         }
@@ -302,7 +302,7 @@ fn follow(store: &Store, position: &AtomicU64, is_done: &AtomicBool) {
     loop {
         let finished = is_done.load(Ordering::Acquire);
         let from = position.load(Ordering::Relaxed);
-        match store.read(from).unwrap() {
+        match store.read(Seq::new(from)).unwrap() {
             Read::Events(run) => {
                 let page = run.block().json().unwrap();
                 for index in run.indexes() {
@@ -312,7 +312,7 @@ fn follow(store: &Store, position: &AtomicU64, is_done: &AtomicBool) {
                     writeln!(output, "event {seq} {time_us} {}", describe(line)).unwrap();
                 }
                 output.flush().unwrap();
-                position.store(run.next_seq(), Ordering::Relaxed);
+                position.store(run.next_seq().get(), Ordering::Relaxed);
             }
             Read::AtTip if finished => return,
             Read::AtTip => thread::yield_now(),

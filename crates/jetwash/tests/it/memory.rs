@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jetwash::Jetstream;
+use jetwash::{Jetstream, Seq};
 use jetwash_sim::{ManualNetwork, SimChange, did};
 use serde_json::json;
 
@@ -27,7 +27,9 @@ async fn push(jetstream: &Jetstream, count: u64) {
         pusher.push(frame).await.unwrap();
     }
     let mut tip = jetstream.store().tip();
-    tip.wait_for(|&next| next == count + 1).await.unwrap();
+    tip.wait_for(|&next| next == Seq::new(count + 1))
+        .await
+        .unwrap();
 }
 
 /// The bytes that a bucket and a batch may add.
@@ -40,7 +42,7 @@ async fn a_log_in_memory_is_bounded_by_its_budget() {
     push(&jetstream, 40).await;
     let bounds = jetstream.bounds();
     assert!(bounds.bytes <= (6 << 20) + SLACK, "{bounds:?}");
-    assert!(bounds.oldest_seq > 1, "{bounds:?}");
+    assert!(bounds.oldest_seq > Seq::FIRST, "{bounds:?}");
     drop(stop);
     task.await.unwrap();
 }
@@ -52,7 +54,7 @@ async fn a_log_in_memory_that_nobody_bounded_takes_128_mib_at_most() {
     let bounds = jetstream.bounds();
     assert!(bounds.bytes <= (128 << 20) + SLACK, "{bounds:?}");
     assert!(bounds.bytes > 64 << 20, "{bounds:?}");
-    assert!(bounds.oldest_seq > 1, "{bounds:?}");
+    assert!(bounds.oldest_seq > Seq::FIRST, "{bounds:?}");
     drop(stop);
     task.await.unwrap();
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use jetwash::Pipeline;
 use jetwash::store::{self, Location, Options, Store};
+use jetwash::{Micros, Pipeline};
 use jetwash_sim::{ManualNetwork, ScriptedRelay, SimChange, SimFrame, SimWrite, did};
 use serde_json::{Value, json};
 
@@ -93,7 +93,7 @@ fn on_disk(folder: &Path) -> (Pipeline, Store) {
 
 fn give(pipeline: &mut Pipeline, source: &str, frames: &[Vec<u8>]) {
     for frame in frames {
-        pipeline.frame(source, frame, NOW_US).unwrap();
+        pipeline.frame(source, frame, Micros::new(NOW_US)).unwrap();
     }
     pipeline.commit().unwrap();
 }
@@ -367,7 +367,7 @@ fn a_commit_that_builds_on_an_unknown_revision_is_a_gap() {
 fn a_revision_from_the_future_keeps_no_other_out() {
     let mut network = ManualNetwork::new();
     let real = network.apply(&create(0, "real")).unwrap().bytes;
-    network.set_time(NOW_US + 10 * 365 * 86_400_000_000);
+    network.set_time(Micros::new(NOW_US + 10 * 365 * 86_400_000_000));
     let future = network.apply(&create(0, "future")).unwrap().bytes;
     let (pipeline, log) = pipeline();
     let mut pipeline = pipeline.deduplicate();
@@ -413,7 +413,7 @@ mod connected {
         let mut network = ManualNetwork::new();
         let old = network.apply(&create(0, "old")).unwrap();
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros() as u64;
-        network.set_time(now);
+        network.set_time(Micros::new(now));
         let new = network
             .apply_all(&[create(1, "b"), create(2, "c")])
             .unwrap();
@@ -457,7 +457,7 @@ mod connected {
         }
         let mut connection = relay.accept_at(None).await.unwrap();
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros() as u64;
-        network.set_time(now);
+        network.set_time(Micros::new(now));
         let new = network.apply(&create(1, "b")).unwrap();
         connection
             .send([numbered(&new.bytes, 3_000_000)])

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use jetwash::Pipeline;
 use jetwash::store::{self, Location, Options, Store};
+use jetwash::{Micros, Pipeline};
 use jetwash_sim::{ManualNetwork, SimChange, SimEvent, SimFrame, SimWrite, did};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -218,7 +218,9 @@ impl<'a> Relay<'a> {
         self.next += 1;
         let seq = (self.next - self.first) as u64;
         let frame = numbered(&sent.bytes, seq);
-        pipeline.frame(self.name, &frame, NOW_US).unwrap();
+        pipeline
+            .frame(self.name, &frame, Micros::new(NOW_US))
+            .unwrap();
         model.take(sent.frame, sent.lost);
     }
 }

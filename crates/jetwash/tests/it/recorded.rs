@@ -1,7 +1,7 @@
 //! Real frames against the lines that production Jetstream sent for them.
 
-use jetwash::Dictionary;
 use jetwash::store::Read;
+use jetwash::{Dictionary, Micros};
 
 use crate::{NOW_US, lines, pipeline, without_time};
 
@@ -15,7 +15,9 @@ fn real_frames_give_the_lines_of_production_to_the_byte() {
     };
     let (mut pipeline, log) = pipeline();
     for frame in corpus.frames(FRAMES) {
-        pipeline.frame("relay", &frame, NOW_US).unwrap();
+        pipeline
+            .frame("relay", &frame, Micros::new(NOW_US))
+            .unwrap();
     }
     pipeline.commit().unwrap();
     let expected = corpus.lines(LINES);
@@ -45,7 +47,9 @@ fn each_event_decompresses_with_the_official_dictionary() {
         .dictionary(&Dictionary::from_bytes(bytes.clone()).unwrap())
         .unwrap();
     for frame in corpus.frames(FRAMES) {
-        pipeline.frame("relay", &frame, NOW_US).unwrap();
+        pipeline
+            .frame("relay", &frame, Micros::new(NOW_US))
+            .unwrap();
     }
     pipeline.commit().unwrap();
     // The library's own decoder is not asked: this is the one that clients of Jetstream use.

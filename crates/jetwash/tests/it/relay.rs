@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use jetwash::{Filter, Jetstream, StartFrom};
+use jetwash::{Filter, Jetstream, Micros, StartFrom};
 use jetwash_sim::{Network, NetworkConfig, Rate, RelayConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -109,7 +109,9 @@ async fn after_a_cut_the_relay_is_asked_to_go_on_from_the_cursor() {
     let through_a_relay = lines(jetstream.store()).len();
     let (mut pipeline, log) = crate::pipeline();
     for frame in &frames {
-        pipeline.frame("direct", frame, crate::NOW_US).unwrap();
+        pipeline
+            .frame("direct", frame, Micros::new(crate::NOW_US))
+            .unwrap();
     }
     pipeline.commit().unwrap();
     assert_eq!(through_a_relay, lines(&log).len());

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use jetwash::{
-    Cursor, Event, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR, StartFrom,
+    Cursor, Event, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR, Seq,
+    StartFrom,
 };
 use jetwash_sim::Network;
 use tokio::runtime;
@@ -70,7 +71,7 @@ async fn the_simulator_goes_on_after_a_restart() {
         task.await.unwrap();
         let snapshot = jetstream.snapshot();
         assert!(snapshot.dropped.is_empty(), "{:?}", snapshot.dropped);
-        seen = seen.max(jetstream.bounds().next_seq - 1);
+        seen = seen.max(jetstream.bounds().next_seq.get() - 1);
         let newest = jetstream.source_cursor(SIMULATOR).unwrap();
         // The frames of this run have the numbers that follow on those of the last.
         assert_eq!(newest - frames, snapshot.frames);
@@ -97,7 +98,7 @@ async fn a_subscription_goes_on_exactly_after_its_cursor_and_from_a_time() {
         events.iter().map(|event| event.json().to_owned()).collect()
     };
     assert_eq!(texts(&resumed), texts(&all[100..200]));
-    let time = std::time::UNIX_EPOCH + Duration::from_micros(all[150].time_us());
+    let time = std::time::UNIX_EPOCH + Duration::from_micros(all[150].time_us().get());
     let since = take(&jetstream, StartFrom::Time(time), Filter::new(), 10).await;
     assert_eq!(texts(&since), texts(&all[150..160]));
 }
@@ -259,7 +260,7 @@ fn a_run_that_outlives_its_runtime_ends() {
         .block_on(jetstream.pusher("hand").push(frames(1).remove(0)))
         .unwrap();
     runtime
-        .block_on(jetstream.store().tip().wait_for(|&next| next > 1))
+        .block_on(jetstream.store().tip().wait_for(|&next| next > Seq::FIRST))
         .unwrap();
     drop(runtime);
     running.join().unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! The simulator's own truth against what comes out.
 
-use jetwash::Filter;
 use jetwash::store::{CommitPart, Read, Store};
+use jetwash::{Filter, Micros};
 use jetwash_sim::{Network, NetworkConfig, SimEvent, SimFrame};
 use serde_json::Value;
 
@@ -17,7 +17,9 @@ fn every_operation_of_the_simulated_network_comes_out_in_order() {
     let (mut pipeline, log) = pipeline();
     let mut expected = Vec::new();
     for frame in Network::new(config).unwrap().take(2000) {
-        pipeline.frame("simulator", &frame.bytes, NOW_US).unwrap();
+        pipeline
+            .frame("simulator", &frame.bytes, Micros::new(NOW_US))
+            .unwrap();
         expected.extend(expected_of(&frame));
     }
     pipeline.commit().unwrap();
@@ -50,7 +52,9 @@ fn every_event_says_which_operation_of_its_commit_it_is_and_who_sent_it() {
     for (number, frame) in Network::new(config).unwrap().take(2000).enumerate() {
         let source = ["one", "two"][number / 300 % 2];
         for pipeline in &mut pipelines {
-            pipeline.frame(source, &frame.bytes, NOW_US).unwrap();
+            pipeline
+                .frame(source, &frame.bytes, Micros::new(NOW_US))
+                .unwrap();
         }
         match &frame.event {
             SimEvent::Commit(commit) => {

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use jetwash::testing::{
     ChangeFault, SimChange, SimWrite, TestingError, did, events_of, frames_from,
 };
-use jetwash::{Filter, Jetstream, Kind, ManualClock, Operation, StartFrom};
+use jetwash::{Filter, Jetstream, Kind, ManualClock, Micros, Operation, StartFrom};
 use jetwash_sim::ScriptedRelay;
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ fn events_are_what_was_said_to_happen() {
     assert_eq!(first["commit"]["record"], record);
     let cursors: Vec<u64> = events.iter().map(|event| event.cursor().get()).collect();
     assert_eq!(cursors, (1..=7).collect::<Vec<_>>());
-    assert_eq!(events[0].time_us(), 1_767_225_600_001_000);
+    assert_eq!(events[0].time_us(), Micros::new(1_767_225_600_001_000));
 }
 
 #[test]
@@ -101,7 +101,7 @@ async fn the_times_of_events_are_those_of_the_clock_and_only_grow() {
             clock.set(now);
         }
         pusher.push(frame).await.unwrap();
-        times.push(events.next().await.unwrap().unwrap().time_us());
+        times.push(events.next().await.unwrap().unwrap().time_us().get());
     }
     let first = 1_783_175_888_000_000;
     assert_eq!(times, [first, first + 3_600_000_000, first + 3_600_000_001]);

@@ -45,7 +45,7 @@ impl Timed {
     async fn time(&mut self) -> u64 {
         let pusher = self.jetstream.pusher(&self.source);
         pusher.push(self.frames.pop().unwrap()).await.unwrap();
-        self.events.next().await.unwrap().unwrap().time_us()
+        self.events.next().await.unwrap().unwrap().time_us().get()
     }
 
     fn jump(&self, by: Duration) {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jetwash::dict::CompressError;
 use jetwash::store::{Block, Page, StoreError};
-use jetwash::{Dictionary, ReadError};
+use jetwash::{Dictionary, ReadError, Seq};
 use thiserror::Error;
 
 use crate::form::binary::binary;
@@ -160,8 +160,8 @@ type Place = Arc<Mutex<Option<Arc<Made>>>>;
 /// same position and has more events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
-    first_seq: u64,
-    next_seq: u64,
+    first_seq: Seq,
+    next_seq: Seq,
     format: Format,
     dictionary: Option<u32>,
 }

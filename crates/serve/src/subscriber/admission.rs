@@ -1,6 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -123,8 +123,7 @@ impl Admission {
     /// run ahead of the clock, and all events may be ahead if the clock was set back.
     fn now(&self) -> SystemTime {
         let newest = self.jetstream.bounds().newest_time_us;
-        let newest = Duration::from_micros(newest.unwrap_or_default());
-        SystemTime::now().max(SystemTime::UNIX_EPOCH + newest)
+        SystemTime::now().max(newest.unwrap_or_default().into())
     }
 
     /// The address of a client, as far as it is known.

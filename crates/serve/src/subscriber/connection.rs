@@ -1,10 +1,10 @@
 use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jetwash::store::Run;
-use jetwash::{Cursor, Gap, Jetstream, Reader, Reading, Selection, StartFrom};
+use jetwash::{Cursor, Gap, Jetstream, Micros, Reader, Reading, Selection, Seq, StartFrom};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
@@ -142,15 +142,15 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         // sent.
         let newest = jetstream.bounds().newest_time_us.unwrap_or_default();
         let time_us = match start {
-            StartFrom::Oldest => 0,
-            StartFrom::Time(time) => micros(time).min(newest),
+            StartFrom::Oldest => Micros::EPOCH,
+            StartFrom::Time(time) => Micros::from(time).min(newest),
             _ => newest,
         };
         let reader = jetstream.reader(start).await.map_err(End::Read)?;
-        outbound.start_at(reader.position(), time_us);
+        outbound.start_at(reader.next_seq(), time_us);
         if let StartFrom::Time(time) = start
             && let Some(oldest) = jetstream.bounds().oldest_time_us
-            && micros(time) < oldest
+            && Micros::from(time) < oldest
         {
             self.metrics.cursors_clamped.increment(1);
         }
@@ -169,13 +169,13 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         loop {
             if std::mem::take(&mut self.has_let_go) {
                 let jetstream = self.inbound.jetstream.clone();
-                *reader = reopen(&jetstream, outbound.position()).await?;
+                *reader = reopen(&jetstream, outbound.next_seq()).await?;
                 self.flush(outbound).await?;
             }
-            reader.skip_to(outbound.position());
+            reader.skip_to(outbound.next_seq());
             self.update(outbound);
             let is_at_tip = reader.is_at_tip();
-            self.inbound.is_caught_up = !place.shard().has_announced(outbound.position());
+            self.inbound.is_caught_up = !place.shard().has_announced(outbound.next_seq());
             if is_at_tip && std::mem::take(&mut self.announces_tip) {
                 outbound.push_notice(Notice::CaughtUp)?;
             }
@@ -225,9 +225,9 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                         Some(Ok(pages)) => passage.pages = Some(pages),
                         Some(Err(RecodeError::Read(error))) => {
                             // Damaged events are left out, and the subscriber is told.
-                            let gap = error.into_gap(outbound.position()).map_err(End::Read)?;
+                            let gap = error.into_gap(outbound.next_seq()).map_err(End::Read)?;
                             self.come_to(outbound, &gap)?;
-                            outbound.pass(run, u64::MAX);
+                            outbound.pass(run, Seq::MAX);
                             return Ok(());
                         }
                         Some(Err(error)) => return Err(error.into()),
@@ -345,7 +345,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
 
     /// Lets new settings hold, if they do where the subscriber is.
     fn update<W>(&mut self, outbound: &mut Outbound<W>) {
-        if let Some(settings) = self.inbound.take_update(outbound.position()) {
+        if let Some(settings) = self.inbound.take_update(outbound.next_seq()) {
             outbound.set_settings(settings);
         }
     }
@@ -366,15 +366,10 @@ impl<R: AsyncRead + Unpin> Connection<R> {
 }
 
 /// A reader that has read nothing yet, for what comes from a position on.
-async fn reopen(jetstream: &Jetstream, position: u64) -> Result<Reader, End> {
-    let before = Cursor::new(position.saturating_sub(1));
-    let reader = jetstream.reader(StartFrom::Cursor(before)).await;
+async fn reopen(jetstream: &Jetstream, next_seq: Seq) -> Result<Reader, End> {
+    let cursor = Cursor::before(next_seq);
+    let reader = jetstream.reader(StartFrom::Cursor(cursor)).await;
     reader.map_err(End::Read)
-}
-
-fn micros(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The subscribers that may keep events in memory while they wait for their sockets, and for how

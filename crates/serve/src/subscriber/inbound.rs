@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use jetwash::Jetstream;
+use jetwash::{Jetstream, Seq};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -58,7 +58,7 @@ pub(crate) struct Inbound<R> {
     /// The memory of the settings that hold now.
     filter: usize,
     /// New settings, and the position from which on they hold.
-    update: Option<(u64, Arc<Settings>)>,
+    update: Option<(Seq, Arc<Settings>)>,
     /// Whether the subscriber has got all events that were announced. Then new settings hold for
     /// events that are committed from now on, otherwise from the subscriber's position.
     pub(crate) is_caught_up: bool,
@@ -233,14 +233,14 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         }
     }
 
-    /// The position from which on new settings hold; `u64::MAX` without new settings.
-    pub(crate) fn update_from(&self) -> u64 {
-        self.update.as_ref().map_or(u64::MAX, |(from, _)| *from)
+    /// The position from which on new settings hold; [`Seq::MAX`] without new settings.
+    pub(crate) fn update_from(&self) -> Seq {
+        self.update.as_ref().map_or(Seq::MAX, |(from, _)| *from)
     }
 
     /// The new settings, if they hold at a position.
-    pub(crate) fn take_update(&mut self, position: u64) -> Option<Arc<Settings>> {
-        let (_, settings) = self.update.take_if(|(from, _)| *from <= position)?;
+    pub(crate) fn take_update(&mut self, next_seq: Seq) -> Option<Arc<Settings>> {
+        let (_, settings) = self.update.take_if(|(from, _)| *from <= next_seq)?;
         self.filter = settings.bytes;
         // If it was too much before, that is known already.
         let _ = self.account.set(Purpose::Filter, self.filter);
@@ -342,7 +342,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             // The earlier update has not come to hold, and now never will.
             Some((from, _)) => from,
             None if self.is_caught_up => self.jetstream.bounds().next_seq,
-            None => 0,
+            None => Seq::default(),
         };
         self.update = Some((from, Arc::new(settings)));
         Ok(())

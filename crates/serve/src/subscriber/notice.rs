@@ -1,4 +1,4 @@
-use jetwash::Gap;
+use jetwash::{Gap, Micros, Seq};
 use serde::Serialize;
 
 /// A message that is not an event, for subscribers that asked for it.
@@ -15,7 +15,7 @@ pub(crate) enum Notice<'a> {
 impl Notice<'_> {
     /// The notice in JSON. `time_us` is the time of the last event passed, from which a subscriber
     /// would resume.
-    pub(crate) fn to_json(self, time_us: u64) -> String {
+    pub(crate) fn to_json(self, time_us: Micros) -> String {
         let (kind, gap) = match self {
             Self::CaughtUp => ("caughtUp", None),
             Self::Progress => ("progress", None),
@@ -38,8 +38,8 @@ impl Notice<'_> {
 #[serde(rename_all = "camelCase")]
 struct GapJson<'a> {
     cause: &'static str,
-    from: u64,
-    to: u64,
+    from: Seq,
+    to: Seq,
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

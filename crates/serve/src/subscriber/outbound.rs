@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use jetwash::Selection;
 use jetwash::dict::CompressError;
 use jetwash::store::{Block, Run};
+use jetwash::{Micros, Selection, Seq};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
@@ -32,9 +32,9 @@ pub(crate) struct Outbound<W> {
     settings: Arc<Settings>,
     encoder: Encoder,
     /// The position of the next event to be looked at.
-    position: u64,
+    next_seq: Seq,
     /// The time of the last event passed, sent or not: where the subscriber would resume.
-    time_us: u64,
+    time_us: Micros,
     share: Option<Arc<Share>>,
     /// Events that the address has paid for and not got.
     granted: usize,
@@ -59,25 +59,25 @@ impl<W> Outbound<W> {
             output: Output::new(socket, account),
             settings: Arc::clone(&query.settings),
             encoder,
-            position: 0,
-            time_us: 0,
+            next_seq: Seq::default(),
+            time_us: Micros::EPOCH,
             share,
             granted: 0,
         }
     }
 
-    pub(crate) const fn position(&self) -> u64 {
-        self.position
+    pub(crate) const fn next_seq(&self) -> Seq {
+        self.next_seq
     }
 
     /// Continues from a later position: there are no events before it.
-    pub(crate) fn skip_to(&mut self, position: u64) {
-        self.position = self.position.max(position);
+    pub(crate) fn skip_to(&mut self, next_seq: Seq) {
+        self.next_seq = self.next_seq.max(next_seq);
     }
 
     /// Continues from a position, after the event of a time.
-    pub(crate) const fn start_at(&mut self, position: u64, time_us: u64) {
-        (self.position, self.time_us) = (position, time_us);
+    pub(crate) const fn start_at(&mut self, next_seq: Seq, time_us: Micros) {
+        (self.next_seq, self.time_us) = (next_seq, time_us);
     }
 
     pub(crate) const fn settings(&self) -> &Arc<Settings> {
@@ -115,9 +115,9 @@ impl<W> Outbound<W> {
     }
 
     /// Notes that the events of a run have been looked at up to the position `until`.
-    pub(crate) fn pass(&mut self, run: &Run, until: u64) {
-        self.position = until.clamp(self.position, run.next_seq());
-        let passed = self.position.saturating_sub(run.block().first_seq()) as usize;
+    pub(crate) fn pass(&mut self, run: &Run, until: Seq) {
+        self.next_seq = until.clamp(self.next_seq, run.next_seq());
+        let passed = self.next_seq.since(run.block().first_seq()) as usize;
         if let Some(last) = passed.checked_sub(1)
             && let Some(time_us) = run.block().times().get(last)
         {
@@ -194,12 +194,12 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     pub(crate) fn advance(
         &mut self,
         passage: &mut Passage<'_>,
-        until: u64,
+        until: Seq,
         metrics: &Metrics,
     ) -> Result<Wait, End> {
         // A turn is for one write. Whatever else this waits for, others do not wait for it.
         let turn = passage.turn.take();
-        passage.select(&self.settings, self.position);
+        passage.select(&self.settings, self.next_seq);
         if passage.selection.is_empty() {
             self.pass(passage.run, until);
             let is_over = until >= passage.run.next_seq();
@@ -243,10 +243,10 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 
     /// Appends events that the subscriber wants, as far as they are granted, go into one write,
     /// come before the position `until`, and are loaded.
-    fn fill(&mut self, passage: &mut Passage<'_>, until: u64) -> Delivered {
+    fn fill(&mut self, passage: &mut Passage<'_>, until: Seq) -> Delivered {
         let run = passage.run;
         let (first_seq, length) = (run.block().first_seq(), run.block().len());
-        let end = run.next_seq().min(until).saturating_sub(first_seq) as usize;
+        let end = run.next_seq().min(until).since(first_seq) as usize;
         let takes_all = self.takes_all();
         let mut out = self.output.take_buffer();
         let mut delivered = Delivered::default();
@@ -268,13 +268,13 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             let Some((page, at, next)) = place else {
                 // A batch that begins before the position, or ends after `until`, has events that
                 // are not to be sent. Those around it go one by one.
-                self.pass(run, first_seq + index as u64);
+                self.pass(run, first_seq.plus(index as u64));
                 passage.load_singles();
                 break;
             };
             passage.selection.skip_to(next);
             self.granted = self.granted.saturating_sub(next - index);
-            self.pass(run, first_seq + next as u64);
+            self.pass(run, first_seq.plus(next as u64));
             if let Some(payload) = page.get(at) {
                 delivered += self.write_payload(payload, next - index, &mut out);
             }
@@ -303,7 +303,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         }
         // Nearly always there is one batch, and most subscribers want all of it: they share bytes.
         if let [batch] = batches
-            && batch.begins_at(self.position)
+            && batch.begins_at(self.next_seq)
             && let Some(messages) = self.shared_messages(batch)
         {
             let delivered = Delivered {
@@ -314,26 +314,26 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         }
         scratch.out.clear();
         let mut delivered = Delivered::default();
-        let (mut position, mut last) = (self.position, None);
+        let (mut next_seq, mut last) = (self.next_seq, None);
         for batch in batches {
             // It caught up by itself beyond this batch, which was announced before.
-            if batch.next_seq() <= position {
+            if batch.next_seq() <= next_seq {
                 continue;
             }
             let begun = scratch.out.len();
             let so_far = delivered;
             // A batch goes out whole or not at all: the position is always between two batches, and
             // the first that is missing ends the row, because events go out in order.
-            if !batch.covers(position) || !self.encode(batch, position, scratch, &mut delivered) {
+            if !batch.covers(next_seq) || !self.encode(batch, next_seq, scratch, &mut delivered) {
                 scratch.out.truncate(begun);
                 delivered = so_far;
                 break;
             }
-            (position, last) = (batch.next_seq(), Some(batch));
+            (next_seq, last) = (batch.next_seq(), Some(batch));
         }
         let is_all = batches
             .last()
-            .is_none_or(|batch| batch.next_seq() <= position);
+            .is_none_or(|batch| batch.next_seq() <= next_seq);
         match last {
             Some(batch) => {
                 let (delivered, is_taken) = self.offer(&scratch.out, delivered, batch);
@@ -356,14 +356,14 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     fn encode(
         &mut self,
         batch: &Batch,
-        position: u64,
+        next_seq: Seq,
         scratch: &mut Scratch,
         delivered: &mut Delivered,
     ) -> bool {
         let Scratch { selection, out } = scratch;
         for run in batch.runs() {
             selection.select(run, &self.settings.filter);
-            selection.skip_to(position.saturating_sub(run.block().first_seq()) as usize);
+            selection.skip_to(next_seq.since(run.block().first_seq()) as usize);
             if selection.is_empty() {
                 continue;
             }
@@ -385,8 +385,8 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         {
             return (Delivered::default(), false);
         }
-        debug_assert!(self.position < last.next_seq(), "no event is sent twice");
-        self.position = last.next_seq();
+        debug_assert!(self.next_seq < last.next_seq(), "no event is sent twice");
+        self.next_seq = last.next_seq();
         if let Some(time_us) = last.last_time_us() {
             self.time_us = time_us;
         }

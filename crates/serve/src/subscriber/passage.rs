@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use jetwash::Selection;
 use jetwash::store::Run;
+use jetwash::{Selection, Seq};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
@@ -60,14 +60,14 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Selects events from `position` on, unless that was done by the same settings.
-    pub(crate) fn select(&mut self, settings: &Arc<Settings>, position: u64) {
+    /// Selects events from `next_seq` on, unless that was done by the same settings.
+    pub(crate) fn select(&mut self, settings: &Arc<Settings>, next_seq: Seq) {
         let is_selected = |by: &Arc<Settings>| Arc::ptr_eq(by, settings);
         if self.selected_by.as_ref().is_some_and(is_selected) {
             return;
         }
         self.selection.select(self.run, &settings.filter);
-        self.selection.skip_to(index_in(self.run, position));
+        self.selection.skip_to(index_in(self.run, next_seq));
         self.selected_by = Some(Arc::clone(settings));
         // Only events that were wanted are sure to be loaded.
         self.pages = None;
@@ -85,7 +85,7 @@ impl<'a> Passage<'a> {
 }
 
 /// The index in the run's block of the event at a position.
-fn index_in(run: &Run, position: u64) -> usize {
-    let index = position.saturating_sub(run.block().first_seq());
+fn index_in(run: &Run, next_seq: Seq) -> usize {
+    let index = next_seq.since(run.block().first_seq());
     usize::try_from(index).unwrap_or(usize::MAX)
 }

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jetwash::store::{Block, Run};
-use jetwash::{Reader, Reading};
+use jetwash::{Micros, Reader, Reading, Seq};
 
 use crate::form::encoder::Encoder;
 use crate::form::format::Format;
@@ -11,8 +11,8 @@ use crate::form::messages::Messages;
 /// of the log get them together.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    first_seq: u64,
-    next_seq: u64,
+    first_seq: Seq,
+    next_seq: Seq,
     /// Empty if the subscribers have to read the log themselves.
     runs: Vec<Run>,
     messages: Mutex<Vec<(Sharing, SharedMessages)>>,
@@ -25,7 +25,7 @@ type Sharing = (Format, Option<u32>);
 type SharedMessages = Arc<OnceLock<Option<Messages>>>;
 
 impl Batch {
-    pub(crate) fn new(first_seq: u64, next_seq: u64, runs: Vec<Run>) -> Self {
+    pub(crate) fn new(first_seq: Seq, next_seq: Seq, runs: Vec<Run>) -> Self {
         debug_assert!(first_seq <= next_seq, "the log only grows");
         Self {
             first_seq,
@@ -36,23 +36,23 @@ impl Batch {
     }
 
     /// The position of the first event.
-    pub(crate) const fn first_seq(&self) -> u64 {
+    pub(crate) const fn first_seq(&self) -> Seq {
         self.first_seq
     }
 
     /// The position after the last event.
-    pub(crate) const fn next_seq(&self) -> u64 {
+    pub(crate) const fn next_seq(&self) -> Seq {
         self.next_seq
     }
 
-    /// Whether it holds the event at `position`.
-    pub(crate) fn covers(&self, position: u64) -> bool {
-        (self.first_seq..self.next_seq).contains(&position) && !self.runs.is_empty()
+    /// Whether it holds the event at `seq`.
+    pub(crate) fn covers(&self, seq: Seq) -> bool {
+        (self.first_seq..self.next_seq).contains(&seq) && !self.runs.is_empty()
     }
 
-    /// Whether the event at `position` is its first.
-    pub(crate) fn begins_at(&self, position: u64) -> bool {
-        self.covers(position) && self.first_seq == position
+    /// Whether the event at `seq` is its first.
+    pub(crate) fn begins_at(&self, seq: Seq) -> bool {
+        self.covers(seq) && self.first_seq == seq
     }
 
     pub(crate) fn runs(&self) -> &[Run] {
@@ -60,7 +60,7 @@ impl Batch {
     }
 
     /// The time of the last event.
-    pub(crate) fn last_time_us(&self) -> Option<u64> {
+    pub(crate) fn last_time_us(&self) -> Option<Micros> {
         self.runs.last()?.block().times().last().copied()
     }
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jetwash::{Jetstream, ReadError, Reader, StartFrom};
+use jetwash::{Jetstream, ReadError, Reader, Seq, StartFrom};
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -36,7 +36,7 @@ struct State {
     shards: Vec<Arc<Shard>>,
     subscribers: u32,
     /// The position where the next batch begins. Nothing before it will be handed out.
-    announced: u64,
+    announced: Seq,
     /// Whether there is a task that follows the log.
     is_followed: bool,
 }
@@ -80,7 +80,7 @@ impl Live {
             // Another may have come first.
             if !state.is_followed {
                 state.is_followed = true;
-                state.announced = reader.position();
+                state.announced = reader.next_seq();
                 tokio::spawn(Arc::clone(self).keep_following(jetstream.clone(), reader));
             }
         }
@@ -123,7 +123,7 @@ impl Live {
     async fn follow(self: Arc<Self>, mut reader: Reader) {
         let mut due = Instant::now();
         loop {
-            let first_seq = reader.position();
+            let first_seq = reader.next_seq();
             let gathered = tokio::select! {
                 () = self.left.notified() => {
                     let mut state = self.lock();
@@ -149,13 +149,13 @@ impl Live {
             // A batch may be missing before this one, after a panic or when a subscriber left while
             // it was gathered. Subscribers then find that this one does not cover their position.
             debug_assert!(
-                state.announced <= first_seq && first_seq <= reader.position(),
+                state.announced <= first_seq && first_seq <= reader.next_seq(),
                 "no event is announced twice"
             );
             let delay = self.delay_each.saturating_mul(state.subscribers);
             due = Instant::now() + self.max_delay.min(delay);
-            state.announced = reader.position();
-            let batch = Arc::new(Batch::new(first_seq, reader.position(), runs));
+            state.announced = reader.next_seq();
+            let batch = Arc::new(Batch::new(first_seq, reader.next_seq(), runs));
             for shard in &state.shards {
                 shard.push(Arc::clone(&batch));
             }

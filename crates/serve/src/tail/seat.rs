@@ -31,7 +31,7 @@ impl<W> Seat<W> {
         let mut slot = lock(&self.slot);
         // Under the lock: either this sees what is announced, or the shard comes by afterwards and
         // sees the subscriber.
-        if shard.has_announced(outbound.position()) {
+        if shard.has_announced(outbound.next_seq()) {
             return Some(outbound);
         }
         debug_assert!(slot.outbound.is_none(), "a seat is for one subscriber");

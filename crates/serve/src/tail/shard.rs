@@ -1,6 +1,7 @@
+use jetwash::{Micros, Seq};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -32,13 +33,13 @@ pub(crate) trait Member: Send + Sync {
 
 impl Shard {
     /// The position that is announced when the log has ended.
-    pub(crate) const ENDED: u64 = u64::MAX;
+    pub(crate) const ENDED: Seq = Seq::MAX;
 
-    pub(crate) fn new(announced: u64, first: Arc<dyn Member>) -> Self {
+    pub(crate) fn new(announced: Seq, first: Arc<dyn Member>) -> Self {
         Self {
             members: Mutex::new(vec![Some(first)]),
             batches: Mutex::default(),
-            announced: AtomicU64::new(announced),
+            announced: AtomicU64::new(announced.get()),
             woken: Notify::new(),
         }
     }
@@ -93,7 +94,7 @@ impl Shard {
 
     /// Sends all members to their own tasks, because the log has ended.
     pub(crate) fn end(&self) {
-        self.announced.store(Self::ENDED, Ordering::Release);
+        self.announced.store(Self::ENDED.get(), Ordering::Release);
         for index in 0.. {
             match self.member(index) {
                 Seated::Here(member) => member.wake(),
@@ -105,12 +106,12 @@ impl Shard {
 
     /// Whether events at or after a position have been announced: a subscriber there has missed
     /// them.
-    pub(crate) fn has_announced(&self, position: u64) -> bool {
-        self.announced.load(Ordering::Acquire) > position
+    pub(crate) fn has_announced(&self, seq: Seq) -> bool {
+        self.announced.load(Ordering::Acquire) > seq.get()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.announced.load(Ordering::Acquire) == Self::ENDED
+        self.announced.load(Ordering::Acquire) == Self::ENDED.get()
     }
 
     /// Gives every batch to every member, until no member is left.
@@ -126,7 +127,7 @@ impl Shard {
             if let Some(newest) = batches.last() {
                 // Before the first is looked at: see `Seat::put`.
                 self.announced
-                    .fetch_max(newest.next_seq(), Ordering::AcqRel);
+                    .fetch_max(newest.next_seq().get(), Ordering::AcqRel);
                 self.deliver(&batches, &mut scratch, &metrics);
                 batches.clear();
             }
@@ -169,11 +170,8 @@ enum Seated {
     None,
 }
 
-fn age(time_us: u64) -> Duration {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since
-        .unwrap_or_default()
-        .saturating_sub(Duration::from_micros(time_us))
+fn age(time: Micros) -> Duration {
+    Micros::from(SystemTime::now()).since(time)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

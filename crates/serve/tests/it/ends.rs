@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jetwash::Jetstream;
 use jetwash::store::Options;
+use jetwash::{Jetstream, Seq};
 use jetwash_serve::ServeOptions;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::Value;
@@ -42,7 +42,7 @@ async fn a_subscriber_that_the_ring_has_moved_past_is_told_and_goes_on() {
     // It reads nothing while everything in the log is forgotten.
     let mut tick = interval(Duration::from_millis(50));
     let forgotten = async {
-        while world.jetstream.bounds().oldest_seq <= log.len() as u64 {
+        while world.jetstream.bounds().oldest_seq <= Seq::new(log.len() as u64) {
             tick.tick().await;
             world.push(1).await;
         }

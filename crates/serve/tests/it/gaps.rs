@@ -7,7 +7,7 @@ use jetwash::store::{
     self, Appender, CommitPart, Durability, EventKind, GapCause, Location, NewEvent, Options,
     UpstreamGap,
 };
-use jetwash::{Jetstream, JetstreamBuilder};
+use jetwash::{Jetstream, JetstreamBuilder, Micros, Seq};
 use jetwash_serve::ServeOptions;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -38,8 +38,8 @@ fn append(appender: &mut Appender, count: u64) -> Vec<String> {
     let mut lines = Vec::new();
     for _ in 0..count {
         let seq = appender.next_seq();
-        let time_us = appender.next_time_us(time_of(seq));
-        let json = line(seq, time_us);
+        let time_us = appender.next_time_us(Micros::new(time_of(seq.get())));
+        let json = line(seq.get(), time_us.get());
         let event = NewEvent {
             kind: EventKind::Account,
             did: "did:web:example.com",
@@ -203,7 +203,7 @@ async fn after_a_power_failure_everyone_resumes_and_those_who_ask_are_told() {
     fail_power(folder.path(), appender);
     let mut appender = open(folder.path());
     let behind = appender.next_seq();
-    assert!(behind > 101);
+    assert!(behind > Seq::new(101));
     let upstream = UpstreamGap::new("wss://relay.example/", Some(7), Some(9));
     appender.note_gap(GapCause::UpstreamOutdated, Some(2), Some(upstream));
     lines.extend(append(&mut appender, 5));

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jetwash::store::{Read, Store};
-use jetwash::{Dictionary, Jetstream, JetstreamBuilder, Pusher};
+use jetwash::{Dictionary, Jetstream, JetstreamBuilder, Pusher, Seq};
 use jetwash_serve::{ServeOptions, Server};
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use serde_json::Value;
@@ -104,11 +104,11 @@ impl World {
         let mut expected = self.jetstream.bounds().next_seq;
         let frames: Vec<_> = self.network.lock().unwrap().by_ref().take(frames).collect();
         for frame in frames {
-            expected += match &frame.event {
+            expected = expected.plus(match &frame.event {
                 SimEvent::Commit(commit) => commit.ops.len() as u64,
                 SimEvent::Account { .. } | SimEvent::Identity { .. } => 1,
                 _ => 0,
-            };
+            });
             self.pusher.push(frame.bytes).await.unwrap();
         }
         soon(tip.wait_for(|&next| next >= expected)).await.unwrap();
@@ -117,11 +117,13 @@ impl World {
 
     pub(crate) async fn push_frames(&self, frames: Vec<Vec<u8>>, events: u64) {
         let mut tip = self.jetstream.store().tip();
-        let expected = self.jetstream.bounds().next_seq + events;
+        let expected = self.jetstream.bounds().next_seq.get() + events;
         for frame in frames {
             self.pusher.push(frame).await.unwrap();
         }
-        soon(tip.wait_for(|&next| next >= expected)).await.unwrap();
+        soon(tip.wait_for(|&next| next >= Seq::new(expected)))
+            .await
+            .unwrap();
     }
 
     /// The events of the log, oldest first.

@@ -1,5 +1,6 @@
 //! Equal configurations give equal bytes, and others give others.
 
+use jetwash_event::Micros;
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use sha2::{Digest, Sha256};
 
@@ -40,7 +41,7 @@ fn asking_for_repositories_changes_nothing_that_follows() {
 fn time_and_sequence_start_where_they_are_told_to() {
     let start = 1_900_000_000_000_000;
     let config = NetworkConfig {
-        start,
+        start: Micros::new(start),
         first_seq: 31_527_015_322,
         ..config(7, 5)
     };
@@ -63,7 +64,7 @@ fn what_cannot_be_is_refused_by_name() {
     };
     assert_eq!(refused(none), "accounts: 0 is not between 1 and 10000000");
     let early = NetworkConfig {
-        start: 5,
+        start: Micros::new(5),
         ..config(1, 1)
     };
     assert!(refused(early).starts_with("start: 5 "));

@@ -1,5 +1,6 @@
 //! Frames of what a test says: true ones, as published crates read them.
 
+use jetwash_event::Micros;
 use jetwash_sim::{ChangeFault, ManualNetwork, SimChange, SimEvent, SimWrite, did};
 use serde_json::{Value, json};
 
@@ -105,7 +106,7 @@ fn what_cannot_be_is_refused_and_leaves_no_trace() {
 #[test]
 fn time_and_numbers_are_the_tests() {
     let mut network = ManualNetwork::new();
-    network.set_time(1_783_175_888_085_000);
+    network.set_time(Micros::new(1_783_175_888_085_000));
     network.set_next_seq(1000);
     let frame = network
         .apply(&SimChange::account(did(0), true, None))
@@ -114,6 +115,6 @@ fn time_and_numbers_are_the_tests() {
         (frame.seq, frame.time.as_str()),
         (1000, "2026-07-04T14:38:08.086Z")
     );
-    network.set_time(0);
-    assert_eq!(network.time_us(), 1_783_175_888_086_000);
+    network.set_time(Micros::EPOCH);
+    assert_eq!(network.time(), Micros::new(1_783_175_888_086_000));
 }

@@ -53,7 +53,7 @@ async fn the_manifest_covers_every_position_once() {
     spool_all(&log, builder(&spool).roll_bytes(7_000)).await;
     let mut next = 1;
     for file in SpoolReader::open(&spool).unwrap().files_after(0).unwrap() {
-        let (first, last) = (file.cursors().start().get(), file.cursors().end().get());
+        let (first, last) = (file.seqs().start().get(), file.seqs().end().get());
         assert_eq!(first, next);
         assert_eq!(file.events(), posts(first..=last).len() as u64);
         next = last + 1;

@@ -1,3 +1,4 @@
+use jetwash::{Micros, Seq};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ fn trim(folder: &Path, now_us: u64) -> u64 {
     };
     let location = Location::Disk(folder.to_owned());
     let (mut appender, store) = store::open(location, options().retention(retention)).unwrap();
-    appender.trim_after(now_us, Duration::MAX).unwrap();
-    store.bounds().oldest_seq
+    appender
+        .trim_after(Micros::new(now_us), Duration::MAX)
+        .unwrap();
+    store.bounds().oldest_seq.get()
 }
 
 #[tokio::test]
@@ -35,7 +38,7 @@ async fn what_the_log_no_longer_has_is_entered_as_a_gap_and_counted() {
     let gap = &reader.gaps().unwrap()[0];
     assert_eq!(
         (gap.first, gap.last, &*gap.reason),
-        (201, oldest - 1, "lost")
+        (Seq::new(201), Seq::new(oldest - 1), "lost")
     );
     let expected = [posts(1..=200), posts(oldest..=1500)].concat();
     assert_eq!(lines(&spool), expected);
@@ -70,7 +73,10 @@ async fn a_damaged_block_is_entered_as_a_gap_and_what_is_behind_it_is_written() 
         let status = spool_all(&log, builder(&spool)).await;
         assert_eq!((status.gaps, status.gap_events), (1, 50));
         let gap = &SpoolReader::open(&spool).unwrap().gaps().unwrap()[0];
-        assert_eq!((gap.first, gap.last, &*gap.reason), (101, 150, "damaged"));
+        assert_eq!(
+            (gap.first, gap.last, &*gap.reason),
+            (Seq::new(101), Seq::new(150), "damaged")
+        );
         assert_eq!(lines(&spool), posts((1..=100).chain(151..=300)));
     }
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jetwash::store::{self, EventKind, Location, NewEvent, Options};
-use jetwash::{Jetstream, JetstreamBuilder};
+use jetwash::{Jetstream, JetstreamBuilder, Micros};
 use jetwash_spool::{FileSpool, FileSpoolBuilder, SpoolReader, SpoolStatus};
 use tokio::sync::watch;
 
@@ -28,7 +28,7 @@ fn append(folder: &Path, numbers: impl IntoIterator<Item = u64>, now_us: u64) {
     let location = Location::Disk(folder.to_owned());
     let (mut appender, _) = store::open(location, options()).unwrap();
     for number in numbers {
-        let time_us = appender.next_time_us(now_us);
+        let time_us = appender.next_time_us(Micros::new(now_us));
         let (collection, did) = (
             collection(number),
             format!("did:web:a{}.example", number % 7),

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use jetwash::Seq;
 use jetwash_spool::{
     FileSpool, FolderError, SpoolBuildError, SpoolReader, SpoolRunError, SpoolState, SpoolStatus,
     WaitReason,
@@ -238,7 +239,7 @@ async fn a_disk_that_stands_still_does_not_stand_in_the_way_of_reading() {
         })
         .await;
         let mut tip = reading.store().tip();
-        let far = tip.wait_for(|&next| next > full.cursor.get() + 2000);
+        let far = tip.wait_for(|&next| next > Seq::new(full.cursor.get() + 2000));
         tokio::time::timeout(Duration::from_secs(60), far)
             .await
             .unwrap()

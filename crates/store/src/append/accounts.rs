@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::backend::Backend;
 use crate::error::BackendError;
+use crate::seq::Seq;
 
 /// The state of an account, which outlives its events: enough to tell a new event from one that comes
 /// again, or too late.
@@ -118,14 +119,14 @@ pub(crate) struct Accounts {
     /// Set since the last commit.
     pending: BTreeMap<Vec<u8>, Bytes>,
     /// All events before this position are accounted for.
-    covered: u64,
+    covered: Seq,
     /// Whether the events to come will be.
     is_covering: bool,
 }
 
 impl Accounts {
     /// `is_stored` tells whether a backend keeps what is forgotten here.
-    pub(crate) fn new(is_stored: bool, covered: u64) -> Self {
+    pub(crate) fn new(is_stored: bool, covered: Seq) -> Self {
         Self {
             hasher: RandomState::new(),
             newer: HashMap::new(),
@@ -188,18 +189,18 @@ impl Accounts {
     }
 
     /// The position that the next commit notes as covered, if that is another than before.
-    pub(crate) fn cover(&self, next_seq: u64) -> Option<u64> {
+    pub(crate) fn cover(&self, next_seq: Seq) -> Option<Seq> {
         (self.is_covering && next_seq != self.covered).then_some(next_seq)
     }
 
-    pub(crate) fn committed(&mut self, next_seq: u64) {
+    pub(crate) fn committed(&mut self, next_seq: Seq) {
         self.pending.clear();
         if self.is_covering {
             self.covered = next_seq;
         }
     }
 
-    pub(crate) const fn covered(&self) -> u64 {
+    pub(crate) const fn covered(&self) -> Seq {
         self.covered
     }
 
@@ -268,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_pending_is_found_even_when_memory_has_forgotten_it() {
         let opened = MemoryBackend::open();
-        let mut accounts = Accounts::new(true, 0);
+        let mut accounts = Accounts::new(true, Seq::new(0));
         accounts.set("did:web:a.example", &state(1, &[], &[]));
         accounts.newer.clear();
         let found = accounts.get("did:web:a.example", &*opened.backend);
@@ -277,10 +278,10 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut accounts = Accounts::new(true, 0);
+        let mut accounts = Accounts::new(true, Seq::new(0));
         for number in 0..100_000 {
             accounts.set(&format!("did:web:{number}.example"), &state(1, &[], &[]));
-            accounts.committed(1);
+            accounts.committed(Seq::FIRST);
         }
         assert!(accounts.newer.len() + accounts.older.len() <= 2 * CACHED);
         let opened = MemoryBackend::open();

@@ -3,6 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jetwash_dict::{Compressor, Dictionary};
+use jetwash_event::Micros;
 use tokio::sync::watch;
 
 use super::accounts::{AccountState, Accounts};
@@ -18,6 +19,7 @@ use crate::gap::{Gap, GapCause, MAX_NOTED, Noted, UpstreamGap};
 use crate::options::Options;
 use crate::read::Store;
 use crate::ring::Ring;
+use crate::seq::Seq;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
 /// thread of its own.
@@ -28,10 +30,10 @@ use crate::ring::Ring;
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, open};
+/// use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, open};
 ///
 /// let (mut appender, store) = open(Location::Memory, Options::default())?;
-/// let time_us = appender.next_time_us(1_700_000_000_000_000);
+/// let time_us = appender.next_time_us(Micros::new(1_700_000_000_000_000));
 /// let seq = appender.push(&NewEvent {
 ///     kind: EventKind::Delete,
 ///     did: "did:plc:z72i7hdynmk6r22z27h6tvur",
@@ -45,13 +47,13 @@ use crate::ring::Ring;
 /// appender.set_cursor("wss://relay.example", 4_711);
 /// assert_eq!(store.bounds().next_seq, seq);
 /// appender.commit()?;
-/// assert_eq!(store.bounds().next_seq, seq + 1);
+/// assert_eq!(store.bounds().next_seq, seq.next());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Appender {
     pub(super) ring: Arc<Ring>,
     pub(super) options: Options,
-    pub(super) tip: watch::Sender<u64>,
+    pub(super) tip: watch::Sender<Seq>,
     pub(super) builder: BlockBuilder,
     pub(super) merger: BlockBuilder,
     /// For full blocks that are not compressed.
@@ -59,8 +61,8 @@ pub struct Appender {
     /// Pushed and not committed, apart from what is in `builder`.
     pub(super) sealed: Vec<Arc<Block>>,
     pub(super) tail: Tail,
-    pub(super) next_seq: u64,
-    pub(super) last_time: u64,
+    pub(super) next_seq: Seq,
+    pub(super) last_time: Micros,
     pub(super) cursors: Cursors,
     pub(super) accounts: Accounts,
     /// Gaps of upstreams, noted since the last commit.
@@ -68,7 +70,7 @@ pub struct Appender {
     pub(super) next_note: u64,
     pub(super) dictionary: Option<u32>,
     /// Which dictionary was used from which position on.
-    pub(super) uses: Vec<(u64, u32)>,
+    pub(super) uses: Vec<(Seq, u32)>,
     /// Positions and times up to here are given out before the mark on disk has to be moved.
     pub(super) reserved: Reserved,
     pub(super) frames: Option<FrameWriter>,
@@ -81,15 +83,15 @@ impl Appender {
     /// The position that the next event pushed will get: 1 in a new ring, and never one that was
     /// given out before.
     #[must_use]
-    pub const fn next_seq(&self) -> u64 {
+    pub const fn next_seq(&self) -> Seq {
         self.next_seq
     }
 
     /// The time for the next event: `now_us`, or just above the time of the event before it if
     /// the clock stands still or went back.
     #[must_use]
-    pub fn next_time_us(&self, now_us: u64) -> u64 {
-        now_us.max(self.last_time.saturating_add(1))
+    pub fn next_time_us(&self, now_us: Micros) -> Micros {
+        now_us.max(self.last_time.next())
     }
 
     /// Adds an event, to be committed later, and returns its position.
@@ -98,7 +100,7 @@ impl Appender {
     ///
     /// When its time is not above that of the event before it, a part of it is too long, or it
     /// is compressed although no dictionary is set. Nothing is added then.
-    pub fn push(&mut self, event: &NewEvent<'_>) -> Result<u64, PushError> {
+    pub fn push(&mut self, event: &NewEvent<'_>) -> Result<Seq, PushError> {
         self.check(event)?;
         let dictionary = self.dictionary.filter(|_| event.compressed.is_some());
         let full = self.builder.len() >= self.options.block_events
@@ -111,7 +113,7 @@ impl Appender {
             self.builder.start(seq, dictionary);
         }
         self.builder.push(event);
-        self.next_seq += 1;
+        self.next_seq = seq.next();
         self.last_time = event.time_us;
         Ok(seq)
     }
@@ -156,7 +158,7 @@ impl Appender {
     /// The position up to which the [states](Self::set_account) of accounts are complete. They may not
     /// cover the events in the ring from there on.
     #[must_use]
-    pub const fn accounted_to(&self) -> u64 {
+    pub const fn accounted_to(&self) -> Seq {
         self.accounts.covered()
     }
 
@@ -423,13 +425,13 @@ impl fmt::Debug for Appender {
 pub(crate) struct AppenderParts {
     pub(crate) ring: Arc<Ring>,
     pub(crate) options: Options,
-    pub(crate) tip: watch::Sender<u64>,
+    pub(crate) tip: watch::Sender<Seq>,
     pub(crate) slots: u32,
     pub(crate) cursors: BTreeMap<String, u64>,
     /// The names of those that are not stored with these values.
     pub(crate) changed_cursors: BTreeSet<String>,
-    pub(crate) accounted: u64,
-    pub(crate) uses: Vec<(u64, u32)>,
+    pub(crate) accounted: Seq,
+    pub(crate) uses: Vec<(Seq, u32)>,
     pub(crate) frames: Option<FrameWriter>,
 }
 

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::appender::Appender;
 use super::fill::{BucketFill, Tail};
@@ -48,7 +49,10 @@ impl Appender {
             self.add_state(&plan, &mut batch)?;
             batch.accounts = self.accounts.pending();
             if let Some(covered) = covered {
-                batch.set(state::ACCOUNTS.to_vec(), state::encode_numbers(&[covered]));
+                batch.set(
+                    state::ACCOUNTS.to_vec(),
+                    state::encode_numbers(&[covered.get()]),
+                );
             }
         }
         let kept = self.plan_frames(&mut batch)?;
@@ -97,8 +101,8 @@ impl Appender {
             return Ok(());
         }
         let reserved = Reserved {
-            seq: used.seq + RESERVED_EVENTS,
-            time_us: used.time_us.saturating_add(RESERVED_US),
+            seq: used.seq.plus(RESERVED_EVENTS),
+            time_us: used.time_us.plus(RESERVED_TIME),
         };
         self.backend()
             .reserve(reserved)
@@ -112,7 +116,7 @@ impl Appender {
         for (slot, piece) in (plan.first_slot..).zip(&plan.new_tail) {
             batch.set(state::tail_key(slot), encode_piece(piece)?);
         }
-        let position = state::encode_numbers(&[self.next_seq, self.last_time]);
+        let position = state::encode_numbers(&[self.next_seq.get(), self.last_time.get()]);
         batch.set(state::POSITION.to_vec(), position);
         for (name, value) in self.cursors.changed() {
             batch.set(state::cursor_key(name), state::encode_numbers(&[value]));
@@ -179,4 +183,4 @@ impl Appender {
 /// Reserved at a time: enough that the mark is seldom moved, and little enough that the gap after a
 /// power failure is small. That much time passes before a machine is up again.
 const RESERVED_EVENTS: u64 = 1 << 16;
-const RESERVED_US: u64 = 10_000_000;
+const RESERVED_TIME: Duration = Duration::from_secs(10);

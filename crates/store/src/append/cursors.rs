@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::backend::state;
+use crate::seq::Seq;
 
 /// How far the upstreams have been read: now, and as of the last commit.
 pub(super) struct Cursors {
@@ -11,14 +12,14 @@ pub(super) struct Cursors {
     changed: BTreeSet<String>,
     committed: BTreeMap<String, u64>,
     /// The position of the last commit.
-    committed_seq: u64,
+    committed_seq: Seq,
 }
 
 impl Cursors {
     pub(super) fn new(
         values: BTreeMap<String, u64>,
         changed: BTreeSet<String>,
-        next_seq: u64,
+        next_seq: Seq,
     ) -> Self {
         Self {
             committed: values.clone(),
@@ -67,7 +68,7 @@ impl Cursors {
     }
 
     /// Notes that all of them are stored, with all events before a position.
-    pub(super) fn committed(&mut self, next_seq: u64) {
+    pub(super) fn committed(&mut self, next_seq: Seq) {
         for name in std::mem::take(&mut self.changed) {
             let Some(value) = self.values.get(&name).copied() else {
                 continue;
@@ -85,7 +86,7 @@ impl Cursors {
     /// and then these say what the upstreams are to be asked for.
     ///
     /// `next_seq` is the end of what the next commit stores.
-    pub(super) fn at(&self, seq: u64, next_seq: u64) -> Option<Bytes> {
+    pub(super) fn at(&self, seq: Seq, next_seq: Seq) -> Option<Bytes> {
         let (seq, cursors) = if seq == next_seq {
             (seq, &self.values)
         } else if seq >= self.committed_seq {

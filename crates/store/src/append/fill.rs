@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use jetwash_event::Micros;
+
 use crate::backend::Bucket;
 use crate::block::{Block, Stored};
 use crate::options::Options;
 use crate::ring::{BucketView, View};
+use crate::seq::Seq;
 
 /// Counts the pieces that will become one block.
 #[derive(Default)]
@@ -14,7 +17,7 @@ pub(crate) struct Tail {
     pub(crate) slots: u32,
     events: usize,
     json_bytes: usize,
-    first_time: u64,
+    first_time: Micros,
     last: Option<Arc<Block>>,
 }
 
@@ -33,7 +36,7 @@ impl Tail {
         &self,
         blocks: &[Arc<Block>],
         options: &Options,
-        bucket_start: Option<u64>,
+        bucket_start: Option<Micros>,
     ) -> bool {
         let mut sum = Self {
             slots: self.slots,
@@ -65,12 +68,12 @@ impl Tail {
         self.last = Some(Arc::clone(block));
     }
 
-    pub(crate) fn is_full(&self, options: &Options, bucket_start: Option<u64>) -> bool {
+    pub(crate) fn is_full(&self, options: &Options, bucket_start: Option<Micros>) -> bool {
         let Some(last) = &self.last else { return false };
         let start = bucket_start.unwrap_or(self.first_time).min(self.first_time);
         self.events >= options.block_events
             || self.json_bytes >= options.block_bytes
-            || last.index().last_time() - start >= options.bucket_age_us()
+            || last.index().last_time().since(start) >= options.bucket_age_limit()
     }
 }
 
@@ -78,9 +81,9 @@ impl Tail {
 #[derive(Clone)]
 pub(crate) struct BucketFill {
     pub(crate) bucket: Arc<dyn Bucket>,
-    pub(crate) first_seq: u64,
-    pub(crate) first_time: u64,
-    next_seq: u64,
+    pub(crate) first_seq: Seq,
+    pub(crate) first_time: Micros,
+    next_seq: Seq,
     bytes: u64,
 }
 
@@ -112,9 +115,9 @@ impl BucketFill {
     }
 
     /// Whether a block that begins at `time_us` goes to the next bucket.
-    pub(crate) fn is_full(&self, options: &Options, time_us: u64) -> bool {
-        self.next_seq - self.first_seq >= options.bucket_events
+    pub(crate) fn is_full(&self, options: &Options, time_us: Micros) -> bool {
+        self.next_seq.since(self.first_seq) >= options.bucket_events
             || self.bytes >= options.bucket_byte_limit()
-            || time_us - self.first_time >= options.bucket_age_us()
+            || time_us.since(self.first_time) >= options.bucket_age_limit()
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jetwash_event::Micros;
 
 use super::appender::Appender;
 use super::fill::{BucketFill, Tail};
@@ -9,6 +10,7 @@ use crate::block::{Block, Stored, encode_block};
 use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::ring::BucketView;
+use crate::seq::Seq;
 
 /// The events that one commit writes, as full blocks and as pieces of the tail.
 pub(super) struct Plan {
@@ -84,8 +86,10 @@ impl Appender {
                 // Pieces are never empty. To continue would lose what they hold.
                 None => {
                     return Err(StoreError::Corrupt {
-                        first_seq: several.first().map_or(0, |first| first.first_seq()),
-                        next_seq: several.last().map_or(0, |last| last.next_seq()),
+                        first_seq: several
+                            .first()
+                            .map_or(Seq::FIRST, |first| first.first_seq()),
+                        next_seq: several.last().map_or(Seq::FIRST, |last| last.next_seq()),
                         what: "the pieces of a block hold no events",
                     });
                 }
@@ -124,7 +128,7 @@ impl Appender {
         Ok(filled)
     }
 
-    fn bucket_start(&self) -> Option<u64> {
+    fn bucket_start(&self) -> Option<Micros> {
         self.ring.view().buckets.back().map(BucketView::first_time)
     }
 }

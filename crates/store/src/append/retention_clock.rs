@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::options::micros;
+use jetwash_event::Micros;
 
 /// The time by which events are judged too old.
 ///
@@ -10,7 +10,7 @@ use crate::options::micros;
 /// well. What is too old goes a few minutes late, and a wrong clock drops next to nothing.
 pub(crate) struct RetentionClock {
     /// `None` until it is first looked at, in a log that was empty then.
-    time_us: Option<u64>,
+    time_us: Option<Micros>,
     /// For how long the clock has been ahead since it was last given in to; `None` if it is not.
     ahead_for: Option<Duration>,
     looked: Instant,
@@ -18,7 +18,7 @@ pub(crate) struct RetentionClock {
 
 impl RetentionClock {
     /// Begins at the time of the log's newest event, if it has any.
-    pub(crate) fn new(newest_us: Option<u64>) -> Self {
+    pub(crate) fn new(newest_us: Option<Micros>) -> Self {
         Self {
             time_us: newest_us,
             ahead_for: None,
@@ -35,17 +35,15 @@ impl RetentionClock {
     /// end of the first bucket that ends after a time: it goes as a whole.
     pub(crate) fn cutoff(
         &mut self,
-        now_us: u64,
+        now_us: Micros,
         elapsed: Duration,
-        age_us: u64,
-        next: impl FnOnce(u64) -> Option<u64>,
-    ) -> u64 {
+        age: Duration,
+        next: impl FnOnce(Micros) -> Option<Micros>,
+    ) -> Micros {
         self.looked = Instant::now();
         // The two clocks never agree to the last.
-        let passed = micros(elapsed.saturating_add(elapsed / 8));
-        let explained = self
-            .time_us
-            .map_or(now_us, |time| time.saturating_add(passed));
+        let passed = elapsed.saturating_add(elapsed / 8);
+        let explained = self.time_us.map_or(now_us, |time| time.plus(passed));
         let mut time_us = now_us.min(explained);
         self.ahead_for = match self.ahead_for {
             _ if time_us == now_us => None,
@@ -53,15 +51,15 @@ impl RetentionClock {
             Some(before) => Some(before.saturating_add(elapsed)),
         };
         if self.ahead_for.is_some_and(|ahead| ahead >= GIVE_IN) {
-            let end = next(time_us.saturating_sub(age_us));
-            let end = end.and_then(|end| end.checked_add(age_us));
+            let end = next(time_us.minus(age));
+            let end = end.map(|end| end.plus(age));
             if let Some(end) = end.filter(|end| *end <= now_us) {
                 time_us = end;
                 self.ahead_for = Some(Duration::ZERO);
             }
         }
         self.time_us = Some(time_us);
-        time_us.saturating_sub(age_us)
+        time_us.minus(age)
     }
 }
 

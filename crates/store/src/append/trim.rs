@@ -1,13 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jetwash_event::Micros;
+
 use super::appender::Appender;
 use super::fill::Tail;
 use crate::backend::{Batch, BucketName, state};
 use crate::crash::crash_point;
 use crate::error::StoreError;
-use crate::options::micros;
 use crate::ring::{BucketView, View};
+use crate::seq::Seq;
 
 impl Appender {
     /// Whether about a bucket has been committed since the last [trim](Appender::trim), so that
@@ -31,7 +33,7 @@ impl Appender {
     /// # Errors
     ///
     /// When it cannot be written. Some buckets may be gone from view all the same.
-    pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
+    pub fn trim(&mut self, now_us: Micros) -> Result<Trimmed, StoreError> {
         let elapsed = self.retention_clock.elapsed();
         self.trim_after(now_us, elapsed)
     }
@@ -42,7 +44,7 @@ impl Appender {
     /// # Errors
     ///
     /// As [`Appender::trim`].
-    pub fn trim_after(&mut self, now_us: u64, elapsed: Duration) -> Result<Trimmed, StoreError> {
+    pub fn trim_after(&mut self, now_us: Micros, elapsed: Duration) -> Result<Trimmed, StoreError> {
         self.untrimmed = 0;
         self.trim_frames()?;
         let overhead = self.backend().overhead_bytes();
@@ -56,7 +58,7 @@ impl Appender {
         let mut batch = Batch::default();
         batch.set(
             state::FLOOR.to_vec(),
-            state::encode_numbers(&[trimmed.oldest_seq]),
+            state::encode_numbers(&[trimmed.oldest_seq.get()]),
         );
         if everything {
             for slot in 0..self.tail.slots {
@@ -80,19 +82,18 @@ impl Appender {
     }
 
     /// The time before which events are too old.
-    fn cutoff(&mut self, now_us: u64, elapsed: Duration) -> u64 {
+    fn cutoff(&mut self, now_us: Micros, elapsed: Duration) -> Micros {
         let Some(age) = self.options.retention.max_age else {
-            return 0;
+            return Micros::EPOCH;
         };
         let ring = Arc::clone(&self.ring);
-        self.retention_clock
-            .cutoff(now_us, elapsed, micros(age), |time| {
-                ends(&ring.view()).find(|end| *end > time)
-            })
+        self.retention_clock.cutoff(now_us, elapsed, age, |time| {
+            ends(&ring.view()).find(|end| *end > time)
+        })
     }
 
     /// How many buckets to drop, and whether that is all there is, tail included.
-    fn choose_trim(&self, cutoff: u64, overhead: u64) -> (usize, bool, Trimmed) {
+    fn choose_trim(&self, cutoff: Micros, overhead: u64) -> (usize, bool, Trimmed) {
         let view = self.ring.view();
         let max_bytes = self.options.retention.max_bytes.unwrap_or(u64::MAX);
         // Journals count, but never push the events below half of the bound: the engine decides when it
@@ -125,12 +126,12 @@ impl Appender {
             None if everything => view.next_seq,
             None => tail_seq.unwrap_or(view.next_seq),
         };
-        trimmed.events = trimmed.oldest_seq - view.oldest_seq();
+        trimmed.events = trimmed.oldest_seq.since(view.oldest_seq());
         trimmed.buckets = count;
         (count, everything, trimmed)
     }
 
-    fn publish_trim(&mut self, buckets: usize, everything: bool) -> Vec<u64> {
+    fn publish_trim(&mut self, buckets: usize, everything: bool) -> Vec<Seq> {
         let ring = Arc::clone(&self.ring);
         let mut view = ring.view_mut();
         let dropped = view.drop_buckets(buckets);
@@ -168,7 +169,7 @@ impl Appender {
     }
 
     /// Forgets the dictionaries that no event needs any more.
-    fn forget_dictionaries(&mut self, oldest_seq: u64) -> Result<(), StoreError> {
+    fn forget_dictionaries(&mut self, oldest_seq: Seq) -> Result<(), StoreError> {
         // The first use is over where the second begins.
         let over = self
             .uses
@@ -200,7 +201,7 @@ impl Appender {
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -208,16 +209,17 @@ impl Appender {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
 /// use std::time::Duration;
 ///
-/// let two_days_later = 1_700_000_000_000_000 + 2 * 24 * 3_600 * 1_000_000;
-/// let trimmed = appender.trim_after(two_days_later, Duration::MAX)?;
-/// assert_eq!((trimmed.events, trimmed.oldest_seq), (1, 2));
+/// let two_days = Duration::from_secs(2 * 24 * 3_600);
+/// let later = Micros::new(1_700_000_000_000_000).plus(two_days);
+/// let trimmed = appender.trim_after(later, Duration::MAX)?;
+/// assert_eq!((trimmed.events, trimmed.oldest_seq), (1, Seq::new(2)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,14 +232,14 @@ pub struct Trimmed {
     /// The number of buckets.
     pub buckets: usize,
     /// The position of the oldest event that is left; in an empty ring, that of the next one.
-    pub oldest_seq: u64,
+    pub oldest_seq: Seq,
 }
 
 /// The times at which the buckets are over, and that of the tail.
-fn ends(view: &View) -> impl Iterator<Item = u64> {
+fn ends(view: &View) -> impl Iterator<Item = Micros> {
     let first_times = view.buckets.iter().map(BucketView::first_time);
     let tail_time = view.tail().next().map(|piece| piece.index().first_time());
     // A bucket's events are older than the first that follows it.
     let ends = first_times.chain(tail_time).skip(1);
-    ends.chain([view.last_time.saturating_add(1)])
+    ends.chain([view.last_time.next()])
 }

@@ -1,3 +1,5 @@
+use crate::seq::Seq;
+
 use bytes::Bytes;
 
 use super::bucket::BlockKey;
@@ -18,7 +20,7 @@ pub(crate) struct Batch {
 /// A new block, and where it goes to.
 pub(crate) struct BlockRow {
     /// The first position of its bucket.
-    pub(crate) bucket: u64,
+    pub(crate) bucket: Seq,
     pub(crate) key: BlockKey,
     pub(crate) index: Bytes,
     pub(crate) payload: Bytes,

@@ -1,6 +1,8 @@
 use bytes::Bytes;
+use jetwash_event::Micros;
 
 use crate::error::BackendError;
+use crate::seq::Seq;
 
 /// A bucket of blocks or of frames, for readers. Calls block.
 pub(crate) trait Bucket: Send + Sync {
@@ -24,8 +26,8 @@ pub(crate) trait Bucket: Send + Sync {
 /// Names a block in its bucket. Buckets list these without touching the blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockKey {
-    pub(crate) first_seq: u64,
-    pub(crate) first_time: u64,
+    pub(crate) first_seq: Seq,
+    pub(crate) first_time: Micros,
     /// The bytes that the block takes: index and payload.
     pub(crate) bytes: u32,
 }
@@ -43,18 +45,17 @@ pub(crate) enum BucketError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum BucketName {
     /// Blocks; the number is the position of the first event.
-    Events(u64),
+    Events(Seq),
     /// Frames; the buckets are numbered in the order of their making.
     Frames(u64),
 }
 
 impl BucketName {
     /// Whether the other bucket holds the same and was begun later.
-    pub(crate) const fn is_followed_by(self, other: Self) -> bool {
+    pub(crate) fn is_followed_by(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Events(one), Self::Events(next)) | (Self::Frames(one), Self::Frames(next)) => {
-                one < next
-            }
+            (Self::Events(one), Self::Events(next)) => one < next,
+            (Self::Frames(one), Self::Frames(next)) => one < next,
             _ => false,
         }
     }

@@ -18,6 +18,7 @@ use super::{Backend, Batch, Bucket, BucketName, Opened, state};
 use crate::crash::crash_point;
 use crate::error::{BackendError, OpenError};
 use crate::options::Options;
+use crate::seq::Seq;
 
 /// Keeps the ring in a fjall database: the state in one keyspace, each bucket in one of its own.
 ///
@@ -62,11 +63,11 @@ impl DiskBackend {
             .map(|(key, value)| (key.to_vec(), value.clone()))
             .collect();
         let next_seq = manifest::next_seq(&state);
-        let known = manifest.as_ref().map_or(0, Manifest::next_seq);
+        let known = manifest.as_ref().map_or(Seq::FIRST, Manifest::next_seq);
         let mut marked = mark.stored();
         if marked.seq < next_seq.max(known) {
             // The mark is not kept where every commit is synced. No event takes less than a byte.
-            marked.seq = next_seq.max(known) + cut;
+            marked.seq = next_seq.max(known).plus(cut);
         }
         // If the state is older than the manifest, the journal that held the rest was emptied.
         if cut > 0 || known > next_seq {

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{KeyspaceCreateOptions, KvSeparationOptions};
+use jetwash_event::Micros;
 
 use super::buffer::ENGINE_LIMIT;
 use super::{BlockKey, BucketError, BucketName, state};
 use crate::error::OpenError;
+use crate::seq::Seq;
 
 pub(super) const STATE: &str = state::KEYSPACE;
 pub(super) const LETTERS: &str = "letters";
@@ -60,10 +62,12 @@ pub(super) fn keyspace_name(name: BucketName) -> String {
 }
 
 pub(super) fn bucket_name(keyspace: &str) -> Option<BucketName> {
-    let number = |text: &str| text.parse().ok();
     match keyspace.strip_prefix(BUCKET) {
-        Some(text) => number(text).map(BucketName::Events),
-        None => number(keyspace.strip_prefix(FRAMES)?).map(BucketName::Frames),
+        Some(first_seq) => first_seq.parse().ok().map(BucketName::Events),
+        None => {
+            let number = keyspace.strip_prefix(FRAMES)?;
+            number.parse().ok().map(BucketName::Frames)
+        }
     }
 }
 
@@ -76,8 +80,8 @@ pub(super) fn frame_key(log: u32, seq: u64) -> [u8; FRAME_KEY] {
 
 pub(super) fn encode_key(key: &BlockKey, part: u8) -> [u8; KEY] {
     let mut bytes = [0; KEY];
-    bytes[..8].copy_from_slice(&key.first_seq.to_be_bytes());
-    bytes[8..16].copy_from_slice(&key.first_time.to_be_bytes());
+    bytes[..8].copy_from_slice(&key.first_seq.get().to_be_bytes());
+    bytes[8..16].copy_from_slice(&key.first_time.get().to_be_bytes());
     bytes[16..20].copy_from_slice(&key.bytes.to_be_bytes());
     bytes[20] = part;
     bytes
@@ -88,8 +92,8 @@ pub(super) fn decode_key(bytes: &[u8]) -> Option<(BlockKey, u8)> {
     let (first_time, rest) = rest.split_first_chunk()?;
     let (bytes, rest) = rest.split_first_chunk()?;
     let key = BlockKey {
-        first_seq: u64::from_be_bytes(*first_seq),
-        first_time: u64::from_be_bytes(*first_time),
+        first_seq: Seq::new(u64::from_be_bytes(*first_seq)),
+        first_time: Micros::new(u64::from_be_bytes(*first_time)),
         bytes: u32::from_be_bytes(*bytes),
     };
     match rest {

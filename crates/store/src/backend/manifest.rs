@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::seq::Seq;
+
 use bytes::Bytes;
 
 use super::folder;
@@ -47,16 +49,16 @@ impl Manifest {
     }
 
     /// The next position, by the state.
-    pub(super) fn next_seq(&self) -> u64 {
+    pub(super) fn next_seq(&self) -> Seq {
         next_seq(&self.state)
     }
 }
 
 /// The next position, by the entries of a state.
-pub(super) fn next_seq(state: &BTreeMap<Vec<u8>, Bytes>) -> u64 {
+pub(super) fn next_seq(state: &BTreeMap<Vec<u8>, Bytes>) -> Seq {
     let position = state.get(state::POSITION);
     let position = position.and_then(|value| state::decode_numbers::<2>(value));
-    position.map_or(1, |[next_seq, _]| next_seq)
+    position.map_or(Seq::FIRST, |[next_seq, _]| Seq::new(next_seq))
 }
 
 pub(super) const NAME: &str = "manifest";
@@ -140,7 +142,7 @@ mod tests {
             state: [(state::POSITION.to_vec(), state::encode_numbers(&[77, 8]))].into(),
         };
         manifest.write(folder.path()).unwrap();
-        assert_eq!(manifest.next_seq(), 77);
+        assert_eq!(manifest.next_seq(), Seq::new(77));
         assert_eq!(Manifest::read(folder.path()).unwrap(), Some(manifest));
         let path = folder.path().join(NAME);
         let bytes = fs::read(&path).unwrap();

@@ -4,18 +4,22 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use jetwash_event::Micros;
+
+use crate::seq::Seq;
+
 use super::folder;
 
 /// Positions below `seq` and times up to `time_us` may have been seen by readers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reserved {
-    pub(crate) seq: u64,
-    pub(crate) time_us: u64,
+    pub(crate) seq: Seq,
+    pub(crate) time_us: Micros,
 }
 
 impl Reserved {
     /// Whether all of the other is reserved as well.
-    pub(crate) const fn covers(self, other: Self) -> bool {
+    pub(crate) fn covers(self, other: Self) -> bool {
         self.seq >= other.seq && self.time_us >= other.time_us
     }
 }
@@ -105,13 +109,20 @@ const MARK: usize = 24 + BOOT;
 
 type Slot = (u64, Reserved, [u8; BOOT]);
 
-const NONE: Slot = (0, Reserved { seq: 0, time_us: 0 }, [0; BOOT]);
+const NONE: Slot = (
+    0,
+    Reserved {
+        seq: Seq::new(0),
+        time_us: Micros::EPOCH,
+    },
+    [0; BOOT],
+);
 
 fn encode(generation: u64, reserved: Reserved, boot: &[u8; BOOT]) -> [u8; MARK + 4] {
     let mut bytes = [0; MARK + 4];
     bytes[..8].copy_from_slice(&generation.to_le_bytes());
-    bytes[8..16].copy_from_slice(&reserved.seq.to_le_bytes());
-    bytes[16..24].copy_from_slice(&reserved.time_us.to_le_bytes());
+    bytes[8..16].copy_from_slice(&reserved.seq.get().to_le_bytes());
+    bytes[16..24].copy_from_slice(&reserved.time_us.get().to_le_bytes());
     bytes[24..MARK].copy_from_slice(boot);
     let checksum = crc32fast::hash(&bytes[..MARK]);
     bytes[MARK..].copy_from_slice(&checksum.to_le_bytes());
@@ -128,8 +139,8 @@ fn decode(slot: &[u8]) -> Option<Slot> {
     let (seq, rest) = rest.split_first_chunk()?;
     let (time_us, boot) = rest.split_first_chunk()?;
     let reserved = Reserved {
-        seq: u64::from_le_bytes(*seq),
-        time_us: u64::from_le_bytes(*time_us),
+        seq: Seq::new(u64::from_le_bytes(*seq)),
+        time_us: Micros::new(u64::from_le_bytes(*time_us)),
     };
     let generation = u64::from_le_bytes(*generation);
     // What was never written is all zero, and not a mark.
@@ -147,8 +158,8 @@ mod tests {
     use super::*;
 
     const MARKED: Reserved = Reserved {
-        seq: 70_000,
-        time_us: 1_700_000_000_000_000,
+        seq: Seq::new(70_000),
+        time_us: Micros::new(1_700_000_000_000_000),
     };
 
     #[test]
@@ -172,7 +183,7 @@ mod tests {
         mark.boot = [b'x'; BOOT];
         mark.set(MARKED).unwrap();
         let later = Reserved {
-            seq: 140_000,
+            seq: Seq::new(140_000),
             ..MARKED
         };
         mark.set(later).unwrap();

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::{Backend, Batch, BlockKey, Bucket, BucketError, BucketName, Opened, Reserved};
 use crate::error::BackendError;
+use crate::seq::Seq;
 
 /// Keeps blocks in their stored form in memory. The state lives in the appender alone, as nothing
 /// here outlives it.
@@ -127,7 +128,7 @@ impl Backend for MemoryBackend {
 
 #[derive(Default)]
 struct MemoryBucket {
-    blocks: RwLock<BTreeMap<u64, (BlockKey, Bytes, Bytes)>>,
+    blocks: RwLock<BTreeMap<Seq, (BlockKey, Bytes, Bytes)>>,
     frames: RwLock<BTreeMap<(u32, u64), Bytes>>,
 }
 

@@ -16,6 +16,7 @@ use super::manifest::{self, Manifest};
 use super::state;
 use super::{BucketName, journal, mark};
 use crate::error::OpenError;
+use crate::seq::Seq;
 
 /// The outcome of a repair of a ring's files.
 pub(crate) struct RepairedFiles {
@@ -30,7 +31,7 @@ pub(crate) struct RepairedFiles {
     /// The folder of the files that could not be used.
     pub(crate) set_aside: Option<PathBuf>,
     /// The position from which on there were events.
-    pub(crate) oldest_seq: u64,
+    pub(crate) oldest_seq: Seq,
     /// Whether it is known how far positions have been given out.
     pub(crate) is_mark_known: bool,
 }
@@ -52,7 +53,7 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
     let manifest = Manifest::read(path).map_err(error)?;
     let faults = files::check(path, manifest.as_ref(), Depth::Values).map_err(error)?;
     // Looked at before anything is changed, as what follows makes a new mark.
-    let known = manifest.as_ref().map_or(0, Manifest::next_seq);
+    let known = manifest.as_ref().map_or(Seq::FIRST, Manifest::next_seq);
     let reserved = mark::stored(path).map_err(error)?;
     let mut repaired = RepairedFiles {
         missing: named(&faults, true),
@@ -60,7 +61,7 @@ pub(crate) fn repair_files(path: &Path) -> Result<RepairedFiles, OpenError> {
         letters_left: None,
         accounts_left: None,
         set_aside: None,
-        oldest_seq: manifest.as_ref().map_or(1, oldest_seq),
+        oldest_seq: manifest.as_ref().map_or(Seq::FIRST, oldest_seq),
         is_mark_known: !faults
             .iter()
             .any(|fault| is_of_state(fault, manifest.as_ref()))
@@ -114,7 +115,7 @@ fn named(faults: &[Fault], is_missing: bool) -> Vec<PathBuf> {
     faults.map(|fault| fault.file.clone()).collect()
 }
 
-fn oldest_seq(manifest: &Manifest) -> u64 {
+fn oldest_seq(manifest: &Manifest) -> Seq {
     let firsts = manifest.keyspaces.values().filter_map(|name| {
         let Some(BucketName::Events(first_seq)) = bucket_name(name) else {
             return None;
@@ -123,7 +124,7 @@ fn oldest_seq(manifest: &Manifest) -> u64 {
     });
     let floor = manifest.state.get(state::FLOOR);
     let floor = floor.and_then(|value| state::decode_numbers::<1>(value));
-    let floor = floor.map_or(1, |[floor]| floor.max(1));
+    let floor = floor.map_or(Seq::FIRST, |[floor]| Seq::new(floor).max(Seq::FIRST));
     firsts.min().map_or(floor, |first| first.max(floor))
 }
 
@@ -270,7 +271,7 @@ fn last_keyspace(path: &Path) -> io::Result<u64> {
 fn add_noted(keyspace: &Keyspace, manifest: &Manifest) -> fjall::Result<()> {
     let position = keyspace.get(state::POSITION)?;
     let position = position.and_then(|value| state::decode_numbers::<2>(&value));
-    let is_older = position.is_none_or(|[next_seq, _]| next_seq < manifest.next_seq());
+    let is_older = position.is_none_or(|[next_seq, _]| next_seq < manifest.next_seq().get());
     for (key, value) in &manifest.state {
         if is_older || keyspace.get(key)?.is_none() {
             keyspace.insert(key.as_slice(), value.clone())?;

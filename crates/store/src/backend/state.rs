@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::seq::Seq;
+
 use bytes::Bytes;
 
 /// The version of everything that is stored. Raised by any change that the one before cannot read.
@@ -116,16 +118,18 @@ pub(crate) fn decode_numbers<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
     rest.is_empty().then(|| numbers.map(u64::from_le_bytes))
 }
 
-pub(crate) fn encode_gaps(gaps: &[(u64, u64)]) -> Bytes {
-    let numbers = gaps.iter().flat_map(|(first, next)| [*first, *next]);
+pub(crate) fn encode_gaps(gaps: &[(Seq, Seq)]) -> Bytes {
+    let numbers = gaps
+        .iter()
+        .flat_map(|(first, next)| [first.get(), next.get()]);
     encode_numbers(&numbers.collect::<Vec<_>>())
 }
 
-pub(crate) fn decode_gaps(bytes: &[u8]) -> Option<Vec<(u64, u64)>> {
+pub(crate) fn decode_gaps(bytes: &[u8]) -> Option<Vec<(Seq, Seq)>> {
     let (pairs, rest) = bytes.as_chunks::<16>();
     let gaps = pairs.iter().map(|pair| {
         let [first, next] = decode_numbers(pair)?;
-        Some((first, next))
+        Some((Seq::new(first), Seq::new(next)))
     });
     if rest.is_empty() {
         gaps.collect()
@@ -134,16 +138,18 @@ pub(crate) fn decode_gaps(bytes: &[u8]) -> Option<Vec<(u64, u64)>> {
     }
 }
 
-pub(crate) fn encode_uses(uses: &[(u64, u32)]) -> Bytes {
-    let numbers = uses.iter().flat_map(|(since, id)| [*since, u64::from(*id)]);
+pub(crate) fn encode_uses(uses: &[(Seq, u32)]) -> Bytes {
+    let numbers = uses
+        .iter()
+        .flat_map(|(since, id)| [since.get(), u64::from(*id)]);
     encode_numbers(&numbers.collect::<Vec<_>>())
 }
 
-pub(crate) fn decode_uses(bytes: &[u8]) -> Option<Vec<(u64, u32)>> {
+pub(crate) fn decode_uses(bytes: &[u8]) -> Option<Vec<(Seq, u32)>> {
     let (pairs, rest) = bytes.as_chunks::<16>();
     let uses = pairs.iter().map(|pair| {
         let [since, id] = decode_numbers(pair)?;
-        Some((since, u32::try_from(id).ok()?))
+        Some((Seq::new(since), u32::try_from(id).ok()?))
     });
     if rest.is_empty() {
         uses.collect()
@@ -154,8 +160,8 @@ pub(crate) fn decode_uses(bytes: &[u8]) -> Option<Vec<(u64, u32)>> {
 
 /// Cursors as they are kept with a block: the position that they belong to, and for each its value,
 /// the length of its name, and the name.
-pub(crate) fn encode_cursors(next_seq: u64, cursors: &BTreeMap<String, u64>) -> Bytes {
-    let mut bytes = next_seq.to_le_bytes().to_vec();
+pub(crate) fn encode_cursors(next_seq: Seq, cursors: &BTreeMap<String, u64>) -> Bytes {
+    let mut bytes = next_seq.get().to_le_bytes().to_vec();
     for (name, value) in cursors {
         let Ok(length) = u16::try_from(name.len()) else {
             continue;
@@ -167,7 +173,7 @@ pub(crate) fn encode_cursors(next_seq: u64, cursors: &BTreeMap<String, u64>) -> 
     bytes.into()
 }
 
-pub(crate) fn decode_cursors(bytes: &[u8]) -> Option<(u64, BTreeMap<String, u64>)> {
+pub(crate) fn decode_cursors(bytes: &[u8]) -> Option<(Seq, BTreeMap<String, u64>)> {
     let (next_seq, mut rest) = bytes.split_first_chunk()?;
     let mut cursors = BTreeMap::new();
     while !rest.is_empty() {
@@ -178,5 +184,5 @@ pub(crate) fn decode_cursors(bytes: &[u8]) -> Option<(u64, BTreeMap<String, u64>
         cursors.insert(name.to_owned(), u64::from_le_bytes(*value));
         rest = after;
     }
-    Some((u64::from_le_bytes(*next_seq), cursors))
+    Some((Seq::new(u64::from_le_bytes(*next_seq)), cursors))
 }

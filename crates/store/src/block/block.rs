@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
-use jetwash_event::Facts;
+use jetwash_event::{Facts, Micros};
 
 use super::cache::Cache;
 use super::damage::Damage;
@@ -15,6 +15,7 @@ use super::{format, unpack};
 use crate::backend::{BlockKey, Bucket, BucketError};
 use crate::error::StoreError;
 use crate::event::{EventKind, EventMeta};
+use crate::seq::Seq;
 
 /// A few hundred events that follow each other, which the ring stores, caches and hands out as one.
 ///
@@ -24,7 +25,7 @@ use crate::event::{EventKind, EventMeta};
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -32,14 +33,14 @@ use crate::event::{EventKind, EventMeta};
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 /// let block = run.block();
-/// assert_eq!((block.first_seq(), block.next_seq(), block.len()), (1, 2, 1));
+/// assert_eq!((block.first_seq(), block.next_seq(), block.len()), (Seq::FIRST, Seq::new(2), 1));
 /// assert_eq!(block.collection_table().get(0), Some("app.bsky.feed.post"));
 /// assert_eq!(block.json()?.get(0), Some(&b"{}"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -61,14 +62,14 @@ impl Block {
     /// The position of the first event.
     #[must_use]
     #[inline]
-    pub const fn first_seq(&self) -> u64 {
+    pub const fn first_seq(&self) -> Seq {
         self.index.first_seq
     }
 
     /// The position after the last event.
     #[must_use]
     #[inline]
-    pub const fn next_seq(&self) -> u64 {
+    pub const fn next_seq(&self) -> Seq {
         self.index.next_seq()
     }
 
@@ -91,7 +92,7 @@ impl Block {
         let kind = *columns.kinds.get(index)?;
         let is_operation = kind.operation().is_some();
         Some(EventMeta {
-            seq: columns.first_seq + index as u64,
+            seq: columns.first_seq.plus(index as u64),
             time_us: *columns.times.get(index)?,
             kind,
             did: columns.dids.get(did as usize)?,
@@ -102,9 +103,9 @@ impl Block {
         })
     }
 
-    /// The events' times in microseconds, strictly increasing.
+    /// The events' times, strictly increasing.
     #[must_use]
-    pub fn times(&self) -> &[u64] {
+    pub fn times(&self) -> &[Micros] {
         &self.index.times
     }
 
@@ -147,7 +148,7 @@ impl Block {
     /// The index in the block of the first event at or after a time; [`Block::len`] if all are
     /// before it.
     #[must_use]
-    pub fn index_at_time(&self, time_us: u64) -> usize {
+    pub fn index_at_time(&self, time_us: Micros) -> usize {
         self.index.times.partition_point(|time| *time < time_us)
     }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jetwash_event::Micros;
 
 use super::block::Block;
 use super::commit_parts::{CommitParts, CommitRun};
@@ -9,15 +10,16 @@ use super::index::{Encoding, Index};
 use super::page::Page;
 use super::table::{Interner, StringTable};
 use crate::event::{EventKind, NewEvent};
+use crate::seq::Seq;
 
 /// A block in the making.
 ///
 /// Emptied by [`BlockBuilder::take`] and then used again, as commits are small and many.
 #[derive(Debug)]
 pub(crate) struct BlockBuilder {
-    first_seq: u64,
+    first_seq: Seq,
     dictionary: Option<u32>,
-    times: Vec<u64>,
+    times: Vec<Micros>,
     kinds: Vec<EventKind>,
     did_indexes: Vec<u16>,
     collection_indexes: Vec<u16>,
@@ -37,7 +39,7 @@ pub(crate) struct BlockBuilder {
 impl BlockBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            first_seq: 0,
+            first_seq: Seq::FIRST,
             dictionary: None,
             times: Vec::new(),
             kinds: Vec::new(),
@@ -74,7 +76,7 @@ impl BlockBuilder {
     }
 
     /// Begins a block; the builder is empty.
-    pub(crate) const fn start(&mut self, first_seq: u64, dictionary: Option<u32>) {
+    pub(crate) const fn start(&mut self, first_seq: Seq, dictionary: Option<u32>) {
         self.first_seq = first_seq;
         self.dictionary = dictionary;
     }

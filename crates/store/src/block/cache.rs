@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::seq::Seq;
+
 /// Blocks read from disk, by their first position: shared by all readers, bounded in bytes, the
 /// one unused for longest forgotten first.
 ///
@@ -12,9 +14,9 @@ pub(crate) struct Cache<B> {
 }
 
 struct Inner<B> {
-    blocks: HashMap<u64, Entry<B>>,
+    blocks: HashMap<Seq, Entry<B>>,
     /// The first positions by the time of last use.
-    order: BTreeMap<u64, u64>,
+    order: BTreeMap<u64, Seq>,
     clock: u64,
     bytes: usize,
 }
@@ -38,7 +40,7 @@ impl<B> Cache<B> {
         }
     }
 
-    pub(crate) fn get(&self, first_seq: u64) -> Option<Arc<B>> {
+    pub(crate) fn get(&self, first_seq: Seq) -> Option<Arc<B>> {
         let mut inner = self.lock();
         let Inner {
             blocks,
@@ -56,7 +58,7 @@ impl<B> Cache<B> {
 
     /// Adds a block that takes `bytes`; if another reader has added it meanwhile, returns that one
     /// instead.
-    pub(crate) fn insert(&self, first_seq: u64, block: Arc<B>, bytes: usize) -> Arc<B> {
+    pub(crate) fn insert(&self, first_seq: Seq, block: Arc<B>, bytes: usize) -> Arc<B> {
         let mut inner = self.lock();
         if let Some(entry) = inner.blocks.get(&first_seq) {
             return Arc::clone(&entry.block);
@@ -76,7 +78,7 @@ impl<B> Cache<B> {
     }
 
     /// Adds to the bytes of a block that has loaded more, if it is still here.
-    pub(crate) fn grow(&self, first_seq: u64, bytes: usize) {
+    pub(crate) fn grow(&self, first_seq: Seq, bytes: usize) {
         let mut inner = self.lock();
         let Some(entry) = inner.blocks.get_mut(&first_seq) else {
             return;
@@ -87,9 +89,9 @@ impl<B> Cache<B> {
     }
 
     /// Forgets the blocks that begin before a position.
-    pub(crate) fn forget_before(&self, seq: u64) {
+    pub(crate) fn forget_before(&self, seq: Seq) {
         let mut inner = self.lock();
-        let gone: Vec<u64> = inner
+        let gone: Vec<Seq> = inner
             .blocks
             .keys()
             .copied()
@@ -119,7 +121,7 @@ impl<B> Inner<B> {
         }
     }
 
-    fn remove(&mut self, first_seq: u64) {
+    fn remove(&mut self, first_seq: Seq) {
         if let Some(entry) = self.blocks.remove(&first_seq) {
             self.order.remove(&entry.used);
             self.bytes -= entry.bytes;

@@ -33,13 +33,14 @@
 
 use std::sync::Arc;
 
-use jetwash_event::PlcDid;
+use jetwash_event::{Micros, PlcDid};
 
 use super::commit_parts::CommitParts;
 use super::damage::Damage;
 use super::index::{Encoding, Index};
 use super::input::{Input, PLAIN, PLC, SHORT, Width};
 use crate::event::EventKind;
+use crate::seq::Seq;
 
 /// The stored form of a block's index.
 pub(super) fn encode_index(index: &Index) -> Vec<u8> {
@@ -61,7 +62,7 @@ pub(super) fn encode_index(index: &Index) -> Vec<u8> {
     // Times and ends increase: differences take one byte or two where the numbers take four or eight.
     for pair in index.times.windows(2) {
         if let [before, after] = pair {
-            write_varint(&mut out, after - before);
+            write_varint(&mut out, after.get() - before.get());
         }
     }
     for ends in [&index.json_ends, &index.compressed_ends] {
@@ -159,8 +160,8 @@ struct Header {
     encoding: Encoding,
     sources: u16,
     events: u32,
-    first_seq: u64,
-    first_time: u64,
+    first_seq: Seq,
+    first_time: Micros,
     payload_len: u32,
     payload_crc: u32,
     dids: u16,
@@ -192,8 +193,8 @@ impl Header {
         out.extend_from_slice(&[self.version, encoding]);
         out.extend_from_slice(&self.sources.to_le_bytes());
         out.extend_from_slice(&self.events.to_le_bytes());
-        out.extend_from_slice(&self.first_seq.to_le_bytes());
-        out.extend_from_slice(&self.first_time.to_le_bytes());
+        out.extend_from_slice(&self.first_seq.get().to_le_bytes());
+        out.extend_from_slice(&self.first_time.get().to_le_bytes());
         out.extend_from_slice(&dictionary.to_le_bytes());
         out.extend_from_slice(&self.payload_len.to_le_bytes());
         out.extend_from_slice(&self.payload_crc.to_le_bytes());
@@ -227,8 +228,8 @@ impl Header {
             encoding,
             sources,
             events,
-            first_seq,
-            first_time,
+            first_seq: Seq::new(first_seq),
+            first_time: Micros::new(first_time),
             payload_len: input.u32()?,
             payload_crc: input.u32()?,
             dids: u16::from_le_bytes(input.array()?),
@@ -336,12 +337,12 @@ mod tests {
             StringTable::from_parts(strings.concat().into_bytes(), ends).unwrap()
         };
         Index {
-            first_seq: 1_000,
+            first_seq: Seq::new(1_000),
             encoding: Encoding::Compressed { dictionary: 77 },
             times: vec![
-                1_700_000_000_000_000,
-                1_700_000_000_000_001,
-                1_700_000_000_000_301,
+                Micros::new(1_700_000_000_000_000),
+                Micros::new(1_700_000_000_000_001),
+                Micros::new(1_700_000_000_000_301),
             ],
             kinds: vec![EventKind::Create, EventKind::Identity, EventKind::Delete],
             did_indexes: vec![0, 1, 0],

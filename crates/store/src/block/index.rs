@@ -1,15 +1,18 @@
 use std::sync::Arc;
 
+use jetwash_event::Micros;
+
 use super::commit_parts::CommitParts;
 use super::table::StringTable;
 use crate::event::EventKind;
+use crate::seq::Seq;
 
 /// A block's events without their payload, a column for each property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Index {
-    pub(crate) first_seq: u64,
+    pub(crate) first_seq: Seq,
     pub(crate) encoding: Encoding,
-    pub(crate) times: Vec<u64>,
+    pub(crate) times: Vec<Micros>,
     pub(crate) kinds: Vec<EventKind>,
     pub(crate) did_indexes: Vec<u16>,
     pub(crate) collection_indexes: Vec<u16>,
@@ -52,16 +55,16 @@ impl Index {
             && self.compressed_ends.is_sorted()
     }
 
-    pub(crate) const fn next_seq(&self) -> u64 {
-        self.first_seq + self.times.len() as u64
+    pub(crate) const fn next_seq(&self) -> Seq {
+        self.first_seq.plus(self.times.len() as u64)
     }
 
-    pub(crate) fn first_time(&self) -> u64 {
+    pub(crate) fn first_time(&self) -> Micros {
         debug_assert!(!self.times.is_empty(), "a block is never empty");
         self.times.first().copied().unwrap_or_default()
     }
 
-    pub(crate) fn last_time(&self) -> u64 {
+    pub(crate) fn last_time(&self) -> Micros {
         debug_assert!(!self.times.is_empty(), "a block is never empty");
         self.times.last().copied().unwrap_or_default()
     }

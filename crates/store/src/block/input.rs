@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jetwash_event::PlcDid;
+use jetwash_event::{Micros, PlcDid};
 
 use super::commit_parts::{CommitParts, CommitRun};
 use super::damage::Damage;
@@ -119,15 +119,15 @@ impl<'a> Input<'a> {
         u32::try_from(self.varint()?).map_err(|_| Damage("a number in the index is too large"))
     }
 
-    pub(super) fn times(&mut self, events: usize, first: u64) -> Result<Vec<u64>, Damage> {
+    pub(super) fn times(&mut self, events: usize, first: Micros) -> Result<Vec<Micros>, Damage> {
         let mut times = Vec::with_capacity(events.min(self.0.len() + 1));
-        let mut time = first;
-        times.push(time);
+        let mut time = first.get();
+        times.push(first);
         for _ in 1..events {
             time = time
                 .checked_add(self.varint()?)
                 .ok_or(Damage("a time overflows"))?;
-            times.push(time);
+            times.push(Micros::new(time));
         }
         Ok(times)
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -16,12 +16,12 @@ use bytes::Bytes;
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 /// let page = run.block().json()?;
 /// assert_eq!(page.get(0), Some(&b"{}"[..]));
 /// assert_eq!((page.bytes().len(), page.ends()), (2, &[2][..]));

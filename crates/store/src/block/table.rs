@@ -10,7 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -18,12 +18,12 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 /// let (block, wanted) = (run.block(), "did:plc:z72i7hdynmk6r22z27h6tvur");
 /// let did = block.did_table().iter().position(|did| did == wanted);
 /// let by_it = run.indexes().filter(|event| Some(block.did_indexes()[*event].into()) == did);

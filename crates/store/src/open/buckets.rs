@@ -8,12 +8,18 @@ use crate::error::BackendError;
 use crate::frames::{FrameRing, FrameWriter, StoredFrames};
 use crate::options::Options;
 use crate::ring::View;
+use crate::seq::Seq;
 
-/// Buckets with the number that each is known by.
-pub(super) type Buckets = Vec<(u64, Arc<dyn Bucket>)>;
+/// Buckets of events, each with its first position.
+pub(super) type EventBuckets = Vec<(Seq, Arc<dyn Bucket>)>;
+
+/// Buckets of frames, each with its number.
+pub(super) type FrameBuckets = Vec<(u64, Arc<dyn Bucket>)>;
 
 /// Parts buckets of events from buckets of frames.
-pub(super) fn by_content(buckets: Vec<(BucketName, Arc<dyn Bucket>)>) -> (Buckets, Buckets) {
+pub(super) fn by_content(
+    buckets: Vec<(BucketName, Arc<dyn Bucket>)>,
+) -> (EventBuckets, FrameBuckets) {
     let (mut events, mut frames) = (Vec::new(), Vec::new());
     for (name, bucket) in buckets {
         match name {
@@ -27,9 +33,9 @@ pub(super) fn by_content(buckets: Vec<(BucketName, Arc<dyn Bucket>)>) -> (Bucket
 /// Lists what the buckets hold. Returns those that hold nothing that is still wanted.
 pub(super) fn list_buckets(
     view: &mut View,
-    buckets: Buckets,
-    floor: u64,
-) -> Result<Vec<u64>, BackendError> {
+    buckets: EventBuckets,
+    floor: Seq,
+) -> Result<Vec<Seq>, BackendError> {
     let mut useless = Vec::new();
     for (first_seq, bucket) in buckets {
         let keys = bucket.keys()?;
@@ -41,7 +47,7 @@ pub(super) fn list_buckets(
         keys.iter()
             .for_each(|key| view.push_stored(&bucket, first_seq, key));
     }
-    let firsts: Vec<u64> = view.buckets.iter().map(|view| view.first_seq).collect();
+    let firsts: Vec<Seq> = view.buckets.iter().map(|view| view.first_seq).collect();
     for (bucket, next) in view.buckets.iter_mut().zip(firsts.into_iter().skip(1)) {
         bucket.next_seq = next;
     }
@@ -50,14 +56,14 @@ pub(super) fn list_buckets(
 
 /// The position after the last event in a bucket, which only the last block knows. `Err` if it is
 /// damaged, with a position that is at most that one.
-pub(super) fn end_of_buckets(view: &mut View) -> Result<u64, u64> {
-    let place = view.cold_block(u64::MAX);
+pub(super) fn end_of_buckets(view: &mut View) -> Result<Seq, Seq> {
+    let place = view.cold_block(Seq::MAX);
     let Some((place, last)) = place.zip(view.buckets.back_mut()) else {
-        return Ok(0);
+        return Ok(Seq::FIRST);
     };
     let index = place.bucket.index(&place.key).ok().flatten();
     let Some(index) = index.and_then(|bytes| decode_index(&bytes).ok()) else {
-        return Err(place.key.first_seq + 1);
+        return Err(place.key.first_seq.next());
     };
     last.next_seq = index.next_seq();
     view.next_seq = view.next_seq.max(index.next_seq());
@@ -68,7 +74,7 @@ pub(super) fn end_of_buckets(view: &mut View) -> Result<u64, u64> {
 /// Opens the ring of frames, or drops the frames that an earlier run has kept.
 pub(super) fn open_frames(
     stored: StoredFrames,
-    buckets: Buckets,
+    buckets: FrameBuckets,
     backend: &dyn Backend,
     options: &Options,
 ) -> Result<Option<(FrameWriter, FrameRing)>, BackendError> {

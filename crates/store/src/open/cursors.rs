@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backend::state;
 use crate::ring::View;
+use crate::seq::Seq;
 
 /// Makes the cursors fit the events that are there: they are kept with the blocks as well as in the
 /// state, and damage to the journal may take what one of the two had and the other has. Returns
@@ -15,7 +16,7 @@ pub(super) fn mend_cursors(
     cursors: &mut BTreeMap<String, u64>,
     view: &View,
     is_end_known: bool,
-    stored_seq: u64,
+    stored_seq: Seq,
 ) -> BTreeSet<String> {
     let mut changed = BTreeSet::new();
     let Some((kept_seq, kept)) = kept_cursors(view) else {
@@ -35,8 +36,11 @@ pub(super) fn mend_cursors(
 }
 
 /// Whether events are missing after the last block, up to the position that was stored.
-fn lacks_events(view: &View, stored_seq: u64) -> bool {
-    let mut at = view.buckets.back().map_or(0, |bucket| bucket.next_seq);
+fn lacks_events(view: &View, stored_seq: Seq) -> bool {
+    let mut at = view
+        .buckets
+        .back()
+        .map_or(Seq::FIRST, |bucket| bucket.next_seq);
     for piece in view.tail() {
         if piece.first_seq() > view.after_gap(at) {
             return true;
@@ -47,15 +51,15 @@ fn lacks_events(view: &View, stored_seq: u64) -> bool {
 }
 
 /// The cursors that were kept with the last block that has any, and the position they belong to.
-fn kept_cursors(view: &View) -> Option<(u64, BTreeMap<String, u64>)> {
-    let mut at = u64::MAX;
+fn kept_cursors(view: &View) -> Option<(Seq, BTreeMap<String, u64>)> {
+    let mut at = Seq::MAX;
     for _ in 0..BLOCKS_ASKED {
         let place = view.cold_block(at)?;
         let kept = place.bucket.cursors(&place.key).ok().flatten();
         if let Some(kept) = kept.and_then(|bytes| state::decode_cursors(&bytes)) {
             return Some(kept);
         }
-        at = place.key.first_seq.checked_sub(1)?;
+        at = place.key.first_seq.previous();
     }
     None
 }

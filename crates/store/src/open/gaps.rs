@@ -3,6 +3,7 @@
 use crate::backend::{Backend, Batch, Reserved, state};
 use crate::error::BackendError;
 use crate::ring::View;
+use crate::seq::Seq;
 
 /// Continues after all that readers may have seen, and remembers the gap. The store may have
 /// forgotten what was committed last: the power failed, or it was damaged.
@@ -24,7 +25,7 @@ pub(super) fn skip_reserved(
         view.next_seq = seq;
     }
     view.last_time = view.last_time.max(time_us);
-    let position = state::encode_numbers(&[view.next_seq, view.last_time]);
+    let position = state::encode_numbers(&[view.next_seq.get(), view.last_time.get()]);
     batch.set(state::POSITION.to_vec(), position);
     batch.set(state::GAPS.to_vec(), state::encode_gaps(&newest_gaps(view)));
     backend.write(&batch)?;
@@ -33,7 +34,7 @@ pub(super) fn skip_reserved(
 
 /// The gaps that are remembered: also those that the ring has moved past, to know how many events
 /// it has dropped.
-pub(super) fn newest_gaps(view: &View) -> Vec<(u64, u64)> {
+pub(super) fn newest_gaps(view: &View) -> Vec<(Seq, Seq)> {
     let start = view.gaps.len().saturating_sub(MAX_GAPS);
     view.gaps.get(start..).unwrap_or_default().to_vec()
 }

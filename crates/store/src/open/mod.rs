@@ -40,10 +40,10 @@ pub use report::RepairReport;
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{Location, Options, open};
+/// use jetwash_store::{Location, Options, Seq, open};
 ///
 /// let (appender, store) = open(Location::Memory, Options::default())?;
-/// assert_eq!(appender.next_seq(), 1);
+/// assert_eq!(appender.next_seq(), Seq::FIRST);
 /// assert_eq!(store.bounds().events(), 0);
 /// # Ok::<(), jetwash_store::OpenError>(())
 /// ```

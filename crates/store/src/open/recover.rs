@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
 
-use super::buckets::{Buckets, by_content, end_of_buckets, list_buckets, open_frames};
+use super::buckets::{EventBuckets, by_content, end_of_buckets, list_buckets, open_frames};
 use super::cursors::mend_cursors;
 use super::gaps::{newest_gaps, skip_reserved};
 use super::state::State;
@@ -19,6 +19,7 @@ use crate::identity::LogId;
 use crate::options::Options;
 use crate::read::Store;
 use crate::ring::{KnownTotals, NamedCursors, Ring, View};
+use crate::seq::Seq;
 
 /// The view that is taken of a ring.
 #[derive(Clone, Copy, Debug)]
@@ -116,10 +117,10 @@ pub(super) fn recover(
 /// is wanted. Returns the end of the buckets as well: see [`end_of_buckets`].
 fn lay_out(
     state: &mut State,
-    buckets: Buckets,
+    buckets: EventBuckets,
     backend: &dyn Backend,
     dictionaries: &Arc<Dictionaries>,
-) -> Result<(View, Result<u64, u64>), BackendError> {
+) -> Result<(View, Result<Seq, Seq>), BackendError> {
     let mut view = View {
         next_seq: state.next_seq,
         last_time: state.last_time,

@@ -9,6 +9,7 @@ use crate::gap::Gap;
 use crate::options::Options;
 use crate::read::Store;
 use crate::ring::Read;
+use crate::seq::Seq;
 
 /// Makes a ring that cannot be opened into one that can: keeps what can be read, and tells what is
 /// lost.
@@ -82,10 +83,10 @@ pub fn repair(path: &Path) -> Result<RepairReport, OpenError> {
 }
 
 /// Counts the events that can be read, and finds the positions that have none.
-fn look_through(store: &Store, oldest_seq: u64) -> Result<(u64, Vec<(u64, u64)>), StoreError> {
+fn look_through(store: &Store, oldest_seq: Seq) -> Result<(u64, Vec<(Seq, Seq)>), StoreError> {
     let (mut at, mut events) = (oldest_seq, 0);
-    let mut lost: Vec<(u64, u64)> = Vec::new();
-    let mut lose = |from: u64, to: u64| match lost.last_mut() {
+    let mut lost: Vec<(Seq, Seq)> = Vec::new();
+    let mut lose = |from: Seq, to: Seq| match lost.last_mut() {
         Some((_, next)) if *next == from => *next = to,
         _ if from < to => lost.push((from, to)),
         _ => {}
@@ -102,7 +103,7 @@ fn look_through(store: &Store, oldest_seq: u64) -> Result<(u64, Vec<(u64, u64)>)
         });
         match found {
             Ok(Read::Events(run)) => {
-                events += run.next_seq() - at;
+                events += run.next_seq().since(at);
                 at = run.next_seq();
             }
             Ok(Read::AtTip) => return Ok((events, lost)),

@@ -3,18 +3,19 @@ use std::path::PathBuf;
 
 use crate::error::Files;
 use crate::identity::LogId;
+use crate::seq::Seq;
 
 /// The outcome of a [repair](crate::repair). As text it is for people.
 ///
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{Location, Options, open, repair};
+/// use jetwash_store::{Location, Options, Seq, open, repair};
 ///
 /// let folder = tempfile::tempdir()?;
 /// drop(open(Location::Disk(folder.path().to_owned()), Options::default())?);
 /// let report = repair(folder.path())?;
-/// assert_eq!((report.events, report.next_seq), (0, 1));
+/// assert_eq!((report.events, report.next_seq), (0, Seq::FIRST));
 /// assert_eq!(report.to_string(), "nothing is missing or damaged: 0 events");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -38,9 +39,9 @@ pub struct RepairReport {
     pub events: u64,
     /// Positions without an event: the first of each gap, and the one after its last. Those at the end
     /// may never have been given out, and are skipped so that no position is given out twice.
-    pub lost: Vec<(u64, u64)>,
+    pub lost: Vec<(Seq, Seq)>,
     /// The position that the next event will get.
-    pub next_seq: u64,
+    pub next_seq: Seq,
     /// Which log this is now.
     pub log_id: LogId,
     /// Whether the log has got another identity, as it is not known how far positions have been given
@@ -89,7 +90,7 @@ impl fmt::Display for RepairReport {
             )?;
         }
         for (first, next) in &self.lost {
-            let last = next.saturating_sub(1);
+            let last = next.previous();
             writeln!(formatter, "no events at positions {first} to {last}")?;
         }
         if self.is_new_log {

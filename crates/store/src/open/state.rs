@@ -1,8 +1,11 @@
+use crate::cursor::Cursor;
+use crate::seq::Seq;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
 use jetwash_dict::Dictionary;
+use jetwash_event::Micros;
 
 use crate::backend::state;
 use crate::error::OpenError;
@@ -13,15 +16,15 @@ use crate::identity::LogId;
 /// Everything that is stored beside the blocks.
 pub(super) struct State {
     pub(super) id: Option<LogId>,
-    pub(super) next_seq: u64,
-    pub(super) last_time: u64,
-    pub(super) floor: u64,
-    pub(super) gaps: Vec<(u64, u64)>,
+    pub(super) next_seq: Seq,
+    pub(super) last_time: Micros,
+    pub(super) floor: Seq,
+    pub(super) gaps: Vec<(Seq, Seq)>,
     pub(super) noted: Vec<Noted>,
     pub(super) cursors: BTreeMap<String, u64>,
-    pub(super) accounted: u64,
-    pub(super) named: BTreeMap<String, u64>,
-    pub(super) uses: Vec<(u64, u32)>,
+    pub(super) accounted: Seq,
+    pub(super) named: BTreeMap<String, Cursor>,
+    pub(super) uses: Vec<(Seq, u32)>,
     pub(super) frames: StoredFrames,
     pub(super) dictionaries: Vec<Dictionary>,
     pub(super) tail: Vec<Bytes>,
@@ -31,13 +34,13 @@ impl State {
     pub(super) fn read(pairs: Vec<(Bytes, Bytes)>, path: &Path) -> Result<Self, OpenError> {
         let mut state = Self {
             id: None,
-            next_seq: 1,
-            last_time: 0,
-            floor: 0,
+            next_seq: Seq::FIRST,
+            last_time: Micros::EPOCH,
+            floor: Seq::default(),
             gaps: Vec::new(),
             noted: Vec::new(),
             cursors: BTreeMap::new(),
-            accounted: 0,
+            accounted: Seq::default(),
             named: BTreeMap::new(),
             uses: Vec::new(),
             frames: StoredFrames::default(),
@@ -77,7 +80,7 @@ impl State {
             self.cursors.insert(name.to_owned(), cursor);
         } else if let Some(name) = state::named_name(key) {
             let [cursor] = state::decode_numbers(&value)?;
-            self.named.insert(name.to_owned(), cursor);
+            self.named.insert(name.to_owned(), Cursor::new(cursor));
         } else if let Some(id) = state::dictionary_id(key) {
             let dictionary = Dictionary::from_bytes(&value[..]).ok()?;
             (dictionary.id() == id).then(|| self.dictionaries.push(dictionary))?;
@@ -86,14 +89,17 @@ impl State {
         } else if state::is_tail(key) {
             self.tail.push(value);
         } else if key == state::POSITION {
-            [self.next_seq, self.last_time] = state::decode_numbers(&value)?;
+            let [next_seq, last_time] = state::decode_numbers(&value)?;
+            (self.next_seq, self.last_time) = (Seq::new(next_seq), Micros::new(last_time));
         } else if key == state::LOG {
             let [id] = state::decode_numbers(&value)?;
             self.id = Some(LogId::from_number(id));
         } else if key == state::FLOOR {
-            [self.floor] = state::decode_numbers(&value)?;
+            let [floor] = state::decode_numbers(&value)?;
+            self.floor = Seq::new(floor);
         } else if key == state::ACCOUNTS {
-            [self.accounted] = state::decode_numbers(&value)?;
+            let [accounted] = state::decode_numbers(&value)?;
+            self.accounted = Seq::new(accounted);
         } else if key == state::GAPS {
             self.gaps = state::decode_gaps(&value)?;
         } else if key == state::USES {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::block::{Block, Dictionaries, check_payload, decode_piece};
 use crate::ring::View;
+use crate::seq::Seq;
 
 /// Adds to the view the pieces that follow the buckets, which end at `end`: see
 /// [`end_of_buckets`](super::buckets::end_of_buckets).
@@ -15,8 +16,8 @@ use crate::ring::View;
 pub(super) fn read_tail(
     view: &mut View,
     tail: Vec<Bytes>,
-    end: Result<u64, u64>,
-    floor: u64,
+    end: Result<Seq, Seq>,
+    floor: Seq,
     dictionaries: &Arc<Dictionaries>,
 ) {
     let (Ok(in_buckets) | Err(in_buckets)) = end;

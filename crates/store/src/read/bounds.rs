@@ -1,3 +1,7 @@
+use jetwash_event::Micros;
+
+use crate::seq::Seq;
+
 use super::store::Store;
 
 impl Store {
@@ -22,11 +26,11 @@ impl Store {
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{Location, Options, open};
+/// use jetwash_store::{Location, Options, Seq, open};
 ///
 /// let (_appender, store) = open(Location::Memory, Options::default())?;
 /// let bounds = store.bounds();
-/// assert_eq!((bounds.oldest_seq, bounds.next_seq), (1, 1));
+/// assert_eq!((bounds.oldest_seq, bounds.next_seq), (Seq::FIRST, Seq::FIRST));
 /// assert_eq!((bounds.events(), bounds.oldest_time_us), (0, None));
 /// # Ok::<(), jetwash_store::OpenError>(())
 /// ```
@@ -34,16 +38,16 @@ impl Store {
 #[non_exhaustive]
 pub struct Bounds {
     /// The position of the oldest event; in an empty ring, that of the next one.
-    pub oldest_seq: u64,
+    pub oldest_seq: Seq,
     /// The position of the next event.
-    pub next_seq: u64,
+    pub next_seq: Seq,
     /// The number of positions in between without an event, as a power failure took it. With them,
     /// the ring holds `next_seq - oldest_seq`.
     pub lost: u64,
-    /// The time of the oldest event in microseconds.
-    pub oldest_time_us: Option<u64>,
-    /// The time of the newest event in microseconds.
-    pub newest_time_us: Option<u64>,
+    /// The time of the oldest event.
+    pub oldest_time_us: Option<Micros>,
+    /// The time of the newest event.
+    pub newest_time_us: Option<Micros>,
     /// The bytes of all blocks, without the journal of the storage engine.
     pub bytes: u64,
 }
@@ -52,6 +56,6 @@ impl Bounds {
     /// The number of events.
     #[must_use]
     pub const fn events(&self) -> u64 {
-        self.next_seq - self.oldest_seq - self.lost
+        self.next_seq.since(self.oldest_seq) - self.lost
     }
 }

@@ -8,6 +8,7 @@ use super::store::Store;
 use crate::backend::Batch;
 use crate::error::StoreError;
 use crate::ring::LetterTotals;
+use crate::seq::Seq;
 
 impl Store {
     /// The dead letters of a consumer: the events that it could not handle, put aside so that it
@@ -27,7 +28,8 @@ impl Store {
 ///
 /// ```
 /// use jetwash_store::{
-///     CommitPart, EventKind, LetterLimits, Location, NewDeadLetter, NewEvent, Options, Read, open,
+///     CommitPart, EventKind, LetterLimits, Location, Micros, NewDeadLetter, NewEvent, Options, Read,
+///     Seq, open,
 /// };
 ///
 /// let (mut appender, store) = open(Location::Memory, Options::default())?;
@@ -37,12 +39,12 @@ impl Store {
 ///     collection: "app.bsky.feed.post",
 ///     commit: CommitPart::WHOLE,
 ///     source: "wss://relay.example",
-///     time_us: 1_700_000_000_000_000,
+///     time_us: Micros::new(1_700_000_000_000_000),
 ///     json: b"{}",
 ///     compressed: None,
 /// })?;
 /// appender.commit()?;
-/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 ///
 /// let letters = store.dead_letters("feed");
 /// let letter = NewDeadLetter {
@@ -50,11 +52,11 @@ impl Store {
 ///     index: 0,
 ///     reason: "no text",
 ///     attempts: 5,
-///     failed_at_us: 1_700_000_001_000_000,
+///     failed_at_us: Micros::new(1_700_000_001_000_000),
 /// };
 /// letters.put(&letter, LetterLimits::default())?;
 /// assert_eq!(letters.list(None, 10)?[0].reason(), "no text");
-/// assert!(letters.discard(1)?);
+/// assert!(letters.discard(Seq::FIRST)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -108,11 +110,11 @@ impl DeadLetters {
     /// When they cannot be read, or one is damaged.
     pub fn list(
         &self,
-        after: Option<u64>,
+        after: Option<Seq>,
         max: usize,
     ) -> Result<Vec<StoredLetter>, DeadLetterError> {
-        let from = self.key(after.map_or(0, |after| after.saturating_add(1)));
-        if after == Some(u64::MAX) {
+        let from = self.key(after.map(Seq::next).unwrap_or_default());
+        if after == Some(Seq::MAX) {
             return Ok(Vec::new());
         }
         let pairs = self.read(&self.prefix(), &from, max)?;
@@ -127,7 +129,7 @@ impl DeadLetters {
     /// # Errors
     ///
     /// When it cannot be read, or is damaged.
-    pub fn get(&self, seq: u64) -> Result<Option<StoredLetter>, DeadLetterError> {
+    pub fn get(&self, seq: Seq) -> Result<Option<StoredLetter>, DeadLetterError> {
         let key = self.key(seq);
         let pairs = self.read(&key, &key, 1)?;
         let letter = pairs.first().map(|(key, value)| self.decode(key, value));
@@ -139,7 +141,7 @@ impl DeadLetters {
     /// # Errors
     ///
     /// When that cannot be written. The letter is still there then.
-    pub fn discard(&self, seq: u64) -> Result<bool, DeadLetterError> {
+    pub fn discard(&self, seq: Seq) -> Result<bool, DeadLetterError> {
         let key = self.key(seq);
         let mut totals = self.known_totals();
         let held = self.totals(&mut totals)?;
@@ -173,7 +175,8 @@ impl DeadLetters {
         if let Some(totals) = known.get(&self.consumer) {
             return Ok(*totals);
         }
-        let (prefix, mut totals, mut next) = (self.prefix(), LetterTotals::default(), 0);
+        let (prefix, mut totals, mut next) =
+            (self.prefix(), LetterTotals::default(), Seq::default());
         loop {
             let page = self.read(&prefix, &self.key(next), PAGE)?;
             for pair in &page {
@@ -182,7 +185,7 @@ impl DeadLetters {
             }
             let last = page.last().and_then(|(key, _)| seq_of(key));
             match last {
-                Some(last) if page.len() == PAGE && last < u64::MAX => next = last + 1,
+                Some(last) if page.len() == PAGE && last < Seq::MAX => next = last.next(),
                 _ => break,
             }
         }
@@ -228,13 +231,13 @@ impl DeadLetters {
         [self.consumer.as_bytes(), &[0]].concat()
     }
 
-    fn key(&self, seq: u64) -> Vec<u8> {
-        [&self.prefix(), &seq.to_be_bytes()[..]].concat()
+    fn key(&self, seq: Seq) -> Vec<u8> {
+        [&self.prefix(), &seq.get().to_be_bytes()[..]].concat()
     }
 }
 
-fn seq_of(key: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(*key.last_chunk()?))
+fn seq_of(key: &[u8]) -> Option<Seq> {
+    Some(Seq::new(u64::from_be_bytes(*key.last_chunk()?)))
 }
 
 /// The letters that are read at once to count them.

@@ -4,19 +4,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jetwash_event::Micros;
 use thiserror::Error;
 
 use crate::block::{Block, BlockBuilder, Dictionaries, check_payload, decode_piece, encode_piece};
 use crate::error::StoreError;
 use crate::event::{CommitPart, NewEvent};
 use crate::ring::LetterTotals;
+use crate::seq::Seq;
 
 /// An event to be put aside.
 ///
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, LetterLimits, Location, NewDeadLetter};
+/// # use jetwash_store::{CommitPart, EventKind, LetterLimits, Location, Micros, NewDeadLetter, Seq};
 /// # use jetwash_store::{NewEvent, Options, Read, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
@@ -25,18 +27,18 @@ use crate::ring::LetterTotals;
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// # let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// # let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 /// let letter = NewDeadLetter {
 ///     block: run.block(),
 ///     index: 0,
 ///     reason: "no text",
 ///     attempts: 5,
-///     failed_at_us: 1_700_000_001_000_000,
+///     failed_at_us: Micros::new(1_700_000_001_000_000),
 /// };
 /// store.dead_letters("feed").put(&letter, LetterLimits::default())?;
 /// assert_eq!(store.dead_letters("feed").held()?.letters, 1);
@@ -52,8 +54,8 @@ pub struct NewDeadLetter<'a> {
     pub reason: &'a str,
     /// The number of attempts.
     pub attempts: u32,
-    /// The time at which it was given up, in microseconds since 1970.
-    pub failed_at_us: u64,
+    /// The time at which it was given up.
+    pub failed_at_us: Micros,
 }
 
 /// An event that was put aside.
@@ -61,7 +63,7 @@ pub struct NewDeadLetter<'a> {
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, LetterLimits, Location, NewDeadLetter};
+/// # use jetwash_store::{CommitPart, EventKind, LetterLimits, Location, Micros, NewDeadLetter, Seq};
 /// # use jetwash_store::{NewEvent, Options, Read, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
@@ -70,23 +72,23 @@ pub struct NewDeadLetter<'a> {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// # let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// # let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 /// # let letter = NewDeadLetter {
 /// #     block: run.block(),
 /// #     index: 0,
 /// #     reason: "no text",
 /// #     attempts: 5,
-/// #     failed_at_us: 1_700_000_001_000_000,
+/// #     failed_at_us: Micros::new(1_700_000_001_000_000),
 /// # };
 /// let letters = store.dead_letters("feed");
 /// letters.put(&letter, LetterLimits::default())?;
-/// let stored = letters.get(1)?.ok_or("it was put there")?;
-/// assert_eq!((stored.seq(), stored.reason(), stored.attempts()), (1, "no text", 5));
+/// let stored = letters.get(Seq::FIRST)?.ok_or("it was put there")?;
+/// assert_eq!((stored.seq(), stored.reason(), stored.attempts()), (Seq::FIRST, "no text", 5));
 /// assert_eq!(stored.block().json()?.get(0), Some(&b"{}"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -95,7 +97,7 @@ pub struct StoredLetter {
     block: Arc<Block>,
     reason: String,
     attempts: u32,
-    failed_at_us: u64,
+    failed_at_us: Micros,
 }
 
 impl StoredLetter {
@@ -107,7 +109,7 @@ impl StoredLetter {
 
     /// The position of its event, by which it is discarded.
     #[must_use]
-    pub fn seq(&self) -> u64 {
+    pub fn seq(&self) -> Seq {
         self.block.first_seq()
     }
 
@@ -123,9 +125,9 @@ impl StoredLetter {
         self.attempts
     }
 
-    /// The time at which it was given up, in microseconds since 1970.
+    /// The time at which it was given up.
     #[must_use]
-    pub const fn failed_at_us(&self) -> u64 {
+    pub const fn failed_at_us(&self) -> Micros {
         self.failed_at_us
     }
 }
@@ -173,7 +175,7 @@ impl Default for LetterLimits {
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, LetterLimits, Location, NewDeadLetter};
+/// # use jetwash_store::{CommitPart, EventKind, LetterLimits, Location, Micros, NewDeadLetter, Seq};
 /// # use jetwash_store::{NewEvent, Options, Read, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
@@ -182,18 +184,18 @@ impl Default for LetterLimits {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// # let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// # let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 /// # let letter = NewDeadLetter {
 /// #     block: run.block(),
 /// #     index: 0,
 /// #     reason: "no text",
 /// #     attempts: 5,
-/// #     failed_at_us: 1_700_000_001_000_000,
+/// #     failed_at_us: Micros::new(1_700_000_001_000_000),
 /// # };
 /// use jetwash_store::DeadLetterError;
 ///
@@ -213,7 +215,7 @@ pub enum DeadLetterError {
         /// The consumer that the letter belongs to.
         consumer: String,
         /// Its position.
-        seq: u64,
+        seq: Seq,
     },
     /// There is no room for another.
     #[error(
@@ -241,7 +243,7 @@ const LETTER_VERSION: u8 = 1;
 pub(super) fn encode(
     letter: &NewDeadLetter<'_>,
     dictionaries: &Arc<Dictionaries>,
-) -> Result<(u64, Vec<u8>), DeadLetterError> {
+) -> Result<(Seq, Vec<u8>), DeadLetterError> {
     let missing = || StoreError::Corrupt {
         first_seq: letter.block.first_seq(),
         next_seq: letter.block.next_seq(),
@@ -265,7 +267,7 @@ pub(super) fn encode(
     let block = builder.take(dictionaries).ok_or_else(missing)?;
     let reason = clipped(letter.reason);
     let mut value = vec![LETTER_VERSION];
-    value.extend_from_slice(&letter.failed_at_us.to_le_bytes());
+    value.extend_from_slice(&letter.failed_at_us.get().to_le_bytes());
     value.extend_from_slice(&letter.attempts.to_le_bytes());
     value.extend_from_slice(&(reason.len() as u32).to_le_bytes());
     value.extend_from_slice(reason.as_bytes());
@@ -289,7 +291,7 @@ pub(super) fn decode(value: &Bytes, dictionaries: &Arc<Dictionaries>) -> Option<
         block: Arc::new(Block::in_memory(index, None, Some(payload), dictionaries)),
         reason: std::str::from_utf8(reason).ok()?.to_owned(),
         attempts: u32::from_le_bytes(*attempts),
-        failed_at_us: u64::from_le_bytes(*failed_at_us),
+        failed_at_us: Micros::new(u64::from_le_bytes(*failed_at_us)),
     })
 }
 

@@ -1,4 +1,5 @@
 use super::store::Store;
+use crate::cursor::Cursor;
 use crate::ring::{CursorError, check_name};
 
 /// Named cursors: the progress of each of the ring's consumers, kept in the ring itself.
@@ -12,13 +13,13 @@ use crate::ring::{CursorError, check_name};
 impl Store {
     /// The value of the cursor `name`; `None` if there is no such cursor.
     #[must_use]
-    pub fn named_cursor(&self, name: &str) -> Option<u64> {
+    pub fn named_cursor(&self, name: &str) -> Option<Cursor> {
         self.ring().named.values().get(name).copied()
     }
 
     /// All named cursors, by name.
     #[must_use]
-    pub fn named_cursors(&self) -> Vec<(String, u64)> {
+    pub fn named_cursors(&self) -> Vec<(String, Cursor)> {
         let values = self.ring().named.values();
         let pairs = values.iter().map(|(name, value)| (name.clone(), *value));
         pairs.collect()
@@ -35,22 +36,23 @@ impl Store {
     /// # Examples
     ///
     /// ```
-    /// use jetwash_store::{CursorError, Location, Options, open};
+    /// use jetwash_store::{Cursor, CursorError, Location, Options, open};
     ///
     /// let (_appender, store) = open(Location::Memory, Options::default())?;
-    /// store.advance_named_cursor("feed", None, 17)?;
-    /// store.advance_named_cursor("feed", Some(17), 40)?;
+    /// store.advance_named_cursor("feed", None, Cursor::new(17))?;
+    /// store.advance_named_cursor("feed", Some(Cursor::new(17)), Cursor::new(40))?;
     ///
     /// // Another process that takes it to be at 17 gets an error.
-    /// let error = store.advance_named_cursor("feed", Some(17), 41).unwrap_err();
-    /// assert!(matches!(error, CursorError::Moved { current: Some(40), .. }));
+    /// let error = store.advance_named_cursor("feed", Some(Cursor::new(17)), Cursor::new(41)).unwrap_err();
+    /// let CursorError::Moved { current, .. } = error else { panic!("{error}") };
+    /// assert_eq!(current, Some(Cursor::new(40)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn advance_named_cursor(
         &self,
         name: &str,
-        expected: Option<u64>,
-        to: u64,
+        expected: Option<Cursor>,
+        to: Cursor,
     ) -> Result<(), CursorError> {
         check_name(name)?;
         let (cursors, durable) = (&self.ring().named, &self.ring().durable);
@@ -81,7 +83,11 @@ impl Store {
     /// # Errors
     ///
     /// When it cannot be written, or the name cannot be used.
-    pub fn reset_named_cursor(&self, name: &str, to: u64) -> Result<Option<u64>, CursorError> {
+    pub fn reset_named_cursor(
+        &self,
+        name: &str,
+        to: Cursor,
+    ) -> Result<Option<Cursor>, CursorError> {
         check_name(name)?;
         let cursors = &self.ring().named;
         let _changing = cursors.change();
@@ -95,7 +101,7 @@ impl Store {
     /// # Errors
     ///
     /// When that cannot be written. The cursor is still there then.
-    pub fn remove_named_cursor(&self, name: &str) -> Result<Option<u64>, CursorError> {
+    pub fn remove_named_cursor(&self, name: &str) -> Result<Option<Cursor>, CursorError> {
         let cursors = &self.ring().named;
         let _changing = cursors.change();
         let current = self.named_cursor(name);

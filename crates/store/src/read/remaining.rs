@@ -1,5 +1,8 @@
+use jetwash_event::Micros;
+
 use super::store::Store;
 use crate::ring::View;
+use crate::seq::Seq;
 
 impl Store {
     /// Measures what the ring holds from a position on: how far a reader there is behind. Reads
@@ -8,21 +11,21 @@ impl Store {
     /// # Examples
     ///
     /// ```
-    /// use jetwash_store::{Location, Options, open};
+    /// use jetwash_store::{Location, Options, Seq, open};
     ///
     /// let (_appender, store) = open(Location::Memory, Options::default())?;
-    /// assert_eq!(store.remaining(1).events, 0);
+    /// assert_eq!(store.remaining(Seq::FIRST).events, 0);
     /// # Ok::<(), jetwash_store::OpenError>(())
     /// ```
     #[must_use]
-    pub fn remaining(&self, from: u64) -> Remaining {
+    pub fn remaining(&self, from: Seq) -> Remaining {
         let view = self.view();
         let from = from.max(view.oldest_seq());
         if from >= view.next_seq {
             return Remaining::default();
         }
         Remaining {
-            events: view.next_seq - from,
+            events: view.next_seq.since(from),
             bytes: bytes_from(&view, from),
             first_time_us: first_time(&view, from),
         }
@@ -34,7 +37,7 @@ impl Store {
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -42,14 +45,14 @@ impl Store {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// let remaining = store.remaining(1);
-/// assert_eq!((remaining.events, remaining.first_time_us), (1, Some(1_700_000_000_000_000)));
-/// assert_eq!(store.remaining(2).events, 0);
+/// let remaining = store.remaining(Seq::FIRST);
+/// assert_eq!((remaining.events, remaining.first_time_us), (1, Some(Micros::new(1_700_000_000_000_000))));
+/// assert_eq!(store.remaining(Seq::new(2)).events, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,12 +62,12 @@ pub struct Remaining {
     pub events: u64,
     /// Their bytes as they are stored. Of the block that the first event is in, a share by number.
     pub bytes: u64,
-    /// The time of the first of them in microseconds, if it is in memory, and otherwise that of
+    /// The time of the first of them, if it is in memory, and otherwise that of
     /// the block it is in; `None` without an event.
-    pub first_time_us: Option<u64>,
+    pub first_time_us: Option<Micros>,
 }
 
-fn bytes_from(view: &View, from: u64) -> u64 {
+fn bytes_from(view: &View, from: Seq) -> u64 {
     let mut bytes = 0;
     for piece in view.tail() {
         let whole = u64::from(piece.index().payload_len);
@@ -95,15 +98,15 @@ fn bytes_from(view: &View, from: u64) -> u64 {
 }
 
 /// The part of a block's bytes that its events from a position on take, if all took the same.
-fn share(bytes: u64, first: u64, next: u64, from: u64) -> u64 {
-    let events = next.saturating_sub(first).max(1);
-    let left = next.saturating_sub(from.max(first));
+fn share(bytes: u64, first: Seq, next: Seq, from: Seq) -> u64 {
+    let events = next.since(first).max(1);
+    let left = next.since(from.max(first));
     bytes * left / events
 }
 
-fn first_time(view: &View, from: u64) -> Option<u64> {
+fn first_time(view: &View, from: Seq) -> Option<Micros> {
     if let Some(block) = view.hot_block(from) {
-        let index = usize::try_from(from - block.first_seq()).ok()?;
+        let index = usize::try_from(from.since(block.first_seq())).ok()?;
         return block.times().get(index).copied();
     }
     view.cold_block(from).map(|place| place.key.first_time)

@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::{Arc, RwLockReadGuard};
 
 use jetwash_dict::Dictionary;
+use jetwash_event::Micros;
 use tokio::sync::watch;
 
 use crate::backend::BucketError;
@@ -10,6 +11,7 @@ use crate::error::StoreError;
 use crate::gap::Gap;
 use crate::identity::LogId;
 use crate::ring::{ColdPlace, Read, Ring, View};
+use crate::seq::Seq;
 
 /// The read side of a ring: cheap to clone, for any number of readers.
 ///
@@ -19,11 +21,11 @@ use crate::ring::{ColdPlace, Read, Ring, View};
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, open};
 ///
 /// let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// for text in ["{\"a\":1}", "{\"a\":2}"] {
-///     let time_us = appender.next_time_us(1_700_000_000_000_000);
+///     let time_us = appender.next_time_us(Micros::new(1_700_000_000_000_000));
 ///     appender.push(&NewEvent {
 ///         kind: EventKind::Create,
 ///         did: "did:plc:z72i7hdynmk6r22z27h6tvur",
@@ -75,7 +77,7 @@ impl Store {
     /// Waiting on it is an error once the [`Appender`](crate::Appender) is gone. A new
     /// receiver may report one change too many.
     #[must_use]
-    pub fn tip(&self) -> watch::Receiver<u64> {
+    pub fn tip(&self) -> watch::Receiver<Seq> {
         self.ring.tip.clone()
     }
 
@@ -86,8 +88,8 @@ impl Store {
     /// # Errors
     ///
     /// When the disk fails.
-    pub fn read(&self, from: u64) -> Result<Read, StoreError> {
-        let from = from.max(FIRST);
+    pub fn read(&self, from: Seq) -> Result<Read, StoreError> {
+        let from = from.max(Seq::FIRST);
         // Looked up under the lock and loaded without it: the disk must not hold up the appender.
         let place = {
             let view = self.ring.view();
@@ -132,8 +134,8 @@ impl Store {
     ///
     /// `None` says to call [`Store::read`], where blocking is allowed.
     #[must_use]
-    pub fn read_hot(&self, from: u64) -> Option<Read> {
-        self.ring.view().look(from.max(FIRST))
+    pub fn read_hot(&self, from: Seq) -> Option<Read> {
+        self.ring.view().look(from.max(Seq::FIRST))
     }
 
     /// Returns the known gaps of upstreams that lie before the events at positions from `first` on and
@@ -143,7 +145,7 @@ impl Store {
     /// over positions, because there is a gap in the log itself. The newest 1,024 are kept, and
     /// forgotten with the events around them.
     #[must_use]
-    pub fn noted_gaps(&self, first: u64, next: u64) -> Vec<Gap> {
+    pub fn noted_gaps(&self, first: Seq, next: Seq) -> Vec<Gap> {
         self.ring.view().noted_in(first, next)
     }
 
@@ -154,12 +156,12 @@ impl Store {
     /// # Errors
     ///
     /// When the disk fails.
-    pub fn seq_at_time(&self, time_us: u64) -> Result<u64, StoreError> {
+    pub fn seq_at_time(&self, time_us: Micros) -> Result<Seq, StoreError> {
         let seq = self.find_time(time_us)?;
         Ok(self.ring.view().after_gap(seq))
     }
 
-    fn find_time(&self, time_us: u64) -> Result<u64, StoreError> {
+    fn find_time(&self, time_us: Micros) -> Result<Seq, StoreError> {
         let place = {
             let view = self.ring.view();
             if view.oldest_time().is_none_or(|oldest| time_us <= oldest) {
@@ -173,7 +175,7 @@ impl Store {
                 .hot
                 .partition_point(|(block, _)| block.index().first_time() <= time_us);
             if let Some((block, _)) = after.checked_sub(1).and_then(|index| view.hot.get(index)) {
-                return Ok(block.first_seq() + block.index_at_time(time_us) as u64);
+                return Ok(block.first_seq().plus(block.index_at_time(time_us) as u64));
             }
             match view.cold_block_at_time(time_us) {
                 Some(place) => place,
@@ -187,7 +189,7 @@ impl Store {
         };
         match block.index_at_time(time_us) {
             index if index == block.len() => Ok(next_seq),
-            index => Ok(block.first_seq() + index as u64),
+            index => Ok(block.first_seq().plus(index as u64)),
         }
     }
 
@@ -256,8 +258,5 @@ impl fmt::Debug for Store {
             .finish()
     }
 }
-
-/// The first position of every ring.
-const FIRST: u64 = 1;
 
 const MISSING: &str = "they are missing";

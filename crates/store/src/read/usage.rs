@@ -1,3 +1,5 @@
+use crate::seq::Seq;
+
 use super::store::Store;
 
 impl Store {
@@ -33,7 +35,7 @@ pub struct Usage {
     /// The number of buckets, one of which is dropped at a time.
     pub buckets: usize,
     /// The position of the oldest event that [`Store::read_hot`] can read.
-    pub hot_seq: u64,
+    pub hot_seq: Seq,
     /// The memory of the newest events.
     pub hot_bytes: usize,
     /// The memory of the blocks that were read from disk.

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use thiserror::Error;
 
 use crate::backend::{Batch, Durable, state};
+use crate::cursor::Cursor;
 use crate::error::StoreError;
 
 /// Why a named cursor was not changed.
@@ -11,12 +12,12 @@ use crate::error::StoreError;
 /// # Examples
 ///
 /// ```
-/// use jetwash_store::{CursorError, Location, Options, open};
+/// use jetwash_store::{Cursor, CursorError, Location, Options, open};
 ///
 /// let (_appender, store) = open(Location::Memory, Options::default())?;
-/// store.advance_named_cursor("feed", None, 40)?;
-/// match store.advance_named_cursor("feed", Some(40), 17) {
-///     Err(CursorError::Backwards { current, to, .. }) => assert_eq!((current, to), (40, 17)),
+/// store.advance_named_cursor("feed", None, Cursor::new(40))?;
+/// match store.advance_named_cursor("feed", Some(Cursor::new(40)), Cursor::new(17)) {
+///     Err(CursorError::Backwards { current, to, .. }) => assert!(to < current),
 ///     moved => panic!("{moved:?}"),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -31,9 +32,9 @@ pub enum CursorError {
         /// The cursor's name.
         name: String,
         /// Its value.
-        current: u64,
+        current: Cursor,
         /// The value that was refused.
-        to: u64,
+        to: Cursor,
     },
     /// Another process has moved it, or this one has not looked where it is. Find out who else uses
     /// the name before going on from `current`.
@@ -42,9 +43,9 @@ pub enum CursorError {
         /// The cursor's name.
         name: String,
         /// The value that the caller expected.
-        expected: Option<u64>,
+        expected: Option<Cursor>,
         /// Its value; `None` if it does not exist.
-        current: Option<u64>,
+        current: Option<Cursor>,
     },
     /// The name is empty, longer than 128 bytes, or contains control characters.
     #[error(
@@ -68,27 +69,27 @@ pub enum CursorError {
 /// The cursors of a ring.
 #[derive(Default)]
 pub(crate) struct NamedCursors {
-    values: RwLock<BTreeMap<String, u64>>,
+    values: RwLock<BTreeMap<String, Cursor>>,
     /// Held while one is written, so that a look at the values never waits for the disk.
     changing: Mutex<()>,
 }
 
 impl NamedCursors {
-    pub(crate) fn new(values: BTreeMap<String, u64>) -> Self {
+    pub(crate) fn new(values: BTreeMap<String, Cursor>) -> Self {
         Self {
             values: RwLock::new(values),
             changing: Mutex::new(()),
         }
     }
 
-    pub(crate) fn set(&self, durable: &Durable, name: &str, to: u64) -> Result<(), CursorError> {
+    pub(crate) fn set(&self, durable: &Durable, name: &str, to: Cursor) -> Result<(), CursorError> {
         let values = self.values();
         if values.len() >= MAX_CURSORS && !values.contains_key(name) {
             return Err(CursorError::TooMany { limit: MAX_CURSORS });
         }
         drop(values);
         let mut batch = Batch::default();
-        batch.set(state::named_key(name), state::encode_numbers(&[to]));
+        batch.set(state::named_key(name), state::encode_numbers(&[to.get()]));
         write(durable, &batch)?;
         self.values_mut().insert(name.to_owned(), to);
         Ok(())
@@ -107,11 +108,11 @@ impl NamedCursors {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn values(&self) -> RwLockReadGuard<'_, BTreeMap<String, u64>> {
+    pub(crate) fn values(&self) -> RwLockReadGuard<'_, BTreeMap<String, Cursor>> {
         self.values.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn values_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, u64>> {
+    fn values_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Cursor>> {
         self.values.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,7 +130,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), CursorError> {
     })
 }
 
-fn shown(value: Option<u64>) -> String {
+fn shown(value: Option<Cursor>) -> String {
     value.map_or_else(|| "no place yet".to_owned(), |value| value.to_string())
 }
 

@@ -3,13 +3,14 @@ use std::sync::Arc;
 
 use crate::block::Block;
 use crate::gap::Gap;
+use crate::seq::Seq;
 
 /// The result of a read.
 ///
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -17,17 +18,17 @@ use crate::gap::Gap;
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// match store.read(1)? {
-///     Read::Events(run) => assert_eq!(run.next_seq(), 2),
+/// match store.read(Seq::FIRST)? {
+///     Read::Events(run) => assert_eq!(run.next_seq(), Seq::new(2)),
 ///     Read::AtTip => println!("wait for `Store::tip`"),
 ///     Read::Gap(gap) => println!("{gap}; continue at {}", gap.next_seq),
 /// }
-/// assert!(matches!(store.read(2)?, Read::AtTip));
+/// assert!(matches!(store.read(Seq::new(2))?, Read::AtTip));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub enum Read {
 /// # Examples
 ///
 /// ```
-/// # use jetwash_store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+/// # use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, open};
 /// # let (mut appender, store) = open(Location::Memory, Options::default())?;
 /// # appender.push(&NewEvent {
 /// #     kind: EventKind::Create,
@@ -56,16 +57,16 @@ pub enum Read {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
-/// #     time_us: 1_700_000_000_000_000,
+/// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
 /// # })?;
 /// # appender.commit()?;
-/// let Read::Events(run) = store.read(1)? else { panic!("nothing there") };
+/// let Read::Events(run) = store.read(Seq::FIRST)? else { panic!("nothing there") };
 /// for event in run.indexes() {
-///     assert_eq!(run.block().meta(event).map(|meta| meta.seq), Some(1));
+///     assert_eq!(run.block().meta(event).map(|meta| meta.seq), Some(Seq::FIRST));
 /// }
-/// assert_eq!(run.next_seq(), 2);
+/// assert_eq!(run.next_seq(), Seq::new(2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -98,8 +99,8 @@ impl Run {
 
     /// The position after the last event: where to read on.
     #[must_use]
-    pub fn next_seq(&self) -> u64 {
-        self.block.first_seq() + self.indexes.end as u64
+    pub fn next_seq(&self) -> Seq {
+        self.block.first_seq().plus(self.indexes.end as u64)
     }
 
     /// The gaps of upstreams between the event before these and the first of them: see

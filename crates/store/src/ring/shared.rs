@@ -9,6 +9,7 @@ use crate::backend::Durable;
 use crate::block::{Block, Cache, Dictionaries};
 use crate::frames::FrameRing;
 use crate::identity::LogId;
+use crate::seq::Seq;
 
 /// The shared part of a ring.
 pub(crate) struct Ring {
@@ -21,7 +22,7 @@ pub(crate) struct Ring {
     pub(crate) letter_totals: KnownTotals,
     /// `None` if no frames are kept.
     pub(crate) frames: Option<FrameRing>,
-    pub(crate) tip: watch::Receiver<u64>,
+    pub(crate) tip: watch::Receiver<Seq>,
 }
 
 impl Ring {

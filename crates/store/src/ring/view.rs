@@ -1,11 +1,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use jetwash_event::Micros;
+
 use super::bucket_view::{BlockEntry, BucketView, ColdPlace};
 use super::run::{Read, Run};
 use crate::backend::{BlockKey, Bucket};
 use crate::block::Block;
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted};
+use crate::seq::Seq;
 
 /// The place of every committed event. The buckets and the tail together hold each event once; the
 /// hot blocks before the tail are copies of the buckets' newest.
@@ -21,18 +24,18 @@ pub(crate) struct View {
     pub(crate) tail_bytes: u64,
     pub(crate) bucket_bytes: u64,
     /// The position of the next event.
-    pub(crate) next_seq: u64,
+    pub(crate) next_seq: Seq,
     /// The time of the newest event, even if it has been trimmed.
-    pub(crate) last_time: u64,
+    pub(crate) last_time: Micros,
     /// Positions that were given out before a power failure, to events that did not survive it:
     /// the first, and the one after the last. In order. Nearly always empty.
-    pub(crate) gaps: Vec<(u64, u64)>,
+    pub(crate) gaps: Vec<(Seq, Seq)>,
     /// The gaps of upstreams, in order. Nearly always empty.
     pub(crate) noted: VecDeque<Noted>,
 }
 
 impl View {
-    pub(crate) fn oldest_seq(&self) -> u64 {
+    pub(crate) fn oldest_seq(&self) -> Seq {
         match self.buckets.front() {
             Some(bucket) => bucket.first_seq,
             None => self
@@ -42,7 +45,7 @@ impl View {
         }
     }
 
-    pub(crate) fn oldest_time(&self) -> Option<u64> {
+    pub(crate) fn oldest_time(&self) -> Option<Micros> {
         match self.buckets.front() {
             Some(bucket) => Some(bucket.first_time()),
             None => self.tail().next().map(|piece| piece.index().first_time()),
@@ -50,7 +53,7 @@ impl View {
     }
 
     /// The end of the gap that a position is in; the position itself if it is in none.
-    pub(crate) fn after_gap(&self, seq: u64) -> u64 {
+    pub(crate) fn after_gap(&self, seq: Seq) -> Seq {
         let gap = self.gaps.iter().find(|(_, next)| seq < *next);
         gap.map_or(seq, |(first, next)| if seq < *first { seq } else { *next })
     }
@@ -58,12 +61,12 @@ impl View {
     /// How many positions in the ring have no event.
     pub(crate) fn gap_len(&self) -> u64 {
         let oldest = self.oldest_seq();
-        let within = |(first, next): &(u64, u64)| next.saturating_sub(oldest.max(*first));
+        let within = |(first, next): &(Seq, Seq)| next.since(oldest.max(*first));
         self.gaps.iter().map(within).sum()
     }
 
     /// Answers a reader at a position, if that is possible without the disk.
-    pub(crate) fn look(&self, from: u64) -> Option<Read> {
+    pub(crate) fn look(&self, from: Seq) -> Option<Read> {
         if let Some(block) = self.hot_block(from) {
             return Some(Read::Events(self.run(block, from)));
         }
@@ -82,12 +85,12 @@ impl View {
         let oldest = self.oldest_seq();
         (from < oldest).then(|| {
             let next = self.next_gap_after(from).min(oldest);
-            Read::Gap(Gap::new(from, next, GapCause::Trimmed).events(next - from))
+            Read::Gap(Gap::new(from, next, GapCause::Trimmed).events(next.since(from)))
         })
     }
 
     /// The events of a block from a position on, up to the next place where an upstream has a gap.
-    pub(crate) fn run(&self, block: &Arc<Block>, from: u64) -> Run {
+    pub(crate) fn run(&self, block: &Arc<Block>, from: Seq) -> Run {
         let first_seq = block.first_seq();
         let (mut end, mut gaps) = (block.next_seq(), Vec::new());
         if !self.noted.is_empty() {
@@ -102,29 +105,29 @@ impl View {
                 gaps.push(noted.gap.clone());
             }
         }
-        let indexes = (from - first_seq) as usize..(end - first_seq) as usize;
+        let indexes = from.since(first_seq) as usize..end.since(first_seq) as usize;
         Run::new(Arc::clone(block), indexes, gaps)
     }
 
     /// A gap of events that cannot be read.
-    pub(crate) fn damaged(&self, from: u64, next: u64, detail: &'static str) -> Gap {
-        let next = next.max(from + 1).min(self.next_gap_after(from));
+    pub(crate) fn damaged(&self, from: Seq, next: Seq, detail: &'static str) -> Gap {
+        let next = next.max(from.next()).min(self.next_gap_after(from));
         Gap::new(from, next, GapCause::Damaged)
-            .events(next - from)
+            .events(next.since(from))
             .detail(detail)
     }
 
     /// The start of the next skipped positions after one that has an event.
-    fn next_gap_after(&self, seq: u64) -> u64 {
+    fn next_gap_after(&self, seq: Seq) -> Seq {
         let firsts = self.gaps.iter().map(|(first, _)| *first);
         firsts
             .filter(|first| *first > seq)
             .min()
-            .unwrap_or(u64::MAX)
+            .unwrap_or(Seq::MAX)
     }
 
     /// The gaps of upstreams that lie at positions from `first` on, and before `next`.
-    pub(crate) fn noted_in(&self, first: u64, next: u64) -> Vec<Gap> {
+    pub(crate) fn noted_in(&self, first: Seq, next: Seq) -> Vec<Gap> {
         let start = self
             .noted
             .partition_point(|noted| noted.gap.first_seq < first);
@@ -143,7 +146,7 @@ impl View {
     }
 
     /// The numbers of gaps of upstreams that lie before a position.
-    pub(crate) fn noted_before(&self, seq: u64) -> Vec<u64> {
+    pub(crate) fn noted_before(&self, seq: Seq) -> Vec<u64> {
         let before = self.noted.iter();
         before
             .take_while(|noted| noted.gap.first_seq < seq)
@@ -173,7 +176,7 @@ impl View {
         }
     }
 
-    pub(crate) fn forget_noted_before(&mut self, seq: u64) {
+    pub(crate) fn forget_noted_before(&mut self, seq: Seq) {
         while self
             .noted
             .front()
@@ -190,7 +193,7 @@ impl View {
     }
 
     /// The hot block that holds a position.
-    pub(crate) fn hot_block(&self, seq: u64) -> Option<&Arc<Block>> {
+    pub(crate) fn hot_block(&self, seq: Seq) -> Option<&Arc<Block>> {
         let after = self
             .hot
             .partition_point(|(block, _)| block.first_seq() <= seq);
@@ -199,7 +202,7 @@ impl View {
     }
 
     /// The place on disk where a position should be.
-    pub(crate) fn cold_block(&self, seq: u64) -> Option<ColdPlace> {
+    pub(crate) fn cold_block(&self, seq: Seq) -> Option<ColdPlace> {
         let after = self
             .buckets
             .partition_point(|bucket| bucket.first_seq <= seq);
@@ -209,7 +212,7 @@ impl View {
     }
 
     /// The place on disk of the last block that begins at or before a time.
-    pub(crate) fn cold_block_at_time(&self, time_us: u64) -> Option<ColdPlace> {
+    pub(crate) fn cold_block_at_time(&self, time_us: Micros) -> Option<ColdPlace> {
         let after = self
             .buckets
             .partition_point(|bucket| bucket.first_time() <= time_us);
@@ -219,7 +222,7 @@ impl View {
     }
 
     /// The first position after `seq` at which a block begins, or the end of the ring.
-    pub(crate) fn next_block_after(&self, seq: u64) -> u64 {
+    pub(crate) fn next_block_after(&self, seq: Seq) -> Seq {
         let hot = self.hot.iter().map(|(block, _)| block.first_seq());
         let hot = hot.filter(|first| *first > seq).min();
         let entries = self
@@ -242,7 +245,7 @@ impl View {
     }
 
     /// Adds a block that was written to the bucket that begins at a position.
-    pub(crate) fn push_stored(&mut self, bucket: &Arc<dyn Bucket>, first_seq: u64, key: &BlockKey) {
+    pub(crate) fn push_stored(&mut self, bucket: &Arc<dyn Bucket>, first_seq: Seq, key: &BlockKey) {
         let last = self.buckets.back();
         if last.is_none_or(|last| last.first_seq != first_seq) {
             self.buckets.push_back(BucketView {
@@ -288,7 +291,7 @@ impl View {
     }
 
     /// Drops the hot blocks before a position.
-    pub(crate) fn forget_before(&mut self, seq: u64) {
+    pub(crate) fn forget_before(&mut self, seq: Seq) {
         while self
             .hot
             .front()

@@ -1,6 +1,6 @@
 //! The states of accounts, beside their events.
 
-use jetwash_store::{AccountState, Appender};
+use jetwash_store::{AccountState, Appender, Seq};
 
 use crate::support::{Place, append, on_both, push_many, tiny};
 
@@ -46,7 +46,7 @@ fn states_outlive_the_process_with_the_events_that_they_follow_from() {
     let place = Place::disk();
     let (mut appender, store) = place.open(tiny());
     append(&mut appender, 10, 10);
-    assert_eq!(appender.accounted_to(), 0);
+    assert_eq!(appender.accounted_to(), Seq::new(0));
     appender.keep_accounted();
     // Far more than memory holds, and buffers that are written out.
     for number in 0..40_000 {
@@ -69,5 +69,5 @@ fn states_outlive_the_process_with_the_events_that_they_follow_from() {
     assert_eq!(appender.accounted_to(), store.bounds().next_seq);
     // From here on nobody accounts for what comes.
     append(&mut appender, 1, 1);
-    assert_eq!(appender.accounted_to(), store.bounds().next_seq - 1);
+    assert_eq!(appender.accounted_to(), store.bounds().next_seq.previous());
 }

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use jetwash_store::{Read, Retention, Store};
+use jetwash_store::{Micros, Read, Retention, Seq, Store};
 
 use crate::support::{Place, append, find, on_both, pass, tiny};
 
@@ -33,7 +33,7 @@ fn readers_see_each_event_once_and_in_order_while_the_ring_turns(place: &Place) 
             append(&mut appender, count, count);
             written += count;
             if round % 10 == 0 {
-                appender.trim(0).unwrap();
+                appender.trim(Micros::EPOCH).unwrap();
             }
             if written == EVENTS {
                 break;
@@ -58,9 +58,9 @@ fn follow(store: &Store, done: &AtomicBool, slowness: usize) -> (u64, u64) {
             Read::AtTip if finished => return (read, lost),
             Read::AtTip => thread::yield_now(),
             Read::Gap(gap) => {
-                assert!(gap.first_seq == position && gap.next_seq > position);
+                assert!(gap.first_seq == Seq::new(position) && gap.next_seq > Seq::new(position));
                 lost += gap.events.unwrap();
-                position = gap.next_seq;
+                position = gap.next_seq.get();
             }
         }
         for _ in 0..slowness * 50 {

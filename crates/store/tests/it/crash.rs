@@ -2,7 +2,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-use jetwash_store::{Location, Options, open};
+use jetwash_store::{Location, Options, Seq, open};
 
 use crate::support::{Event, Place, append, event, push_many, read_all, tiny};
 
@@ -37,7 +37,7 @@ fn a_crash_loses_only_what_was_not_committed() {
         .collect();
     assert_eq!(events, expected);
     assert_eq!(appender.cursor("wss://relay.example"), Some(3_003));
-    assert_eq!(appender.next_seq(), 3_004);
+    assert_eq!(appender.next_seq(), Seq::new(3_004));
     append(&mut appender, 50, 7);
     assert_eq!(read_all(&store, 1).len(), 3_053);
 }

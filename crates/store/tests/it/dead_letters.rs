@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use jetwash_store::{
-    Block, DeadLetterError, DeadLetters, EventMeta, LetterLimits, NewDeadLetter, Read, Store,
+    Block, DeadLetterError, DeadLetters, EventMeta, LetterLimits, Micros, NewDeadLetter, Read, Seq,
+    Store,
 };
 
 use crate::support::{Place, append, on_both, tiny};
@@ -14,7 +15,7 @@ on_both!(
 );
 
 fn find(store: &Store, seq: u64) -> (Arc<Block>, usize) {
-    match store.read(seq).unwrap() {
+    match store.read(Seq::new(seq)).unwrap() {
         Read::Events(run) => (Arc::clone(run.block()), run.indexes().start),
         other => panic!("{other:?}"),
     }
@@ -28,7 +29,7 @@ pub(crate) fn put(letters: &DeadLetters, store: &Store, seq: u64, limits: Letter
         index,
         reason: "the database is away",
         attempts: 5,
-        failed_at_us: 17,
+        failed_at_us: Micros::new(17),
     };
     letters.put(&letter, limits)
 }
@@ -45,9 +46,12 @@ fn a_letter_holds_its_event_as_it_was(place: &Place) {
     let rows = |store: &Store| {
         let letters = store.dead_letters("feed");
         for seq in 1..=40 {
-            let letter = letters.get(seq).unwrap().unwrap();
-            assert_eq!(letter.seq(), seq);
-            assert_eq!((letter.attempts(), letter.failed_at_us()), (5, 17));
+            let letter = letters.get(Seq::new(seq)).unwrap().unwrap();
+            assert_eq!(letter.seq(), Seq::new(seq));
+            assert_eq!(
+                (letter.attempts(), letter.failed_at_us()),
+                (5, Micros::new(17))
+            );
             assert_eq!(letter.reason(), "the database is away");
             let (block, index) = find(store, seq);
             let (found, expected) = (letter.block().meta(0), block.meta(index));
@@ -84,10 +88,10 @@ fn letters_are_listed_in_order_in_pages_and_by_consumer(place: &Place) {
         let page = letters.list(after, 7).unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.seq());
-        found.extend(page.iter().map(|letter| letter.seq()));
+        found.extend(page.iter().map(|letter| letter.seq().get()));
     }
     assert_eq!(found, (1..=300).collect::<Vec<_>>());
-    assert!(letters.list(Some(u64::MAX), 1).unwrap().is_empty());
+    assert!(letters.list(Some(Seq::MAX), 1).unwrap().is_empty());
     // Counted anew, from what is stored.
     if place.is_disk() {
         let bytes = letters.held().unwrap();
@@ -106,10 +110,10 @@ fn a_letter_is_replaced_by_the_same_event_and_discarded_once(place: &Place) {
     let held = letters.held().unwrap();
     put(&letters, &store, 2, LetterLimits::default()).unwrap();
     assert_eq!(letters.held().unwrap(), held);
-    assert!(!letters.discard(1).unwrap());
-    assert!(letters.discard(2).unwrap());
-    assert!(!letters.discard(2).unwrap());
-    assert!(letters.get(2).unwrap().is_none());
+    assert!(!letters.discard(Seq::FIRST).unwrap());
+    assert!(letters.discard(Seq::new(2)).unwrap());
+    assert!(!letters.discard(Seq::new(2)).unwrap());
+    assert!(letters.get(Seq::new(2)).unwrap().is_none());
     let held = letters.held().unwrap();
     assert_eq!((held.letters, held.bytes), (0, 0));
 }
@@ -138,7 +142,7 @@ fn there_is_a_bound_to_letters_and_to_bytes(place: &Place) {
     };
     let error = put(&letters, &store, 5, small).unwrap_err();
     assert!(matches!(error, DeadLetterError::Full { .. }));
-    letters.discard(1).unwrap();
+    letters.discard(Seq::FIRST).unwrap();
     put(&letters, &store, 1, small).unwrap();
     assert_eq!(letters.held().unwrap(), held);
 }
@@ -153,10 +157,10 @@ fn a_long_reason_is_cut_at_a_character() {
         index,
         reason: &"é".repeat(5000),
         attempts: 1,
-        failed_at_us: 0,
+        failed_at_us: Micros::EPOCH,
     };
     let letters = store.dead_letters("feed");
     letters.put(&letter, LetterLimits::default()).unwrap();
-    let found = letters.get(1).unwrap().unwrap();
+    let found = letters.get(Seq::FIRST).unwrap().unwrap();
     assert_eq!(found.reason(), "é".repeat(2048));
 }

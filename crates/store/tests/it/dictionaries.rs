@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash_dict::Dictionary;
-use jetwash_store::{Appender, Block, Read, Retention, Store, StoreError};
+use jetwash_store::{Appender, Block, Micros, Read, Retention, Seq, Store, StoreError};
 
 use crate::support::{
     Event, Place, START, append, compress, decompress, dictionary, event, on_both, push, read_all,
@@ -22,9 +22,12 @@ on_both!(
 fn append_framed(appender: &mut Appender, dictionary: &Dictionary, count: u64) -> Vec<Event> {
     let events = (0..count).map(|_| {
         let seq = appender.next_seq();
-        let made = event(seq, appender.next_time_us(START + seq * 1_000));
+        let made = event(
+            seq.get(),
+            (appender.next_time_us(Micros::new(START + seq.get() * 1_000))).get(),
+        );
         push(appender, &made, Some(&compress(dictionary, &made.json)));
-        if seq.is_multiple_of(3) {
+        if seq.get().is_multiple_of(3) {
             appender.commit().unwrap();
         }
         made
@@ -37,7 +40,7 @@ fn append_framed(appender: &mut Appender, dictionary: &Dictionary, count: u64) -
 fn check_frames(store: &Store, from: u64, dictionaries: &[&Dictionary]) {
     let mut position = from;
     loop {
-        let run = match store.read(position).unwrap() {
+        let run = match store.read(Seq::new(position)).unwrap() {
             Read::Events(run) => run,
             Read::AtTip => return,
             other => panic!("{other:?}"),
@@ -56,7 +59,7 @@ fn check_frames(store: &Store, from: u64, dictionaries: &[&Dictionary]) {
                 );
             }
         }
-        position = run.next_seq();
+        position = run.next_seq().get();
     }
 }
 
@@ -67,8 +70,8 @@ fn frames_and_json_come_back(place: &Place) {
         appender.set_dictionary(&first).unwrap();
         let from = appender.next_seq();
         let events = append_framed(&mut appender, &first, 100);
-        assert_eq!(read_all(&store, from), events);
-        check_frames(&store, from, &[&first]);
+        assert_eq!(read_all(&store, from.get()), events);
+        check_frames(&store, from.get(), &[&first]);
     }
 }
 
@@ -78,14 +81,14 @@ fn cold_blocks(appender: &mut Appender, store: &Store) -> Vec<(Arc<Block>, Vec<E
     appender.set_dictionary(&used).unwrap();
     let mut events = append_framed(appender, &used, 400).into_iter();
     let (mut blocks, mut position) = (Vec::new(), 1);
-    while position < store.usage().hot_seq {
-        let Read::Events(run) = store.read(position).unwrap() else {
+    while position < store.usage().hot_seq.get() {
+        let Read::Events(run) = store.read(Seq::new(position)).unwrap() else {
             panic!("nothing at {position}");
         };
         let block = Arc::clone(run.block());
         let events = events.by_ref().take(block.len()).collect();
         blocks.push((block, events));
-        position = run.next_seq();
+        position = run.next_seq().get();
     }
     assert!(blocks.len() > 5, "{} blocks are cold", blocks.len());
     blocks
@@ -188,9 +191,9 @@ fn blocks_are_of_one_form(place: &Place) {
     appender.commit().unwrap();
     let mut found = Vec::new();
     let mut position = 1;
-    while let Read::Events(run) = store.read(position).unwrap() {
+    while let Read::Events(run) = store.read(Seq::new(position)).unwrap() {
         found.extend(run.indexes().map(|_| run.block().dictionary_id()));
-        position = run.next_seq();
+        position = run.next_seq().get();
     }
     assert_eq!(found, expected);
     check_frames(&store, 1, &[&first]);
@@ -218,13 +221,13 @@ fn dictionaries_go_with_their_last_event(place: &Place) {
             .collect()
     };
     assert_eq!(ids(&store), [1, 2, 3]);
-    appender.trim(START + 250_000).unwrap();
+    appender.trim(Micros::new(START + 250_000)).unwrap();
     let oldest = store.bounds().oldest_seq;
-    assert!(oldest > 101 && oldest < 200, "{oldest}");
+    assert!(oldest > Seq::new(101) && oldest < Seq::new(200), "{oldest}");
     assert_eq!(ids(&store), [2, 3]);
-    check_frames(&store, oldest, &[&dictionary(2), &dictionary(3)]);
+    check_frames(&store, oldest.get(), &[&dictionary(2), &dictionary(3)]);
     appender
-        .trim_after(START + 900_000_000, Duration::MAX)
+        .trim_after(Micros::new(START + 900_000_000), Duration::MAX)
         .unwrap();
     assert_eq!(ids(&store), [3]);
     if place.is_disk() {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use jetwash_store::{Read, Retention, Store};
+use jetwash_store::{Micros, Read, Retention, Seq, Store};
 
 use crate::random::Random;
 use crate::support::{Place, append, find, on_both, pass, tiny};
@@ -39,7 +39,7 @@ fn write_against<const N: usize>(place: &Place, readers: [fn(&Store, &AtomicBool
         for round in 0..events / BLOCK {
             append(&mut appender, BLOCK, BLOCK);
             if round % 3 == 0 {
-                appender.trim(0).unwrap();
+                appender.trim(Micros::EPOCH).unwrap();
             }
         }
         done.store(true, Ordering::Release);
@@ -62,7 +62,7 @@ fn at_random(store: &Store, done: &AtomicBool) -> u64 {
     let mut read = 0;
     while !done.load(Ordering::Acquire) {
         let next = store.bounds().next_seq;
-        read += walk(store, random.below(next + 1), random.below(100));
+        read += walk(store, random.below(next.get() + 1), random.below(100));
     }
     read
 }
@@ -72,8 +72,8 @@ fn at_edges(store: &Store, done: &AtomicBool) -> u64 {
     let (mut read, mut edge) = (0, 1 + BUCKET);
     while !done.load(Ordering::Acquire) {
         let bounds = store.bounds();
-        edge = edge.max(bounds.oldest_seq);
-        if edge >= bounds.next_seq {
+        edge = edge.max(bounds.oldest_seq.get());
+        if edge >= bounds.next_seq.get() {
             thread::yield_now();
             continue;
         }
@@ -90,7 +90,7 @@ fn at_the_oldest(store: &Store, done: &AtomicBool) -> u64 {
     let mut read = 0;
     while !done.load(Ordering::Acquire) {
         let oldest = store.bounds().oldest_seq;
-        for from in oldest.saturating_sub(1)..=oldest {
+        for from in oldest.get().saturating_sub(1)..=oldest.get() {
             read += walk(store, from, 50);
         }
     }
@@ -106,9 +106,12 @@ fn walk(store: &Store, from: u64, count: u64) -> u64 {
             Read::AtTip => return read,
             Read::Gap(gap) => {
                 let oldest = gap.next_seq;
-                assert!(oldest > position, "{oldest} is not after {position}");
-                assert_eq!(oldest % BUCKET, 1, "a bucket went in part");
-                position = oldest;
+                assert!(
+                    oldest > Seq::new(position),
+                    "{oldest} is not after {position}"
+                );
+                assert_eq!(oldest.get() % BUCKET, 1, "a bucket went in part");
+                position = oldest.get();
             }
         }
     }

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jetwash_store::{
-    Durability, GapCause, Location, OpenError, Options, Read, Store, StoreError, open,
+    Durability, GapCause, Location, OpenError, Options, Read, Seq, Store, StoreError, open,
 };
 
 use crate::support::{Event, Place, append, read_all, taken, tiny};
@@ -35,7 +35,7 @@ fn a_block_in_hand_does_not_keep_the_store_open() {
     let place = Place::disk();
     let (mut appender, store) = place.open(tiny());
     let events = append(&mut appender, 200, 7);
-    let Ok(Read::Events(run)) = store.read(1) else {
+    let Ok(Read::Events(run)) = store.read(Seq::FIRST) else {
         panic!("nothing to read")
     };
     drop((appender, store));
@@ -198,7 +198,7 @@ fn block_key(bucket: &fjall::Keyspace, first_seq: u64, part: u8) -> Vec<u8> {
 /// The ring continues, and its readers get all but the gap.
 fn goes_on(ring: (jetwash_store::Appender, Store), mut events: Vec<Event>, gap: (u64, u64)) {
     let (mut appender, store) = ring;
-    assert_eq!(appender.next_seq(), 103);
+    assert_eq!(appender.next_seq(), Seq::new(103));
     events.retain(|event| event.seq < gap.0 || event.seq >= gap.1);
     assert_eq!(read_around_damage(&store), (events.clone(), vec![gap]));
     events.extend(append(&mut appender, 100, 9));
@@ -288,14 +288,17 @@ fn read_around_damage(store: &Store) -> (Vec<Event>, Vec<(u64, u64)>) {
     let (mut events, mut gaps) = (Vec::new(), Vec::new());
     let mut position = 1;
     loop {
-        let read = store.read(position).and_then(|read| {
+        let read = store.read(Seq::new(position)).and_then(|read| {
             let run = match read {
                 Read::Events(run) => run,
                 Read::AtTip => return Ok(None),
                 Read::Gap(gap) => {
-                    assert_eq!((gap.first_seq, gap.cause), (position, GapCause::Damaged));
-                    assert_eq!(gap.events, Some(gap.next_seq - gap.first_seq));
-                    gaps.push((gap.first_seq, gap.next_seq));
+                    assert_eq!(
+                        (gap.first_seq, gap.cause),
+                        (Seq::new(position), GapCause::Damaged)
+                    );
+                    assert_eq!(gap.events, Some(gap.next_seq.since(gap.first_seq)));
+                    gaps.push((gap.first_seq.get(), gap.next_seq.get()));
                     return Ok(Some((gap.next_seq, Vec::new())));
                 }
             };
@@ -309,16 +312,16 @@ fn read_around_damage(store: &Store) -> (Vec<Event>, Vec<(u64, u64)>) {
             Ok(None) => return (events, gaps),
             Ok(Some((next, taken))) => {
                 events.extend(taken);
-                position = next;
+                position = next.get();
             }
             Err(StoreError::Corrupt {
                 first_seq,
                 next_seq,
                 ..
             }) => {
-                assert!(first_seq <= position && next_seq > position);
-                gaps.push((first_seq, next_seq));
-                position = next_seq;
+                assert!(first_seq <= Seq::new(position) && next_seq > Seq::new(position));
+                gaps.push((first_seq.get(), next_seq.get()));
+                position = next_seq.get();
             }
             Err(other) => panic!("{other}"),
         }

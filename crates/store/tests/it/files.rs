@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use jetwash_store::{LetterLimits, Location, OpenError, Read, RepairReport, open, repair};
+use jetwash_store::{
+    Cursor, LetterLimits, Location, OpenError, Read, RepairReport, Seq, open, repair,
+};
 
 use crate::dead_letters::put;
 use crate::fixture::copy;
@@ -16,7 +18,9 @@ fn ring() -> Place {
     let (mut appender, store) = place.open(options());
     let dictionary = dictionary(7);
     appender.set_dictionary(&dictionary).unwrap();
-    store.advance_named_cursor("feed", None, 77).unwrap();
+    store
+        .advance_named_cursor("feed", None, Cursor::new(77))
+        .unwrap();
     write(&mut appender, Some(&dictionary));
     drop((appender, store));
     place
@@ -65,13 +69,21 @@ fn repaired(place: &Place, context: &str) -> (RepairReport, u64) {
     let there = positions(&store);
     assert_eq!(report.events, there.len() as u64, "{context}: {report}");
     let missing: Vec<u64> = (1..=EVENTS).filter(|seq| !there.contains(seq)).collect();
-    let is_told = |seq: &u64| report.lost.iter().any(|gap| (gap.0..gap.1).contains(seq));
+    let is_told = |seq: &u64| {
+        report
+            .lost
+            .iter()
+            .any(|gap| (gap.0..gap.1).contains(&Seq::new(*seq)))
+    };
     assert!(missing.iter().all(is_told), "{context}: {report}");
-    assert!(appender.next_seq() > EVENTS, "{context}: {report}");
+    assert!(
+        appender.next_seq() > Seq::new(EVENTS),
+        "{context}: {report}"
+    );
     assert_eq!(report.next_seq, appender.next_seq());
     assert_eq!(store.log_id(), report.log_id);
     if let Some(last) = there.last() {
-        let Ok(Read::Events(run)) = store.read(*last) else {
+        let Ok(Read::Events(run)) = store.read(Seq::new(*last)) else {
             panic!("{context}: nothing at {last}");
         };
         assert!(
@@ -79,7 +91,11 @@ fn repaired(place: &Place, context: &str) -> (RepairReport, u64) {
             "{context}: the dictionary is gone"
         );
     }
-    assert_eq!(store.named_cursor("feed"), Some(77), "{context}");
+    assert_eq!(
+        store.named_cursor("feed"),
+        Some(Cursor::new(77)),
+        "{context}"
+    );
     // Of bits that rot in an old bucket the relay knows nothing any more.
     let last = there.last().copied().unwrap_or(0);
     let cursor = appender.cursor(RELAY).unwrap_or(0).saturating_sub(1_000);
@@ -92,7 +108,7 @@ fn repaired(place: &Place, context: &str) -> (RepairReport, u64) {
     drop((appender, store));
     let (_appender, store) = place.open(options());
     let mut expected = there;
-    expected.extend(next..next + 200);
+    expected.extend((0..200).map(|n| next.plus(n).get()));
     assert_eq!(positions(&store), expected, "{context}");
     (report, missing.len() as u64)
 }
@@ -173,7 +189,10 @@ fn all_files_of_a_bucket_gone_are_named_and_the_others_are_kept() {
         .filter(|seq| *seq < gap.0 || *seq > gap.1 + 100);
     assert!(kept.clone().all(|seq| left.contains(&seq)), "{report}");
     assert!(
-        report.lost.iter().any(|(first, _)| *first == gap.0),
+        report
+            .lost
+            .iter()
+            .any(|(first, _)| *first == Seq::new(gap.0)),
         "{report}"
     );
 }
@@ -340,7 +359,7 @@ fn an_emptied_journal_costs_no_position_twice_and_is_told() {
             .unwrap();
     }
     let (appender, store) = ring.open(options());
-    assert!(appender.next_seq() > EVENTS);
+    assert!(appender.next_seq() > Seq::new(EVENTS));
     let there = positions(&store);
     let last = there.last().copied().unwrap_or(0);
     if last < EVENTS {
@@ -355,7 +374,10 @@ fn a_sound_ring_is_left_as_it_is_by_a_repair() {
     let ring = ring();
     let report = repair(ring.path()).unwrap();
     assert!(report.is_sound(), "{report}");
-    assert_eq!((report.events, report.next_seq), (EVENTS + 6, EVENTS + 7));
+    assert_eq!(
+        (report.events, report.next_seq),
+        (EVENTS + 6, Seq::new(EVENTS + 7))
+    );
 }
 
 #[test]

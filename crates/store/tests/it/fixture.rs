@@ -13,7 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jetwash_dict::Dictionary;
-use jetwash_store::{Appender, FrameStart, Frames, Location, Options, Store, open};
+use jetwash_store::{
+    Appender, Cursor, FrameStart, Frames, Location, Micros, Options, Seq, Store, open,
+};
 
 use crate::support::{Event, START, append, compress, decompress, event, push, read_all};
 
@@ -56,7 +58,9 @@ fn fill(appender: &mut Appender, store: &Store, dictionary: &Dictionary) {
             appender.commit().unwrap();
         }
     }
-    store.advance_named_cursor("feed", None, 77).unwrap();
+    store
+        .advance_named_cursor("feed", None, Cursor::new(77))
+        .unwrap();
 }
 
 #[test]
@@ -102,10 +106,13 @@ fn opens_and_holds_what_was_put_into_it(format: u32) {
 
     assert_eq!(read_all(&store, 1), events());
     assert_eq!(appender.cursor(RELAY), Some(1_000 + EVENTS));
-    assert_eq!(store.named_cursors(), [("feed".to_owned(), 77)]);
+    assert_eq!(
+        store.named_cursors(),
+        [("feed".to_owned(), Cursor::new(77))]
+    );
     assert_eq!(store.dictionaries().len(), 1);
     for made in &events()[40..] {
-        let jetwash_store::Read::Events(run) = store.read(made.seq).unwrap() else {
+        let jetwash_store::Read::Events(run) = store.read(Seq::new(made.seq)).unwrap() else {
             panic!("nothing at {}", made.seq);
         };
         let index = run.indexes().start;
@@ -117,7 +124,10 @@ fn opens_and_holds_what_was_put_into_it(format: u32) {
             decompress(&dictionary, compressed.get(index).unwrap()),
             made.json
         );
-        assert_eq!(store.seq_at_time(made.time_us).unwrap(), made.seq);
+        assert_eq!(
+            store.seq_at_time(Micros::new(made.time_us)).unwrap(),
+            Seq::new(made.seq)
+        );
     }
     let mut frames = Vec::new();
     let mut reader = store.frames(RELAY, FrameStart::Oldest).unwrap();

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use jetwash_store::{Appender, Location, Options, Read, Store, StoreError, open};
+use jetwash_store::{Appender, Location, Options, Read, Seq, Store, StoreError, open};
 
 use crate::shim;
 use crate::support::{Event, append, folder, push_many, read_all, taken, tiny};
@@ -90,7 +90,7 @@ fn child_on_a_full_disk() {
             assert_eq!(store.bounds().next_seq, kept);
             assert_eq!(read_all(&store, 1), events);
         }
-        let held = match store.read(3).unwrap() {
+        let held = match store.read(Seq::new(3)).unwrap() {
             Read::Events(run) => run,
             other => panic!("{other:?}"),
         };
@@ -129,7 +129,7 @@ fn child_on_a_broken_disk() {
         events.extend(append(&mut appender, 640, 64));
     }
     let broken = Failure::begin(&folder, "broken");
-    let read = store.read(1).and_then(|read| match read {
+    let read = store.read(Seq::FIRST).and_then(|read| match read {
         Read::Events(run) => taken(run.block(), 0),
         other => panic!("{other:?}"),
     });
@@ -138,7 +138,10 @@ fn child_on_a_broken_disk() {
     // What is in memory is still there, and writing continues, unless one of the engine's own threads
     // has met the failure too.
     let tip = events.last().unwrap().seq;
-    assert!(matches!(store.read_hot(tip), Some(Read::Events(_))));
+    assert!(matches!(
+        store.read_hot(Seq::new(tip)),
+        Some(Read::Events(_))
+    ));
     events.extend(push_many(&mut appender, 10));
     let committed = appender.commit();
     drop(broken);

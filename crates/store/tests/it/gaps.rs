@@ -1,6 +1,8 @@
 //! A gap of an upstream is kept with the events around it, and readers that come there are told.
 
-use jetwash_store::{Appender, Gap, GapCause, Location, Read, Retention, Store, UpstreamGap, open};
+use jetwash_store::{
+    Appender, Gap, GapCause, Location, Micros, Read, Retention, Seq, Store, UpstreamGap, open,
+};
 
 use crate::random::Random;
 use crate::support::{Place, START, append, on_both, push_many, tiny};
@@ -28,19 +30,22 @@ enum Met {
 fn read(store: &Store, from: u64) -> Vec<Met> {
     let (mut position, mut met) = (from, Vec::new());
     loop {
-        match store.read(position).unwrap() {
+        match store.read(Seq::new(position)).unwrap() {
             Read::Events(run) => {
                 met.extend(run.gaps().iter().cloned().map(Met::Gap));
                 let first = run.block().first_seq();
-                met.extend(run.indexes().map(|index| Met::Event(first + index as u64)));
-                assert_eq!(met.last(), Some(&Met::Event(run.next_seq() - 1)));
-                position = run.next_seq();
+                met.extend(
+                    run.indexes()
+                        .map(|index| Met::Event(first.get() + index as u64)),
+                );
+                assert_eq!(met.last(), Some(&Met::Event(run.next_seq().get() - 1)));
+                position = run.next_seq().get();
             }
             Read::AtTip => return met,
             Read::Gap(gap) => {
-                assert_eq!(gap.first_seq, position);
+                assert_eq!(gap.first_seq, Seq::new(position));
                 let noted = store.noted_gaps(gap.first_seq, gap.next_seq);
-                position = gap.next_seq;
+                position = gap.next_seq.get();
                 met.push(Met::Gap(gap));
                 met.extend(noted.into_iter().map(Met::Gap));
             }
@@ -65,7 +70,7 @@ fn a_gap_of_an_upstream_is_told_before_the_event_behind_it(place: &Place) {
     appender.commit().unwrap();
     append(&mut appender, 100, 3);
     let (_appender, store) = reopen(place, (appender, store));
-    let mut gap = Gap::new(4, 4, GapCause::UpstreamOutdated).events(10);
+    let mut gap = Gap::new(Seq::new(4), Seq::new(4), GapCause::UpstreamOutdated).events(10);
     gap.upstream = Some(upstream);
     let mut expected: Vec<_> = (1..=3).map(Met::Event).collect();
     expected.push(Met::Gap(gap.clone()));
@@ -87,9 +92,9 @@ fn a_gap_is_told_once_there_is_an_event_behind_it(place: &Place) {
     // Nothing but the gap.
     appender.commit().unwrap();
     let (mut appender, store) = reopen(place, (appender, store));
-    assert!(matches!(store.read(4), Ok(Read::AtTip)));
+    assert!(matches!(store.read(Seq::new(4)), Ok(Read::AtTip)));
     append(&mut appender, 1, 1);
-    let gap = Gap::new(4, 4, GapCause::UpstreamSteppedOver);
+    let gap = Gap::new(Seq::new(4), Seq::new(4), GapCause::UpstreamSteppedOver);
     assert_eq!(read(&store, 4), [Met::Gap(gap), Met::Event(4)]);
 }
 
@@ -108,7 +113,7 @@ fn gaps_of_one_place_cause_and_source_are_one(place: &Place) {
     append(&mut appender, 1, 1);
     let (_appender, store) = reopen(place, (appender, store));
     let gap = |cause, upstream| {
-        let mut gap = Gap::new(1, 1, cause);
+        let mut gap = Gap::new(Seq::FIRST, Seq::FIRST, cause);
         gap.upstream = upstream;
         gap
     };
@@ -133,8 +138,8 @@ fn the_newest_1024_are_kept(place: &Place) {
     }
     let expected: Vec<u64> = (1_200 - 1_023..=1_200).collect();
     let told = |store: &Store| -> Vec<u64> {
-        let gaps = store.noted_gaps(0, u64::MAX).into_iter();
-        gaps.map(|gap| gap.first_seq).collect()
+        let gaps = store.noted_gaps(Seq::new(0), Seq::MAX).into_iter();
+        gaps.map(|gap| gap.first_seq.get()).collect()
     };
     assert_eq!(told(&store), expected);
     // Without a commit in between there is no end to them either.
@@ -159,11 +164,11 @@ fn a_gap_is_forgotten_with_the_events_around_it(place: &Place) {
         appender.note_gap(GapCause::UpstreamJump, None, None);
         append(&mut appender, 10, 5);
     }
-    appender.trim(START + 300_000).unwrap();
+    appender.trim(Micros::new(START + 300_000)).unwrap();
     let oldest = store.bounds().oldest_seq;
     let expected: Vec<u64> = (0..30)
         .map(|n| n * 10 + 1)
-        .filter(|at| *at >= oldest)
+        .filter(|at| *at >= oldest.get())
         .collect();
     assert!((1..30).contains(&expected.len()));
     let ring = if place.is_disk() {
@@ -172,10 +177,13 @@ fn a_gap_is_forgotten_with_the_events_around_it(place: &Place) {
     } else {
         (appender, store)
     };
-    let told = ring.1.noted_gaps(0, u64::MAX).into_iter();
-    assert_eq!(told.map(|gap| gap.first_seq).collect::<Vec<_>>(), expected);
+    let told = ring.1.noted_gaps(Seq::new(0), Seq::MAX).into_iter();
+    assert_eq!(
+        told.map(|gap| gap.first_seq.get()).collect::<Vec<_>>(),
+        expected
+    );
     let mut positions = read(&ring.1, 1).into_iter();
-    let trimmed = Gap::new(1, oldest, GapCause::Trimmed).events(oldest - 1);
+    let trimmed = Gap::new(Seq::FIRST, oldest, GapCause::Trimmed).events(oldest.get() - 1);
     assert_eq!(positions.next(), Some(Met::Gap(trimmed)));
 }
 
@@ -201,7 +209,7 @@ fn whatever_happens_every_reader_gets_every_event_and_every_gap_once() {
                     let upstream = outdated(&source, 1, 2);
                     ring.0
                         .note_gap(GapCause::UpstreamJump, None, Some(upstream));
-                    notes.push((ring.0.next_seq(), source));
+                    notes.push((ring.0.next_seq().get(), source));
                     if random.below(2) == 0 {
                         ring.0.commit().unwrap();
                     }
@@ -226,9 +234,9 @@ fn whatever_happens_every_reader_gets_every_event_and_every_gap_once() {
         events.retain(|seq| !damaged.contains(seq));
         for _ in 0..30 {
             let around = events[random.below(events.len() as u64) as usize];
-            check_reader(&store, around + random.below(3), tip, &events, &notes);
+            check_reader(&store, around + random.below(3), tip.get(), &events, &notes);
         }
-        check_reader(&store, 1, tip, &events, &notes);
+        check_reader(&store, 1, tip.get(), &events, &notes);
     }
 }
 
@@ -246,13 +254,16 @@ fn check_reader(store: &Store, from: u64, tip: u64, events: &[u64], notes: &[(u6
                 position += 1;
             }
             Met::Gap(gap) if gap.upstream.is_none() => {
-                assert_eq!(gap.first_seq, position);
-                assert!(gap.next_seq > position);
-                position = gap.next_seq;
+                assert_eq!(gap.first_seq, Seq::new(position));
+                assert!(gap.next_seq > Seq::new(position));
+                position = gap.next_seq.get();
             }
             Met::Gap(gap) => {
-                assert!(gap.first_seq <= position, "told too early");
-                told.push((gap.first_seq, gap.upstream.unwrap().source.to_string()));
+                assert!(gap.first_seq <= Seq::new(position), "told too early");
+                told.push((
+                    gap.first_seq.get(),
+                    gap.upstream.unwrap().source.to_string(),
+                ));
             }
         }
     }

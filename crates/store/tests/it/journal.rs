@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use jetwash_dict::Dictionary;
-use jetwash_store::{Appender, Durability, Options, Store};
+use jetwash_store::{Appender, Durability, Micros, Options, Seq, Store};
 
 use crate::fixture::copy;
 use crate::support::{Place, append, compress, copy_at_rest, event, push};
@@ -24,19 +24,20 @@ pub(crate) fn options() -> Options {
 
 /// Writes events of which the relay's numbers are the positions, 1,000 ahead.
 pub(crate) fn write(appender: &mut Appender, dictionary: Option<&Dictionary>) {
-    while appender.next_seq() <= EVENTS {
+    while appender.next_seq() <= Seq::new(EVENTS) {
         for _ in 0..PER_COMMIT {
             let seq = appender.next_seq();
-            let mut made = event(seq, appender.next_time_us(0));
+            let mut made = event(seq.get(), appender.next_time_us(Micros::EPOCH).get());
             // What does not compress, so that blocks are written out at other times than state.
-            let noise = (0..40).map(|at| (seq * 1_000 + at).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let noise =
+                (0..40).map(|at| (seq.get() * 1_000 + at).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             made.json = noise
                 .flat_map(|part| format!("{part:x}").into_bytes())
                 .collect();
             let packed = dictionary.map(|dictionary| compress(dictionary, &made.json));
             push(appender, &made, packed.as_deref());
         }
-        appender.set_cursor(RELAY, 1_000 + appender.next_seq() - 1);
+        appender.set_cursor(RELAY, 1_000 + appender.next_seq().previous().get());
         appender.commit().unwrap();
     }
 }
@@ -68,14 +69,14 @@ pub(crate) fn positions(store: &Store) -> Vec<u64> {
     use jetwash_store::{Read, StoreError};
     let (mut at, mut found) = (1, Vec::new());
     loop {
-        match store.read(at) {
+        match store.read(Seq::new(at)) {
             Ok(Read::Events(run)) => {
-                found.extend(at..run.next_seq());
-                at = run.next_seq();
+                found.extend(at..run.next_seq().get());
+                at = run.next_seq().get();
             }
             Ok(Read::AtTip) => return found,
-            Ok(Read::Gap(gap)) => at = gap.next_seq,
-            Err(StoreError::Corrupt { next_seq, .. }) => at = next_seq,
+            Ok(Read::Gap(gap)) => at = gap.next_seq.get(),
+            Err(StoreError::Corrupt { next_seq, .. }) => at = next_seq.get(),
             Err(error) => panic!("{error}"),
         }
     }
@@ -140,5 +141,9 @@ fn damage_to_the_journal_gives_out_no_position_twice_if_every_commit_is_synced()
     file.write_all_at(&[0xff; 8], 20_000).unwrap();
     let (appender, store) = place.open(options());
     assert!(positions(&store).len() < 400, "the damage took nothing");
-    assert!(appender.next_seq() > 400, "{}", appender.next_seq());
+    assert!(
+        appender.next_seq() > Seq::new(400),
+        "{}",
+        appender.next_seq()
+    );
 }

@@ -1,4 +1,4 @@
-use jetwash_store::{Appender, FrameReader, FrameStart, Frames, KeptFrame, Options, Store};
+use jetwash_store::{Appender, FrameReader, FrameStart, Frames, KeptFrame, Micros, Options, Store};
 
 use crate::support::{Place, append, on_both, read_all, tiny};
 
@@ -160,7 +160,7 @@ fn old_frames_go_and_who_is_behind_is_told(place: &Place) {
     for start in (0..1_500).step_by(30) {
         keep(&mut appender, RELAY, start..start + 30);
         assert!(store.frame_bytes() <= max_bytes || appender.is_trim_due());
-        appender.trim(0).unwrap();
+        appender.trim(Micros::EPOCH).unwrap();
         assert!(
             store.frame_bytes() <= max_bytes + 700_000,
             "{}",

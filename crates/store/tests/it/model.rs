@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use jetwash_dict::Dictionary;
 use jetwash_store::{
-    AccountState, Appender, CursorError, Gap, GapCause, Options, Read, Retention, Store,
+    AccountState, Appender, Cursor, CursorError, Gap, GapCause, Micros, Options, Read, Retention,
+    Seq, Store,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -146,10 +147,10 @@ impl Model {
             Believed::Nowhere => None,
             Believed::At(cursor) => Some(cursor),
         };
-        let outcome = store.advance_named_cursor(&name, expected, to);
+        let outcome = store.advance_named_cursor(&name, expected.map(Cursor::new), Cursor::new(to));
         if expected != current {
             assert!(
-                matches!(outcome, Err(CursorError::Moved { current: told, .. }) if told == current)
+                matches!(outcome, Err(CursorError::Moved { current: told, .. }) if told == current.map(Cursor::new))
             );
         } else if current.is_some_and(|current| to < current) {
             assert!(matches!(outcome, Err(CursorError::Backwards { .. })));
@@ -201,11 +202,11 @@ impl World {
                 for _ in 0..*events {
                     model.now_us += u64::from(*apart_us);
                     let last = model.events.last().map_or(0, |event| event.time_us);
-                    let time_us = appender.next_time_us(model.now_us);
-                    assert_eq!(time_us, model.now_us.max(last + 1));
+                    let time_us = appender.next_time_us(Micros::new(model.now_us));
+                    assert_eq!(time_us, Micros::new(model.now_us.max(last + 1)));
                     let seq = model.events.len() as u64 + 1;
-                    assert_eq!(appender.next_seq(), seq);
-                    let made = event(seq, time_us);
+                    assert_eq!(appender.next_seq(), Seq::new(seq));
+                    let made = event(seq, time_us.get());
                     let dictionary = model.dictionary.filter(|_| model.frames);
                     let packed = dictionary.map(|at| compress(&numbered(at), &made.json));
                     assert_eq!(push(appender, &made, packed.as_deref()), seq);
@@ -222,12 +223,20 @@ impl World {
             Step::ClockAhead { us } => model.now_us += u64::from(*us),
             Step::Advance { name, from, to } => model.advance(store, *name, *from, *to),
             Step::Reset { name, to } => {
-                let before = store.reset_named_cursor(&name.to_string(), *to).unwrap();
-                assert_eq!(model.named.insert(name.to_string(), *to), before);
+                let before = store
+                    .reset_named_cursor(&name.to_string(), Cursor::new(*to))
+                    .unwrap();
+                assert_eq!(
+                    model.named.insert(name.to_string(), *to),
+                    before.map(Cursor::get)
+                );
             }
             Step::Remove { name } => {
                 let before = store.remove_named_cursor(&name.to_string()).unwrap();
-                assert_eq!(model.named.remove(&name.to_string()), before);
+                assert_eq!(
+                    model.named.remove(&name.to_string()),
+                    before.map(Cursor::get)
+                );
             }
             Step::SetCursor { name, value } => {
                 appender.set_cursor(&name.to_string(), *value);
@@ -248,10 +257,12 @@ impl World {
             Step::NoFrames => model.frames = false,
             Step::Trim { later_us } => {
                 let now_us = model.now_us + u64::from(*later_us);
-                let trimmed = appender.trim_after(now_us, Duration::MAX).unwrap();
-                assert_eq!(trimmed.oldest_seq - model.oldest, trimmed.events);
-                check_trim(model, options, store, now_us, trimmed.oldest_seq);
-                model.oldest = trimmed.oldest_seq;
+                let trimmed = appender
+                    .trim_after(Micros::new(now_us), Duration::MAX)
+                    .unwrap();
+                assert_eq!(trimmed.oldest_seq.get() - model.oldest, trimmed.events);
+                check_trim(model, options, store, now_us, trimmed.oldest_seq.get());
+                model.oldest = trimmed.oldest_seq.get();
             }
             Step::Read { at, blocks } => check_read(model, store, *at, *blocks),
             Step::Time { at, off } => check_time(model, store, *at, *off),
@@ -278,30 +289,40 @@ fn check(model: &Model, appender: &Appender, store: &Store) {
     let bounds = store.bounds();
     assert_eq!(
         (bounds.oldest_seq, bounds.next_seq),
-        (model.oldest, model.next_seq())
+        (Seq::new(model.oldest), Seq::new(model.next_seq()))
     );
     assert_eq!(
         bounds.oldest_time_us,
-        model.kept().first().map(|event| event.time_us)
+        model
+            .kept()
+            .first()
+            .map(|event| event.time_us)
+            .map(Micros::new)
     );
     assert_eq!(
         bounds.newest_time_us,
-        model.kept().last().map(|event| event.time_us)
+        model
+            .kept()
+            .last()
+            .map(|event| event.time_us)
+            .map(Micros::new)
     );
-    assert_eq!(*store.tip().borrow(), model.next_seq());
+    assert_eq!(*store.tip().borrow(), Seq::new(model.next_seq()));
     let cursors = model
         .cursors
         .iter()
         .map(|(name, value)| (name.as_str(), *value));
     assert!(appender.cursors().eq(cursors));
-    assert!(store.named_cursors().into_iter().eq(model.named.clone()));
-    assert_eq!(appender.next_seq(), model.events.len() as u64 + 1);
+    let named = store.named_cursors().into_iter();
+    let named = named.map(|(name, cursor)| (name, cursor.get()));
+    assert!(named.eq(model.named.clone()));
+    assert_eq!(appender.next_seq(), Seq::new(model.events.len() as u64 + 1));
 }
 
 /// Nothing young goes, nothing stays in an old ring, and the bytes hold.
 fn check_trim(model: &Model, options: &Options, store: &Store, now_us: u64, oldest: u64) {
     let bounds = store.bounds();
-    assert_eq!(bounds.oldest_seq, oldest);
+    assert_eq!(bounds.oldest_seq, Seq::new(oldest));
     let age = options.retention.max_age.map(|age| age.as_micros() as u64);
     if let Some(age) = age {
         let too_old = |event: &Event| event.time_us < now_us.saturating_sub(age);
@@ -330,15 +351,19 @@ fn check_trim(model: &Model, options: &Options, store: &Store, now_us: u64, olde
 fn check_read(model: &Model, store: &Store, at: u16, blocks: u8) {
     let mut position = (u64::from(at) % (model.next_seq() + 1)).max(1);
     for _ in 0..blocks {
-        let read = store.read(position).unwrap();
-        if let Some(hot) = store.read_hot(position) {
+        let read = store.read(Seq::new(position)).unwrap();
+        if let Some(hot) = store.read_hot(Seq::new(position)) {
             assert_eq!(std::mem::discriminant(&hot), std::mem::discriminant(&read));
         }
         match read {
             Read::Gap(gap) => {
                 assert!(position < model.oldest);
                 let lost = model.oldest - position;
-                let told = Gap::new(position, model.oldest, GapCause::Trimmed);
+                let told = Gap::new(
+                    Seq::new(position),
+                    Seq::new(model.oldest),
+                    GapCause::Trimmed,
+                );
                 assert_eq!(gap, told.events(lost));
                 position = model.oldest;
             }
@@ -357,7 +382,7 @@ fn check_read(model: &Model, store: &Store, at: u16, blocks: u8) {
                     }
                     position += 1;
                 }
-                assert_eq!(position, run.next_seq());
+                assert_eq!(position, run.next_seq().get());
             }
         }
     }
@@ -372,7 +397,10 @@ fn check_time(model: &Model, store: &Store, at: u16, off: i8) {
     let time_us = base.saturating_add_signed(off.into());
     let found = kept.iter().find(|event| event.time_us >= time_us);
     let expected = found.map_or_else(|| model.next_seq(), |event| event.seq);
-    assert_eq!(store.seq_at_time(time_us).unwrap(), expected);
+    assert_eq!(
+        store.seq_at_time(Micros::new(time_us)).unwrap(),
+        Seq::new(expected)
+    );
 }
 
 fn run(cases: u32, place: fn() -> Place) {

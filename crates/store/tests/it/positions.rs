@@ -1,6 +1,5 @@
+use jetwash_store::{Micros, PushError, Seq};
 use std::time::Duration;
-
-use jetwash_store::PushError;
 
 use crate::support::{Place, START, append, event, on_both, push, push_many, read_all, tiny};
 
@@ -13,7 +12,7 @@ on_both!(
 
 fn positions_begin_at_one_and_leave_none_out(place: &Place) {
     let (mut appender, store) = place.open(tiny());
-    assert_eq!(appender.next_seq(), 1);
+    assert_eq!(appender.next_seq(), Seq::FIRST);
     let events = append(&mut appender, 100, 9);
     assert_eq!(
         events.iter().map(|event| event.seq).collect::<Vec<_>>(),
@@ -24,11 +23,23 @@ fn positions_begin_at_one_and_leave_none_out(place: &Place) {
 
 fn time_goes_on_when_the_clock_goes_back(place: &Place) {
     let (mut appender, _store) = place.open(tiny());
-    assert_eq!(appender.next_time_us(START), START);
+    assert_eq!(
+        appender.next_time_us(Micros::new(START)),
+        Micros::new(START)
+    );
     push(&mut appender, &event(1, START), None);
-    assert_eq!(appender.next_time_us(START - 5_000_000), START + 1);
-    assert_eq!(appender.next_time_us(START), START + 1);
-    assert_eq!(appender.next_time_us(START + 7), START + 7);
+    assert_eq!(
+        appender.next_time_us(Micros::new(START - 5_000_000)),
+        Micros::new(START + 1)
+    );
+    assert_eq!(
+        appender.next_time_us(Micros::new(START)),
+        Micros::new(START + 1)
+    );
+    assert_eq!(
+        appender.next_time_us(Micros::new(START + 7)),
+        Micros::new(START + 7)
+    );
 }
 
 fn a_time_that_is_not_above_the_last_is_refused(place: &Place) {
@@ -43,15 +54,15 @@ fn a_time_that_is_not_above_the_last_is_refused(place: &Place) {
             collection: &late.collection,
             commit: jetwash_store::CommitPart::WHOLE,
             source: late.source,
-            time_us,
+            time_us: Micros::new(time_us),
             json: &late.json,
             compressed: None,
         });
         assert_eq!(
             error,
             Err(PushError::TimeOrder {
-                time_us,
-                last_time_us: START
+                time_us: Micros::new(time_us),
+                last_time_us: Micros::new(START)
             })
         );
     }
@@ -71,7 +82,7 @@ fn parts_that_are_too_long_are_refused(place: &Place) {
         collection: "app.bsky.feed.post",
         commit: jetwash_store::CommitPart::WHOLE,
         source: "wss://relay.example/",
-        time_us: START,
+        time_us: Micros::new(START),
         json: b"{}",
         compressed: None,
     };
@@ -121,7 +132,7 @@ fn parts_that_are_too_long_are_refused(place: &Place) {
         ..plain
     };
     assert_eq!(appender.push(&framed), Err(PushError::NoDictionary));
-    assert_eq!(appender.push(&plain), Ok(1));
+    assert_eq!(appender.push(&plain), Ok(Seq::FIRST));
     appender.commit().unwrap();
     assert_eq!(store.bounds().events(), 1);
 }
@@ -133,11 +144,11 @@ fn reopening_goes_on_where_the_ring_ended() {
     for count in [1, 7, 8, 40, 41, 3, 120] {
         let (mut appender, store) = place.open(tiny());
         assert_eq!(read_all(&store, 1), events);
-        assert_eq!(appender.next_seq(), events.len() as u64 + 1);
+        assert_eq!(appender.next_seq(), Seq::new(events.len() as u64 + 1));
         let last = events
             .last()
             .map_or(0, |event: &crate::support::Event| event.time_us);
-        assert_eq!(appender.next_time_us(0), last + 1);
+        assert_eq!(appender.next_time_us(Micros::EPOCH), Micros::new(last + 1));
         events.extend(append(&mut appender, count, 5));
         assert_eq!(read_all(&store, 1), events);
     }
@@ -149,17 +160,23 @@ fn positions_go_on_after_an_emptied_ring_is_reopened() {
     let (mut appender, store) = place.open(tiny());
     let last = append(&mut appender, 100, 9).pop().unwrap();
     let trimmed = appender
-        .trim_after(last.time_us + 48 * 3_600_000_000, Duration::MAX)
+        .trim_after(
+            Micros::new(last.time_us + 48 * 3_600_000_000),
+            Duration::MAX,
+        )
         .unwrap();
-    assert_eq!((trimmed.events, trimmed.oldest_seq), (100, 101));
+    assert_eq!((trimmed.events, trimmed.oldest_seq), (100, Seq::new(101)));
     assert_eq!(store.bounds().events(), 0);
     assert_eq!(store.bounds().oldest_time_us, None);
     drop((appender, store));
 
     let (mut appender, store) = place.open(tiny());
     assert_eq!(store.bounds().events(), 0);
-    assert_eq!(appender.next_seq(), 101);
-    assert_eq!(appender.next_time_us(0), last.time_us + 1);
+    assert_eq!(appender.next_seq(), Seq::new(101));
+    assert_eq!(
+        appender.next_time_us(Micros::EPOCH),
+        Micros::new(last.time_us + 1)
+    );
     let events = append(&mut appender, 3, 3);
     assert_eq!(read_all(&store, 101), events);
 }

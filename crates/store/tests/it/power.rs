@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use jetwash_store::{AccountState, Appender, Durability, Location, Options, Read, Retention, open};
+use jetwash_store::{
+    AccountState, Appender, Durability, Location, Micros, Options, Read, Retention, Seq, open,
+};
 
 use crate::random::Random;
 use crate::restart::restart_machine;
@@ -69,18 +71,18 @@ fn large(seq: u64, time_us: u64) -> Event {
 
 /// Commits some events with the cursor and the state of an account that belong to them; returns the time of the last.
 fn write(appender: &mut Appender, count: u64) -> u64 {
-    let mut time_us = 0;
+    let mut time_us = Micros::EPOCH;
     for _ in 0..count {
         let seq = appender.next_seq();
-        time_us = appender.next_time_us(START + seq * 1_000);
-        push(appender, &large(seq, time_us), None);
+        time_us = appender.next_time_us(Micros::new(START + seq.get() * 1_000));
+        push(appender, &large(seq.get(), time_us.get()), None);
     }
-    appender.set_cursor("relay", appender.next_seq() - 1);
+    appender.set_cursor("relay", appender.next_seq().get() - 1);
     let mut state = AccountState::default();
-    state.rev = appender.next_seq() - 1;
+    state.rev = appender.next_seq().get() - 1;
     appender.set_account(ACCOUNT, &state);
     appender.commit().unwrap();
-    time_us
+    time_us.get()
 }
 
 fn fail_at_many_points(mode: &str) {
@@ -170,7 +172,7 @@ fn child_that_writes() {
         mark(format!("commit {} {time_us}", appender.next_seq()));
         if random.below(20) == 0 {
             mark("trim".to_owned());
-            let oldest = appender.trim(0).unwrap().oldest_seq;
+            let oldest = appender.trim(Micros::EPOCH).unwrap().oldest_seq;
             mark(format!("trimmed {oldest}"));
         }
         if mode == "buffered" && random.below(30) == 0 {
@@ -256,35 +258,42 @@ impl Promise {
         let tip = if is_empty {
             1
         } else {
-            bounds.next_seq - bounds.lost
+            bounds.next_seq.get() - bounds.lost
         };
         let safe = self.safe;
         assert!(tip >= safe, "{context}: {bounds:?}, {safe} was safe");
-        let is_kept = bounds.oldest_seq <= self.trimmed.max(1);
+        let is_kept = bounds.oldest_seq <= Seq::new(self.trimmed.max(1));
         assert!(is_kept || is_empty, "{context}: {bounds:?}");
         let (next, time) = self.seen;
-        assert!(appender.next_seq() >= next, "{context}: a position twice");
-        assert!(appender.next_time_us(0) > time, "{context}: a time twice");
+        assert!(
+            appender.next_seq() >= Seq::new(next),
+            "{context}: a position twice"
+        );
+        assert!(
+            appender.next_time_us(Micros::EPOCH) > Micros::new(time),
+            "{context}: a time twice"
+        );
         let cursor = appender.cursor("relay").unwrap_or(0);
         assert_eq!(cursor, tip - 1, "{context}: {bounds:?}");
         let account = appender.account(ACCOUNT).unwrap();
         let rev = account.map_or(0, |state| state.rev);
         assert_eq!(rev, cursor, "{context}: {bounds:?}");
-        let mut expected: Vec<u64> = (bounds.oldest_seq..tip.max(bounds.oldest_seq)).collect();
+        let mut expected: Vec<u64> =
+            (bounds.oldest_seq.get()..tip.max(bounds.oldest_seq.get())).collect();
         assert_eq!(
-            read(&store, bounds.oldest_seq, context),
+            read(&store, bounds.oldest_seq.get(), context),
             expected,
             "{context}"
         );
 
         for _ in 0..6 {
-            expected.extend(appender.next_seq()..appender.next_seq() + 7);
+            expected.extend((0..7).map(|n| appender.next_seq().plus(n).get()));
             write(&mut appender, 7);
         }
         drop((appender, store));
         let (_appender, store) = open(location(), options(mode)).unwrap();
         assert_eq!(
-            read(&store, bounds.oldest_seq, context),
+            read(&store, bounds.oldest_seq.get(), context),
             expected,
             "{context}"
         );
@@ -295,17 +304,17 @@ impl Promise {
 fn read(store: &jetwash_store::Store, from: u64, context: &str) -> Vec<u64> {
     let (mut position, mut positions) = (from, Vec::new());
     loop {
-        match store.read(position) {
+        match store.read(Seq::new(position)) {
             Ok(Read::Events(run)) => {
                 for index in run.indexes() {
                     let found = taken(run.block(), index).unwrap();
                     assert!(found == large(found.seq, found.time_us), "{context}");
                     positions.push(found.seq);
                 }
-                position = run.next_seq();
+                position = run.next_seq().get();
             }
             Ok(Read::AtTip) => return positions,
-            Ok(Read::Gap(gap)) => position = gap.next_seq,
+            Ok(Read::Gap(gap)) => position = gap.next_seq.get(),
             Err(error) => panic!("{context}: {error}"),
         }
     }

@@ -1,4 +1,4 @@
-use jetwash_store::{Gap, GapCause, Location, Options, Read, open};
+use jetwash_store::{Gap, GapCause, Location, Micros, Options, Read, Seq, open};
 
 use crate::support::{Place, START, append, event, on_both, push, push_many, read_all, tiny};
 
@@ -26,10 +26,13 @@ fn events_come_back_as_they_were_pushed(place: &Place) {
     let bounds = store.bounds();
     assert_eq!(
         (bounds.oldest_seq, bounds.next_seq, bounds.events()),
-        (1, 2_001, 2_000)
+        (Seq::FIRST, Seq::new(2_001), 2_000)
     );
-    assert_eq!(bounds.oldest_time_us, Some(events[0].time_us));
-    assert_eq!(bounds.newest_time_us, Some(events[1_999].time_us));
+    assert_eq!(bounds.oldest_time_us, Some(Micros::new(events[0].time_us)));
+    assert_eq!(
+        bounds.newest_time_us,
+        Some(Micros::new(events[1_999].time_us))
+    );
 }
 
 fn every_position_can_be_read_from(place: &Place) {
@@ -42,16 +45,16 @@ fn every_position_can_be_read_from(place: &Place) {
             "from {from}"
         );
     }
-    assert!(matches!(store.read(0), Ok(Read::Events(run)) if run.indexes().start == 0));
+    assert!(matches!(store.read(Seq::new(0)), Ok(Read::Events(run)) if run.indexes().start == 0));
 }
 
 fn pushed_events_are_invisible_until_they_are_committed(place: &Place) {
     let (mut appender, store) = place.open(tiny());
     let events = push_many(&mut appender, 20);
-    assert!(matches!(store.read(1), Ok(Read::AtTip)));
-    assert!(matches!(store.read_hot(1), Some(Read::AtTip)));
-    assert_eq!(store.seq_at_time(START).unwrap(), 1);
-    assert_eq!(store.bounds().next_seq, 1);
+    assert!(matches!(store.read(Seq::FIRST), Ok(Read::AtTip)));
+    assert!(matches!(store.read_hot(Seq::FIRST), Some(Read::AtTip)));
+    assert_eq!(store.seq_at_time(Micros::new(START)).unwrap(), Seq::FIRST);
+    assert_eq!(store.bounds().next_seq, Seq::FIRST);
     appender.commit().unwrap();
     assert_eq!(read_all(&store, 1), events);
 }
@@ -64,10 +67,10 @@ fn the_tip_changes_with_each_commit(place: &Place) {
     assert!(!tip.has_changed().unwrap());
     appender.commit().unwrap();
     assert!(tip.has_changed().unwrap());
-    assert_eq!(*tip.borrow_and_update(), 4);
+    assert_eq!(*tip.borrow_and_update(), Seq::new(4));
     push_many(&mut appender, 1);
     appender.commit().unwrap();
-    assert_eq!(*tip.borrow_and_update(), 5);
+    assert_eq!(*tip.borrow_and_update(), Seq::new(5));
     drop(appender);
     assert!(tip.has_changed().is_err());
 }
@@ -85,23 +88,29 @@ fn commits_of_any_size_come_back(place: &Place) {
 fn a_position_ahead_of_the_tip_is_a_gap_that_leads_back(place: &Place) {
     let (mut appender, store) = place.open(tiny());
     append(&mut appender, 20, 5);
-    for read in [store.read(22).unwrap(), store.read_hot(22).unwrap()] {
+    for read in [
+        store.read(Seq::new(22)).unwrap(),
+        store.read_hot(Seq::new(22)).unwrap(),
+    ] {
         let Read::Gap(gap) = read else {
             panic!("{read:?}")
         };
-        assert_eq!(gap, Gap::new(22, 21, GapCause::CursorAhead));
+        assert_eq!(
+            gap,
+            Gap::new(Seq::new(22), Seq::new(21), GapCause::CursorAhead)
+        );
     }
 }
 
 fn the_hot_end_is_read_without_the_disk(place: &Place) {
     let (mut appender, store) = place.open(tiny().hot_bytes(1 << 20));
     append(&mut appender, 100, 7);
-    assert_eq!(store.usage().hot_seq, 1);
+    assert_eq!(store.usage().hot_seq, Seq::FIRST);
     let mut position = 1;
-    while let Some(Read::Events(run)) = store.read_hot(position) {
+    while let Some(Read::Events(run)) = store.read_hot(Seq::new(position)) {
         assert!(run.block().has_json());
         assert!(run.block().has_compressed());
-        position = run.next_seq();
+        position = run.next_seq().get();
     }
     assert_eq!(position, 101);
     assert_eq!(store.usage().cache_bytes, 0);
@@ -111,13 +120,13 @@ fn what_is_not_hot_is_left_to_read(place: &Place) {
     let (mut appender, store) = place.open(tiny().hot_bytes(10_000));
     append(&mut appender, 400, 7);
     let hot = store.usage().hot_seq;
-    assert!(hot > 1, "everything is hot");
-    assert!(hot < 401, "nothing is hot");
-    for from in 1..hot {
-        assert!(store.read_hot(from).is_none(), "from {from}");
+    assert!(hot > Seq::FIRST, "everything is hot");
+    assert!(hot < Seq::new(401), "nothing is hot");
+    for from in 1..hot.get() {
+        assert!(store.read_hot(Seq::new(from)).is_none(), "from {from}");
     }
     assert!(matches!(store.read_hot(hot), Some(Read::Events(_))));
-    assert!(store.read_hot(0).is_none());
+    assert!(store.read_hot(Seq::new(0)).is_none());
 }
 
 fn the_cache_stays_within_its_budget(place: &Place) {
@@ -135,7 +144,7 @@ fn a_block_is_shared_by_its_readers(place: &Place) {
         Read::Events(run) => std::sync::Arc::clone(run.block()),
         other => panic!("{other:?}"),
     };
-    let (one, other) = (block(3), block(5));
+    let (one, other) = (block(Seq::new(3)), block(Seq::new(5)));
     assert!(std::sync::Arc::ptr_eq(&one, &other));
     assert!(!one.has_json());
     one.json().unwrap();
@@ -145,7 +154,7 @@ fn a_block_is_shared_by_its_readers(place: &Place) {
 fn tables_name_each_string_once(place: &Place) {
     let (mut appender, store) = place.open(tiny().block_events(64));
     let events = append(&mut appender, 64, 5);
-    let Ok(Read::Events(run)) = store.read(1) else {
+    let Ok(Read::Events(run)) = store.read(Seq::FIRST) else {
         panic!("nothing to read")
     };
     let block = run.block();
@@ -165,21 +174,33 @@ fn tables_name_each_string_once(place: &Place) {
             Some(event.collection.as_str())
         );
         assert_eq!(block.kinds()[index], event.kind);
-        assert_eq!(block.times()[index], event.time_us);
+        assert_eq!(block.times()[index], Micros::new(event.time_us));
     }
 }
 
 fn times_are_found_exactly(place: &Place) {
     let (mut appender, store) = place.open(tiny());
-    assert_eq!(store.seq_at_time(0).unwrap(), 1);
+    assert_eq!(store.seq_at_time(Micros::EPOCH).unwrap(), Seq::FIRST);
     let events = append(&mut appender, 150, 3);
     for event in &events {
-        assert_eq!(store.seq_at_time(event.time_us).unwrap(), event.seq);
-        assert_eq!(store.seq_at_time(event.time_us - 1).unwrap(), event.seq);
-        assert_eq!(store.seq_at_time(event.time_us + 1).unwrap(), event.seq + 1);
+        assert_eq!(
+            store.seq_at_time(Micros::new(event.time_us)).unwrap(),
+            Seq::new(event.seq)
+        );
+        assert_eq!(
+            store.seq_at_time(Micros::new(event.time_us - 1)).unwrap(),
+            Seq::new(event.seq)
+        );
+        assert_eq!(
+            store.seq_at_time(Micros::new(event.time_us + 1)).unwrap(),
+            Seq::new(event.seq + 1)
+        );
     }
-    assert_eq!(store.seq_at_time(0).unwrap(), 1);
-    assert_eq!(store.seq_at_time(u64::MAX).unwrap(), 151);
+    assert_eq!(store.seq_at_time(Micros::EPOCH).unwrap(), Seq::FIRST);
+    assert_eq!(
+        store.seq_at_time(Micros::new(u64::MAX)).unwrap(),
+        Seq::new(151)
+    );
 }
 
 fn an_empty_commit_changes_nothing(place: &Place) {
@@ -189,7 +210,7 @@ fn an_empty_commit_changes_nothing(place: &Place) {
     tip.mark_unchanged();
     appender.commit().unwrap();
     assert!(!tip.has_changed().unwrap());
-    assert_eq!(store.bounds().next_seq, 6);
+    assert_eq!(store.bounds().next_seq, Seq::new(6));
 }
 
 #[test]
@@ -213,7 +234,7 @@ fn a_block_may_have_few_or_many_accounts_and_collections(place: &Place) {
     for distinct in [1, 255, 256, 257, 600] {
         for number in 0..600 {
             let seq = appender.next_seq();
-            let mut made = event(seq, appender.next_time_us(START));
+            let mut made = event(seq.get(), appender.next_time_us(Micros::new(START)).get());
             made.did = format!("did:web:{}.example", number % distinct);
             if !made.collection.is_empty() {
                 made.collection = format!("com.example.c{}", number % distinct);

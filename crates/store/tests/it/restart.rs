@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use jetwash_store::{Appender, Durability, Gap, GapCause, Options, Read, Store};
+use jetwash_store::{Appender, Durability, Gap, GapCause, Micros, Options, Read, Seq, Store};
 
 use crate::support::{Place, START, append, copy_at_rest, folder, push_many, read_all, tiny};
 
@@ -59,7 +59,7 @@ fn after_the_process_alone_positions_go_on_without_a_gap() {
     let place = Place::disk();
     killed(&place);
     let (appender, store) = place.open(options());
-    assert_eq!(appender.next_seq(), 21);
+    assert_eq!(appender.next_seq(), Seq::new(21));
     assert_eq!(store.bounds().lost, 0);
 }
 
@@ -83,22 +83,28 @@ fn after_a_power_failure_positions_and_times_are_new_and_the_gap_is_told() {
     let (mut appender, store) = place.open(options());
     // The first commit reserved 65,536 positions and 10 seconds beyond it.
     let next = 5 + 65_536;
-    assert_eq!(appender.next_seq(), next);
-    assert_eq!(appender.next_time_us(0), START + 4_000 + 10_000_000 + 1);
+    assert_eq!(appender.next_seq(), Seq::new(next));
+    assert_eq!(
+        appender.next_time_us(Micros::EPOCH),
+        Micros::new(START + 4_000 + 10_000_000 + 1)
+    );
     let bounds = store.bounds();
     assert_eq!((bounds.events(), bounds.lost), (20, next - 21));
     for position in [21, 22, next - 1] {
-        let hot = store.read_hot(position);
-        let read = store.read(position).unwrap();
+        let hot = store.read_hot(Seq::new(position));
+        let read = store.read(Seq::new(position)).unwrap();
         for read in hot.into_iter().chain([read]) {
             assert!(
-                matches!(&read, Read::Gap(gap) if *gap == Gap::new(position, next, GapCause::Skipped)),
+                matches!(&read, Read::Gap(gap) if *gap == Gap::new(Seq::new(position), Seq::new(next), GapCause::Skipped)),
                 "{read:?}"
             );
         }
     }
-    assert!(matches!(store.read(next).unwrap(), Read::AtTip));
-    assert_eq!(store.seq_at_time(START + 20_001).unwrap(), next);
+    assert!(matches!(store.read(Seq::new(next)).unwrap(), Read::AtTip));
+    assert_eq!(
+        store.seq_at_time(Micros::new(START + 20_001)).unwrap(),
+        Seq::new(next)
+    );
 
     let later = push_many(&mut appender, 3);
     appender.commit().unwrap();
@@ -107,7 +113,9 @@ fn after_a_power_failure_positions_and_times_are_new_and_the_gap_is_told() {
     let (_appender, store) = place.open(options());
     assert_eq!(read_all(&store, next), later);
     assert_eq!(store.bounds().events(), 23);
-    assert!(matches!(store.read(100).unwrap(), Read::Gap(gap) if gap.next_seq == next));
+    assert!(
+        matches!(store.read(Seq::new(100)).unwrap(), Read::Gap(gap) if gap.next_seq == Seq::new(next))
+    );
 }
 
 #[test]
@@ -121,7 +129,9 @@ fn gaps_are_forgotten_with_the_events_before_them() {
     assert_eq!(store.bounds().events(), 60);
     assert!(store.bounds().lost > 3 * 60_000);
     append(&mut appender, 1, 1);
-    let later = store.bounds().newest_time_us.unwrap() + 48 * 3_600_000_000;
-    appender.trim_after(later, Duration::MAX).unwrap();
+    let later = store.bounds().newest_time_us.unwrap().get() + 48 * 3_600_000_000;
+    appender
+        .trim_after(Micros::new(later), Duration::MAX)
+        .unwrap();
     assert_eq!((store.bounds().events(), store.bounds().lost), (0, 0));
 }

@@ -1,4 +1,5 @@
 #[cfg(unix)]
+use jetwash_store::{Micros, Seq};
 use std::os::unix::fs::MetadataExt;
 #[cfg(unix)]
 use std::path::Path;
@@ -36,16 +37,19 @@ fn nothing_is_dropped_that_is_young_enough(place: &Place) {
     let events = append(&mut appender, 300, 7);
     for now in (0..400).step_by(9) {
         let now_us = START + now * 1_000;
-        appender.trim(now_us).unwrap();
+        appender.trim(Micros::new(now_us)).unwrap();
         let oldest = store.bounds().oldest_seq;
         let first_young = events
             .iter()
             .find(|event| event.time_us + 100_000 >= now_us);
         assert!(
-            first_young.is_none_or(|event| oldest <= event.seq),
+            first_young.is_none_or(|event| oldest <= Seq::new(event.seq)),
             "at {now}: {oldest}"
         );
-        assert_eq!(read_all(&store, oldest), events[oldest as usize - 1..]);
+        assert_eq!(
+            read_all(&store, oldest.get()),
+            events[oldest.get() as usize - 1..]
+        );
     }
 }
 
@@ -55,26 +59,31 @@ fn old_buckets_are_dropped(place: &Place) {
     let before = store.bounds();
     let buckets = store.usage().buckets;
     // All up to event 199 is too old; a bucket has 40 events and a bit.
-    let trimmed = appender.trim(START + 300_000).unwrap();
+    let trimmed = appender.trim(Micros::new(START + 300_000)).unwrap();
     let after = store.bounds();
     assert!(
-        after.oldest_seq <= 200 && after.oldest_seq > 200 - 60,
+        after.oldest_seq <= Seq::new(200) && after.oldest_seq > Seq::new(200 - 60),
         "{after:?}"
     );
     assert_eq!(trimmed.oldest_seq, after.oldest_seq);
-    assert_eq!(trimmed.events, after.oldest_seq - 1);
+    assert_eq!(trimmed.events, after.oldest_seq.get() - 1);
     assert_eq!(trimmed.buckets, buckets - store.usage().buckets);
     assert_eq!(trimmed.bytes, before.bytes - after.bytes);
     assert_eq!(
-        read_all(&store, after.oldest_seq),
-        events[after.oldest_seq as usize - 1..]
+        read_all(&store, after.oldest_seq.get()),
+        events[after.oldest_seq.get() as usize - 1..]
     );
     assert_eq!(
         after.oldest_time_us,
-        Some(events[after.oldest_seq as usize - 1].time_us)
+        Some(Micros::new(
+            events[after.oldest_seq.get() as usize - 1].time_us
+        ))
     );
-    assert_eq!(store.seq_at_time(0).unwrap(), after.oldest_seq);
-    assert_eq!(appender.trim(START + 300_000).unwrap().events, 0);
+    assert_eq!(store.seq_at_time(Micros::EPOCH).unwrap(), after.oldest_seq);
+    assert_eq!(
+        appender.trim(Micros::new(START + 300_000)).unwrap().events,
+        0
+    );
 }
 
 fn the_ring_stays_within_its_bytes(place: &Place) {
@@ -87,7 +96,7 @@ fn the_ring_stays_within_its_bytes(place: &Place) {
     let mut most = 0;
     for _ in 0..60 {
         events.extend(append(&mut appender, 100, 9));
-        appender.trim(0).unwrap();
+        appender.trim(Micros::EPOCH).unwrap();
         let bounds = store.bounds();
         most = most.max(bounds.bytes);
         assert!(bounds.bytes <= max_bytes, "{bounds:?}");
@@ -97,21 +106,27 @@ fn the_ring_stays_within_its_bytes(place: &Place) {
         "far too much is dropped: {most} bytes at most"
     );
     let oldest = store.bounds().oldest_seq;
-    assert!(oldest > 1);
-    assert_eq!(read_all(&store, oldest), events[oldest as usize - 1..]);
+    assert!(oldest > Seq::FIRST);
+    assert_eq!(
+        read_all(&store, oldest.get()),
+        events[oldest.get() as usize - 1..]
+    );
 }
 
 fn a_reader_behind_the_ring_is_told(place: &Place) {
     let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
     append(&mut appender, 300, 7);
-    appender.trim(START + 300_000).unwrap();
+    appender.trim(Micros::new(START + 300_000)).unwrap();
     let oldest = store.bounds().oldest_seq;
-    for from in [0, 1, oldest - 1] {
-        for read in [store.read(from).unwrap(), store.read_hot(from).unwrap()] {
+    for from in [0, 1, oldest.get() - 1] {
+        for read in [
+            store.read(Seq::new(from)).unwrap(),
+            store.read_hot(Seq::new(from)).unwrap(),
+        ] {
             assert!(
                 matches!(&read, Read::Gap(gap) if gap.next_seq == oldest
                     && gap.cause == GapCause::Trimmed
-                    && gap.events == Some(oldest - u64::max(from, 1))),
+                    && gap.events == Some(oldest.get() - u64::max(from, 1))),
                 "{read:?}"
             );
         }
@@ -121,11 +136,11 @@ fn a_reader_behind_the_ring_is_told(place: &Place) {
 fn a_block_in_hand_stays_readable(place: &Place) {
     let (mut appender, store) = place.open(keep(Some(Duration::from_millis(1)), None));
     let events = append(&mut appender, 100, 7);
-    let Ok(Read::Events(run)) = store.read(1) else {
+    let Ok(Read::Events(run)) = store.read(Seq::FIRST) else {
         panic!("nothing to read")
     };
     assert!(!run.block().has_json());
-    appender.trim(START + 10_000_000).unwrap();
+    appender.trim(Micros::new(START + 10_000_000)).unwrap();
     assert_eq!(store.bounds().events(), 0);
     let json = run.block().json().unwrap();
     for index in run.indexes() {
@@ -138,16 +153,16 @@ fn an_old_ring_is_emptied(place: &Place) {
     append(&mut appender, 100, 7);
     // The newest event is exactly at the limit, then one microsecond beyond it.
     let newest = store.bounds().newest_time_us.unwrap();
-    appender.trim(newest + 100_000).unwrap();
+    appender.trim(Micros::new(newest.get() + 100_000)).unwrap();
     assert!(store.bounds().events() > 0);
-    appender.trim(newest + 100_001).unwrap();
+    appender.trim(Micros::new(newest.get() + 100_001)).unwrap();
     let bounds = store.bounds();
     assert_eq!(
         (bounds.oldest_seq, bounds.next_seq, bounds.bytes),
-        (101, 101, 0)
+        (Seq::new(101), Seq::new(101), 0)
     );
-    assert!(matches!(store.read(101), Ok(Read::AtTip)));
-    assert_eq!(store.seq_at_time(0).unwrap(), 101);
+    assert!(matches!(store.read(Seq::new(101)), Ok(Read::AtTip)));
+    assert_eq!(store.seq_at_time(Micros::EPOCH).unwrap(), Seq::new(101));
     let events = append(&mut appender, 50, 7);
     assert_eq!(read_all(&store, 101), events);
 }
@@ -156,7 +171,7 @@ fn events_not_committed_survive_a_trim(place: &Place) {
     let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
     append(&mut appender, 30, 7);
     let pending = push_many(&mut appender, 5);
-    appender.trim(START + 10_000_000).unwrap();
+    appender.trim(Micros::new(START + 10_000_000)).unwrap();
     assert_eq!(store.bounds().events(), 0);
     appender.commit().unwrap();
     assert_eq!(read_all(&store, 31), pending);
@@ -175,7 +190,7 @@ fn a_quiet_ring_still_forgets(place: &Place) {
         push(&mut appender, &event(minute + 1, time_us), None);
         appender.commit().unwrap();
         if minute % 60 == 59 {
-            appender.trim_after(time_us, hour).unwrap();
+            appender.trim_after(Micros::new(time_us), hour).unwrap();
             let kept = store.bounds().events();
             assert!(
                 kept <= 26 * 60 && kept >= (minute + 1).min(24 * 60),
@@ -196,7 +211,7 @@ fn a_day(place: &Place) -> (jetwash_store::Appender, jetwash_store::Store, u64) 
         time_us = START + minute * 60_000_000;
         append_at(&mut appender, time_us);
     }
-    appender.trim(time_us).unwrap();
+    appender.trim(Micros::new(time_us)).unwrap();
     (appender, store, time_us)
 }
 
@@ -205,17 +220,19 @@ fn a_clock_that_jumps_ahead_takes_nothing_at_once(place: &Place) {
     let before = store.bounds();
     for second in 1..=6 {
         let now_us = now_us + second * 1_000_000 + AHEAD_US;
-        appender.trim_after(now_us, Duration::from_secs(1)).unwrap();
+        appender
+            .trim_after(Micros::new(now_us), Duration::from_secs(1))
+            .unwrap();
     }
     assert_eq!(store.bounds(), before);
     // It is right again, and time continues as if nothing had been.
     let hour = Duration::from_secs(3_600);
     let trimmed = appender
-        .trim_after(now_us + 2 * 3_600_000_000, 2 * hour)
+        .trim_after(Micros::new(now_us + 2 * 3_600_000_000), 2 * hour)
         .unwrap();
     assert!(trimmed.events > 0 && trimmed.events <= 120, "{trimmed:?}");
     // The clock of the process itself is asked otherwise.
-    appender.trim(now_us + AHEAD_US).unwrap();
+    appender.trim(Micros::new(now_us + AHEAD_US)).unwrap();
     assert!(store.bounds().events() > 22 * 60);
 }
 
@@ -225,7 +242,9 @@ fn a_clock_that_stays_ahead_takes_a_bucket_a_minute(place: &Place) {
     let mut minutes = 0;
     while store.bounds().events() > 0 {
         assert!(minutes < 100, "old events stay for ever");
-        let trimmed = appender.trim_after(now_us + AHEAD_US, minute).unwrap();
+        let trimmed = appender
+            .trim_after(Micros::new(now_us + AHEAD_US), minute)
+            .unwrap();
         assert!(trimmed.buckets <= 1, "{trimmed:?}");
         minutes += 1;
     }
@@ -242,18 +261,23 @@ fn a_clock_that_is_ahead_at_the_opening_takes_a_bucket_a_minute() {
     let before = store.bounds();
     let now_us = now_us + AHEAD_US;
     append_at(&mut appender, now_us);
-    appender.trim(now_us).unwrap();
+    appender.trim(Micros::new(now_us)).unwrap();
     assert_eq!(store.bounds().oldest_seq, before.oldest_seq);
     let minute = Duration::from_secs(60);
     let buckets: Vec<usize> = (0..30)
-        .map(|_| appender.trim_after(now_us, minute).unwrap().buckets)
+        .map(|_| {
+            appender
+                .trim_after(Micros::new(now_us), minute)
+                .unwrap()
+                .buckets
+        })
         .collect();
     assert!(buckets.iter().all(|count| *count <= 1), "{buckets:?}");
     assert!(store.bounds().events() < 120, "{buckets:?}");
 }
 
 fn append_at(appender: &mut jetwash_store::Appender, time_us: u64) {
-    let made = event(appender.next_seq(), time_us);
+    let made = event(appender.next_seq().get(), time_us);
     push(appender, &made, None);
     appender.commit().unwrap();
 }
@@ -264,7 +288,7 @@ fn the_files_of_dropped_buckets_are_gone() {
     let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
     append(&mut appender, 400, 7);
     let before = keyspaces(&place);
-    let trimmed = appender.trim(START + 400_000).unwrap();
+    let trimmed = appender.trim(Micros::new(START + 400_000)).unwrap();
     assert!(trimmed.buckets >= 5);
     await_keyspaces(&place, before - trimmed.buckets);
     let oldest = store.bounds().oldest_seq;
@@ -295,10 +319,13 @@ fn retention_can_be_changed_by_opening_anew() {
     let place = Place::disk();
     let (mut appender, store) = place.open(keep(Some(Duration::from_secs(1_000)), None));
     append(&mut appender, 300, 7);
-    assert_eq!(appender.trim(START + 300_000).unwrap().events, 0);
+    assert_eq!(
+        appender.trim(Micros::new(START + 300_000)).unwrap().events,
+        0
+    );
     drop((appender, store));
     let (mut appender, _store) = place.open(keep(Some(Duration::from_millis(100)), None));
-    assert!(appender.trim(START + 300_000).unwrap().events > 0);
+    assert!(appender.trim(Micros::new(START + 300_000)).unwrap().events > 0);
 }
 
 /// The bytes that the files of a folder take on the disk.
@@ -338,12 +365,15 @@ fn the_files_stay_within_the_bytes_and_the_slack_at_any_rate() {
     let mut most = 0;
     for _ in 0..400 {
         for _ in 0..16 {
-            let made = event(appender.next_seq(), appender.next_time_us(START));
+            let made = event(
+                appender.next_seq().get(),
+                appender.next_time_us(Micros::new(START)).get(),
+            );
             push(&mut appender, &made, Some(&noise));
         }
         appender.commit().unwrap();
         if appender.is_trim_due() {
-            appender.trim(0).unwrap();
+            appender.trim(Micros::EPOCH).unwrap();
             most = most.max(disk_usage(place.path()));
         }
     }
@@ -353,7 +383,7 @@ fn the_files_stay_within_the_bytes_and_the_slack_at_any_rate() {
         store.bounds().bytes > MAX_BYTES / 3,
         "far too much is dropped"
     );
-    assert!(store.bounds().oldest_seq > 1);
+    assert!(store.bounds().oldest_seq > Seq::FIRST);
 }
 
 /// A reader has no time to remove files: the next trim does it.
@@ -362,18 +392,18 @@ fn the_files_of_a_bucket_in_use_go_with_a_later_trim() {
     let place = Place::disk();
     let (mut appender, store) = place.open(keep(Some(Duration::from_millis(100)), None));
     append(&mut appender, 400, 7);
-    let Ok(Read::Events(run)) = store.read(1) else {
+    let Ok(Read::Events(run)) = store.read(Seq::FIRST) else {
         panic!("nothing to read")
     };
     let before = keyspaces(&place);
-    let trimmed = appender.trim(START + 400_000).unwrap();
+    let trimmed = appender.trim(Micros::new(START + 400_000)).unwrap();
     assert!(trimmed.buckets > 1);
     let held = before - trimmed.buckets + 1;
     await_keyspaces(&place, held);
     assert!(run.block().json().is_ok());
     drop(run);
     assert_eq!(keyspaces(&place), held, "the reader has removed files");
-    appender.trim(START + 400_000).unwrap();
+    appender.trim(Micros::new(START + 400_000)).unwrap();
     await_keyspaces(&place, held - 1);
 }
 
@@ -399,7 +429,10 @@ fn the_tables_of_a_full_bucket_are_made_one() {
             .is_none_or(|made| made.blobs < 7)
         {
             for _ in 0..64 {
-                let made = event(appender.next_seq(), appender.next_time_us(start));
+                let made = event(
+                    appender.next_seq().get(),
+                    appender.next_time_us(Micros::new(start)).get(),
+                );
                 push(&mut appender, &made, None);
                 events.push(made);
             }

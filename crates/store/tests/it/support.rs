@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use jetwash_dict::Dictionary;
 use jetwash_store::{
-    Appender, Block, CommitPart, EventKind, Location, NewEvent, Options, Read, Run, Store,
-    StoreError, open,
+    Appender, Block, CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Run, Seq,
+    Store, StoreError, open,
 };
 use tempfile::TempDir;
 
@@ -157,26 +157,30 @@ pub(crate) fn event(number: u64, time_us: u64) -> Event {
 }
 
 pub(crate) fn push(appender: &mut Appender, event: &Event, compressed: Option<&[u8]>) -> u64 {
-    appender
+    (appender
         .push(&NewEvent {
             kind: event.kind,
             did: &event.did,
             collection: &event.collection,
             commit: event.commit.unwrap_or(CommitPart { index: 9, len: 0 }),
             source: event.source,
-            time_us: event.time_us,
+            time_us: Micros::new(event.time_us),
             json: &event.json,
             compressed,
         })
-        .unwrap()
+        .unwrap())
+    .get()
 }
 
 /// Pushes as many events, one millisecond apart, without committing.
 pub(crate) fn push_many(appender: &mut Appender, count: u64) -> Vec<Event> {
     let events = (0..count).map(|_| {
         let seq = appender.next_seq();
-        let made = event(seq, appender.next_time_us(START + seq * 1_000));
-        assert_eq!(push(appender, &made, None), seq);
+        let made = event(
+            seq.get(),
+            (appender.next_time_us(Micros::new(START + seq.get() * 1_000))).get(),
+        );
+        assert_eq!(push(appender, &made, None), seq.get());
         made
     });
     events.collect()
@@ -199,8 +203,8 @@ pub(crate) fn taken(block: &Block, index: usize) -> Result<Event, StoreError> {
     let meta = block.meta(index).unwrap();
     assert_eq!(meta.json_len, json.len());
     Ok(Event {
-        seq: meta.seq,
-        time_us: meta.time_us,
+        seq: meta.seq.get(),
+        time_us: meta.time_us.get(),
         kind: meta.kind,
         did: meta.did.to_owned(),
         collection: meta.collection.to_owned(),
@@ -217,14 +221,17 @@ pub(crate) fn taken(block: &Block, index: usize) -> Result<Event, StoreError> {
 pub(crate) fn read_all(store: &Store, from: u64) -> Vec<Event> {
     let (mut position, mut events) = (from, Vec::new());
     loop {
-        match store.read(position).unwrap() {
+        match store.read(Seq::new(position)).unwrap() {
             Read::Events(run) => {
-                assert_eq!(run.block().meta(run.indexes().start).unwrap().seq, position);
+                assert_eq!(
+                    run.block().meta(run.indexes().start).unwrap().seq,
+                    Seq::new(position)
+                );
                 events.extend(
                     run.indexes()
                         .map(|index| taken(run.block(), index).unwrap()),
                 );
-                position = run.next_seq();
+                position = run.next_seq().get();
             }
             Read::AtTip => return events,
             Read::Gap(gap) => panic!("at {position}: {gap}"),
@@ -261,9 +268,9 @@ pub(crate) fn decompress(dictionary: &Dictionary, compressed: &[u8]) -> Vec<u8> 
 
 /// Reads at a position, from memory or otherwise from disk.
 pub(crate) fn find(store: &Store, position: u64) -> Read {
-    match store.read_hot(position) {
+    match store.read_hot(Seq::new(position)) {
         Some(found) => found,
-        None => store.read(position).unwrap(),
+        None => store.read(Seq::new(position)).unwrap(),
     }
 }
 
@@ -277,6 +284,6 @@ pub(crate) fn pass(run: &Run, position: &mut u64) -> u64 {
         assert_eq!(found, event(*position, found.time_us));
         *position += 1;
     }
-    assert_eq!(*position, run.next_seq());
+    assert_eq!(*position, run.next_seq().get());
     *position - start
 }

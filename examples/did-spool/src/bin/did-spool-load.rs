@@ -104,13 +104,13 @@ fn load(transaction: &Transaction<'_>, file: &SpoolFile) -> Result<(), Box<dyn E
                     did,
                     path,
                     commit.rev.as_str(),
-                    event.time_us,
+                    event.time_us.get(),
                     record
                 ])?;
             }
             Body::Account(account) => {
                 let why = account.status.as_deref();
-                status.execute(params![did, account.active, why, event.time_us])?;
+                status.execute(params![did, account.active, why, event.time_us.get()])?;
                 if !account.active && why == Some("deleted") {
                     forget.execute([did])?;
                 }

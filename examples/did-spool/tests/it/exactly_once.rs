@@ -346,7 +346,7 @@ impl Log {
             for index in run.indexes() {
                 let event: ParsedEvent = serde_json::from_slice(page.get(index).unwrap()).unwrap();
                 let cursor = run.block().meta(index).unwrap().seq;
-                events.push((cursor, truth.happenings[truth.find(&event)].seq));
+                events.push((cursor.get(), truth.happenings[truth.find(&event)].seq));
             }
             position = run.next_seq();
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jetwash::store::{self, Location, Options};
 use jetwash::testing::{ManualNetwork, SimChange, did};
-use jetwash::{Jetstream, NetworkConfig, Pipeline};
+use jetwash::{Jetstream, Micros, NetworkConfig, Pipeline};
 use jetwash_spool::{FileSpool, SpoolReader};
 use rusqlite::Connection;
 use serde_json::json;
@@ -130,7 +130,7 @@ async fn load_frames(folder: &Path, source: &str, frames: &[Vec<u8>]) {
     let (appender, _) = store::open(location, Options::default()).unwrap();
     let mut pipeline = Pipeline::new(appender);
     for frame in frames {
-        pipeline.frame(source, frame, NOW_US).unwrap();
+        pipeline.frame(source, frame, NOW).unwrap();
     }
     pipeline.commit().unwrap();
     assert!(pipeline.snapshot().dropped.is_empty());
@@ -209,4 +209,4 @@ fn posts_of_a_deleted_account_go_and_those_of_one_taken_down_are_hidden() {
     }
 }
 
-const NOW_US: u64 = 1_783_175_888_000_000;
+const NOW: Micros = Micros::new(1_783_175_888_000_000);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jetwash_store::CursorError;
+use jetwash_store::{Cursor, CursorError};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -16,7 +16,7 @@ impl<H: Handler> Driver<H> {
     /// what is not stored is where it was.
     pub(super) fn save(&mut self) {
         let to = self.watermark();
-        if self.is_saving || to <= self.stored.unwrap_or(0) {
+        if self.is_saving || to <= self.stored.unwrap_or_default() {
             return;
         }
         self.is_saving = true;
@@ -50,8 +50,8 @@ impl<H: Handler> Driver<H> {
             }
             Ok(Written::Letter(job, reason, Ok(()))) => {
                 self.aside -= 1;
-                let cursor = job.item.event.cursor();
-                error!(consumer = name, did = %job.did, %cursor, reason, "the event is put aside");
+                let seq = job.item.event.seq();
+                error!(consumer = name, did = %job.did, %seq, reason, "the event is put aside");
                 self.counts.dead_lettered += 1;
                 self.meter.outcome("dead_lettered");
                 self.finish(*job);
@@ -59,7 +59,7 @@ impl<H: Handler> Driver<H> {
             Ok(Written::Letter(job, reason, Err(source))) => {
                 self.fail_with(ConsumerError::DeadLetter {
                     name,
-                    cursor: job.item.event.cursor(),
+                    seq: job.item.event.seq(),
                     did: job.did.to_string(),
                     reason,
                     source,
@@ -72,9 +72,9 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    pub(super) fn watermark(&self) -> u64 {
+    pub(super) fn watermark(&self) -> Cursor {
         let read = if self.telling.is_empty() {
-            self.walk.cursor().get()
+            self.walk.cursor()
         } else {
             self.before_gap
         };

@@ -33,7 +33,7 @@ impl<H: Handler> Driver<H> {
                 event.is_given_by(&self.settings.content);
                 let did = event.did().to_owned();
                 // Letters are in blocks of their own, whose numbers no block of the log has.
-                let block = (u64::MAX - event.cursor().get(), event.memory().1);
+                let block = (u64::MAX - event.seq().get(), event.memory().1);
                 let work = Work {
                     event,
                     replay: Some(reply),

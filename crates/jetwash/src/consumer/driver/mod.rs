@@ -15,12 +15,12 @@ mod watch;
 mod wind_down;
 mod work;
 
+use jetwash_store::{Cursor, Gap};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use jetwash_store::Gap;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -53,14 +53,14 @@ pub(super) struct Driver<H> {
     telling: JoinSet<()>,
     told_since: Instant,
     /// The cursor before that gap.
-    before_gap: u64,
+    before_gap: Cursor,
     /// Writes to the store, which blocks.
     writes: JoinSet<Written>,
     /// How many events are being put aside. Each keeps its worker waiting, so that there are no
     /// more than workers.
     aside: usize,
     is_saving: bool,
-    stored: Option<u64>,
+    stored: Option<Cursor>,
     done_since_save: u64,
     last_save: Instant,
     next_tick: Instant,
@@ -76,7 +76,7 @@ impl<H: Handler> Driver<H> {
         shared: Arc<Shared>,
         settings: Settings,
         walk: Walk,
-        stored: Option<u64>,
+        stored: Option<Cursor>,
         handler: H,
     ) -> Self {
         let now = Instant::now();
@@ -92,7 +92,7 @@ impl<H: Handler> Driver<H> {
             in_hand: HashMap::new(),
             telling: JoinSet::new(),
             told_since: now,
-            before_gap: 0,
+            before_gap: Cursor::START,
             writes: JoinSet::new(),
             aside: 0,
             is_saving: false,
@@ -166,14 +166,14 @@ impl<H: Handler> Driver<H> {
                 Ok(false) => continue,
                 Err(panic) => Some(panic),
             };
-            let (position, block) = (event.cursor().get(), event.memory());
+            let (seq, block) = (event.seq(), event.memory());
             let did = event.did().to_owned();
             let work = Work {
                 event,
                 replay: None,
                 panicked,
             };
-            self.window.push(position, &did, block, work);
+            self.window.push(seq, &did, block, work);
         }
     }
 
@@ -254,11 +254,7 @@ impl<H: Handler> Driver<H> {
     /// Tells the handler of a gap, and stops there if that was asked for.
     fn come_to(&mut self, gap: Gap) {
         let name = &self.shared.name;
-        self.before_gap = self
-            .walk
-            .cursor()
-            .get()
-            .min(gap.first_seq.saturating_sub(1));
+        self.before_gap = self.walk.cursor().min(Cursor::before(gap.first_seq));
         if self.settings.stop_at_gaps && gap.upstream.is_none() && gap.events != Some(0) {
             let name = name.clone();
             self.fail_with(ConsumerError::Gap { name, gap });

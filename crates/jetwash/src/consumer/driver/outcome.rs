@@ -1,6 +1,6 @@
 //! How attempts of the handler end, and what follows.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use jetwash_store::NewDeadLetter;
 use tokio::task::{Id, JoinError};
@@ -64,16 +64,16 @@ impl<H: Handler> Driver<H> {
     pub(super) fn failed(&mut self, job: Job<Work>, reaction: Reaction, reason: String) {
         self.counts.failed += 1;
         self.meter.outcome("failed");
-        let (name, cursor, attempt) = (
+        let (name, seq, attempt) = (
             self.shared.name.as_str(),
-            job.item.event.cursor(),
+            job.item.event.seq(),
             job.failures + 1,
         );
-        warn!(consumer = name, did = %job.did, %cursor, attempt, reason, ?reaction, "the handler failed");
+        warn!(consumer = name, did = %job.did, %seq, attempt, reason, ?reaction, "the handler failed");
         // Every branch settles the job: back into the window, done, put aside, or the consumer
         // stops and the cursor stays before it.
         match reaction {
-            Reaction::Retry => match self.settings.retry.wait(attempt, cursor.get()) {
+            Reaction::Retry => match self.settings.retry.wait(attempt, seq) {
                 Some(wait) => self.window.retry(job, Instant::now() + wait),
                 None => self.put_aside(job, reason),
             },
@@ -86,7 +86,7 @@ impl<H: Handler> Driver<H> {
             Reaction::Stop => {
                 let error = ConsumerError::Handler {
                     name: name.to_owned(),
-                    cursor,
+                    seq,
                     did: job.did.to_string(),
                     attempt,
                     reason,
@@ -114,7 +114,7 @@ impl<H: Handler> Driver<H> {
                 index,
                 reason: &reason,
                 attempts: job.failures + 1,
-                failed_at_us: now_us(),
+                failed_at_us: SystemTime::now().into(),
             };
             let written = letters.put(&letter, limits);
             Written::Letter(Box::new(job), reason, written)
@@ -132,11 +132,4 @@ impl<H: Handler> Driver<H> {
             self.save();
         }
     }
-}
-
-fn now_us() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

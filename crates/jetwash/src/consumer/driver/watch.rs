@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jetwash_store::Seq;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -21,11 +22,11 @@ impl<H: Handler> Driver<H> {
         self.watch(now);
         let is_full = self.is_full();
         if is_full && !self.was_full {
-            let (cursor, did) = self.window.oldest().unzip();
+            let (seq, did) = self.window.oldest().unzip();
             let (name, bytes) = (self.shared.name.as_str(), self.window.bytes());
             warn!(
                 consumer = name,
-                cursor,
+                seq = seq.map(Seq::get),
                 did = did.map(|did| &**did),
                 bytes,
                 "the consumer's window is full, and waits for this event"
@@ -49,9 +50,9 @@ impl<H: Handler> Driver<H> {
             }
             work.reports += 1;
             let (name, attempt) = (self.shared.name.as_str(), work.job.failures + 1);
-            let cursor = work.job.item.event.cursor();
+            let seq = work.job.item.event.seq();
             error!(
-                consumer = name, did = %work.job.did, %cursor, attempt, ?held,
+                consumer = name, did = %work.job.did, %seq, attempt, ?held,
                 "the handler is stuck"
             );
             if self.settings.when_stuck != WhenStuck::Wait {
@@ -75,11 +76,11 @@ impl<H: Handler> Driver<H> {
         state.at_hand_bytes = self.window.bytes();
         state.window_full = self.is_full();
         let oldest = self.window.oldest();
-        state.held_by = oldest.map(|(cursor, did)| (cursor, Arc::clone(did)));
+        state.held_by = oldest.map(|(seq, did)| (seq, Arc::clone(did)));
         state.stuck_after = self.settings.stuck_after;
         state.in_progress.clear();
         let in_hand = self.in_hand.values().map(|work| InProgress {
-            cursor: work.job.item.event.cursor(),
+            seq: work.job.item.event.seq(),
             did: Arc::clone(&work.job.did),
             since: work.since,
             attempt: work.job.failures + 1,

@@ -1,5 +1,6 @@
 //! Ends a consumer.
 
+use jetwash_store::Cursor;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
@@ -20,9 +21,9 @@ impl<H: Handler> Driver<H> {
             self.publish();
         }
         for work in self.in_hand.values() {
-            let (name, cursor) = (self.shared.name.as_str(), work.job.item.event.cursor());
+            let (name, seq) = (self.shared.name.as_str(), work.job.item.event.seq());
             warn!(
-                consumer = name, did = %work.job.did, %cursor, held = ?work.since.elapsed(),
+                consumer = name, did = %work.job.did, %seq, held = ?work.since.elapsed(),
                 "the handler is not waited for any longer; the event will come again"
             );
         }
@@ -52,7 +53,11 @@ impl<H: Handler> Driver<H> {
             }
             (_, Some(error)) => Err(error),
             (_, None) => {
-                info!(consumer = name, stored, "the consumer has ended");
+                info!(
+                    consumer = name,
+                    stored = stored.map(Cursor::get),
+                    "the consumer has ended"
+                );
                 Ok(())
             }
         }

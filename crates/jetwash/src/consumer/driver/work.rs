@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jetwash_store::{CursorError, DeadLetterError};
+use jetwash_store::{Cursor, CursorError, DeadLetterError};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ pub(super) struct InHand {
 
 /// A finished write to the store.
 pub(super) enum Written {
-    Cursor(u64, Result<(), CursorError>),
+    Cursor(Cursor, Result<(), CursorError>),
     Letter(Box<Job<Work>>, String, Result<(), DeadLetterError>),
 }
 

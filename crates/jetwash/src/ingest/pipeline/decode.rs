@@ -1,7 +1,7 @@
-use jetwash_event::{Datetime, Did, Draft, DraftBody, Operation, Tid};
+use jetwash_event::{Datetime, Did, Draft, DraftBody, Micros, Operation, Tid};
 use jetwash_frame::{AccountMessage, CommitMessage, Frame, IdentityMessage, SyncMessage};
 use jetwash_mst::{Leaf, LeafChange, OpError, leaves_of, sync_object};
-use jetwash_store::{CommitPart, EventKind, NewEvent, StoreError};
+use jetwash_store::{CommitPart, EventKind, NewEvent, Seq, StoreError};
 
 use crate::ingest::dedup;
 use crate::ingest::pipeline::Pipeline;
@@ -12,7 +12,7 @@ impl Pipeline {
     pub(super) fn decode(
         &mut self,
         bytes: &[u8],
-        now_us: u64,
+        now_us: Micros,
     ) -> Result<Result<(), Fault>, StoreError> {
         // The outer error ends the run, the inner one costs only this frame.
         let outcome = match Frame::decode(bytes) {
@@ -45,7 +45,7 @@ impl Pipeline {
         }
     }
 
-    fn commit_frame(&mut self, commit: &CommitMessage<'_>, now_us: u64) -> Result<(), Stop> {
+    fn commit_frame(&mut self, commit: &CommitMessage<'_>, now_us: Micros) -> Result<(), Stop> {
         Did::check(commit.repo).map_err(Fault::Did)?;
         let rev: Tid = commit.rev.parse().map_err(Fault::Rev)?;
         Datetime::check_rfc3339(commit.time).map_err(Fault::Time)?;
@@ -110,7 +110,7 @@ impl Pipeline {
         commit: &CommitMessage<'_>,
         leaf: &Leaf<'_>,
         part: CommitPart,
-        now_us: u64,
+        now_us: Micros,
     ) -> Result<(), Stop> {
         let (operation, kind, record) = match &leaf.change {
             LeafChange::Create(record) => (Operation::Create, EventKind::Create, Some(record)),
@@ -140,7 +140,11 @@ impl Pipeline {
         Ok(())
     }
 
-    fn identity_frame(&mut self, identity: &IdentityMessage<'_>, now_us: u64) -> Result<(), Stop> {
+    fn identity_frame(
+        &mut self,
+        identity: &IdentityMessage<'_>,
+        now_us: Micros,
+    ) -> Result<(), Stop> {
         Did::check(identity.did).map_err(Fault::Did)?;
         Datetime::check_rfc3339(identity.time).map_err(Fault::Time)?;
         if self.is_before_contact(identity.time) {
@@ -165,7 +169,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn account_frame(&mut self, account: &AccountMessage<'_>, now_us: u64) -> Result<(), Stop> {
+    fn account_frame(&mut self, account: &AccountMessage<'_>, now_us: Micros) -> Result<(), Stop> {
         Did::check(account.did).map_err(Fault::Did)?;
         Datetime::check_rfc3339(account.time).map_err(Fault::Time)?;
         if self.is_before_contact(account.time) {
@@ -203,7 +207,7 @@ impl Pipeline {
         collection: &str,
         commit: CommitPart,
         draft: &Draft<'_>,
-        now_us: u64,
+        now_us: Micros,
     ) -> Result<(), Stop> {
         // The time is part of the line, so it is fixed before encoding; no two events share one.
         let time_us = self.appender.next_time_us(now_us);
@@ -249,7 +253,7 @@ impl Pipeline {
 
 /// Keeps the record of an event that has just been encoded, for a later one to look back at. Its
 /// JSON is empty if the event has none.
-fn remember(records: &RecordCache, seq: u64, draft: &Draft<'_>, json: Option<&[u8]>) {
+fn remember(records: &RecordCache, seq: Seq, draft: &Draft<'_>, json: Option<&[u8]>) {
     let DraftBody::Commit {
         collection, rkey, ..
     } = &draft.body

@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash_dict::Dictionary;
-use jetwash_event::{Encoder, Filter};
+use jetwash_event::{Encoder, Filter, Micros};
 use jetwash_frame::{Peek, peek};
 use jetwash_mst::BlockCheck;
-use jetwash_store::{Appender, StoreError, Trimmed};
+use jetwash_store::{Appender, Seq, StoreError, Trimmed};
 use tracing::warn;
 
 use crate::ingest::dedup::Revs;
@@ -55,8 +55,8 @@ use source::{Source, contact_name};
 /// # Examples
 ///
 /// ```
-/// use jetwash::Pipeline;
 /// use jetwash::store::{self, Location, Options};
+/// use jetwash::{Micros, Pipeline, Seq};
 ///
 /// let (appender, log) = store::open(Location::Memory, Options::default())?;
 /// let mut pipeline = Pipeline::new(appender);
@@ -65,11 +65,11 @@ use source::{Source, contact_name};
 /// let mut frame = b"\xa2\x61t\x68#account\x62op\x01\xa4\x63did\x71did:web:a.example".to_vec();
 /// frame.extend(b"\x63seq\x07\x64time\x742026-07-04T14:38:07Z\x66active\xf5");
 ///
-/// let now_us = 1_783_175_888_085_434;
-/// pipeline.frame("wss://relay.example/", &frame, now_us)?;
+/// let now = Micros::new(1_783_175_888_085_434);
+/// pipeline.frame("wss://relay.example/", &frame, now)?;
 /// pipeline.commit()?;
 /// assert_eq!(pipeline.cursor("wss://relay.example/"), Some(7));
-/// assert_eq!(log.bounds().next_seq, 2);
+/// assert_eq!(log.bounds().next_seq, Seq::new(2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -95,7 +95,7 @@ pub struct Pipeline {
     /// Which of the sources the frame at hand came from.
     current: usize,
     tally: Tally,
-    now_us: u64,
+    now_us: Micros,
     stats: Arc<Stats>,
     noise: Noise,
     line: Vec<u8>,
@@ -126,7 +126,7 @@ impl Pipeline {
             sources: Vec::new(),
             current: 0,
             tally: Tally::default(),
-            now_us: 0,
+            now_us: Micros::EPOCH,
             stats: Arc::default(),
             noise: Noise::default(),
             line: Vec::new(),
@@ -212,7 +212,7 @@ impl Pipeline {
     /// Only when the log fails. What is wrong with the frame is counted, see
     /// [`snapshot`](Self::snapshot).
     #[inline]
-    pub fn frame(&mut self, source: &str, frame: &[u8], now_us: u64) -> Result<(), StoreError> {
+    pub fn frame(&mut self, source: &str, frame: &[u8], now_us: Micros) -> Result<(), StoreError> {
         self.now_us = now_us;
         self.output.begin_frame();
         self.stats.frame(frame.len());
@@ -260,7 +260,7 @@ impl Pipeline {
     ) {
         self.stats.dropped(reason);
         let source = &self.sources[self.current].name;
-        let now = Duration::from_micros(self.now_us);
+        let now = self.now_us.since(Micros::EPOCH);
         if let Some(held) = self.noise.admit(source, reason, now) {
             let did = did.map(short);
             warn!(
@@ -287,14 +287,14 @@ impl Pipeline {
                     (Some(position), _) => self.appender.set_cursor(&source.name, position),
                     (None, Some(contact)) => self
                         .appender
-                        .set_cursor(&contact_name(&source.name), contact),
+                        .set_cursor(&contact_name(&source.name), contact.get()),
                     (None, None) => {}
                 }
                 source.tally.flush(&source.name, self.now_us);
             }
         }
-        if let Some(age_us) = self.tally.flush(self.now_us) {
-            self.stats.age(age_us);
+        if let Some(age) = self.tally.flush(self.now_us) {
+            self.stats.age(age);
         }
         self.pending = 0;
         self.output.pending = 0;
@@ -321,7 +321,7 @@ impl Pipeline {
     /// # Errors
     ///
     /// When the log fails.
-    pub fn trim(&mut self, now_us: u64) -> Result<Trimmed, StoreError> {
+    pub fn trim(&mut self, now_us: Micros) -> Result<Trimmed, StoreError> {
         self.appender.trim(now_us)
     }
 
@@ -332,7 +332,7 @@ impl Pipeline {
     ///
     /// When the dictionary cannot be stored, or the log has another of the same number. The one
     /// before it stays in use.
-    pub fn rotate_dictionary(&mut self, dictionary: &Dictionary) -> Result<u64, StoreError> {
+    pub fn rotate_dictionary(&mut self, dictionary: &Dictionary) -> Result<Seq, StoreError> {
         self.appender.set_dictionary(dictionary)?;
         self.compressor = Some(dictionary.compressor());
         Ok(self.appender.next_seq())
@@ -340,7 +340,7 @@ impl Pipeline {
 
     /// The position that the next event will get.
     #[must_use]
-    pub const fn next_seq(&self) -> u64 {
+    pub const fn next_seq(&self) -> Seq {
         self.appender.next_seq()
     }
 

@@ -1,6 +1,7 @@
 //! Recognises what the log has already, and commits that do not follow on it.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 use jetwash_event::Tid;
 use jetwash_frame::CommitMessage;
@@ -18,7 +19,7 @@ impl Pipeline {
         let number = dedup::rev_number(rev);
         // Nobody is to keep the real events of an account out with a time that is yet to come.
         let latest = self.appender.next_time_us(self.now_us);
-        let is_believable = rev.microseconds() <= latest.saturating_add(BELIEVABLE_US);
+        let is_believable = rev.time() <= latest.plus(BELIEVABLE);
         let mut news = News {
             key: 0,
             rev: number,
@@ -186,10 +187,10 @@ impl Pipeline {
         // Commits in between keep the memory bounded. Going over an event twice changes nothing, so
         // a crash half-way only costs the time again.
         let start = self.appender.accounted_to().max(store.bounds().oldest_seq);
-        let mut position = start.max(end.saturating_sub(LOOKED_BACK));
+        let mut position = start.max(end.minus(LOOKED_BACK));
         if position < end {
             info!(
-                events = end - position,
+                events = end.since(position),
                 "going over the log, for what it has of each account"
             );
         }
@@ -228,4 +229,4 @@ impl Pipeline {
 const LOOKED_BACK: u64 = 2_000_000;
 const ACCOUNTS_AT_ONCE: u32 = 4096;
 /// How far the revisions of an account may be ahead of the clock here.
-const BELIEVABLE_US: u64 = 3_600_000_000;
+const BELIEVABLE: Duration = Duration::from_secs(3_600);

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use jetwash_event::{Draft, DraftBody, Encoder, RecordErrorKind};
+use jetwash_event::{Draft, DraftBody, Encoder, Micros, RecordErrorKind};
 use jetwash_store::CommitPart;
 
 use crate::ingest::pipeline::fault::Fault;
@@ -45,7 +45,7 @@ impl Output {
         encoder: &mut Encoder,
         draft: &Draft<'_>,
         commit: CommitPart,
-        time_us: u64,
+        time_us: Micros,
         line: &mut Vec<u8>,
     ) -> Result<Range<usize>, Fault> {
         let left = FRAME_JSON.saturating_sub(self.of_frame);
@@ -132,7 +132,7 @@ mod tests {
         let (mut encoder, mut output) = (Encoder::new(), Output::default());
         let mut line = |output: &mut Output, part| {
             let mut line = Vec::new();
-            let encoded = output.encode(&mut encoder, &draft, part, 7, &mut line);
+            let encoded = output.encode(&mut encoder, &draft, part, Micros::new(7), &mut line);
             assert!(encoded.is_ok());
             String::from_utf8(line).expect("JSON")
         };

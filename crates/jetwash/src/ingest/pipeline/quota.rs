@@ -1,7 +1,11 @@
+use std::time::Duration;
+
+use jetwash_event::Micros;
+
 /// Limits how often something is noted in a minute.
 #[derive(Debug)]
 pub(super) struct Quota {
-    since_us: u64,
+    since: Micros,
     taken: u32,
     limit: u32,
 }
@@ -9,15 +13,15 @@ pub(super) struct Quota {
 impl Quota {
     pub(super) const fn new(limit: u32) -> Self {
         Self {
-            since_us: 0,
+            since: Micros::EPOCH,
             taken: 0,
             limit,
         }
     }
 
-    pub(super) fn take(&mut self, now_us: u64) -> bool {
-        if now_us.abs_diff(self.since_us) >= MINUTE_US {
-            (self.since_us, self.taken) = (now_us, 0);
+    pub(super) fn take(&mut self, now_us: Micros) -> bool {
+        if now_us.distance(self.since) >= MINUTE {
+            (self.since, self.taken) = (now_us, 0);
         }
         let is_allowed = self.taken < self.limit;
         self.taken += u32::from(is_allowed);
@@ -30,4 +34,4 @@ impl Quota {
     }
 }
 
-const MINUTE_US: u64 = 60_000_000;
+const MINUTE: Duration = Duration::from_secs(60);

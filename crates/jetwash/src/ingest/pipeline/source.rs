@@ -1,3 +1,4 @@
+use jetwash_event::Micros;
 use jetwash_frame::Peek;
 use jetwash_store::Appender;
 
@@ -11,7 +12,7 @@ pub(super) struct Source {
     pub(super) name: Box<str>,
     pub(super) numbering: Numbering,
     /// When it was first connected to without a cursor.
-    pub(super) contact_us: Option<u64>,
+    pub(super) contact_us: Option<Micros>,
     /// Frames of before this time, in seconds since 1970, are not wanted.
     pub(super) skipped_before: Option<i64>,
     pub(super) skipped: u32,
@@ -31,7 +32,7 @@ impl Source {
         Self {
             name: name.into(),
             numbering: Numbering::new(appender.cursor(name)),
-            contact_us: appender.cursor(&contact_name(name)),
+            contact_us: appender.cursor(&contact_name(name)).map(Micros::new),
             skipped_before: None,
             skipped: 0,
             gives_up: false,
@@ -43,7 +44,7 @@ impl Source {
         }
     }
 
-    pub(super) fn connected(&mut self, cursor: Option<u64>, now_us: u64) {
+    pub(super) fn connected(&mut self, cursor: Option<u64>, now_us: Micros) {
         self.is_touched = true;
         self.is_outdated = false;
         self.numbering.connected(cursor);
@@ -54,7 +55,8 @@ impl Source {
         match (cursor, self.contact_us) {
             (None, None) => self.contact_us = Some(now_us),
             (Some(0), Some(contact)) => {
-                let contact = i64::try_from(contact / 1_000_000).unwrap_or(i64::MAX);
+                let contact = contact.since(Micros::EPOCH).as_secs();
+                let contact = i64::try_from(contact).unwrap_or(i64::MAX);
                 self.skipped_before = Some(contact - CLOCKS_APART);
             }
             _ => {}

@@ -1,5 +1,6 @@
 //! Follows the numbers of the sources: what they leave out, repeat or count anew.
 
+use jetwash_event::Micros;
 use jetwash_frame::{Frame, Peek};
 use jetwash_store::{GapCause, StoreError, UpstreamGap};
 use tracing::warn;
@@ -93,7 +94,7 @@ impl Pipeline {
     }
 
     /// Notes that `source` was connected to, and that it was asked for what comes after `cursor`.
-    pub(crate) fn connected(&mut self, source: &str, cursor: Option<u64>, now_us: u64) {
+    pub(crate) fn connected(&mut self, source: &str, cursor: Option<u64>, now_us: Micros) {
         self.now_us = now_us;
         self.current = self.source(source);
         self.sources[self.current].connected(cursor, now_us);
