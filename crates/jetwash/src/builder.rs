@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
 use crate::jetstream::Jetstream;
-use crate::source::{Endpoint, FrameStream, Prepared, RelayOptionError, RelayOptions, Relays};
+use crate::source::{Endpoint, FrameStream, Prepared, RelayOptionError, RelayOptions};
 
 /// Puts a [`Jetstream`] together.
 ///
@@ -250,8 +250,18 @@ impl JetstreamBuilder {
     ///
     /// All that is wrong, at once: each mistake names the value and what is allowed.
     pub fn build(self) -> Result<Jetstream, BuildError> {
-        // All mistakes are collected before anything is opened, so that they can be mended in one
-        // go.
+        let config = self.check()?;
+        let (location, options) = (config.location.clone(), config.options.clone());
+        let log = jetwash_store::open(location, options).map_err(|error| BuildError {
+            mistakes: vec![Mistake::Store(error)],
+        })?;
+        Jetstream::assemble(config, log).map_err(|error| BuildError {
+            mistakes: vec![Mistake::Dictionary(error)],
+        })
+    }
+
+    /// All mistakes are collected before anything is opened, so that they can be mended in one go.
+    fn check(self) -> Result<Config, BuildError> {
         let mut mistakes = Vec::new();
         let relays = self.parse_relays(&mut mistakes);
         let cursors = self.parse_cursors(&relays, &mut mistakes);
@@ -261,29 +271,12 @@ impl JetstreamBuilder {
         if !mistakes.is_empty() {
             return Err(BuildError { mistakes });
         }
-        let retention = Retention {
-            max_age: Some(self.retain_for.unwrap_or(DAY)),
-            max_bytes: self.retain_bytes.or_else(|| self.memory_bound()),
-        };
-        let mut options = self.options.clone().retention(retention);
-        if let Some(bytes) = self.memory_budget {
-            options = options.memory_budget(bytes);
-        }
-        options.frame_bytes = self.keep_frames.or(options.frame_bytes);
-        let location = self.folder.clone().map_or(Location::Memory, Location::Disk);
-        let log = jetwash_store::open(location, options).map_err(|error| BuildError {
-            mistakes: vec![Mistake::Store(error)],
-        })?;
-        let config = self.into_config((relays, relay_options), cursors);
-        Jetstream::assemble(config, log).map_err(|error| BuildError {
-            mistakes: vec![Mistake::Dictionary(error)],
-        })
-    }
-
-    fn into_config(self, relays: Relays, cursors: Vec<(String, u64)>) -> Config {
+        let options = self.log_options();
         let intake_bytes = self.intake_bytes.unwrap_or(INTAKE_BYTES);
-        Config {
-            relays,
+        Ok(Config {
+            location: self.folder.map_or(Location::Memory, Location::Disk),
+            options,
+            relays: (relays, relay_options),
             cursors,
             sources: self.sources,
             dictionary: self.dictionary,
@@ -295,7 +288,20 @@ impl JetstreamBuilder {
             commit_delay: self.commit_delay.unwrap_or(COMMIT_DELAY),
             intake_bytes: u32::try_from(intake_bytes).unwrap_or(u32::MAX),
             clock: self.clock,
+        })
+    }
+
+    fn log_options(&self) -> Options {
+        let retention = Retention {
+            max_age: Some(self.retain_for.unwrap_or(DAY)),
+            max_bytes: self.retain_bytes.or_else(|| self.memory_bound()),
+        };
+        let mut options = self.options.clone().retention(retention);
+        if let Some(bytes) = self.memory_budget {
+            options = options.memory_budget(bytes);
         }
+        options.frame_bytes = self.keep_frames.or(options.frame_bytes);
+        options
     }
 
     /// The bound of a log in memory without a setting: nothing may grow without bound.
@@ -337,10 +343,11 @@ impl JetstreamBuilder {
         cursors
     }
 
-    /// Without relays, nobody minds a proxy in the environment that cannot be used.
+    /// Returns how relays are connected to, if there are any. Without relays, nobody minds a proxy in
+    /// the environment that cannot be used.
     fn prepare_relays(&self, relays: &[Endpoint], mistakes: &mut Vec<Mistake>) -> Option<Prepared> {
         match self.relay_options.clone().prepare() {
-            Ok(prepared) => Some(prepared),
+            Ok(prepared) => (!relays.is_empty()).then_some(prepared),
             Err(wrong) => {
                 let is_ours = |error: &RelayOptionError| {
                     !relays.is_empty() || !matches!(error, RelayOptionError::Proxy { .. })

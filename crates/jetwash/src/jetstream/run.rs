@@ -116,7 +116,7 @@ impl Jetstream {
     }
 
     fn start_relays(&self, tasks: &mut Tasks, (relays, options): Relays, clock: &Clock) {
-        let Some(options) = options.filter(|_| !relays.is_empty()) else {
+        let Some(options) = options else {
             return;
         };
         let shared = &self.shared;
