@@ -14,7 +14,7 @@ use crate::build_error::{BuildError, Mistake};
 use crate::clock::Clock;
 use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
-use crate::jetstream::Jetstream;
+use crate::jetstream::{Ingest, Jetstream, assemble};
 use crate::source::{Endpoint, FrameStream, Prepared, RelayOptionError, RelayOptions};
 
 /// Puts a [`Jetstream`] together.
@@ -83,7 +83,7 @@ impl JetstreamBuilder {
     /// [`Jetstream::source_cursor`] tells.
     ///
     /// If the stream panics, it ends; the other sources continue. [`Jetstream::snapshot`] counts that
-    /// at once, and [`Jetstream::run`] tells it at its end.
+    /// at once, and [`Ingest::run`] tells it at its end.
     pub fn frame_stream(
         mut self,
         name: impl Into<String>,
@@ -244,18 +244,19 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Checks the settings and opens the log. No socket is opened and nothing is spawned.
+    /// Checks the settings and opens the log. Returns the handle, and the [`Ingest`] that feeds it
+    /// once it runs: before, no socket is opened and nothing is spawned.
     ///
     /// # Errors
     ///
     /// All that is wrong, at once: each mistake names the value and what is allowed.
-    pub fn build(self) -> Result<Jetstream, BuildError> {
+    pub fn build(self) -> Result<(Jetstream, Ingest), BuildError> {
         let config = self.check()?;
         let (location, options) = (config.location.clone(), config.options.clone());
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
             mistakes: vec![Mistake::Store(error)],
         })?;
-        Jetstream::assemble(config, log).map_err(|error| BuildError {
+        assemble(config, log).map_err(|error| BuildError {
             mistakes: vec![Mistake::Dictionary(error)],
         })
     }

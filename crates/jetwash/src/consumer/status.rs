@@ -10,7 +10,7 @@ use crate::read::Cursor;
 /// ```
 /// use jetwash::Jetstream;
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let status = jetstream.consumer("feed").handle().status();
 /// assert!(!status.running);
 /// println!("{} handled, {} put aside", status.handled, status.dead_lettered);
@@ -65,7 +65,7 @@ pub struct ConsumerStatus {
 /// ```
 /// use jetwash::Jetstream;
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let status = jetstream.consumer("feed").handle().status();
 /// if let Some(held) = status.held_by {
 ///     println!("the cursor waits for {} of {}", held.cursor, held.did);
@@ -88,7 +88,7 @@ pub struct HeldBy {
 /// ```
 /// use jetwash::Jetstream;
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let status = jetstream.consumer("feed").handle().status();
 /// for stuck in &status.stuck {
 ///     println!("{} is handled for {:?}, attempt {}", stuck.cursor, stuck.since, stuck.attempt);
