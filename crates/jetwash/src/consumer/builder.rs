@@ -132,9 +132,9 @@ impl Consumer {
         self
     }
 
-    /// Gives only the events for which `predicate` says so, whatever other filters say. It is asked
-    /// between reading and the workers, so it should be quick. The others count as done. An event
-    /// at which it panics is put aside as a dead letter.
+    /// Skips events for which `predicate` returns `false`, whatever other filters say. It is asked
+    /// between reading and the workers, so it should be quick. Skipped events count as done. An
+    /// event at which it panics is put aside as a dead letter.
     pub fn filter_with(mut self, predicate: impl Fn(&Event) -> bool + Send + 'static) -> Self {
         self.wanted.push(Box::new(predicate));
         self

@@ -35,7 +35,7 @@ impl Dictionaries {
         self.in_use.subscribe()
     }
 
-    /// Tells all who listen that another is in use. The caller has seen to it that it is.
+    /// Announces that another is in use. The caller has put it into use before.
     pub(crate) fn put_into_use(&self, dictionary: Dictionary) {
         self.in_use.send_replace(Some(dictionary));
     }

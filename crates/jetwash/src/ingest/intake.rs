@@ -13,7 +13,7 @@ pub(crate) struct Arrival {
     pub(crate) content: Content,
     /// When it came, before it waited for room.
     pub(crate) arrived: Instant,
-    /// Gives the frame's share of the queue back when the frame has been dealt with.
+    /// Returns the frame's share of the queue when the frame has been dealt with.
     _room: OwnedSemaphorePermit,
 }
 

@@ -117,8 +117,8 @@ impl Jetstream {
         self.shared.dictionaries.in_use()
     }
 
-    /// Tells of each [rotation](Self::rotate_dictionary), before the first event that it concerns
-    /// can be read.
+    /// Returns a receiver of each [rotation](Self::rotate_dictionary), which it sees before the first
+    /// event that the rotation concerns can be read.
     #[must_use]
     pub fn dictionary_changes(&self) -> watch::Receiver<Option<Dictionary>> {
         self.shared.dictionaries.changes()

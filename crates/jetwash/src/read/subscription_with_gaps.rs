@@ -7,7 +7,7 @@ use futures_core::Stream;
 use crate::read::{Delivery, Event, ReadError, Subscription};
 
 impl Subscription {
-    /// Gives gaps too, each as soon as it is known and before the event behind it.
+    /// Yields gaps too, each as soon as it is known and before the event behind it.
     ///
     /// # Examples
     ///
