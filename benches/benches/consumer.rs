@@ -62,9 +62,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// A Jetstream in memory whose log has ended.
 async fn filled() -> Result<Jetstream, Box<dyn Error>> {
-    let jetstream = Jetstream::builder().build()?;
+    let (jetstream, ingest) = Jetstream::builder().build()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let run = jetstream.clone().run(async { drop(stopped.await) });
+    let run = ingest.run(async { drop(stopped.await) });
     let run = tokio::spawn(run);
     let pusher = jetstream.pusher("simulator");
     let network = NetworkConfig {

@@ -23,12 +23,12 @@ fn main() {
     let runtime = Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let events = fill(&folder.path().join("log"), &simulated_frames(20_000));
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .folder(folder.path().join("log"))
         .retain_for(Duration::from_secs(1 << 30))
         .build()
         .unwrap();
-    runtime.block_on(jetstream.clone().run(async {})).unwrap();
+    runtime.block_on(ingest.run(async {})).unwrap();
 
     let number = std::cell::Cell::new(0);
     let fresh = || {
@@ -95,8 +95,8 @@ async fn subscribe_into(jetstream: &Jetstream, path: &Path) {
 
 /// Has frames taken in, as fast as that goes, until all are in the log.
 async fn take_in(frames: &[Vec<u8>], spool: Option<FileSpool>) {
-    let jetstream = Jetstream::builder().build().unwrap();
-    let running = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = Jetstream::builder().build().unwrap();
+    let running = tokio::spawn(ingest.run(std::future::pending()));
     let spooling = spool.map(|spool| {
         let jetstream = jetstream.clone();
         tokio::spawn(async move { spool.run(&jetstream, std::future::pending()).await })

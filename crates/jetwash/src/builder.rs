@@ -14,8 +14,8 @@ use crate::build_error::{BuildError, Mistake};
 use crate::clock::Clock;
 use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
-use crate::jetstream::Jetstream;
-use crate::source::{Endpoint, FrameStream, Prepared, RelayOptionError, RelayOptions, Relays};
+use crate::jetstream::{Ingest, Jetstream, assemble};
+use crate::source::{Endpoint, FrameStream, Prepared, RelayOptionError, RelayOptions};
 
 /// Puts a [`Jetstream`] together.
 ///
@@ -83,7 +83,7 @@ impl JetstreamBuilder {
     /// [`Jetstream::source_cursor`] tells.
     ///
     /// If the stream panics, it ends; the other sources continue. [`Jetstream::snapshot`] counts that
-    /// at once, and [`Jetstream::run`] tells it at its end.
+    /// at once, and [`Ingest::run`] tells it at its end.
     pub fn frame_stream(
         mut self,
         name: impl Into<String>,
@@ -244,14 +244,25 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Checks the settings and opens the log. No socket is opened and nothing is spawned.
+    /// Checks the settings and opens the log. Returns the handle, and the [`Ingest`] that feeds it
+    /// once it runs: before, no socket is opened and nothing is spawned.
     ///
     /// # Errors
     ///
     /// All that is wrong, at once: each mistake names the value and what is allowed.
-    pub fn build(self) -> Result<Jetstream, BuildError> {
-        // All mistakes are collected before anything is opened, so that they can be mended in one
-        // go.
+    pub fn build(self) -> Result<(Jetstream, Ingest), BuildError> {
+        let config = self.check()?;
+        let (location, options) = (config.location.clone(), config.options.clone());
+        let log = jetwash_store::open(location, options).map_err(|error| BuildError {
+            mistakes: vec![Mistake::Store(error)],
+        })?;
+        assemble(config, log).map_err(|error| BuildError {
+            mistakes: vec![Mistake::Dictionary(error)],
+        })
+    }
+
+    /// All mistakes are collected before anything is opened, so that they can be mended in one go.
+    fn check(self) -> Result<Config, BuildError> {
         let mut mistakes = Vec::new();
         let relays = self.parse_relays(&mut mistakes);
         let cursors = self.parse_cursors(&relays, &mut mistakes);
@@ -261,29 +272,12 @@ impl JetstreamBuilder {
         if !mistakes.is_empty() {
             return Err(BuildError { mistakes });
         }
-        let retention = Retention {
-            max_age: Some(self.retain_for.unwrap_or(DAY)),
-            max_bytes: self.retain_bytes.or_else(|| self.memory_bound()),
-        };
-        let mut options = self.options.clone().retention(retention);
-        if let Some(bytes) = self.memory_budget {
-            options = options.memory_budget(bytes);
-        }
-        options.frame_bytes = self.keep_frames.or(options.frame_bytes);
-        let location = self.folder.clone().map_or(Location::Memory, Location::Disk);
-        let log = jetwash_store::open(location, options).map_err(|error| BuildError {
-            mistakes: vec![Mistake::Store(error)],
-        })?;
-        let config = self.into_config((relays, relay_options), cursors);
-        Jetstream::assemble(config, log).map_err(|error| BuildError {
-            mistakes: vec![Mistake::Dictionary(error)],
-        })
-    }
-
-    fn into_config(self, relays: Relays, cursors: Vec<(String, u64)>) -> Config {
+        let options = self.log_options();
         let intake_bytes = self.intake_bytes.unwrap_or(INTAKE_BYTES);
-        Config {
-            relays,
+        Ok(Config {
+            location: self.folder.map_or(Location::Memory, Location::Disk),
+            options,
+            relays: (relays, relay_options),
             cursors,
             sources: self.sources,
             dictionary: self.dictionary,
@@ -295,7 +289,20 @@ impl JetstreamBuilder {
             commit_delay: self.commit_delay.unwrap_or(COMMIT_DELAY),
             intake_bytes: u32::try_from(intake_bytes).unwrap_or(u32::MAX),
             clock: self.clock,
+        })
+    }
+
+    fn log_options(&self) -> Options {
+        let retention = Retention {
+            max_age: Some(self.retain_for.unwrap_or(DAY)),
+            max_bytes: self.retain_bytes.or_else(|| self.memory_bound()),
+        };
+        let mut options = self.options.clone().retention(retention);
+        if let Some(bytes) = self.memory_budget {
+            options = options.memory_budget(bytes);
         }
+        options.frame_bytes = self.keep_frames.or(options.frame_bytes);
+        options
     }
 
     /// The bound of a log in memory without a setting: nothing may grow without bound.
@@ -337,10 +344,11 @@ impl JetstreamBuilder {
         cursors
     }
 
-    /// Without relays, nobody minds a proxy in the environment that cannot be used.
+    /// Returns how relays are connected to, if there are any. Without relays, nobody minds a proxy in
+    /// the environment that cannot be used.
     fn prepare_relays(&self, relays: &[Endpoint], mistakes: &mut Vec<Mistake>) -> Option<Prepared> {
         match self.relay_options.clone().prepare() {
-            Ok(prepared) => Some(prepared),
+            Ok(prepared) => (!relays.is_empty()).then_some(prepared),
             Err(wrong) => {
                 let is_ours = |error: &RelayOptionError| {
                     !relays.is_empty() || !matches!(error, RelayOptionError::Proxy { .. })

@@ -135,7 +135,7 @@ impl Default for Clock {
 /// use jetwash::{Jetstream, ManualClock};
 ///
 /// let clock = ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_783_175_888));
-/// let jetstream = Jetstream::builder().clock(&clock).build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().clock(&clock).build()?;
 /// // What arrives from now on is an hour younger.
 /// clock.advance(Duration::from_secs(3600));
 /// # Ok::<(), jetwash::BuildError>(())

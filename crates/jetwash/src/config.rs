@@ -4,13 +4,16 @@ use jetwash_dict::Dictionary;
 use jetwash_event::Filter;
 use jetwash_frame::Peek;
 use jetwash_mst::BlockCheck;
+use jetwash_store::{Location, Options};
 
 use crate::clock::Clock;
 use crate::ingest::AutoDictionary;
 use crate::source::{FrameStream, Relays};
 
-/// The settings of a Jetstream but those of its log, checked and with their defaults.
+/// The settings of a Jetstream, checked and with their defaults.
 pub(crate) struct Config {
+    pub(crate) location: Location,
+    pub(crate) options: Options,
     pub(crate) relays: Relays,
     /// Where relays are to continue, by their names.
     pub(crate) cursors: Vec<(String, u64)>,

@@ -11,10 +11,10 @@
 //! use jetwash::{Filter, Jetstream, StartFrom};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let jetstream = Jetstream::builder().relay("relay1.us-east.bsky.network").build()?;
+//! let (jetstream, ingest) = Jetstream::builder().relay("relay1.us-east.bsky.network").build()?;
 //! let posts = Filter::new().collections(["app.bsky.feed.post"])?;
 //! let mut events = jetstream.subscribe(StartFrom::Live, posts).await?;
-//! tokio::spawn(jetstream.run(std::future::pending()));
+//! tokio::spawn(ingest.run(std::future::pending()));
 //! while let Some(event) = events.next().await {
 //!     println!("{}", event?.json());
 //! }
@@ -73,11 +73,11 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = jetwash::NetworkConfig { accounts: 10, records: 100, ..Default::default() };
-//! let jetstream = Jetstream::builder()
+//! let (jetstream, ingest) = Jetstream::builder()
 //!     // .relay("relay1.us-east.bsky.network").folder("data") in production
 //! #   .simulator(network, None)
 //!     .build()?;
-//! tokio::spawn(jetstream.clone().run(std::future::pending()));
+//! tokio::spawn(ingest.run(std::future::pending()));
 //!
 //! let feed = Rain::default();
 //! let consumer = jetstream
@@ -121,8 +121,8 @@
 //! # The parts
 //!
 //! - [`Jetstream`] and its [builder](Jetstream::builder): sources, log, retention, dictionary and
-//!   ingest filter. `build()` checks everything and opens the log, but no socket;
-//!   [`run`](Jetstream::run) connects, and ends when the future given to it does.
+//!   ingest filter. `build()` checks everything and opens the log, but no socket.
+//! - [`Ingest`]: the work. [`run`](Ingest::run) connects, and ends when the future given to it does.
 //! - [`Subscription`]: a [`Stream`](futures_core::Stream) of [`Event`]s from [`StartFrom`] on.
 //! - [`Consumer`]: your code, called for each [`Event`], with a stored cursor, workers,
 //!   retries and dead letters.
@@ -177,7 +177,7 @@ pub use consumer::{
 #[cfg(feature = "did-file")]
 pub use did_file::{DidFile, DidFileError, DidFileStatus};
 pub use ingest::{AutoDictionary, Pipeline, RotateError, Stopped};
-pub use jetstream::{Jetstream, RunError};
+pub use jetstream::{Ingest, Jetstream, RunError};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;

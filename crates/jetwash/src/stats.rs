@@ -155,7 +155,7 @@ impl Stats {
 /// ```
 /// use jetwash::Jetstream;
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let snapshot = jetstream.snapshot();
 /// assert_eq!(snapshot.events, 0);
 /// for (reason, count) in &snapshot.dropped {

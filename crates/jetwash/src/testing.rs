@@ -115,9 +115,9 @@ pub fn events_of(changes: impl IntoIterator<Item = SimChange>) -> Result<Vec<Eve
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let frames = frames_from([SimChange::identity(did(0), Some("alice.test"))])?;
-/// let jetstream = Jetstream::builder().frame_stream("test", stream::iter(frames)).build()?;
+/// let (jetstream, ingest) = Jetstream::builder().frame_stream("test", stream::iter(frames)).build()?;
 /// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
-/// tokio::spawn(jetstream.run(std::future::pending()));
+/// tokio::spawn(ingest.run(std::future::pending()));
 /// let event = events.next().await.unwrap()?;
 /// assert!(event.json().contains(r#""handle":"alice.test""#));
 /// # Ok(())

@@ -33,8 +33,8 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let jetstream = Jetstream::builder().build()?;
-//! tokio::spawn(jetstream.clone().run(std::future::pending()));
+//! let (jetstream, ingest) = Jetstream::builder().build()?;
+//! tokio::spawn(ingest.run(std::future::pending()));
 //! let server = Server::new(jetstream.clone(), ServeOptions::default());
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
 //! let url = format!("ws://{}/subscribe?cursor=1", listener.local_addr()?);

@@ -30,8 +30,8 @@ use crate::subscriber::subscribers::{Subscribers, subscribe};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
-/// tokio::spawn(jetstream.clone().run(std::future::pending()));
+/// let (jetstream, ingest) = Jetstream::builder().build()?;
+/// tokio::spawn(ingest.run(std::future::pending()));
 /// let server = Server::new(jetstream, ServeOptions::default());
 ///
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

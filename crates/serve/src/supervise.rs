@@ -29,7 +29,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_the_task_and_is_told() {
-        let jetstream = Jetstream::builder().build().expect("a log in memory");
+        let (jetstream, _ingest) = Jetstream::builder().build().expect("a log in memory");
         let outcome = watched(&jetstream, "shard", async { 7 }).await;
         assert_eq!(outcome, Some(7));
         let outcome = watched(&jetstream, "shard", async { panic!("it broke") }).await;

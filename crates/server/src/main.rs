@@ -19,7 +19,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use jetwash::{
-    AutoDictionary, Dictionary, Endpoint, Jetstream, JetstreamBuilder, NetworkConfig, store,
+    AutoDictionary, Dictionary, Endpoint, Ingest, Jetstream, JetstreamBuilder, NetworkConfig, store,
 };
 use jetwash_serve::{Server, raise_file_limit};
 use tokio::net::TcpListener;
@@ -100,7 +100,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         warn!(%error, "the limit of open files stays as it is");
     }
     let metrics = metrics::install()?;
-    let jetstream = build(&arguments)?;
+    let (jetstream, ingest) = build(&arguments)?;
     let options = arguments.serve_options();
     let options = options.binary_dictionary(Dictionary::builtin_binary()?);
     let server = Server::new(jetstream.clone(), options);
@@ -124,7 +124,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let serving = tokio::spawn(server.serve(listener, stopped()));
     let measuring = tokio::spawn(metrics);
     // Subscribers are closed first: the log ends when there is nobody left to miss it.
-    let outcome = jetstream.run(interrupted).await;
+    let outcome = ingest.run(interrupted).await;
     stop.send_replace(());
     serving.await??;
     measuring.await??;
@@ -134,7 +134,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(outcome?)
 }
 
-fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
+fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
     let mut builder = Jetstream::builder()
         .retain_for(arguments.event_ttl)
         .memory_budget(usize::try_from(arguments.memory_budget).unwrap_or(usize::MAX))

@@ -11,7 +11,7 @@
 //! use jetwash_spool::{Compression, FileSpool};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let jetstream = Jetstream::builder()
+//! let (jetstream, ingest) = Jetstream::builder()
 //!     .relay("relay1.us-east.bsky.network")
 //!     .folder("/var/lib/jetwash")
 //!     .build()?;
@@ -20,7 +20,7 @@
 //!     .compression(Compression::Zstd(3))
 //!     .build()?;
 //! let spooling = spool.run(&jetstream, std::future::pending());
-//! let running = jetstream.clone().run(std::future::pending());
+//! let running = ingest.run(std::future::pending());
 //! let (ran, spooled) = tokio::join!(running, spooling);
 //! # ran?;
 //! # spooled?;

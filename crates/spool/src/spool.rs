@@ -28,7 +28,7 @@ use crate::worker::Worker;
 /// # let parent = tempfile::tempdir()?;
 /// # let folder = parent.path().join("posts");
 /// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
-/// let jetstream = Jetstream::builder().simulator(network, None).build()?;
+/// let (jetstream, ingest) = Jetstream::builder().simulator(network, None).build()?;
 /// let spool = FileSpool::builder(&folder)
 ///     .filter(Filter::new().collections(["app.bsky.feed.post"])?)
 ///     .roll_bytes(1000)
@@ -36,7 +36,7 @@ use crate::worker::Worker;
 ///
 /// let mut status = spool.status();
 /// let enough = async move { drop(status.wait_for(|status| status.files >= 3).await) };
-/// let running = tokio::spawn(jetstream.clone().run(std::future::pending()));
+/// let running = tokio::spawn(ingest.run(std::future::pending()));
 /// spool.run(&jetstream, enough).await?;
 /// running.abort();
 ///
@@ -67,9 +67,9 @@ impl FileSpool {
     /// Follows the log until `shutdown` completes or the log ends, on its own thread. The
     /// last file is completed before this returns.
     ///
-    /// The log ends when [`Jetstream::run`] has returned, so where both are to end together,
-    /// pass [`std::future::pending`] as the shutdown. Dropping the future stops the spool
-    /// too, except that nobody can wait for the end.
+    /// The log ends when [`Ingest::run`](jetwash::Ingest::run) has returned, so where both are to
+    /// end together, pass [`std::future::pending`] as the shutdown. Dropping the future stops the
+    /// spool too, except that nobody can wait for the end.
     ///
     /// Failures do not end it: it reports them in its [status](Self::status), to `tracing`
     /// and to `metrics`, stands still at its cursor and tries again, less and less often.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bot_filter::Watch;
 use clap::Parser;
 use jetwash::testing::did;
-use jetwash::{Event, Failure, Filter, Jetstream, NetworkConfig, StartFrom};
+use jetwash::{Event, Failure, Filter, Ingest, Jetstream, NetworkConfig, StartFrom};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(levels).init();
     let arguments = Arguments::parse();
     let watch = watch(&arguments);
-    let jetstream = build(&arguments)?;
+    let (jetstream, ingest) = build(&arguments)?;
 
     let found = Arc::new(AtomicU64::new(0));
     let enough = Arc::new(Notify::new());
@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     tokio::select! {
         outcome = consumer.run(handler) => outcome?,
-        outcome = jetstream.clone().run(std::future::pending()) => outcome?,
+        outcome = ingest.run(std::future::pending()) => outcome?,
     }
     println!("stopped after {} posts", found.load(Ordering::Relaxed));
     Ok(())
@@ -90,7 +90,7 @@ fn watch(arguments: &Arguments) -> Watch {
     Watch::new(keywords, mentions)
 }
 
-fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
+fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
     let builder = Jetstream::builder()
         .folder(&arguments.data_dir)
         .ingest_filter(Filter::new().collections(["app.bsky.feed.post"])?);

@@ -81,7 +81,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .collections(["app.bsky.feed.post"])?
         .kinds([Kind::Commit, Kind::Account]);
     // The log holds so much that a full disk can be noticed and mended.
-    let jetstream = builder
+    let (jetstream, ingest) = builder
         .folder(arguments.folder.join("log"))
         .retain_for(3 * DAY)
         .ingest_filter(wanted)
@@ -97,7 +97,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
     // The spool ends with the log, once it has written the rest of it.
     let serving = tokio::spawn(server.serve());
-    let running = jetstream.clone().run(interrupted());
+    let running = ingest.run(interrupted());
     let spooling = spool.run(&jetstream, std::future::pending());
     let (ran, spooled) = tokio::join!(running, spooling);
     serving.abort();

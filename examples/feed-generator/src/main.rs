@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use feed_generator::{Identity, Index, Rule, follow, router};
-use jetwash::{Filter, Jetstream, NetworkConfig};
+use jetwash::{Filter, Ingest, Jetstream, NetworkConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(levels).init();
     let arguments = Arguments::parse();
-    let jetstream = build(&arguments)?;
+    let (jetstream, ingest) = build(&arguments)?;
     let database = arguments
         .data_dir
         .as_ref()
@@ -79,7 +79,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     tokio::select! {
         outcome = follow(&jetstream, Arc::clone(&index), rule) => outcome?,
         outcome = serving.into_future() => outcome?,
-        outcome = jetstream.clone().run(stop(arguments.duration)) => outcome?,
+        outcome = ingest.run(stop(arguments.duration)) => outcome?,
     }
     let posts = index.page(100, None)?.posts;
     println!("stopped; the newest {} posts:", posts.len());
@@ -87,7 +87,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error + Send + Sync>> {
+fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error + Send + Sync>> {
     // What is no post, and not about an account either, is turned away before it is decoded.
     let posts = Filter::new().collections(["app.bsky.feed.post"])?;
     let mut builder = Jetstream::builder().ingest_filter(posts);

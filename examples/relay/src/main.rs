@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use jetwash::{Dictionary, Endpoint, Jetstream, NetworkConfig, SIMULATOR};
+use jetwash::{Dictionary, Endpoint, Ingest, Jetstream, NetworkConfig, SIMULATOR};
 use jetwash_serve::{ServeOptions, Server};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(levels).init();
     let arguments = Arguments::parse();
-    let jetstream = build(&arguments)?;
+    let (jetstream, ingest) = build(&arguments)?;
     let source = arguments.relay.as_ref();
     let source = source.map_or_else(|| SIMULATOR.to_owned(), Endpoint::to_string);
 
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::select! {
         outcome = axum::serve(listener, service).into_future() => outcome?,
-        outcome = jetstream.clone().run(stop(arguments.duration)) => outcome?,
+        outcome = ingest.run(stop(arguments.duration)) => outcome?,
     }
     events.close(Duration::from_secs(2)).await;
     if let Some(kept) = jetstream.store().frame_bounds(&source) {
@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn build(arguments: &Arguments) -> Result<Jetstream, Box<dyn Error>> {
+fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
     let mut builder = Jetstream::builder()
         .keep_frames(arguments.keep << 20)
         .dictionary(Dictionary::builtin()?);

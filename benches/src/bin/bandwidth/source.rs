@@ -111,10 +111,9 @@ fn listen(relay: &str, arguments: &Arguments) -> Result<Lines, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let jetstream = Jetstream::builder().relay(relay).build()?;
+    let (jetstream, ingest) = Jetstream::builder().relay(relay).build()?;
     println!("listening to {relay} for {:?}", arguments.listen_for);
-    let running = jetstream.clone();
-    runtime.block_on(async { running.run(tokio::time::sleep(arguments.listen_for)).await })?;
+    runtime.block_on(async { ingest.run(tokio::time::sleep(arguments.listen_for)).await })?;
     let lines = lines_in(jetstream.store())?;
     let bytes = jetstream.snapshot().frame_bytes;
     Ok((

@@ -53,12 +53,12 @@ pub(crate) fn serve(arguments: ServeArguments) -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let jetstream = builder.build()?;
+        let (jetstream, ingest) = builder.build()?;
         let server = JetwashServer::new(jetstream.clone(), options);
         let listener = TcpListener::bind(arguments.listen).await?;
         eprintln!("subscribe at ws://{}/subscribe", listener.local_addr()?);
         tokio::spawn(server.serve(listener, std::future::pending()));
-        Ok(jetstream.run(std::future::pending()).await?)
+        Ok(ingest.run(std::future::pending()).await?)
     })
 }
 

@@ -39,7 +39,7 @@ use crate::read::{Event, StartFrom};
 /// use std::time::Duration;
 /// use jetwash::{Event, Jetstream, StartFrom, WhenStuck};
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let consumer = jetstream
 ///     .consumer("feed")
 ///     .start_from(StartFrom::Oldest)
@@ -72,8 +72,8 @@ impl Jetstream {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
-    /// let jetstream = Jetstream::builder().simulator(network, None).build()?;
-    /// tokio::spawn(jetstream.clone().run(std::future::pending()));
+    /// let (jetstream, ingest) = Jetstream::builder().simulator(network, None).build()?;
+    /// tokio::spawn(ingest.run(std::future::pending()));
     ///
     /// let (seen, mut posts) = tokio::sync::mpsc::channel(10);
     /// let consumer = jetstream
@@ -132,9 +132,9 @@ impl Consumer {
         self
     }
 
-    /// Gives only the events for which `predicate` says so, whatever other filters say. It is asked
-    /// between reading and the workers, so it should be quick. The others count as done. An event
-    /// at which it panics is put aside as a dead letter.
+    /// Skips events for which `predicate` returns `false`, whatever other filters say. It is asked
+    /// between reading and the workers, so it should be quick. Skipped events count as done. An
+    /// event at which it panics is put aside as a dead letter.
     pub fn filter_with(mut self, predicate: impl Fn(&Event) -> bool + Send + 'static) -> Self {
         self.wanted.push(Box::new(predicate));
         self
@@ -241,7 +241,7 @@ impl Consumer {
     }
 
     /// Calls the handler for each event, until the shutdown completes or the log ends: that is
-    /// when [`Jetstream::run`] has returned and every event is done.
+    /// when [`Ingest::run`](crate::Ingest::run) has returned and every event is done.
     ///
     /// It makes no difference to order or to what is stored when this future is dropped, except
     /// that what was handled since the cursor was stored last comes again.

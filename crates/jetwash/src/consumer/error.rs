@@ -15,7 +15,7 @@ use crate::read::ReadError;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let consumer = jetstream.consumer("feed").workers(0);
 /// match consumer.run(async |_: Event| Ok::<_, Failure>(())).await {
 ///     Ok(()) => println!("shut down"),

@@ -73,8 +73,8 @@ impl ConsumerHandle {
     ///     SimChange::create(did(0), "app.bsky.feed.post", key, post)
     /// };
     /// let frames = frames_from([post("1", "Kaffe"), post("2", "Te"), post("3", "Kaffe"), post("4", "Te")])?;
-    /// let jetstream = Jetstream::builder().build()?;
-    /// tokio::spawn(jetstream.clone().run(std::future::pending()));
+    /// let (jetstream, ingest) = Jetstream::builder().build()?;
+    /// tokio::spawn(ingest.run(std::future::pending()));
     ///
     /// let (seen, mut keys) = tokio::sync::mpsc::channel(10);
     /// let consumer = jetstream
@@ -162,7 +162,7 @@ impl ConsumerHandle {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let handle = jetstream.consumer("feed").handle();
 /// let NotRunning { name } = handle.set_filter(Filter::new()).await.unwrap_err();
 /// assert_eq!(name, "feed");

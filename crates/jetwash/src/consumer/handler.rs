@@ -249,7 +249,8 @@ where
 /// use jetwash::{Blocking, Event, Jetstream, blocking};
 ///
 /// let handler: Blocking<_> = blocking(|event: Event| std::fs::write("last.json", event.json()));
-/// let consumer = Jetstream::builder().build()?.consumer("files");
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
+/// let consumer = jetstream.consumer("files");
 /// # drop(
 /// consumer.run(handler)
 /// # );

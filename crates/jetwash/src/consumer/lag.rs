@@ -11,7 +11,7 @@ use std::time::Duration;
 /// ```
 /// use jetwash::{Jetstream};
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let lag = jetstream.consumer("feed").handle().lag();
 /// println!("{:?} behind, mostly in {:?}", lag.handler.time, lag.slowest());
 /// # Ok::<(), jetwash::BuildError>(())
@@ -50,7 +50,7 @@ impl Lag {
 /// ```
 /// use jetwash::{Behind, Jetstream};
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let lag = jetstream.consumer("feed").handle().lag();
 /// // Nothing has come yet.
 /// assert_eq!(lag.decode, Behind::default());
@@ -75,7 +75,7 @@ pub struct Behind {
 /// ```
 /// use jetwash::{Jetstream, Stage};
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let lag = jetstream.consumer("feed").handle().lag();
 /// match lag.slowest() {
 ///     Stage::Upstream => println!("the relay, or the line"),

@@ -30,7 +30,7 @@ impl Jetstream {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let letters = jetstream.dead_letters("feed");
 /// for letter in letters.list(None, 100).await? {
 ///     println!("{} failed: {}", letter.event.seq(), letter.reason);
@@ -206,7 +206,7 @@ pub struct Replayed {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let handle = jetstream.consumer("feed").handle();
 /// match handle.replay(Seq::new(7)).await {
 ///     Err(LettersError::Unknown { letter }) => assert_eq!(letter.get(), 7),

@@ -14,8 +14,8 @@ use crate::read::StartFrom;
 /// use jetwash::{Jetstream, WhenStuck};
 ///
 /// assert_eq!(WhenStuck::default(), WhenStuck::Wait);
-/// let consumer = Jetstream::builder().build()?.consumer("feed");
-/// let consumer = consumer.when_stuck(WhenStuck::DeadLetter);
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
+/// let consumer = jetstream.consumer("feed").when_stuck(WhenStuck::DeadLetter);
 /// # drop(consumer);
 /// # Ok::<(), jetwash::BuildError>(())
 /// ```

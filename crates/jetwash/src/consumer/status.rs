@@ -11,7 +11,7 @@ use crate::consumer::Lag;
 /// ```
 /// use jetwash::Jetstream;
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let status = jetstream.consumer("feed").handle().status();
 /// assert!(!status.running);
 /// println!("{} handled, {} put aside", status.handled, status.dead_lettered);
@@ -66,7 +66,7 @@ pub struct ConsumerStatus {
 /// ```
 /// use jetwash::Jetstream;
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let status = jetstream.consumer("feed").handle().status();
 /// if let Some(held) = status.held_by {
 ///     println!("the cursor waits for {} of {}", held.seq, held.did);
@@ -89,7 +89,7 @@ pub struct HeldBy {
 /// ```
 /// use jetwash::Jetstream;
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let status = jetstream.consumer("feed").handle().status();
 /// for stuck in &status.stuck {
 ///     println!("{} is handled for {:?}, attempt {}", stuck.seq, stuck.since, stuck.attempt);

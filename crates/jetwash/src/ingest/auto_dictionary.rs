@@ -17,7 +17,7 @@ use jetwash_dict::Trainer;
 /// use jetwash::{AutoDictionary, Jetstream};
 ///
 /// let auto = AutoDictionary::new().first_after(50_000).look_every(200_000);
-/// let jetstream = Jetstream::builder().auto_dictionary(auto).build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().auto_dictionary(auto).build()?;
 /// // Until there are enough events, none is used, because none was given.
 /// assert!(jetstream.dictionary().is_none());
 /// # Ok::<(), jetwash::BuildError>(())

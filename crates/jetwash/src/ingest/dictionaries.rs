@@ -35,7 +35,7 @@ impl Dictionaries {
         self.in_use.subscribe()
     }
 
-    /// Tells all who listen that another is in use. The caller has seen to it that it is.
+    /// Announces that another is in use. The caller has put it into use before.
     pub(crate) fn put_into_use(&self, dictionary: Dictionary) {
         self.in_use.send_replace(Some(dictionary));
     }
@@ -60,10 +60,10 @@ impl Dictionaries {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, ingest) = Jetstream::builder().build()?;
 /// # let samples = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}.example"}}"#));
 /// let dictionary = Dictionary::train(samples, 1024, 7)?;
-/// jetstream.clone().run(std::future::ready(())).await?;
+/// ingest.run(std::future::ready(())).await?;
 /// match jetstream.rotate_dictionary(dictionary).await {
 ///     Err(RotateError::Stopped) => println!("too late"),
 ///     other => panic!("{other:?}"),

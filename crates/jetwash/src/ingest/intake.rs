@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -12,7 +13,7 @@ pub(crate) struct Arrival {
     pub(crate) content: Content,
     /// When it came, before it waited for room.
     pub(crate) arrived: Instant,
-    /// Gives the frame's share of the queue back when the frame has been dealt with.
+    /// Returns the frame's share of the queue when the frame has been dealt with.
     _room: OwnedSemaphorePermit,
 }
 
@@ -41,6 +42,7 @@ pub(crate) struct Intake {
     sender: mpsc::Sender<Arrival>,
     room: Arc<Semaphore>,
     budget: u32,
+    has_begun: Arc<AtomicBool>,
 }
 
 impl Intake {
@@ -51,6 +53,7 @@ impl Intake {
                 sender,
                 room: Arc::new(Semaphore::new(budget as usize)),
                 budget,
+                has_begun: Arc::default(),
             },
             receiver,
         )
@@ -63,9 +66,14 @@ impl Intake {
         (frames as u64, bytes as u64)
     }
 
-    /// Whether the pipeline has stopped.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+    /// Notes that the pipeline takes frames from now on.
+    pub(crate) fn begin(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the pipeline has begun, and not stopped since.
+    pub(crate) fn is_running(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed) && !self.sender.is_closed()
     }
 
     /// Waits for room and hands the frame over; `Err` if the pipeline has stopped.
@@ -105,10 +113,10 @@ impl Intake {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, ingest) = Jetstream::builder().build()?;
 /// let pusher = jetstream.pusher("mine");
 /// // It runs until the shutdown, which is over at once.
-/// jetstream.run(std::future::ready(())).await?;
+/// ingest.run(std::future::ready(())).await?;
 /// assert_eq!(pusher.push(vec![0xa0]).await, Err(Stopped));
 /// # Ok(())
 /// # }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jetwash_event::Micros;
 
-/// Gives the log its time from readings of two clocks: the wall clock, which anyone may set to
+/// Derives the log's time from readings of two clocks: the wall clock, which anyone may set to
 /// anything, and the monotonic clock, which only tells how much time has passed.
 ///
 /// - The time never goes back.

@@ -265,7 +265,7 @@ const UNDECIDED: u32 = 16;
 mod tests {
     use super::*;
 
-    /// Gives the numbers with outcomes, and tells of the turns.
+    /// Settles numbers with their outcomes, and returns the turns.
     fn follow(numbering: &mut Numbering, frames: &[(u64, Outcome)]) -> Vec<Turn> {
         let turn = |&(seq, outcome): &(u64, Outcome)| match numbering.judge(Some(seq)) {
             Place::Next => None,

@@ -151,7 +151,7 @@ impl Writer {
         now_us
     }
 
-    /// Tells of the clock; of one that jumps about not each time.
+    /// Reports news of the clock; of one that jumps about, only now and then.
     fn tell(&mut self, news: ClockNews) {
         if news != ClockNews::CameBack {
             self.stats.clock_jump();

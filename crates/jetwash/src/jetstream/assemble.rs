@@ -1,104 +1,111 @@
 use std::mem::take;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use jetwash_dict::Dictionary;
 use jetwash_store::{Appender, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::consumer::Registry;
 use crate::ingest::{
     Dictionaries, Inbox, Intake, Known, LogTime, Pipeline, RecordCache, SourceCursors, Writer,
 };
-use crate::jetstream::parts::Parts;
+use crate::jetstream::run::{Feeds, Ingest};
 use crate::jetstream::{Jetstream, Shared};
 use crate::source::{Endpoint, Watch};
 use crate::stats::Stats;
 
-impl Jetstream {
-    /// Puts the parts together. No socket is opened and no thread started before the run.
-    pub(crate) fn assemble(
-        mut config: Config,
-        (appender, store): (Appender, Store),
-    ) -> Result<Self, StoreError> {
-        let stats = Arc::new(Stats::default());
-        let records = config.record_cache.map(RecordCache::new).map(Arc::new);
-        let (relays, sources) = (take(&mut config.relays), take(&mut config.sources));
-        let endpoints = &relays.0;
-        let relay_names = || endpoints.iter().map(Endpoint::to_string);
-        let (dictionary, is_trained) = dictionary_to_use(&config, &appender);
-        let auto = config.auto_dictionary.take().map(|auto| (auto, is_trained));
-        let (commit_delay, clock) = (config.commit_delay, config.clock.clone());
-        let (intake, arrivals) = Intake::new(config.intake_bytes);
+/// Puts a handle and its runner together. No socket is opened and no thread started before the run.
+pub(crate) fn assemble(
+    mut config: Config,
+    (appender, store): (Appender, Store),
+) -> Result<(Jetstream, Ingest), StoreError> {
+    let stats = Arc::new(Stats::default());
+    let records = config.record_cache.map(RecordCache::new).map(Arc::new);
+    let (dictionary, is_trained) = dictionary_to_use(&config, &appender);
+    let (intake, arrivals) = Intake::new(config.intake_bytes);
+    let pipeline = pipeline_of(&mut config, appender, dictionary.as_ref())?
+        .record_cache(records.clone())
+        .stats(Arc::clone(&stats));
 
-        let mut pipeline = pipeline_of(config, appender)
-            .record_cache(records.clone())
-            .stats(Arc::clone(&stats));
-        if let Some(dictionary) = &dictionary {
-            pipeline = pipeline.dictionary(dictionary)?;
-        }
-        // One source seldom repeats itself, and is recognised when it does; several always do.
-        if endpoints.len() + sources.len() > 1 {
-            pipeline = pipeline.deduplicate();
-        }
-        // The cursors that the caller gave are set by now, so these are where sources continue.
-        let names = relay_names().chain(sources.iter().map(|source| source.name.clone()));
-        let known = names.map(|name| (name.as_str().into(), Known::of(&pipeline, &name)));
-        let cursors = Arc::new(SourceCursors::new(known, relay_names()));
+    // The cursors that the caller gave are set by now, so these are where sources continue.
+    let relay_names = || config.relays.0.iter().map(Endpoint::to_string);
+    let names = relay_names().chain(config.sources.iter().map(|source| source.name.clone()));
+    let known = names.map(|name| (name.as_str().into(), Known::of(&pipeline, &name)));
+    let cursors = Arc::new(SourceCursors::new(known, relay_names()));
+    let watch_of = |name: String| Arc::new(Watch::new(name.into()));
+    let upstreams: Vec<_> = relay_names().map(watch_of).collect();
 
-        let watch = |name: String| Arc::new(Watch::new(name.into()));
-        let upstreams = relay_names().map(watch).collect();
-        let (dictionaries, rotations) = Dictionaries::new(dictionary);
-        let (positions, asked) = mpsc::channel(1);
-        let writer = Writer {
-            pipeline,
-            inbox: Inbox::new(arrivals, rotations, asked),
-            dictionaries: dictionaries.clone(),
-            commit_delay,
-            clock: clock.clone(),
-            time: LogTime::new(store.bounds().newest_time_us),
-            told: None,
-            cursors: Arc::clone(&cursors),
-            stats: Arc::clone(&stats),
-            stopped: None,
-        };
-        let parts = Parts {
-            writer,
-            relays,
-            sources,
-            clock,
-            auto,
-        };
-        let shared = Shared {
-            store,
-            stats,
-            cursors,
-            intake,
-            dictionaries,
-            positions,
-            records,
-            consumers: Registry::default(),
-            upstreams,
-            parts: Mutex::new(Some(parts)),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
-    }
+    let (dictionaries, rotations) = Dictionaries::new(dictionary);
+    let (positions, asked) = mpsc::channel(1);
+    let (stop, stopped) = watch::channel(false);
+    let writer = Writer {
+        pipeline,
+        inbox: Inbox::new(arrivals, rotations, asked),
+        dictionaries: dictionaries.clone(),
+        commit_delay: config.commit_delay,
+        clock: config.clock.clone(),
+        time: LogTime::new(store.bounds().newest_time_us),
+        told: None,
+        cursors: Arc::clone(&cursors),
+        stats: Arc::clone(&stats),
+        stopped: Some(stopped),
+    };
+    let feeds = Feeds {
+        relays: config.relays,
+        upstreams: upstreams.clone(),
+        sources: config.sources,
+        intake: intake.clone(),
+        cursors: Arc::clone(&cursors),
+        stats: Arc::clone(&stats),
+        clock: config.clock,
+    };
+    let ingest = Ingest {
+        writer,
+        stop,
+        feeds,
+        auto: config.auto_dictionary.map(|auto| (auto, is_trained)),
+        store: store.clone(),
+        dictionaries: dictionaries.clone(),
+    };
+    let shared = Shared {
+        store,
+        stats,
+        cursors,
+        intake,
+        dictionaries,
+        positions,
+        records,
+        consumers: Registry::default(),
+        upstreams,
+    };
+    let shared = Arc::new(shared);
+    Ok((Jetstream { shared }, ingest))
 }
 
 /// A pipeline that takes what the caller wants, from where the caller says.
-fn pipeline_of(config: Config, appender: Appender) -> Pipeline {
+fn pipeline_of(
+    config: &mut Config,
+    appender: Appender,
+    dictionary: Option<&Dictionary>,
+) -> Result<Pipeline, StoreError> {
     let mut pipeline = Pipeline::new(appender)
-        .filter(config.filter)
+        .filter(take(&mut config.filter))
         .check_blocks(config.block_check);
-    if let Some(predicate) = config.predicate {
+    if let Some(predicate) = config.predicate.take() {
         pipeline = pipeline.filter_with(predicate);
     }
-    for (name, cursor) in config.cursors {
+    for (name, cursor) in take(&mut config.cursors) {
         pipeline.set_cursor(&name, cursor);
     }
-    pipeline
+    if let Some(dictionary) = dictionary {
+        pipeline = pipeline.dictionary(dictionary)?;
+    }
+    // One source seldom repeats itself, and is recognised when it does; several always do.
+    if config.relays.0.len() + config.sources.len() > 1 {
+        pipeline = pipeline.deduplicate();
+    }
+    Ok(pipeline)
 }
 
 /// The dictionary to begin with, and whether it is one that an earlier run trained: where they are

@@ -1,15 +1,13 @@
-//! The handle of a Jetstream: how its parts are put together, run and asked.
+//! The two halves of a Jetstream: the handle that is asked, and the ingest that runs.
 //!
-//! - `assemble`: makes the parts of a checked `Config`.
-//! - `parts`: what waits for the run.
-//! - `run`: connects the sources and the writer, and looks after their ends.
+//! - `assemble`: makes both of a checked `Config`.
+//! - `run`: the ingest: connects the sources and the writer, and looks after their ends.
 
 mod assemble;
-mod parts;
 mod run;
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jetwash_dict::Dictionary;
 use jetwash_event::{DidChange, Filter};
@@ -27,13 +25,13 @@ use crate::read::{
 use crate::source::{NotReady, Pusher, Upstream, Watch};
 use crate::stats::{Snapshot, Stats};
 
-use parts::Parts;
-pub use run::RunError;
+pub(crate) use assemble::assemble;
+pub use run::{Ingest, RunError};
 
 /// The firehose as events: sources on one side, a log, and subscriptions on the other.
 ///
-/// It is a handle, cheap to clone. [`run`](Self::run) does the work, and may be called once;
-/// subscriptions can be made before, during and after.
+/// It is a handle, cheap to clone. The [`Ingest`] that comes with it does the work; subscriptions
+/// can be made before, during and after its run.
 #[derive(Clone, Debug)]
 pub struct Jetstream {
     shared: Arc<Shared>,
@@ -50,7 +48,6 @@ struct Shared {
     records: Option<Arc<RecordCache>>,
     consumers: Registry,
     upstreams: Vec<Arc<Watch>>,
-    parts: Mutex<Option<Parts>>,
 }
 
 impl Jetstream {
@@ -120,15 +117,16 @@ impl Jetstream {
         self.shared.dictionaries.in_use()
     }
 
-    /// Tells of each [rotation](Self::rotate_dictionary), before the first event that it concerns
-    /// can be read.
+    /// Returns a receiver of each [rotation](Self::rotate_dictionary), which it sees before the first
+    /// event that the rotation concerns can be read.
     #[must_use]
     pub fn dictionary_changes(&self) -> watch::Receiver<Option<Dictionary>> {
         self.shared.dictionaries.changes()
     }
 
     /// Compresses events with another dictionary from now on, and returns the position of the first
-    /// that is. It may be called before [`run`](Self::run) and while it continues.
+    /// that is. It waits until the [ingest](Ingest) runs: a dictionary to begin with is given to the
+    /// [builder](crate::JetstreamBuilder::dictionary).
     ///
     /// Events that are in the log stay as they are, and the log keeps the dictionaries that they
     /// need: see [`Store::dictionaries`].
@@ -136,7 +134,7 @@ impl Jetstream {
     /// # Errors
     ///
     /// When the log has another dictionary of the same number, or cannot store this one; the one
-    /// before it then stays in use. And when the Jetstream has stopped.
+    /// before it then stays in use. And when the ingest has stopped, or was dropped.
     ///
     /// # Examples
     ///
@@ -145,7 +143,8 @@ impl Jetstream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let jetstream = Jetstream::builder().build()?;
+    /// let (jetstream, ingest) = Jetstream::builder().build()?;
+    /// tokio::spawn(ingest.run(std::future::pending()));
     /// let samples = (0..1000).map(|n| format!(r#"{{"did":"did:web:{n}.example","time_us":{n}}}"#));
     /// let dictionary = Dictionary::train(samples, 1024, 20_261_122)?;
     /// assert_eq!(jetstream.rotate_dictionary(dictionary.clone()).await?, Seq::FIRST);
@@ -154,14 +153,7 @@ impl Jetstream {
     /// # }
     /// ```
     pub async fn rotate_dictionary(&self, dictionary: Dictionary) -> Result<Seq, RotateError> {
-        let dictionaries = &self.shared.dictionaries;
-        // Before the run nobody listens to requests, and the pipeline can be told directly.
-        if let Some(parts) = &mut *self.shared.parts() {
-            let position = parts.writer.pipeline.rotate_dictionary(&dictionary)?;
-            dictionaries.put_into_use(dictionary);
-            return Ok(position);
-        }
-        dictionaries.rotate(dictionary).await
+        self.shared.dictionaries.rotate(dictionary).await
     }
 
     /// The cursor from which a change of a [`DidSet`](crate::DidSet) holds: every event after it
@@ -169,12 +161,14 @@ impl Jetstream {
     /// consumer, and with all changes before it.
     ///
     /// A subscription that is behind the log's tip judges earlier events with the change too, from
-    /// the next that it gives. The change itself holds already; this only finds out from where, and
-    /// takes as long as the frames do that are being dealt with.
+    /// the next that it gives. The change itself holds already; this only finds out from where. It
+    /// waits until the [ingest](Ingest) runs, and takes as long as the frames do that are being
+    /// dealt with.
     ///
     /// # Errors
     ///
-    /// When the Jetstream has stopped: there will be no events for the change to hold for.
+    /// When the ingest has stopped, or was dropped: there will be no events for the change to hold
+    /// for.
     ///
     /// # Examples
     ///
@@ -185,7 +179,8 @@ impl Jetstream {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let set = DidSet::new();
     /// let filter = Filter::new().did_set(set.clone());
-    /// let jetstream = Jetstream::builder().ingest_filter(filter).build()?;
+    /// let (jetstream, ingest) = Jetstream::builder().ingest_filter(filter).build()?;
+    /// tokio::spawn(ingest.run(std::future::pending()));
     /// let change = set.add("did:plc:ewvi7nxzyoun6zhxrhs64oiz")?;
     /// let cursor = jetstream.holds_from(change).await?;
     /// // The log is empty: it holds from the first event.
@@ -194,9 +189,6 @@ impl Jetstream {
     /// # }
     /// ```
     pub async fn holds_from(&self, _change: DidChange) -> Result<Cursor, Stopped> {
-        if let Some(parts) = &*self.shared.parts() {
-            return Ok(Cursor::before(parts.writer.pipeline.next_seq()));
-        }
         let (answer, answered) = oneshot::channel();
         let asked = self.shared.positions.send(answer).await;
         asked.map_err(|_| Stopped)?;
@@ -254,7 +246,7 @@ impl Jetstream {
     /// ```
     /// use jetwash::{Jetstream, UpstreamState};
     ///
-    /// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+    /// let (jetstream, _ingest) = Jetstream::builder().relay("relay.example").build()?;
     /// for upstream in jetstream.upstreams() {
     ///     println!("{}: {}", upstream.name, upstream.state.name());
     ///     assert_eq!(upstream.state, UpstreamState::Connecting { attempt: 0 });
@@ -278,7 +270,7 @@ impl Jetstream {
     /// Why it is not ready.
     pub fn readiness(&self) -> Result<(), NotReady> {
         let shared = &self.shared;
-        if shared.parts().is_some() || shared.intake.is_closed() {
+        if !shared.intake.is_running() {
             return Err(NotReady::NotRunning);
         }
         if let Some(reason) = shared.stats.stalled() {
@@ -307,7 +299,7 @@ impl Jetstream {
     /// ```
     /// use jetwash::Jetstream;
     ///
-    /// let jetstream = Jetstream::builder().build()?;
+    /// let (jetstream, _ingest) = Jetstream::builder().build()?;
     /// let painter = std::thread::spawn(|| panic!("out of paint"));
     /// if let Err(payload) = painter.join() {
     ///     jetstream.report_panic("painter", &*payload);
@@ -323,11 +315,5 @@ impl Jetstream {
     pub(crate) fn consumer_parts(&self) -> (&Registry, &Arc<Stats>, &Intake) {
         let shared = &self.shared;
         (&shared.consumers, &shared.stats, &shared.intake)
-    }
-}
-
-impl Shared {
-    fn parts(&self) -> MutexGuard<'_, Option<Parts>> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

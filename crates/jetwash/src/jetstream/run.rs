@@ -1,24 +1,73 @@
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 
-use jetwash_store::StoreError;
+use jetwash_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::ingest::{Writer, attend};
-use crate::jetstream::Jetstream;
-use crate::jetstream::parts::Parts;
+use crate::ingest::{AutoDictionary, Dictionaries, Intake, SourceCursors, Writer, attend};
 use crate::panic::catch;
-use crate::source::{Follower, FrameStream, Relays, describe, publish};
+use crate::source::{Follower, FrameStream, Relays, Watch, describe, publish};
+use crate::stats::Stats;
 use crate::tasks::{Death, Tasks};
 
-impl Jetstream {
+/// The work of a [`Jetstream`](crate::Jetstream): it connects to the sources and feeds the log.
+///
+/// [`build`](crate::JetstreamBuilder::build) returns it beside the handle, and it runs once. Before
+/// the run no socket is opened and nothing is spawned, but subscriptions, consumers and pushers can
+/// be made. Pushed frames wait in a bounded queue, and when that is full the pusher waits. A
+/// [rotation](crate::Jetstream::rotate_dictionary) and
+/// [`holds_from`](crate::Jetstream::holds_from) wait for the run.
+///
+/// Dropping it without running it ends the log, as the end of a run does: each subscription gives
+/// what is left, and then `None`, and whatever waits for the run fails with
+/// [`Stopped`](crate::Stopped). A program that only reads a log may drop it.
+///
+/// # Examples
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use jetwash::{Filter, Jetstream, NetworkConfig, StartFrom};
+/// use tokio::sync::oneshot;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
+/// let (jetstream, ingest) = Jetstream::builder().simulator(network, None).build()?;
+/// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
+///
+/// let (stop, stopped) = oneshot::channel::<()>();
+/// let running = tokio::spawn(ingest.run(async { drop(stopped.await) }));
+/// assert_eq!(events.next().await.unwrap()?.cursor().get(), 1);
+///
+/// drop(stop);
+/// running.await??;
+/// // Everything that was taken in is in the log, and the subscription comes to its end.
+/// while let Some(event) = events.next().await {
+///     event?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing flows until the ingest runs, and dropping it ends the log"]
+pub struct Ingest {
+    pub(super) writer: Writer,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) feeds: Feeds,
+    /// With whether the dictionary in use is one that an earlier run trained.
+    pub(super) auto: Option<(AutoDictionary, bool)>,
+    pub(super) store: Store,
+    pub(super) dictionaries: Dictionaries,
+}
+
+impl Ingest {
     /// Connects to the sources and feeds the log until `shutdown` completes.
     ///
     /// Relays are connected to again whenever a connection ends. The end of a frame stream, or of
@@ -39,38 +88,28 @@ impl Jetstream {
     /// # Errors
     ///
     /// When it is to shut down and the log cannot be written just then, when the log fails in a way
-    /// that no waiting can mend, or when this has been called before.
+    /// that no waiting can mend, or when a task of the run panicked.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
-        let parts = self.shared.parts().take();
-        let Some(Parts {
+        let Self {
             writer,
-            relays,
-            sources,
-            clock,
+            stop,
+            feeds,
             auto,
-        }) = parts
-        else {
-            return Err(RunError::AlreadyRun);
-        };
-        let stop = Arc::new(watch::Sender::new(false));
-        let mut ended = self.start_writer(writer, stop.subscribe())?;
+            store,
+            dictionaries,
+        } = self;
+        let stop = Arc::new(stop);
+        let mut ended = start(writer)?;
+        feeds.intake.begin();
         let (stop, with_runtime) = (Stop(Arc::clone(&stop)), Stop(stop));
         // Of a runtime that goes down, tasks are dropped before its timers end.
         let mut guard = JoinSet::new();
         guard.spawn(with_runtime.hold());
-        let mut tasks = Tasks::new(Arc::clone(&self.shared.stats));
-        self.start_relays(&mut tasks, relays, &clock);
-        self.start_streams(&mut tasks, sources);
+        let mut tasks = Tasks::new(Arc::clone(&feeds.stats));
+        feeds.start(&mut tasks);
         let (reading, mut read) = mpsc::channel::<Infallible>(1);
         if let Some((auto, is_trained)) = auto {
-            let (store, dictionaries) = (self.shared.store.clone(), &self.shared.dictionaries);
-            let attend = attend(
-                auto,
-                store,
-                dictionaries.clone(),
-                is_trained,
-                reading.clone(),
-            );
+            let attend = attend(auto, store, dictionaries, is_trained, reading.clone());
             tasks.spawn("trainer", "auto dictionary", attend);
         }
         drop(reading);
@@ -87,67 +126,81 @@ impl Jetstream {
         outcome.map_err(|_| RunError::Panicked("it was not asked to end".to_owned()))??;
         died.map_or(Ok(()), |death| Err(death.into()))
     }
+}
 
-    /// Starts the thread that writes the log, and returns its end.
-    fn start_writer(
-        &self,
-        mut writer: Writer,
-        stopped: watch::Receiver<bool>,
-    ) -> Result<End, RunError> {
-        writer.stopped = Some(stopped);
-        let (end, ended) = oneshot::channel();
-        let runtime = Handle::current();
-        let stats = Arc::clone(&self.shared.stats);
-        thread::Builder::new()
-            .name("jetwash-writer".to_owned())
-            .spawn(move || {
-                let outcome = match catch(|| writer.run(&runtime)) {
-                    Ok(outcome) => outcome.map_err(RunError::Store),
-                    Err(panic) => {
-                        stats.panicked("writer", &panic);
-                        Err(RunError::Panicked(panic.to_string()))
-                    }
-                };
-                // Nobody listens if `run` was dropped, which is a stop like any other.
-                let _ = end.send(outcome);
-            })
-            .map_err(RunError::Thread)?;
-        Ok(ended)
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest")
+            .field("relays", &self.feeds.relays.0)
+            .finish_non_exhaustive()
     }
+}
 
-    fn start_relays(&self, tasks: &mut Tasks, (relays, options): Relays, clock: &Clock) {
-        let Some(options) = options.filter(|_| !relays.is_empty()) else {
+/// The sources of a run, and what they need to feed the writer.
+pub(super) struct Feeds {
+    pub(super) relays: Relays,
+    /// How the connection to each relay is, in the same order.
+    pub(super) upstreams: Vec<Arc<Watch>>,
+    pub(super) sources: Vec<FrameStream>,
+    pub(super) intake: Intake,
+    pub(super) cursors: Arc<SourceCursors>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) clock: Clock,
+}
+
+impl Feeds {
+    fn start(self, tasks: &mut Tasks) {
+        for mut source in self.sources {
+            if let Some(cursor) = source.cursor.take() {
+                let known = self.cursors.known(&source.name);
+                // Without a stream that waits for it there are no frames either.
+                let _ = cursor.send(known.and_then(|known| known.cursor));
+            }
+            let name = source.name.clone();
+            tasks.spawn("source", name, source.feed(self.intake.clone()));
+        }
+        let (relays, Some(options)) = self.relays else {
             return;
         };
-        let shared = &self.shared;
         let follower = Follower {
-            intake: shared.intake.clone(),
-            cursors: Arc::clone(&shared.cursors),
-            stats: Arc::clone(&shared.stats),
-            clock: clock.clone(),
+            intake: self.intake,
+            cursors: self.cursors,
+            stats: Arc::clone(&self.stats),
+            clock: self.clock,
             options: Arc::new(options),
             died: tasks.died(),
         };
-        for (endpoint, watch) in relays.into_iter().zip(&shared.upstreams) {
+        for (endpoint, watch) in relays.into_iter().zip(&self.upstreams) {
             let name = endpoint.to_string();
             let follow = follower.clone().follow(endpoint, Arc::clone(watch));
             tasks.spawn("relay", name, follow);
         }
         describe();
-        let publish = publish(shared.upstreams.clone(), Arc::clone(&shared.stats));
+        let publish = publish(self.upstreams, self.stats);
         tasks.spawn("metrics", "of the relays", publish);
     }
+}
 
-    fn start_streams(&self, tasks: &mut Tasks, sources: Vec<FrameStream>) {
-        for mut source in sources {
-            if let Some(cursor) = source.cursor.take() {
-                // Without a stream that waits for it there are no frames either.
-                let _ = cursor.send(self.source_cursor(&source.name));
-            }
-            let name = source.name.clone();
-            tasks.spawn("source", name, source.feed(self.shared.intake.clone()));
-        }
-    }
+/// Starts the thread that writes the log, and returns its end.
+fn start(writer: Writer) -> Result<End, RunError> {
+    let (end, ended) = oneshot::channel();
+    let runtime = Handle::current();
+    let stats = Arc::clone(&writer.stats);
+    thread::Builder::new()
+        .name("jetwash-writer".to_owned())
+        .spawn(move || {
+            let outcome = match catch(|| writer.run(&runtime)) {
+                Ok(outcome) => outcome.map_err(RunError::Store),
+                Err(panic) => {
+                    stats.panicked("writer", &panic);
+                    Err(RunError::Panicked(panic.to_string()))
+                }
+            };
+            // Nobody listens if `run` was dropped, which is a stop like any other.
+            let _ = end.send(outcome);
+        })
+        .map_err(RunError::Thread)?;
+    Ok(ended)
 }
 
 /// How the writer's thread has ended.
@@ -170,7 +223,7 @@ async fn until_end(
     }
 }
 
-/// Why [`Jetstream::run`] ended other than by its shutdown.
+/// Why [`Ingest::run`] ended other than by its shutdown.
 ///
 /// # Examples
 ///
@@ -179,19 +232,17 @@ async fn until_end(
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
-/// jetstream.clone().run(std::future::ready(())).await?;
-/// let again = jetstream.run(std::future::ready(())).await;
-/// assert!(matches!(again, Err(RunError::AlreadyRun)));
+/// let (_jetstream, ingest) = Jetstream::builder().build()?;
+/// match ingest.run(std::future::ready(())).await {
+///     Err(RunError::TaskPanicked { task, name, .. }) => eprintln!("see the {task} {name}"),
+///     other => other?,
+/// }
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A `Jetstream` runs once. Build another on the same folder to run again.
-    #[error("this Jetstream has been run before; build another one")]
-    AlreadyRun,
     /// The thread that writes the log died, with this message.
     #[error("the writer's thread panicked: {0}")]
     Panicked(String),

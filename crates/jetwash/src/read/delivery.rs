@@ -15,9 +15,9 @@ use crate::read::Event;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let frames = frames_from([SimChange::identity(did(0), None)])?;
 /// # let frames = futures_util::stream::iter(frames);
-/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// # let (jetstream, ingest) = Jetstream::builder().frame_stream("test", frames).build()?;
 /// let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
-/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// # tokio::spawn(ingest.run(std::future::pending()));
 /// match events.with_gaps().next().await.unwrap()? {
 ///     Delivery::Event(event) => println!("{}", event.json()),
 ///     Delivery::Gap(gap) => println!("missing: {gap}"),

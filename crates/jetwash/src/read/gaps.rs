@@ -1,4 +1,4 @@
-//! Tells of gaps: to readers, to a counter, and now and then in the log lines of the process.
+//! Reports gaps: to readers, to a counter, and now and then through `tracing`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -17,12 +17,12 @@ use tokio::task::JoinHandle;
 /// use jetwash::{FrameStart, Jetstream};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder()
+/// let (jetstream, ingest) = Jetstream::builder()
 ///     .relay("relay1.us-east.bsky.network")
 ///     .folder("jetwash.db")
 ///     .keep_frames(10 << 30)
 ///     .build()?;
-/// tokio::spawn(jetstream.clone().run(std::future::pending()));
+/// tokio::spawn(ingest.run(std::future::pending()));
 ///
 /// let relay = "wss://relay1.us-east.bsky.network/xrpc/com.atproto.sync.subscribeRepos";
 /// let mut frames = jetstream.kept_frames(relay, FrameStart::Seq(31_527_015_421))?;
@@ -143,7 +143,7 @@ enum State {
 /// ```
 /// use jetwash::{FrameStart, FramesError, Jetstream};
 ///
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// match jetstream.kept_frames("mine", FrameStart::Seq(1)) {
 ///     Err(FramesError::NotKept) => println!("call `keep_frames` on the builder"),
 ///     other => panic!("{other:?}"),

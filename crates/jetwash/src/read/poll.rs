@@ -16,7 +16,7 @@ use crate::read::{Event, ReadError, StartFrom};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// let polled = jetstream.poll(StartFrom::Oldest, &Filter::new(), 100, Instant::now()).await?;
 /// assert!(polled.events.is_empty() && polled.caught_up);
 /// let next = StartFrom::Cursor(polled.next);

@@ -14,7 +14,7 @@ use crate::read::gaps::tell;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().build()?;
 /// match jetstream.reader(StartFrom::Stored).await {
 ///     Err(ReadError::NothingStored) => println!("only consumers have a stored cursor"),
 ///     other => panic!("{other:?}"),

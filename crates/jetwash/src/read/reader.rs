@@ -22,9 +22,9 @@ use crate::read::{ReadError, StartFrom};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let frames = frames_from([SimChange::identity(did(0), None)])?;
 /// # let frames = futures_util::stream::iter(frames);
-/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// # let (jetstream, ingest) = Jetstream::builder().frame_stream("test", frames).build()?;
 /// let mut reader = jetstream.reader(StartFrom::Oldest).await?;
-/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// # tokio::spawn(ingest.run(std::future::pending()));
 /// while let Some(reading) = reader.next().await {
 ///     if let Reading::Events(run) = reading? {
 ///         let page = json_of(run.block()).await?;
@@ -60,9 +60,9 @@ pub struct Reader {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let frames = frames_from([SimChange::identity(did(0), None)])?;
 /// # let frames = futures_util::stream::iter(frames);
-/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// # let (jetstream, ingest) = Jetstream::builder().frame_stream("test", frames).build()?;
 /// let mut reader = jetstream.reader(StartFrom::Oldest).await?;
-/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// # tokio::spawn(ingest.run(std::future::pending()));
 /// match reader.next().await.unwrap()? {
 ///     Reading::Events(run) => assert_eq!(run.indexes().len(), 1),
 ///     Reading::Gap(gap) => println!("missing: {gap}"),

@@ -21,9 +21,9 @@ use crate::read::kind::kind_of;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let frames = frames_from([SimChange::identity(did(0), None)])?;
 /// # let frames = futures_util::stream::iter(frames);
-/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// # let (jetstream, ingest) = Jetstream::builder().frame_stream("test", frames).build()?;
 /// let mut reader = jetstream.reader(StartFrom::Oldest).await?;
-/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// # tokio::spawn(ingest.run(std::future::pending()));
 /// let filter = Filter::new().kinds([Kind::Identity]);
 /// let mut selection = Selection::default();
 /// if let Some(Reading::Events(run)) = reader.next().await.transpose()? {

@@ -138,7 +138,7 @@ impl Subscription {
         }
     }
 
-    /// Gives only the events for which `predicate` says so. Errors are given in any case.
+    /// Skips events for which `predicate` returns `false`. Errors always pass.
     ///
     /// If `predicate` panics, [`ReadError::Panicked`] comes in place of the event.
     #[must_use]

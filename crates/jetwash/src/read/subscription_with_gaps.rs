@@ -7,7 +7,7 @@ use futures_core::Stream;
 use crate::read::{Delivery, Event, ReadError, Subscription};
 
 impl Subscription {
-    /// Gives gaps too, each as soon as it is known and before the event behind it.
+    /// Yields gaps too, each as soon as it is known and before the event behind it.
     ///
     /// # Examples
     ///
@@ -50,9 +50,9 @@ impl Subscription {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let frames = frames_from([SimChange::identity(did(0), None)])?;
 /// # let frames = futures_util::stream::iter(frames);
-/// # let jetstream = Jetstream::builder().frame_stream("test", frames).build()?;
+/// # let (jetstream, ingest) = Jetstream::builder().frame_stream("test", frames).build()?;
 /// let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
-/// # tokio::spawn(jetstream.run(std::future::pending()));
+/// # tokio::spawn(ingest.run(std::future::pending()));
 /// let mut deliveries = events.with_gaps();
 /// let first = deliveries.next().await.unwrap()?;
 /// println!("{first:?}");

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use super::address::{interleave, is_private, race};
-use super::endpoint::with_cursor;
+use super::endpoint::{host_of, port_of, with_cursor};
 use super::error::RelayError;
 use super::http::{Head, tunnel, upgrade};
 use super::options::{Prepared, trusting};
@@ -197,7 +197,7 @@ impl Dialer {
                 let host = address.map(socks::looked_up).or_else(|| url.host());
                 debug_assert!(host.is_some(), "a relay's URL has a host");
                 let host = host.unwrap_or(Host::Domain(""));
-                let port = url.port_or_known_default().unwrap_or_default();
+                let port = port_of(url);
                 let asked = socks::connect(stream, &host, port, credentials.as_ref()).await;
                 asked.map_err(|refusal| match refusal {
                     Refusal::Broken(error) => error,
@@ -217,8 +217,7 @@ impl Dialer {
     ) -> Result<Box<dyn Stream>, RelayError> {
         let fault = |error: String| RelayError::Tls(error);
         let config = self.tls.as_ref().ok_or(RelayError::Roots)?;
-        let host = url.host_str().unwrap_or_default();
-        let host = host
+        let host = host_of(url)
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned();
@@ -229,12 +228,11 @@ impl Dialer {
 
     /// The addresses of a host, in the order to try them.
     async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>, RelayError> {
-        let port = url.port_or_known_default().unwrap_or_default();
+        let port = port_of(url);
         let host = match url.host() {
             Some(Host::Ipv4(address)) => return Ok(vec![(address, port).into()]),
             Some(Host::Ipv6(address)) => return Ok(vec![(address, port).into()]),
-            Some(Host::Domain(host)) => host,
-            None => "",
+            Some(Host::Domain(_)) | None => host_of(url),
         };
         let limit = self.options.connect;
         let found = timeout(limit, lookup_host((host, port))).await;
@@ -284,7 +282,7 @@ impl Way {
         let allowed = *self.is_private.get_or_insert(is_private);
         if is_private && !allowed {
             return Err(RelayError::Redirect {
-                location: self.url.host_str().unwrap_or_default().to_owned(),
+                location: host_of(&self.url).to_owned(),
                 reason: "it leads from the internet to a private address",
             });
         }
@@ -298,8 +296,8 @@ fn is_private_name(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => is_private(address.into()),
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
-            let top = name.rsplit('.').next().unwrap_or_default();
-            !name.contains('.') || ["internal", "local", "localhost"].contains(&top)
+            let top = name.rsplit_once('.').map(|(_, top)| top);
+            top.is_none_or(|top| ["internal", "local", "localhost"].contains(&top))
         }
         None => true,
     }

@@ -51,6 +51,22 @@ pub(super) fn with_cursor(mut url: Url, cursor: Option<u64>) -> Url {
     url
 }
 
+/// The host of an address that has been checked to have one. Without it, what asks for it fails.
+pub(super) fn host_of(url: &Url) -> &str {
+    debug_assert!(
+        url.has_host(),
+        "relays, redirects and proxies without a host are refused"
+    );
+    url.host_str().unwrap_or_default()
+}
+
+/// The port of an address whose scheme has been checked to have one.
+pub(super) fn port_of(url: &Url) -> u16 {
+    let port = url.port_or_known_default();
+    debug_assert!(port.is_some(), "only ws, wss, http and https come this far");
+    port.unwrap_or_default()
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str())

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use url::Url;
 
+use super::endpoint::{host_of, port_of};
 use super::error::RelayError;
 
 /// The head of an answer.
@@ -123,9 +124,9 @@ where
 
 /// Host and port; the usual port only if it has to be there.
 fn authority(url: &Url, with_port: bool) -> String {
-    let host = url.host_str().unwrap_or_default();
+    let host = host_of(url);
     let port = if with_port {
-        url.port_or_known_default()
+        Some(port_of(url))
     } else {
         url.port()
     };
@@ -159,7 +160,8 @@ fn parse(read: &mut BytesMut) -> Result<Option<Head>, RelayError> {
     let httparse::Status::Complete(length) = response.parse(read).map_err(fault)? else {
         return Ok(None);
     };
-    let status = response.code.unwrap_or_default();
+    let no_code = RelayError::Handshake("it has no status code");
+    let status = response.code.ok_or(no_code)?;
     let headers = response.headers.iter();
     let headers = headers
         .filter_map(|header| {

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::{Host, Url};
 
+use super::endpoint::{host_of, port_of};
 use super::relay_option_error::RelayOptionError;
 use super::socks::Credentials;
 
@@ -161,8 +162,7 @@ impl Proxy {
             Protocol::Http { .. } => self.url.to_string(),
             Protocol::Socks { looks_up, .. } => {
                 let scheme = if looks_up { "socks5" } else { "socks5h" };
-                let host = self.url.host_str().unwrap_or_default();
-                let port = self.url.port_or_known_default().unwrap_or_default();
+                let (host, port) = (host_of(&self.url), port_of(&self.url));
                 format!("{scheme}://{host}:{port}")
             }
         }

@@ -15,9 +15,9 @@ use crate::ingest::{Intake, Stopped};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let jetstream = Jetstream::builder().build()?;
+/// let (jetstream, ingest) = Jetstream::builder().build()?;
 /// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
-/// tokio::spawn(jetstream.clone().run(std::future::pending()));
+/// tokio::spawn(ingest.run(std::future::pending()));
 ///
 /// let pusher = jetstream.pusher("mine");
 /// for frame in frames_from([SimChange::identity(did(0), Some("alice.test"))])? {

@@ -276,7 +276,7 @@ impl Relay {
         Ok(self.intake.send(&self.source, frame).await?)
     }
 
-    /// Tells the pipeline what is missing before the frame of this number.
+    /// Reports to the pipeline what is missing before the frame of this number.
     async fn tell_steps(&mut self, seq: u64) -> Result<(), Stopped> {
         let stepped = self.steps.came(seq);
         if self.steps.has_advanced() {

@@ -35,9 +35,9 @@ impl JetstreamBuilder {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
-    /// let jetstream = Jetstream::builder().simulator(network, None).build()?;
+    /// let (jetstream, ingest) = Jetstream::builder().simulator(network, None).build()?;
     /// let mut events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await?;
-    /// tokio::spawn(jetstream.run(std::future::pending()));
+    /// tokio::spawn(ingest.run(std::future::pending()));
     /// let event = events.next().await.unwrap()?;
     /// assert!(event.did().starts_with("did:plc:"));
     /// # Ok(())

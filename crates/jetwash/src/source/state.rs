@@ -17,7 +17,7 @@ use crate::stats::Stats;
 /// ```
 /// use jetwash::{Jetstream};
 ///
-/// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().relay("relay.example").build()?;
 /// let upstream = &jetstream.upstreams()[0];
 /// assert_eq!(upstream.connected_for, None);
 /// println!("{}: {}, lag {:?}", upstream.name, upstream.state.name(), upstream.lag);
@@ -51,7 +51,7 @@ pub struct Upstream {
 /// ```
 /// use jetwash::{Jetstream, UpstreamState};
 ///
-/// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().relay("relay.example").build()?;
 /// match &jetstream.upstreams()[0].state {
 ///     UpstreamState::Connecting { attempt } => assert_eq!(*attempt, 0),
 ///     UpstreamState::Stalled { reason } => println!("{reason}"),
@@ -98,7 +98,7 @@ impl UpstreamState {
 /// ```
 /// use jetwash::{Jetstream, NotReady};
 ///
-/// let jetstream = Jetstream::builder().relay("relay.example").build()?;
+/// let (jetstream, _ingest) = Jetstream::builder().relay("relay.example").build()?;
 /// // It has not been run.
 /// assert_eq!(jetstream.readiness(), Err(NotReady::NotRunning));
 /// # Ok::<(), jetwash::BuildError>(())
@@ -106,7 +106,7 @@ impl UpstreamState {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotReady {
-    /// [`run`](crate::Jetstream::run) has not been called, or has ended.
+    /// The [ingest](crate::Ingest) has not been run, has ended, or was dropped.
     #[error("it does not run")]
     NotRunning,
     /// The log cannot be written, the disk is full for example.

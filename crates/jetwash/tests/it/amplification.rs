@@ -81,7 +81,7 @@ async fn a_burst_of_frames_is_committed_before_its_json_fills_the_memory() {
         let frame = |number| network.apply(&change(number)).unwrap().bytes;
         (0..40).map(frame).collect()
     };
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .commit_delay(std::time::Duration::from_secs(10))
         .build()
         .unwrap();
@@ -90,7 +90,7 @@ async fn a_burst_of_frames_is_committed_before_its_json_fills_the_memory() {
         pusher.push(frame).await.unwrap();
     }
     let mut tip = jetstream.store().tip();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    tokio::spawn(ingest.run(std::future::pending()));
     // Each has 0.9 MB of JSON: 4 MB are five of them, far from all, and no commit was due.
     tip.changed().await.unwrap();
     let first = *tip.borrow();

@@ -45,11 +45,3 @@ fn a_folder_that_cannot_be_used_is_named() {
     assert!(matches!(error.mistakes(), [Mistake::Store(_)]));
     assert!(error.to_string().contains("below"), "{error}");
 }
-
-#[tokio::test]
-async fn a_jetstream_runs_once() {
-    let jetstream = Jetstream::builder().build().unwrap();
-    jetstream.clone().run(async {}).await.unwrap();
-    let error = jetstream.run(async {}).await.unwrap_err();
-    assert!(error.to_string().contains("has been run before"));
-}

@@ -31,9 +31,9 @@ struct Log {
 
 impl Log {
     async fn of(frames: usize) -> Self {
-        let jetstream = Jetstream::builder().build().unwrap();
+        let (jetstream, ingest) = Jetstream::builder().build().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+        tokio::spawn(ingest.run(async { drop(stopped.await) }));
         let pusher = jetstream.pusher("simulator");
         let mut last = None;
         for frame in self::frames(frames) {
@@ -558,7 +558,7 @@ async fn a_name_is_used_by_one_consumer_at_a_time() {
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused() {
-    let jetstream = Jetstream::builder().build().unwrap();
+    let (jetstream, _ingest) = Jetstream::builder().build().unwrap();
     let ok = |_: Event| async { Ok::<(), Failure>(()) };
     let long = "x".repeat(129);
     let wrong = [
@@ -808,8 +808,8 @@ async fn events_that_are_gone_are_counted_or_stop_the_consumer() {
         .unwrap();
     drop((appender, log));
 
-    let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
-    jetstream.clone().run(ready(())).await.unwrap();
+    let (jetstream, ingest) = Jetstream::builder().folder(folder.path()).build().unwrap();
+    ingest.run(ready(())).await.unwrap();
     let ok = |_: Event| async { Ok::<(), Failure>(()) };
     let stops = jetstream.consumer("stops").stop_at_gaps();
     let error = stops.run(ok).await.unwrap_err();
@@ -828,14 +828,14 @@ async fn lag_tells_where_the_time_goes() {
         records: 100,
         ..NetworkConfig::default()
     };
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .simulator(network, None)
         .build()
         .unwrap();
     let consumer = jetstream.consumer("feed").start_from(StartFrom::Oldest);
     let handle = consumer.handle();
     tokio::spawn(consumer.run(|_: Event| pending::<Result<(), Failure>>()));
-    tokio::spawn(jetstream.clone().run(pending()));
+    tokio::spawn(ingest.run(pending()));
     let status = until(&handle, |status| status.lag.handler.events > 500).await;
     let lag = status.lag;
     // The simulated commits are of another day.

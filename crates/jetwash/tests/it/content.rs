@@ -7,8 +7,8 @@ use futures_util::{StreamExt, stream};
 use jetwash::event::Account;
 use jetwash::testing::{SimChange, did, frames_from};
 use jetwash::{
-    Change, ContentFilter, Event, Failure, Filter, Jetstream, Kind, NetworkConfig, Operation,
-    StartFrom, TypedHandler, typed,
+    Change, ContentFilter, Event, Failure, Filter, Ingest, Jetstream, Kind, NetworkConfig,
+    Operation, StartFrom, TypedHandler, typed,
 };
 use serde_json::{Value, json};
 
@@ -21,11 +21,11 @@ async fn content_is_judged_and_what_has_none_is_given() {
         records: 100,
         ..NetworkConfig::default()
     };
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .simulator(network, None)
         .build()
         .unwrap();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let all = take(&jetstream, StartFrom::Oldest, Filter::new(), 2000).await;
     let filter = ContentFilter::new().languages(["en"]).replies(false);
     let is_wanted = |event: &Event| {
@@ -58,11 +58,11 @@ async fn content_is_judged_and_what_has_none_is_given() {
 
 #[tokio::test]
 async fn a_closure_filters_too() {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .simulator(NetworkConfig::default(), None)
         .build()
         .unwrap();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await;
     let events = events
         .unwrap()
@@ -79,11 +79,11 @@ async fn a_closure_filters_too() {
 
 #[tokio::test]
 async fn facts_are_found_once_and_shared() {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .simulator(NetworkConfig::default(), None)
         .build()
         .unwrap();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let first = take(&jetstream, StartFrom::Oldest, Filter::new(), 100).await;
     let second = take(&jetstream, StartFrom::Oldest, Filter::new(), 100).await;
     let mut shared = 0;
@@ -99,7 +99,7 @@ async fn facts_are_found_once_and_shared() {
 
 /// A post about coffee that becomes one about tea, one that was always about tea, and another about
 /// coffee.
-fn coffee_and_tea() -> Jetstream {
+fn coffee_and_tea() -> (Jetstream, Ingest) {
     let post =
         |text: &str| json!({"$type": POST, "text": text, "createdAt": "2026-01-01T00:00:00Z"});
     let frames = frames_from([
@@ -118,8 +118,8 @@ fn coffee_and_tea() -> Jetstream {
 
 #[tokio::test]
 async fn an_edit_that_removes_the_keyword_is_given_as_no_longer_matching() {
-    let jetstream = coffee_and_tea();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = coffee_and_tea();
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await;
     let coffee = ContentFilter::new().text("coffee");
     let events = events.unwrap().content(coffee);
@@ -163,8 +163,8 @@ impl TypedHandler for Feed {
 
 #[tokio::test]
 async fn a_feed_by_keyword_forgets_what_is_edited_to_be_about_something_else() {
-    let jetstream = coffee_and_tea();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = coffee_and_tea();
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let feed = Feed::default();
     let consumer = jetstream
         .consumer("coffee")

@@ -1,6 +1,8 @@
 //! Dictionaries that change while a `Jetstream` runs.
 
-use futures_util::StreamExt;
+use std::pin::pin;
+
+use futures_util::{FutureExt, StreamExt};
 use jetwash::dict::Evaluation;
 use jetwash::store::Read;
 use jetwash::{
@@ -53,10 +55,10 @@ fn frames_in(jetstream: &Jetstream) -> Vec<(u64, u32, String)> {
 async fn a_rotation_applies_from_the_position_that_it_gives() {
     let folder = tempfile::tempdir().unwrap();
     let builder = Jetstream::builder().folder(folder.path());
-    let jetstream = builder.dictionary(dictionary(1)).build().unwrap();
+    let (jetstream, ingest) = builder.dictionary(dictionary(1)).build().unwrap();
     let mut changes = jetstream.dictionary_changes();
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
     let pusher = jetstream.pusher("hand");
     let mut uses = vec![(1, 1)];
     let mut events = jetstream
@@ -95,11 +97,11 @@ async fn a_rotation_applies_from_the_position_that_it_gives() {
 
 #[tokio::test]
 async fn one_reader_reads_across_dictionaries() {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .dictionary(dictionary(1))
         .build()
         .unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    tokio::spawn(ingest.run(std::future::pending()));
     let pusher = jetstream.pusher("hand");
     for (number, frame) in frames(400).into_iter().enumerate() {
         if number % 100 == 50 {
@@ -115,27 +117,44 @@ async fn one_reader_reads_across_dictionaries() {
 
 #[tokio::test]
 async fn a_number_cannot_come_to_stand_for_another_dictionary() {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .dictionary(dictionary(1))
         .build()
         .unwrap();
     let samples = (0..2000).map(|n| format!("something else {n}"));
     let other = Dictionary::train(samples, 1024, 1).unwrap();
-    for is_running in [false, true] {
-        if is_running {
-            tokio::spawn(jetstream.clone().run(std::future::pending()));
-            tokio::task::yield_now().await;
-        }
-        let outcome = jetstream.rotate_dictionary(other.clone()).await;
-        assert!(matches!(outcome, Err(RotateError::Store(_))), "{outcome:?}");
-        assert_eq!(jetstream.dictionary(), Some(dictionary(1)));
-    }
+    tokio::spawn(ingest.run(std::future::pending()));
+    let outcome = jetstream.rotate_dictionary(other).await;
+    assert!(matches!(outcome, Err(RotateError::Store(_))), "{outcome:?}");
+    assert_eq!(jetstream.dictionary(), Some(dictionary(1)));
+}
+
+#[tokio::test]
+async fn a_rotation_waits_for_the_run_and_comes_before_its_first_event() {
+    let builder = Jetstream::builder().dictionary(dictionary(1));
+    let (jetstream, ingest) = builder.build().unwrap();
+    let mut rotation = pin!(jetstream.rotate_dictionary(dictionary(2)));
+    assert!(rotation.as_mut().now_or_never().is_none());
+    assert_eq!(jetstream.dictionary(), Some(dictionary(1)));
+    tokio::spawn(ingest.run(std::future::pending()));
+    assert_eq!(rotation.await.unwrap(), Seq::FIRST);
+    assert_eq!(jetstream.dictionary(), Some(dictionary(2)));
+}
+
+#[tokio::test]
+async fn a_rotation_that_waits_for_the_run_ends_when_the_ingest_is_dropped() {
+    let (jetstream, ingest) = Jetstream::builder().build().unwrap();
+    let mut rotation = pin!(jetstream.rotate_dictionary(dictionary(1)));
+    assert!(rotation.as_mut().now_or_never().is_none());
+    drop(ingest);
+    let outcome = rotation.await;
+    assert!(matches!(outcome, Err(RotateError::Stopped)), "{outcome:?}");
 }
 
 #[tokio::test]
 async fn nothing_rotates_after_the_end() {
-    let jetstream = Jetstream::builder().build().unwrap();
-    jetstream.clone().run(std::future::ready(())).await.unwrap();
+    let (jetstream, ingest) = Jetstream::builder().build().unwrap();
+    ingest.run(std::future::ready(())).await.unwrap();
     let outcome = jetstream.rotate_dictionary(dictionary(1)).await;
     assert!(matches!(outcome, Err(RotateError::Stopped)), "{outcome:?}");
 }
@@ -158,10 +177,10 @@ async fn the_log_trains_its_own_dictionary_which_is_better() {
     let folder = tempfile::tempdir().unwrap();
     let first = dictionary(1);
     let builder = simulated().dictionary(first.clone()).folder(folder.path());
-    let jetstream = builder.build().unwrap();
+    let (jetstream, ingest) = builder.build().unwrap();
     let mut changes = jetstream.dictionary_changes();
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
     changes.changed().await.unwrap();
     let second = changes.borrow_and_update().clone().unwrap();
     assert_ne!(second.id(), first.id());
@@ -186,7 +205,7 @@ async fn the_log_trains_its_own_dictionary_which_is_better() {
     drop((jetstream, tip, changes));
 
     // The next run continues with what this one has learnt.
-    let jetstream = simulated()
+    let (jetstream, _ingest) = simulated()
         .dictionary(first)
         .folder(folder.path())
         .build()
@@ -200,9 +219,9 @@ async fn a_log_whose_dictionary_is_being_trained_can_be_opened_again_at_once() {
     let auto = || AutoDictionary::new().first_after(2000).look_every(1);
     let builder = || simulated().auto_dictionary(auto().worse_by(-1.0));
     for first in 1..=3 {
-        let jetstream = builder().folder(folder.path()).build().unwrap();
+        let (jetstream, ingest) = builder().folder(folder.path()).build().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+        let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
         // With what there is by now, one is begun as soon as the one before it is done.
         let mut tip = jetstream.store().tip();
         let enough = |next_seq: &Seq| next_seq.get() > first * 3000;

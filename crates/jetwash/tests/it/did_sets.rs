@@ -1,6 +1,8 @@
 //! Filters by sets of accounts that change, and what is turned away before it is decoded.
 
-use futures_util::StreamExt;
+use std::pin::pin;
+
+use futures_util::{FutureExt, StreamExt};
 use jetwash::{DidSet, Filter, Jetstream, Micros, StartFrom};
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use tokio::sync::oneshot;
@@ -39,11 +41,12 @@ fn commits(count: usize) -> Vec<Vec<u8>> {
 async fn a_change_holds_from_the_cursor_that_is_told() {
     let set = DidSet::new();
     let filter = Filter::new().did_set(set.clone());
-    let jetstream = Jetstream::builder().ingest_filter(filter).build().unwrap();
-    let before = jetstream.holds_from(set.add(A).unwrap()).await.unwrap();
-    assert_eq!(before.get(), 0);
+    let (jetstream, ingest) = Jetstream::builder().ingest_filter(filter).build().unwrap();
+    let mut before = pin!(jetstream.holds_from(set.add(A).unwrap()));
+    assert!(before.as_mut().now_or_never().is_none());
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
+    assert_eq!(before.await.unwrap().get(), 0);
     let pusher = jetstream.pusher("by hand");
     // Which events were judged by the set as it was between two changes.
     let mut spans = Vec::new();
@@ -83,8 +86,8 @@ async fn a_change_holds_from_the_cursor_that_is_told() {
 
 #[tokio::test]
 async fn a_subscription_follows_a_change_with_its_next_event() {
-    let jetstream = Jetstream::builder().build().unwrap();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = Jetstream::builder().build().unwrap();
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let pusher = jetstream.pusher("by hand");
     for seq in 0..60 {
         let did = if seq % 2 == 0 { A } else { B };

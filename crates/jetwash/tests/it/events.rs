@@ -35,7 +35,7 @@ pub(crate) fn filled(folder: &std::path::Path, frames: usize) -> Jetstream {
     }
     pipeline.commit().unwrap();
     drop(pipeline);
-    Jetstream::builder().folder(folder).build().unwrap()
+    Jetstream::builder().folder(folder).build().unwrap().0
 }
 
 fn now_us() -> u64 {
@@ -89,7 +89,7 @@ async fn a_record_is_there_as_type_as_json_and_as_cbor() {
     }
     pipeline.commit().unwrap();
     drop(pipeline);
-    let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
+    let (jetstream, _ingest) = Jetstream::builder().folder(folder.path()).build().unwrap();
     let (mut records, mut deletions) = (0, 0);
     for event in all(&jetstream).await {
         let line: Value = serde_json::from_str(event.json()).unwrap();
@@ -146,12 +146,12 @@ async fn a_change_is_one_of_five() {
 async fn events_are_replayed_until_the_tip_and_live_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     let old = filled(folder.path(), 200).bounds().events() as usize;
-    let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
+    let (jetstream, ingest) = Jetstream::builder().folder(folder.path()).build().unwrap();
     let mut events = jetstream
         .subscribe(StartFrom::Oldest, Filter::new())
         .await
         .unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    tokio::spawn(ingest.run(std::future::pending()));
     for _ in 0..old {
         assert_eq!(events.next().await.unwrap().unwrap().phase(), Phase::Replay);
     }
@@ -204,7 +204,7 @@ async fn polling_gives_what_a_subscription_gives_in_pieces() {
 
 #[tokio::test(start_paused = true)]
 async fn a_poll_waits_for_its_deadline_and_no_longer() {
-    let jetstream = Jetstream::builder().build().unwrap();
+    let (jetstream, _ingest) = Jetstream::builder().build().unwrap();
     let (start, wait) = (Instant::now(), Duration::from_secs(30));
     let polled = jetstream
         .poll(StartFrom::Oldest, &Filter::new(), 10, start + wait)
@@ -234,7 +234,7 @@ async fn a_poll_whose_deadline_is_over_still_gets_somewhere() {
 
 #[tokio::test]
 async fn a_subscription_has_no_stored_cursor() {
-    let jetstream = Jetstream::builder().build().unwrap();
+    let (jetstream, _ingest) = Jetstream::builder().build().unwrap();
     let refused = jetstream.subscribe(StartFrom::Stored, Filter::new()).await;
     assert!(matches!(refused, Err(ReadError::NothingStored)));
 }

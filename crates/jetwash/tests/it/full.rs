@@ -113,12 +113,12 @@ fn start(
     oneshot::Sender<()>,
     JoinHandle<Result<(), RunError>>,
 ) {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .folder(folder.join("ring"))
         .build()
         .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = jetstream.clone().run(async { drop(stopped.await) });
+    let run = ingest.run(async { drop(stopped.await) });
     (jetstream, stop, tokio::spawn(run))
 }
 

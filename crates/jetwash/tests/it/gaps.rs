@@ -11,8 +11,8 @@ use jetwash::store::{
     self, Appender, CommitPart, Durability, EventKind, Location, NewEvent, Options, Store,
 };
 use jetwash::{
-    ConsumerError, Cursor, Delivery, Event, Failure, Filter, Gap, GapCause, Handler, Jetstream,
-    Micros, Seq, StartFrom, UpstreamGap,
+    ConsumerError, Cursor, Delivery, Event, Failure, Filter, Gap, GapCause, Handler, Ingest,
+    Jetstream, Micros, Seq, StartFrom, UpstreamGap,
 };
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -99,7 +99,7 @@ fn damage(folder: &Path, first_seq: u64, part: u8) {
     bucket.insert(key, bytes).unwrap();
 }
 
-fn jetstream(folder: &Path) -> Jetstream {
+fn jetstream(folder: &Path) -> (Jetstream, Ingest) {
     let builder = Jetstream::builder().folder(folder).store_options(options());
     builder.build().unwrap()
 }
@@ -168,7 +168,7 @@ fn seq(event: &Event) -> u64 {
 #[tokio::test]
 async fn polling_goes_on_behind_every_gap_and_its_cursor_always_moves() {
     let (folder, expected) = troubled();
-    let jetstream = jetstream(folder.path());
+    let (jetstream, _ingest) = jetstream(folder.path());
     for max in [1, 3, 500] {
         let (mut start, mut met) = (StartFrom::Oldest, Vec::new());
         let mut last = None;
@@ -196,7 +196,7 @@ async fn a_poll_at_a_gap_with_nothing_behind_it_returns_at_once() {
     let mut ring = open(folder.path());
     append(&mut ring.0, 5);
     fail_power(folder.path(), ring);
-    let jetstream = jetstream(folder.path());
+    let (jetstream, _ingest) = jetstream(folder.path());
     let tip = jetstream.bounds().next_seq;
     let deadline = Instant::now() + Duration::from_secs(3_600);
     for (start, gap) in [
@@ -218,8 +218,8 @@ async fn a_poll_at_a_gap_with_nothing_behind_it_returns_at_once() {
 #[tokio::test]
 async fn a_subscription_gives_what_there_is_and_tells_of_gaps_on_the_side() {
     let (folder, expected) = troubled();
-    let jetstream = jetstream(folder.path());
-    jetstream.clone().run(ready(())).await.unwrap();
+    let (jetstream, ingest) = jetstream(folder.path());
+    ingest.run(ready(())).await.unwrap();
     let start = StartFrom::Oldest;
     let mut events = jetstream.subscribe(start, Filter::new()).await.unwrap();
     let mut met = Vec::new();
@@ -234,8 +234,8 @@ async fn a_subscription_gives_what_there_is_and_tells_of_gaps_on_the_side() {
 #[tokio::test]
 async fn a_subscription_with_gaps_gives_them_in_order() {
     let (folder, expected) = troubled();
-    let jetstream = jetstream(folder.path());
-    jetstream.clone().run(ready(())).await.unwrap();
+    let (jetstream, ingest) = jetstream(folder.path());
+    ingest.run(ready(())).await.unwrap();
     let start = StartFrom::Oldest;
     let events = jetstream.subscribe(start, Filter::new()).await.unwrap();
     // Filters do not hide gaps.
@@ -257,7 +257,7 @@ async fn a_gap_without_an_event_behind_it_is_told_at_once() {
     let mut ring = open(folder.path());
     append(&mut ring.0, 5);
     fail_power(folder.path(), ring);
-    let jetstream = jetstream(folder.path());
+    let (jetstream, _ingest) = jetstream(folder.path());
     let tip = jetstream.bounds().next_seq;
     let start = StartFrom::Cursor(Cursor::new(5));
     let events = jetstream.subscribe(start, Filter::new()).await.unwrap();
@@ -298,8 +298,8 @@ async fn a_gap_of_an_upstream_amid_damage_is_told_as_well() {
         append(&mut ring.0, 4);
         drop(ring);
         damage(folder.path(), 9, part);
-        let jetstream = jetstream(folder.path());
-        jetstream.clone().run(ready(())).await.unwrap();
+        let (jetstream, ingest) = jetstream(folder.path());
+        ingest.run(ready(())).await.unwrap();
         let start = StartFrom::Oldest;
         let events = jetstream.subscribe(start, Filter::new()).await.unwrap();
         let deliveries = events.with_gaps().map(|delivery| match delivery.unwrap() {
@@ -341,8 +341,8 @@ impl Handler for Noting {
 #[tokio::test]
 async fn a_consumer_goes_on_and_its_handler_is_told_before_the_events_behind() {
     let (folder, expected) = troubled();
-    let jetstream = jetstream(folder.path());
-    jetstream.clone().run(ready(())).await.unwrap();
+    let (jetstream, ingest) = jetstream(folder.path());
+    ingest.run(ready(())).await.unwrap();
     let consumer = jetstream.consumer("feed").start_from(StartFrom::Oldest);
     let handle = consumer.handle();
     let noting = Noting::default();
@@ -366,8 +366,8 @@ async fn a_consumer_goes_on_and_its_handler_is_told_before_the_events_behind() {
 #[tokio::test]
 async fn a_consumer_that_stops_at_gaps_stays_before_them() {
     let (folder, _) = troubled();
-    let jetstream = jetstream(folder.path());
-    jetstream.clone().run(ready(())).await.unwrap();
+    let (jetstream, ingest) = jetstream(folder.path());
+    ingest.run(ready(())).await.unwrap();
     for _ in 0..2 {
         let consumer = jetstream.consumer("feed").start_from(StartFrom::Oldest);
         let handle = consumer.handle();
@@ -392,8 +392,8 @@ async fn a_consumer_whose_cursor_is_ahead_of_the_log_comes_back() {
         .unwrap();
     drop((appender, store));
     let noting = Noting::default();
-    let first = jetstream(folder.path());
-    first.clone().run(ready(())).await.unwrap();
+    let (first, ingest) = jetstream(folder.path());
+    ingest.run(ready(())).await.unwrap();
     first.consumer("feed").run(noting.clone()).await.unwrap();
     let ahead = Gap::new(Seq::new(1_001), Seq::new(6), GapCause::CursorAhead);
     assert_eq!(noting.met(), [Met::Gap(ahead)]);
@@ -403,8 +403,8 @@ async fn a_consumer_whose_cursor_is_ahead_of_the_log_comes_back() {
     append(&mut appender, 3);
     drop((appender, store));
     let noting = Noting::default();
-    let again = jetstream(folder.path());
-    again.clone().run(ready(())).await.unwrap();
+    let (again, ingest) = jetstream(folder.path());
+    ingest.run(ready(())).await.unwrap();
     again.consumer("feed").run(noting.clone()).await.unwrap();
     assert_eq!(noting.met(), [6, 7, 8].map(Met::Event));
 }
@@ -415,7 +415,7 @@ async fn a_cursor_of_another_log_is_told_and_everything_is_read() {
     for folder in [&one, &other] {
         append(&mut open(folder.path()).0, 5);
     }
-    let log = jetstream(one.path()).log_id();
+    let log = jetstream(one.path()).0.log_id();
     let cursor = Cursor::new(3);
     for (folder, expected) in [
         (&one, [4, 5].map(Met::Event).to_vec()),
@@ -433,6 +433,7 @@ async fn a_cursor_of_another_log_is_told_and_everything_is_read() {
     ] {
         let start = StartFrom::CursorOf { log, cursor };
         let polled = jetstream(folder.path())
+            .0
             .poll(start, &Filter::new(), 10, Instant::now())
             .await
             .unwrap();

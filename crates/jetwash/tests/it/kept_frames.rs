@@ -83,7 +83,7 @@ async fn frames_are_read_from_disk_after_a_restart() {
         drop(stop);
         task.await.unwrap();
     }
-    let jetstream = keeping().folder(folder.path()).build().unwrap();
+    let (jetstream, _ingest) = keeping().folder(folder.path()).build().unwrap();
     assert_eq!(take(&jetstream, FrameStart::Oldest, 300).await, sent);
     let early = sent[0].0 - 1;
     let mut reader = jetstream
@@ -97,7 +97,7 @@ async fn frames_are_read_from_disk_after_a_restart() {
 
 #[test]
 fn frames_that_are_not_kept_cannot_be_read() {
-    let jetstream = Jetstream::builder().build().unwrap();
+    let (jetstream, _ingest) = Jetstream::builder().build().unwrap();
     let error = jetstream
         .kept_frames(RELAY, FrameStart::Oldest)
         .unwrap_err();

@@ -387,8 +387,8 @@ mod connected {
     use std::time::Duration;
 
     fn start(builder: JetstreamBuilder) -> Jetstream {
-        let jetstream = builder.build().unwrap();
-        tokio::spawn(jetstream.clone().run(std::future::pending()));
+        let (jetstream, ingest) = builder.build().unwrap();
+        tokio::spawn(ingest.run(std::future::pending()));
         jetstream
     }
 

@@ -14,8 +14,8 @@ async fn what_was_there_before_is_told_as_far_as_it_came_in() {
         ..NetworkConfig::default()
     };
     let builder = Jetstream::builder().simulator(network, None);
-    let jetstream = builder.record_cache(64 << 20).build().unwrap();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = builder.record_cache(64 << 20).build().unwrap();
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 5000).await;
     let mut records: HashMap<String, String> = HashMap::new();
     let (mut deleted, mut updated) = (0, 0);
@@ -38,11 +38,11 @@ async fn what_was_there_before_is_told_as_far_as_it_came_in() {
 
 #[tokio::test]
 async fn without_a_cache_nothing_is_known() {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .simulator(NetworkConfig::default(), None)
         .build()
         .unwrap();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 500).await;
     assert!(
         events

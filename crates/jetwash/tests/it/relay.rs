@@ -58,11 +58,11 @@ async fn a_simulated_relay_is_followed_from_its_first_frame() {
     };
     let relay = jetwash_sim::serve(listener, network(), rate, async { drop(stopped.await) });
     tokio::spawn(relay);
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .relay(format!("ws://{address}"))
         .build()
         .unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    tokio::spawn(ingest.run(std::future::pending()));
     let events = take(&jetstream, StartFrom::Oldest, Filter::new(), 300).await;
     assert_eq!(events.len(), 300);
     assert_eq!(events[0].did(), network().next().unwrap().did.as_ref());
@@ -77,11 +77,11 @@ async fn a_simulated_relay_is_followed_from_its_first_frame() {
 async fn after_a_cut_the_relay_is_asked_to_go_on_from_the_cursor() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .relay(format!("ws://{address}/path"))
         .build()
         .unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    tokio::spawn(ingest.run(std::future::pending()));
     let frames = frames(100);
 
     let (query, mut first) = accept(&listener).await;
@@ -123,11 +123,11 @@ async fn after_a_cut_the_relay_is_asked_to_go_on_from_the_cursor() {
 async fn an_error_frame_ends_the_connection_and_is_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .relay(format!("ws://{address}"))
         .build()
         .unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    tokio::spawn(ingest.run(std::future::pending()));
     let (_, mut socket) = accept(&listener).await;
     let error: &[u8] = b"\xa1\x62op\x20\xa1\x65error\x6fConsumerTooSlow";
     socket.send(Message::binary(error)).await.unwrap();
@@ -156,8 +156,8 @@ async fn two_relays_with_the_same_network_give_each_event_once() {
             while let Some(Ok(_)) = socket.next().await {}
         });
     }
-    let jetstream = builder.build().unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = builder.build().unwrap();
+    tokio::spawn(ingest.run(std::future::pending()));
     let last = jetwash::frame::peek(&frames[99]).unwrap().seq;
     while names
         .iter()

@@ -1,12 +1,15 @@
 //! Running, subscribing, stopping and starting again.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use jetwash::{
-    Cursor, Event, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig, SIMULATOR, Seq,
-    StartFrom,
+    AutoDictionary, Cursor, Event, Filter, Jetstream, JetstreamBuilder, Kind, NetworkConfig,
+    NotReady, SIMULATOR, Seq, StartFrom, Stopped,
 };
 use jetwash_sim::Network;
 use tokio::runtime;
@@ -33,9 +36,9 @@ fn frames(count: usize) -> Vec<Vec<u8>> {
 
 /// Runs a Jetstream until told to stop.
 pub(crate) fn start(builder: JetstreamBuilder) -> (Jetstream, oneshot::Sender<()>, JoinHandle<()>) {
-    let jetstream = builder.build().unwrap();
+    let (jetstream, ingest) = builder.build().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = jetstream.clone().run(async { drop(stopped.await) });
+    let run = ingest.run(async { drop(stopped.await) });
     let task = tokio::spawn(async { run.await.unwrap() });
     (jetstream, stop, task)
 }
@@ -182,17 +185,17 @@ async fn events_in_hand_do_not_keep_the_log_open() {
     drop(jetstream);
 
     // Now all of it is read from the disk.
-    let jetstream = builder().build().unwrap();
+    let (jetstream, ingest) = builder().build().unwrap();
     let kept = take(&jetstream, StartFrom::Oldest, Filter::new(), 3_000).await;
-    drop(jetstream);
-    builder().build().unwrap();
+    drop((jetstream, ingest));
+    drop(builder().build().unwrap());
     let kept: Vec<&str> = kept.iter().map(Event::json).collect();
     assert_eq!(kept, written[..3_000]);
 }
 
 #[tokio::test]
 async fn a_dropped_run_stops_as_well() {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .simulator(network(), None)
         .build()
         .unwrap();
@@ -200,12 +203,131 @@ async fn a_dropped_run_stops_as_well() {
         .subscribe(StartFrom::Oldest, Filter::new())
         .await
         .unwrap();
-    let run = tokio::spawn(jetstream.run(std::future::pending()));
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     events.next().await.unwrap().unwrap();
     run.abort();
     while let Some(event) = events.next().await {
         event.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_before_it_begins_ends_the_log() {
+    let (jetstream, ingest) = Jetstream::builder().build().unwrap();
+    let start = StartFrom::Oldest;
+    let mut events = jetstream.subscribe(start, Filter::new()).await.unwrap();
+    drop(ingest.run(std::future::pending()));
+    assert!(events.next().await.is_none());
+    assert_eq!(jetstream.readiness(), Err(NotReady::NotRunning));
+}
+
+#[tokio::test]
+async fn an_ingest_that_is_dropped_ends_the_log_for_its_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || Jetstream::builder().folder(folder.path());
+    let (jetstream, stop, task) = start(builder());
+    let pusher = jetstream.pusher("hand");
+    for frame in frames(50) {
+        pusher.push(frame).await.unwrap();
+    }
+    drop(stop);
+    task.await.unwrap();
+    let written = lines(jetstream.store());
+    drop((jetstream, pusher));
+
+    let (jetstream, ingest) = builder().build().unwrap();
+    let start = StartFrom::Oldest;
+    let mut events = jetstream.subscribe(start, Filter::new()).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..written.len() {
+        seen.push(events.next().await.unwrap().unwrap().json().to_owned());
+    }
+    assert_eq!(seen, written);
+    let mut next = events.next();
+    assert!(
+        (&mut next).now_or_never().is_none(),
+        "the log may still grow"
+    );
+    drop(ingest);
+    assert!(next.await.is_none());
+    assert_eq!(jetstream.readiness(), Err(NotReady::NotRunning));
+}
+
+#[tokio::test]
+async fn a_pusher_that_waits_for_the_run_is_stopped_when_the_ingest_is_dropped() {
+    let builder = Jetstream::builder().intake_bytes(1 << 16);
+    let (jetstream, ingest) = builder.build().unwrap();
+    let pusher = jetstream.pusher("hand");
+    let pushing = async {
+        for frame in frames(1000) {
+            pusher.push(frame).await?;
+        }
+        Ok(())
+    };
+    let mut pushing = pin!(pushing);
+    assert!(
+        pushing.as_mut().now_or_never().is_none(),
+        "the queue is full"
+    );
+    drop(ingest);
+    assert_eq!(pushing.await, Err(Stopped));
+}
+
+#[tokio::test]
+async fn what_was_pushed_before_the_run_is_taken_in_by_it() {
+    let builder = Jetstream::builder().intake_bytes(1 << 16);
+    let (jetstream, ingest) = builder.build().unwrap();
+    let pusher = jetstream.pusher("hand");
+    let pushing = async {
+        for frame in frames(1000) {
+            pusher.push(frame).await.unwrap();
+        }
+    };
+    let mut pushing = pin!(pushing);
+    assert!(
+        pushing.as_mut().now_or_never().is_none(),
+        "the queue is full"
+    );
+    assert_eq!(jetstream.snapshot().frames, 0);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
+    pushing.await;
+    drop(stop);
+    run.await.unwrap().unwrap();
+    assert_eq!(jetstream.source_cursor("hand"), Some(1000));
+}
+
+#[tokio::test]
+async fn an_ingest_that_is_dropped_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || Jetstream::builder().folder(folder.path());
+    let held = Arc::new(());
+    let kept = Arc::clone(&held);
+    let source = futures_util::stream::poll_fn(move |_| {
+        let _ = &kept;
+        Poll::Pending
+    });
+    let auto = AutoDictionary::new();
+    let built = builder().frame_stream("a", source).auto_dictionary(auto);
+    let (jetstream, ingest) = built.build().unwrap();
+    jetstream
+        .pusher("hand")
+        .push(frames(1).remove(0))
+        .await
+        .unwrap();
+    assert_eq!(Arc::strong_count(&held), 2);
+    drop(ingest);
+    assert_eq!(Arc::strong_count(&held), 1);
+    drop(builder().build().unwrap_err());
+    // The handle is the last to hold the folder.
+    drop(jetstream);
+    drop(builder().build().unwrap());
+    // And the ingest is, if the handle goes first.
+    let (jetstream, ingest) = builder().build().unwrap();
+    drop(jetstream);
+    drop(builder().build().unwrap_err());
+    drop(ingest);
+    drop(builder().build().unwrap());
 }
 
 /// The writer has a thread of its own, which must not be left with timers that nobody runs.
@@ -222,11 +344,11 @@ fn a_runtime_that_is_dropped_stops_it_as_well() {
         ] {
             let runtime = runtime.enable_all().build().unwrap();
             let builder = Jetstream::builder().commit_delay(Duration::from_secs(10));
-            let jetstream = builder.build().unwrap();
+            let (jetstream, ingest) = builder.build().unwrap();
             let subscribe = jetstream.subscribe(StartFrom::Oldest, Filter::new());
             let events = here.block_on(subscribe).unwrap();
             runtime.block_on(async {
-                tokio::spawn(jetstream.clone().run(std::future::pending()));
+                tokio::spawn(ingest.run(std::future::pending()));
                 let pusher = jetstream.pusher("hand");
                 for frame in frames(20) {
                     pusher.push(frame).await.unwrap();
@@ -253,8 +375,8 @@ fn a_run_that_outlives_its_runtime_ends() {
         .build()
         .unwrap();
     let handle = runtime.handle().clone();
-    let jetstream = Jetstream::builder().build().unwrap();
-    let run = jetstream.clone().run(std::future::pending());
+    let (jetstream, ingest) = Jetstream::builder().build().unwrap();
+    let run = ingest.run(std::future::pending());
     let running = thread::spawn(move || handle.block_on(run));
     runtime
         .block_on(jetstream.pusher("hand").push(frames(1).remove(0)))

@@ -31,12 +31,12 @@ async fn until(is_so: impl Fn() -> bool) {
 #[tokio::test]
 async fn a_source_that_panics_leaves_the_others_running_and_is_told_at_the_end() {
     let bad = stream::iter(frames(1)).chain(stream::poll_fn(|_| panic!("the stream broke")));
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .frame_stream("bad", bad)
         .build()
         .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
     until(|| jetstream.snapshot().panics.get("source") == Some(&1)).await;
     // Another one continues.
     let pusher = jetstream.pusher("good");
@@ -72,9 +72,9 @@ async fn what_connects_to_a_relay_is_started_again_when_it_panics() {
     });
     let builder = Jetstream::builder().relay(relay.url()).clock(clock);
     let builder = builder.relay_options(jetwash::RelayOptions::new().no_proxy());
-    let jetstream = builder.build().unwrap();
+    let (jetstream, ingest) = builder.build().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
     let change = |number: u64| {
         let record = serde_json::json!({"$type": "com.example.note", "n": number});
         SimChange::create(did(number), "com.example.note", "a", record)
@@ -101,9 +101,9 @@ async fn a_closure_that_judges_frames_costs_the_frame_when_it_panics() {
         assert!(frame.did != Some(&*did(3)), "not this one");
         frame.did != Some(&*did(4))
     });
-    let jetstream = builder.build().unwrap();
+    let (jetstream, ingest) = builder.build().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
     let pusher = jetstream.pusher("a");
     for frame in frames(10) {
         pusher.push(frame).await.unwrap();
@@ -121,11 +121,11 @@ async fn a_closure_that_judges_frames_costs_the_frame_when_it_panics() {
 
 #[tokio::test]
 async fn a_filter_of_a_subscription_costs_the_event_when_it_panics() {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .frame_stream("a", stream::iter(frames(10)))
         .build()
         .unwrap();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let events = jetstream.subscribe(StartFrom::Oldest, Filter::new()).await;
     let events = events.unwrap().filter_with(|event| {
         assert!(event.did() != did(3), "not this one");
@@ -146,12 +146,12 @@ async fn a_filter_of_a_subscription_costs_the_event_when_it_panics() {
 
 #[tokio::test]
 async fn a_filter_of_a_consumer_puts_the_event_aside_when_it_panics_and_a_handler_is_asked_again() {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .frame_stream("a", stream::iter(frames(10)))
         .build()
         .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let run = tokio::spawn(ingest.run(async { drop(stopped.await) }));
     let calls = Arc::new(AtomicU64::new(0));
     let consumer = jetstream
         .consumer("feed")
@@ -194,8 +194,8 @@ async fn a_panic_of_the_writer_is_told_with_its_message() {
         assert!(calls.fetch_add(1, Ordering::SeqCst) < 5, "the clock broke");
         std::time::SystemTime::now()
     });
-    let jetstream = Jetstream::builder().clock(clock).build().unwrap();
-    let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = Jetstream::builder().clock(clock).build().unwrap();
+    let run = tokio::spawn(ingest.run(std::future::pending()));
     let pusher = jetstream.pusher("a");
     for frame in frames(10) {
         if pusher.push(frame).await.is_err() {

@@ -80,8 +80,8 @@ fn what_makes_no_event_says_why() {
 async fn the_times_of_events_are_those_of_the_clock_and_only_grow() {
     let start = UNIX_EPOCH + Duration::from_secs(1_783_175_888);
     let clock = ManualClock::new(start);
-    let jetstream = Jetstream::builder().clock(&clock).build().unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = Jetstream::builder().clock(&clock).build().unwrap();
+    tokio::spawn(ingest.run(std::future::pending()));
     let pusher = jetstream.pusher("test");
     let mut events = jetstream
         .subscribe(StartFrom::Oldest, Filter::new())
@@ -110,8 +110,8 @@ async fn the_times_of_events_are_those_of_the_clock_and_only_grow() {
 #[tokio::test(start_paused = true)]
 async fn a_relay_that_answers_nothing_is_left_and_asked_again_in_no_time_on_a_paused_clock() {
     let mut relay = ScriptedRelay::start().await.unwrap();
-    let jetstream = Jetstream::builder().relay(relay.url()).build().unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = Jetstream::builder().relay(relay.url()).build().unwrap();
+    tokio::spawn(ingest.run(std::future::pending()));
     let start = tokio::time::Instant::now();
     let dead = relay.accept().await.unwrap();
     let mut connection = relay.accept().await.unwrap();
@@ -138,8 +138,8 @@ async fn whatever_a_relay_does_each_event_comes_once() {
     let frames = frames_from(changes).unwrap();
     let mut relay = ScriptedRelay::start().await.unwrap();
     let url = relay.url();
-    let jetstream = Jetstream::builder().relay(&url).build().unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = Jetstream::builder().relay(&url).build().unwrap();
+    tokio::spawn(ingest.run(std::future::pending()));
     let reached = async |seq: u64| {
         while jetstream.source_cursor(&url) != Some(seq) {
             tokio::task::yield_now().await;

@@ -25,9 +25,9 @@ struct Timed {
 
 impl Timed {
     async fn start(builder: JetstreamBuilder, clock: &ManualClock) -> Self {
-        let jetstream = builder.clock(clock).build().unwrap();
+        let (jetstream, ingest) = builder.clock(clock).build().unwrap();
         let events = jetstream.subscribe(StartFrom::Live, Filter::new()).await;
-        let run = tokio::spawn(jetstream.clone().run(std::future::pending()));
+        let run = tokio::spawn(ingest.run(std::future::pending()));
         let mut frames =
             frames_from((0..20).map(|_| SimChange::account(did(0), true, None))).unwrap();
         frames.reverse();
@@ -103,8 +103,8 @@ async fn a_log_from_the_future_goes_on_from_there_and_that_is_told() {
     // The run before is still being put away.
     let mut timed = loop {
         match builder().clock(&clock).build() {
-            Ok(jetstream) => {
-                drop(jetstream);
+            Ok(built) => {
+                drop(built);
                 break Timed::start(builder(), &clock).await;
             }
             Err(_) => tokio::task::yield_now().await,

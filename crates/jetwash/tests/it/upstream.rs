@@ -44,8 +44,8 @@ fn frames(seqs: impl Iterator<Item = u16>) -> impl Iterator<Item = Vec<u8>> {
 
 /// A Jetstream that runs, without a proxy.
 fn run(builder: JetstreamBuilder, options: RelayOptions) -> Jetstream {
-    let jetstream = builder.relay_options(options.no_proxy()).build().unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = builder.relay_options(options.no_proxy()).build().unwrap();
+    tokio::spawn(ingest.run(std::future::pending()));
     jetstream
 }
 
@@ -288,8 +288,8 @@ async fn a_proxy_is_asked_to_connect_with_its_user_and_password() {
     let builder = Jetstream::builder()
         .relay(relay.url())
         .relay_options(options);
-    let jetstream = builder.build().unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = builder.build().unwrap();
+    tokio::spawn(ingest.run(std::future::pending()));
     let mut connection = relay.accept().await.unwrap();
     let head = head.await.unwrap();
     assert!(head.starts_with("CONNECT 127.0.0.1:"), "{head}");
@@ -382,8 +382,8 @@ async fn a_socks_proxy_is_asked_with_a_name_or_with_an_address() {
         let options = RelayOptions::new().proxy(format!("{scheme}://user:pass@{address}"));
         let url = relay.url().replace("127.0.0.1", host);
         let builder = Jetstream::builder().relay(url).relay_options(options);
-        let jetstream = builder.build().unwrap();
-        tokio::spawn(jetstream.clone().run(std::future::pending()));
+        let (jetstream, ingest) = builder.build().unwrap();
+        tokio::spawn(ingest.run(std::future::pending()));
         let mut connection = relay.accept().await.unwrap();
         assert_eq!(asked.await.unwrap(), expected);
         connection.send([frame(1)]).await.unwrap();
@@ -414,8 +414,8 @@ async fn a_socks_proxy_is_taken_from_the_environment() {
 #[ignore = "run by the tests above, in a process of its own"]
 async fn child_with_a_proxy() {
     let url = env::var(RELAY).unwrap();
-    let jetstream = Jetstream::builder().relay(&url).build().unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = Jetstream::builder().relay(&url).build().unwrap();
+    tokio::spawn(ingest.run(std::future::pending()));
     until("the frame", || jetstream.source_cursor(&url) == Some(1)).await;
 }
 
@@ -561,10 +561,10 @@ async fn state_and_readiness_follow_the_connection() {
     let mut relay = ScriptedRelay::start().await.unwrap();
     let builder = Jetstream::builder().relay(relay.url());
     let jetstream = builder.relay_options(RelayOptions::new().no_proxy());
-    let jetstream = jetstream.build().unwrap();
+    let (jetstream, ingest) = jetstream.build().unwrap();
     assert_eq!(jetstream.readiness(), Err(NotReady::NotRunning));
     let (stop, stopped) = tokio::sync::oneshot::channel::<Infallible>();
-    let running = jetstream.clone().run(async { drop(stopped.await) });
+    let running = ingest.run(async { drop(stopped.await) });
     let running = tokio::spawn(running);
     relay.refuse().await.unwrap();
     until("the failure is known", || {

@@ -253,10 +253,8 @@ async fn a_page_of_any_origin_may_ask_and_read_the_answer_with_its_headers() {
 
 #[tokio::test]
 async fn an_application_with_a_first_page_of_its_own_can_mount_the_router() {
-    let server = Server::new(
-        Jetstream::builder().build().unwrap(),
-        ServeOptions::default(),
-    );
+    let (jetstream, _ingest) = Jetstream::builder().build().unwrap();
+    let server = Server::new(jetstream, ServeOptions::default());
     let own = Router::new().route("/", get(|| async { "my own page" }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

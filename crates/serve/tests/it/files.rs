@@ -103,8 +103,8 @@ impl Limited {
 #[ignore = "it is the server that the other tests here start"]
 async fn the_limited_process() {
     let folder = tempfile::tempdir().unwrap();
-    let jetstream = Jetstream::builder().folder(folder.path()).build().unwrap();
-    tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let (jetstream, ingest) = Jetstream::builder().folder(folder.path()).build().unwrap();
+    tokio::spawn(ingest.run(std::future::pending()));
     let server = Server::new(jetstream.clone(), ServeOptions::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let health = TcpListener::bind("127.0.0.1:0").await.unwrap();

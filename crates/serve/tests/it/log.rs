@@ -73,7 +73,7 @@ impl World {
         builder: JetstreamBuilder,
         options: ServeOptions,
     ) -> Self {
-        let jetstream = builder.build().unwrap();
+        let (jetstream, ingest) = builder.build().unwrap();
         let network = network();
         let dids = network.dids().map(str::to_owned).collect();
         let address = listener.local_addr().unwrap();
@@ -83,7 +83,7 @@ impl World {
             .clone()
             .serve(listener, async { drop(stopped.await) });
         let serving = tokio::spawn(async { serve.await.unwrap() });
-        let run = jetstream.clone().run(std::future::pending());
+        let run = ingest.run(std::future::pending());
         let running = tokio::spawn(async { run.await.unwrap() });
         Self {
             address,

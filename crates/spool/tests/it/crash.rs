@@ -33,7 +33,7 @@ async fn a_crash_leaves_no_gap_and_no_repeat() {
     let folder = tempfile::tempdir().unwrap();
     let (log_folder, spool) = (folder.path().join("log"), folder.path().join("spool"));
     append(&log_folder, 1..=2000, NOW_US);
-    let jetstream = log(&log_folder).build().unwrap();
+    let (jetstream, ingest) = log(&log_folder).build().unwrap();
     let spooling = builder(&spool).roll_bytes(30_000).build().unwrap();
     let mut status = spooling.status();
     let (from, to) = (spool.clone(), folder.path().join("crashed"));
@@ -48,7 +48,7 @@ async fn a_crash_leaves_no_gap_and_no_repeat() {
         copy(&from, &to);
     };
     spooling.run(&jetstream, crash).await.unwrap();
-    drop(jetstream);
+    drop((jetstream, ingest));
 
     let crashed = folder.path().join("crashed");
     let whole = lines(&crashed);

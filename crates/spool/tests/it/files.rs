@@ -69,7 +69,7 @@ async fn a_file_is_completed_when_it_is_old_enough() {
     let folder = tempfile::tempdir().unwrap();
     let (log_folder, spool) = (folder.path().join("log"), folder.path().join("spool"));
     append(&log_folder, 1..=10, NOW_US);
-    let jetstream = log(&log_folder).build().unwrap();
+    let (jetstream, _ingest) = log(&log_folder).build().unwrap();
     let spooling = builder(&spool)
         .roll_after(Duration::from_millis(20))
         .build()

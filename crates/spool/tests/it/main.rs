@@ -79,11 +79,11 @@ fn log(folder: &Path) -> JetstreamBuilder {
 
 /// Writes what there is in a log to the files, to the end.
 async fn spool_all(log_folder: &Path, builder: FileSpoolBuilder) -> SpoolStatus {
-    let jetstream = log(log_folder).build().unwrap();
+    let (jetstream, ingest) = log(log_folder).build().unwrap();
     let spool = builder.build().unwrap();
     let status = spool.status();
     // It ends at once, and so does the log for those who read it.
-    jetstream.clone().run(async {}).await.unwrap();
+    ingest.run(async {}).await.unwrap();
     spool.run(&jetstream, std::future::pending()).await.unwrap();
     status.borrow().clone()
 }

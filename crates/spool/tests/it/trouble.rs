@@ -52,7 +52,7 @@ async fn a_folder_that_vanishes_is_waited_for_and_not_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let (log_folder, spool) = (folder.path().join("log"), folder.path().join("spool"));
     append(&log_folder, 1..=1000, NOW_US);
-    let jetstream = log(&log_folder).build().unwrap();
+    let (jetstream, _ingest) = log(&log_folder).build().unwrap();
     let spooling = builder(&spool).roll_bytes(10_000).build().unwrap();
     let mut status = spooling.status();
     let (folder_path, away) = (spool.clone(), folder.path().join("away"));
@@ -92,7 +92,7 @@ async fn a_spool_that_is_full_stands_still_until_files_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (log_folder, spool) = (folder.path().join("log"), folder.path().join("spool"));
     append(&log_folder, 1..=1000, NOW_US);
-    let jetstream = log(&log_folder).build().unwrap();
+    let (jetstream, _ingest) = log(&log_folder).build().unwrap();
     let builder = builder(&spool).roll_bytes(10_000).max_bytes(30_000);
     let spooling = builder.build().unwrap();
     let mut status = spooling.status();
@@ -127,7 +127,7 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let (log_folder, spool) = (folder.path().join("log"), folder.path().join("spool"));
     append(&log_folder, 1..=1000, NOW_US);
-    let jetstream = log(&log_folder).build().unwrap();
+    let (jetstream, _ingest) = log(&log_folder).build().unwrap();
     let spooling = builder(&spool).roll_bytes(10_000).build().unwrap();
     let mut status = spooling.status();
     let obstacle = spool.join("00000000000000000003.ndjson.part");
@@ -148,10 +148,10 @@ async fn a_spool_that_cannot_complete_its_file_says_so_when_it_ends() {
     let folder = tempfile::tempdir().unwrap();
     let (log_folder, spool) = (folder.path().join("log"), folder.path().join("spool"));
     append(&log_folder, 1..=1000, NOW_US);
-    let jetstream = log(&log_folder).build().unwrap();
+    let (jetstream, ingest) = log(&log_folder).build().unwrap();
     let spooling = builder(&spool).build().unwrap();
     fs::create_dir(spool.join("00000000000000000001.ndjson.part")).unwrap();
-    jetstream.clone().run(async {}).await.unwrap();
+    ingest.run(async {}).await.unwrap();
     let error = spooling
         .run(&jetstream, std::future::pending())
         .await
@@ -172,7 +172,7 @@ async fn a_disk_that_is_full_is_waited_for_and_nothing_is_lost() {
         return;
     };
     append(&log_folder, 1..=4000, NOW_US);
-    let jetstream = log(&log_folder).build().unwrap();
+    let (jetstream, _ingest) = log(&log_folder).build().unwrap();
     let spool = disk.join("spool");
     let ballast = disk.join("ballast");
     let spooling: FileSpool = builder(&spool).roll_bytes(60_000).build().unwrap();
@@ -226,7 +226,7 @@ async fn a_disk_that_stands_still_does_not_stand_in_the_way_of_reading() {
         records: 100,
         ..Default::default()
     };
-    let jetstream = jetwash::Jetstream::builder()
+    let (jetstream, ingest) = jetwash::Jetstream::builder()
         .simulator(network, None)
         .build()
         .unwrap();
@@ -246,7 +246,7 @@ async fn a_disk_that_stands_still_does_not_stand_in_the_way_of_reading() {
             .unwrap();
         assert_eq!(status.borrow().cursor, full.cursor);
     };
-    let running = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let running = tokio::spawn(ingest.run(std::future::pending()));
     spooling.run(&jetstream, done).await.unwrap();
     running.abort();
 }

@@ -62,13 +62,13 @@ fn mentions_and_keywords_are_heard_and_nothing_else() {
 
 /// Runs the bot until it has heard `count` posts, and returns their texts.
 async fn hear(relay: &str, folder: &Path, count: usize) -> Vec<String> {
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .relay(relay)
         .folder(folder)
         .build()
         .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let running = tokio::spawn(jetstream.clone().run(async { drop(stopped.await) }));
+    let running = tokio::spawn(ingest.run(async { drop(stopped.await) }));
     let (sender, mut heard) = mpsc::unbounded_channel();
     let watch = Watch::new(["bot"], [did(7)]);
     let consumer = jetstream

@@ -20,7 +20,7 @@ async fn spool(folder: &Path) {
         records: 100,
         ..NetworkConfig::default()
     };
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .simulator(network, None)
         .build()
         .unwrap();
@@ -30,7 +30,7 @@ async fn spool(folder: &Path) {
         .unwrap();
     let mut status = spool.status();
     let enough = async move { drop(status.wait_for(|status| status.files >= 3).await) };
-    let running = tokio::spawn(jetstream.clone().run(std::future::pending()));
+    let running = tokio::spawn(ingest.run(std::future::pending()));
     spool.run(&jetstream, enough).await.unwrap();
     running.abort();
 }
@@ -135,14 +135,14 @@ async fn load_frames(folder: &Path, source: &str, frames: &[Vec<u8>]) {
     pipeline.commit().unwrap();
     assert!(pipeline.snapshot().dropped.is_empty());
     drop(pipeline);
-    let jetstream = Jetstream::builder()
+    let (jetstream, ingest) = Jetstream::builder()
         .folder(folder.join("log"))
         .retain_for(Duration::from_secs(1 << 30))
         .build()
         .unwrap();
     let spool = FileSpool::builder(folder.join("spool")).build().unwrap();
     // The log ends at once for those who read it.
-    jetstream.clone().run(async {}).await.unwrap();
+    ingest.run(async {}).await.unwrap();
     spool.run(&jetstream, std::future::pending()).await.unwrap();
     let mut loader = loader(folder, &folder.join("posts.sqlite"));
     assert!(loader.arg("--once").status().unwrap().success());

@@ -32,7 +32,7 @@ struct Feed {
 
 impl Feed {
     async fn start(relay: &ScriptedRelay, folder: &Path) -> Self {
-        let jetstream = Jetstream::builder()
+        let (jetstream, ingest) = Jetstream::builder()
             .relay(relay.url())
             .folder(folder.join("log"))
             .build()
@@ -49,7 +49,7 @@ impl Feed {
         let mut tasks = JoinSet::new();
         let router = router(Arc::clone(&index), identity);
         tasks.spawn(async { axum::serve(listener, router).await.unwrap() });
-        let run = jetstream.clone().run(std::future::pending());
+        let run = ingest.run(std::future::pending());
         tasks.spawn(async { run.await.unwrap() });
         let followed = Arc::clone(&index);
         tasks.spawn(async move { follow(&jetstream, followed, rule).await.unwrap() });

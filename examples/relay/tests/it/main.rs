@@ -32,7 +32,7 @@ impl Relay {
     async fn start() -> Self {
         let mut upstream = ScriptedRelay::start().await.unwrap();
         let source = upstream.url();
-        let jetstream = Jetstream::builder()
+        let (jetstream, ingest) = Jetstream::builder()
             .relay(&source)
             .keep_frames(1 << 20)
             .build()
@@ -44,7 +44,7 @@ impl Relay {
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async { axum::serve(listener, service).await.unwrap() });
         let (stop, stopped) = oneshot::channel::<()>();
-        let run = jetstream.clone().run(async { drop(stopped.await) });
+        let run = ingest.run(async { drop(stopped.await) });
         tokio::spawn(async { run.await.unwrap() });
         Self {
             address,

@@ -146,7 +146,7 @@ impl<H: Handler> Driver<H> {
         self.wind_down().await
     }
 
-    /// Gives the workers what they can take, and reads ahead what is in memory.
+    /// Hands the workers what they can take, and reads ahead what is in memory.
     fn fill(&mut self, now: Instant) {
         loop {
             // Retries and earlier events go first: the cursor waits for the oldest.
@@ -251,7 +251,7 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    /// Tells the handler of a gap, and stops there if that was asked for.
+    /// Reports a gap to the handler, and stops there if that was asked for.
     fn come_to(&mut self, gap: Gap) {
         let name = &self.shared.name;
         self.before_gap = self.walk.cursor().min(Cursor::before(gap.first_seq));

@@ -66,7 +66,7 @@ impl<H: Handler> Driver<H> {
         self.meter.stuck(stuck);
     }
 
-    /// Tells the handles how it is.
+    /// Publishes the state of the run to the handles.
     pub(super) fn publish(&self) {
         let mut state = self.shared.state();
         state.cursor = Some(self.watermark());

@@ -45,7 +45,7 @@ use source::{Source, contact_name};
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
 ///
-/// [`Jetstream`](crate::Jetstream) runs one. It is public for programs with their own sources or
+/// An [`Ingest`](crate::Ingest) runs one. It is public for programs with their own sources or
 /// runtime, and for benches: it opens no socket, reads no clock and spawns nothing. It does block,
 /// because the log's disk does.
 ///

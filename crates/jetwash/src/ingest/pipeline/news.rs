@@ -92,8 +92,8 @@ impl Pipeline {
         }
     }
 
-    /// Tells if a commit builds on a revision that the log does not have, although it has an older
-    /// one. Only if every commit is looked at, this says something.
+    /// Reports a commit that builds on a revision that the log does not have, although it has an
+    /// older one. This means something only if every commit is looked at.
     fn check_since(&mut self, commit: &CommitMessage<'_>, known: u64) {
         let since = commit.since.and_then(|since| since.parse::<Tid>().ok());
         let since = since.as_ref().map(dedup::rev_number);

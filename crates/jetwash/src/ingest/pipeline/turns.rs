@@ -59,7 +59,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Tells that the numbers of the source have taken a turn.
+    /// Reports that the numbers of the source have taken a turn.
     fn turned(&mut self, turn: Turn) {
         let (cause, first, next) = match turn {
             Turn::Renumbered { last, first } => {
