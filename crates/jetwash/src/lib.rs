@@ -22,6 +22,33 @@
 //! # }
 //! ```
 //!
+//! # A tour
+//!
+//! Along the way of the data, from the network to your program:
+//!
+//! 1. [`Jetstream::builder`] takes sources and settings. [`build`](JetstreamBuilder::build) checks
+//!    them, opens the log but no socket, and returns two things: the [`Jetstream`], a handle to
+//!    clone and to ask, and the [`Ingest`], which does the work.
+//! 2. [`Ingest::run`] connects to the relays until its shutdown. Frames of your own come as a
+//!    [stream](JetstreamBuilder::frame_stream), or are [pushed](Jetstream::pusher).
+//! 3. The [ingest filter](JetstreamBuilder::ingest_filter) turns frames away by account, collection
+//!    and kind before they are decoded. A [`DidSet`] holds any number of accounts, and changes
+//!    while it is read.
+//! 4. The [`Pipeline`] decodes the rest, finds the records, encodes each of them once for all
+//!    readers, and appends it to the log. It is the way in without runtime, sockets and clock.
+//! 5. The log holds each event at a [`Seq`], with a time in [`Micros`], for as long as
+//!    [retention](JetstreamBuilder::retain_for) says. [`Jetstream::store`] reads it directly.
+//! 6. Out it goes: [`Jetstream::subscribe`] returns a stream of [`Event`]s from [`StartFrom`] on,
+//!    [`Jetstream::poll`] a page of them, [`Jetstream::reader`] whole blocks for servers, and a
+//!    [`Consumer`] calls your code. A reader continues by its [`Cursor`], and is told of each
+//!    [`Gap`].
+//! 7. How it does: [`Jetstream::snapshot`] counts, with everything that was dropped by reason;
+//!    [`Jetstream::upstreams`] and [`Jetstream::readiness`] tell of the relays.
+//!
+//! The crates that this one composes are here as [`event`], [`frame`], [`mst`], [`dict`] and
+//! [`store`]. `jetwash-serve` serves a `Jetstream` over websockets, and `jetwash-spool` writes it to
+//! files.
+//!
 //! # Consumers
 //!
 //! Most programs want more than a stream: to continue where they were after a restart, to handle
@@ -110,7 +137,7 @@
 //!   panic is a failure like any other.
 //! - **What cannot be handled is put aside**, not lost: [`Jetstream::dead_letters`] lists and
 //!   discards, [`ConsumerHandle::replay`] tries once more.
-//! - **What hangs is named**, by account and cursor, in the log, in the metrics and in
+//! - **What hangs is named**, by account and position, in the log, in the metrics and in
 //!   [`ConsumerHandle::status`]; [`Consumer::when_stuck`] can give it up.
 //! - **What is slow is known.** [`Lag`] tells the network, this process and the handler apart, in
 //!   seconds, events and bytes; the metrics `jetwash_consumer_lag_seconds`, `…_events` and
@@ -118,22 +145,10 @@
 //!
 //! Programs that would rather pull call [`Jetstream::poll`].
 //!
-//! # The parts
-//!
-//! - [`Jetstream`] and its [builder](Jetstream::builder): sources, log, retention, dictionary and
-//!   ingest filter. `build()` checks everything and opens the log, but no socket.
-//! - [`Ingest`]: the work. [`run`](Ingest::run) connects, and ends when the future given to it does.
-//! - [`Subscription`]: a [`Stream`](futures_core::Stream) of [`Event`]s from [`StartFrom`] on.
-//! - [`Consumer`]: your code, called for each [`Event`], with a stored cursor, workers,
-//!   retries and dead letters.
-//! - [`Reader`]: the same block by block, for servers.
-//! - [`Pipeline`]: the way in without runtime, sockets and clock.
-//! - [`event`], [`frame`], [`mst`], [`dict`] and [`store`]: the crates that this one composes.
-//!
 //! # What is promised
 //!
-//! - Events have a [`Cursor`] that is never reused, and a time in microseconds that is never the
-//!   same for two; both only grow.
+//! - Events have a [`Seq`] that is never reused, and a time in microseconds that is never the same
+//!   for two; both only grow.
 //! - Events and the relay's cursor are stored together: after a crash the relay sends again what
 //!   was not stored.
 //! - A frame that cannot be used costs itself alone, and is counted with its reason in
