@@ -41,7 +41,13 @@
 //! ```
 
 mod key;
+mod policy;
+mod reason;
 mod signature;
+mod verdict;
 
 pub use key::{KeyError, PublicKey};
+pub use policy::{ParsePolicyError, Policy};
+pub use reason::Reason;
 pub use signature::{Curve, SignatureError};
+pub use verdict::Verdict;
