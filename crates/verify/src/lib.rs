@@ -44,10 +44,12 @@ mod key;
 mod policy;
 mod reason;
 mod signature;
+mod state;
 mod verdict;
 
 pub use key::{KeyError, PublicKey};
 pub use policy::{ParsePolicyError, Policy};
 pub use reason::Reason;
 pub use signature::{Curve, SignatureError};
+pub use state::{HostingState, RepoState, StateError};
 pub use verdict::Verdict;
