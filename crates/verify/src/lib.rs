@@ -42,6 +42,7 @@
 
 mod key;
 mod policy;
+mod proof;
 mod reason;
 mod signature;
 mod state;
