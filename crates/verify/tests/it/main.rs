@@ -8,3 +8,23 @@
 )]
 
 mod keys;
+mod parts;
+mod recorded;
+mod suite;
+
+use jetwash_verify::PublicKey;
+use serde_json::Value;
+
+/// The signing key of a DID document.
+fn key_of(document: &Value) -> PublicKey {
+    let methods = document["verificationMethod"].as_array().unwrap();
+    let method = methods
+        .iter()
+        .find(|method| method["id"].as_str().unwrap().ends_with("#atproto"));
+    let method = method.unwrap();
+    let [kind, text] = ["type", "publicKeyMultibase"].map(|name| method[name].as_str().unwrap());
+    PublicKey::from_verification_method(kind, text).unwrap()
+}
+
+/// The time at which the recorded frames came, in microseconds.
+const RECORDED_US: u64 = 1_783_175_888_000_000;
