@@ -7,10 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod indigo;
 mod keys;
 mod parts;
 mod recorded;
 mod suite;
+mod vectors;
 
 use jetwash_verify::PublicKey;
 use serde_json::Value;
