@@ -11,7 +11,9 @@ mod indigo;
 mod keys;
 mod parts;
 mod recorded;
+mod scene;
 mod suite;
+mod tampering;
 mod vectors;
 
 use jetwash_verify::PublicKey;
