@@ -7,11 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod chain;
+mod codec;
 mod indigo;
 mod keys;
 mod parts;
 mod recorded;
 mod scene;
+mod simulated;
 mod suite;
 mod tampering;
 mod vectors;
