@@ -9,6 +9,7 @@
 
 mod chain;
 mod codec;
+mod hostile;
 mod indigo;
 mod keys;
 mod parts;

@@ -21,6 +21,8 @@ pub(crate) struct Scene {
     /// The nodes that are new, and those that prove the operations.
     pub(crate) nodes: BTreeMap<Cid, Vec<u8>>,
     pub(crate) records: BTreeMap<Cid, Vec<u8>>,
+    /// The tree after the commit.
+    pub(crate) tree: Tree,
     pub(crate) data: Cid,
     pub(crate) prev_data: Option<Cid>,
     /// Fields of the commit object that stand for others.
@@ -77,6 +79,7 @@ impl Scene {
                 .collect(),
             records,
             data: after.root(),
+            tree: after,
             prev_data: Some(before.root()),
             signed_rev: None,
             signed_did: None,
