@@ -19,7 +19,7 @@
 //! nothing: its signature can be checked on another thread and without knowing the others, and only
 //! [`Claim::judge`] needs the frames of an account in order.
 //!
-//! What becomes of a [`Verdict`] is decided by a [`Policy`], which is a plain function.
+//! A [`Policy`] says which verdicts are delivered: a plain function of a [`Verdict`].
 //!
 //! The crate has no runtime, no clock, no socket and no file.
 //!

@@ -30,8 +30,8 @@ impl Revs {
         if commit.too_big && commit.ops().is_empty() {
             return Err(Reason::TooBig);
         }
-        let paths = commit.ops().iter().map(|op| op.path);
-        paths.map(check_path).collect::<Result<(), _>>()?;
+        let mut paths = commit.ops().iter().map(|op| op.path);
+        paths.try_for_each(check_path)?;
         order_ops(commit.ops(), order)?;
         Ok(Self { rev, since })
     }
@@ -56,7 +56,7 @@ impl Revs {
 /// Checks that the CIDs of each operation fit its action and that no path is there twice. `order`
 /// becomes the operations in the order of their paths.
 pub(crate) fn order_ops(ops: &[RepoOp<'_>], order: &mut Vec<u16>) -> Result<(), Reason> {
-    ops.iter().map(check_cids).collect::<Result<(), _>>()?;
+    ops.iter().try_for_each(check_cids)?;
     // A frame has at most 200.
     let count = u16::try_from(ops.len()).map_err(|_| Reason::FrameOverLimit)?;
     order.clear();

@@ -59,7 +59,7 @@ impl Edits {
             match place_of(tree, op.path.as_bytes()) {
                 Place::At(item) => self.change(slice, tree, (index, op), item)?,
                 Place::Between { before, after } => {
-                    self.insert(tree, (index, op), before, after)?
+                    self.insert(tree, (index, op), before, after)?;
                 }
             }
             self.is_complete &= op.prev.is_some() || op.action == Action::Create;

@@ -1,4 +1,4 @@
-//! What a frame is judged by, and what it leaves behind.
+//! Frames against the stored state of their account, and the state that they leave behind.
 
 use jetwash_cbor::{Cid, Codec};
 use jetwash_frame::Frame;
@@ -144,7 +144,7 @@ fn what_is_old_or_repeated_is_skipped_before_anything_is_asked() {
             Some(Skip::Stale)
         );
     }
-    // Nothing is said of a revision that is none.
+    // Nothing is said of text that is not a revision.
     let stored = state(REV, scene.data);
     assert_eq!(
         Skip::of("3mptbypluud00", HostingState::Active, Some(&stored)),

@@ -31,7 +31,7 @@ fn every_signature_vector_of_the_protocol_is_judged_as_it_says() {
         match vector["tags"][0].as_str() {
             Some("high-s") => assert_eq!(verified, Err(SignatureError::HighS)),
             Some("der-encoded") => {
-                assert!(matches!(verified, Err(SignatureError::Length(70 | 71))))
+                assert!(matches!(verified, Err(SignatureError::Length(70 | 71))));
             }
             _ => assert_eq!(verified, Ok(())),
         }

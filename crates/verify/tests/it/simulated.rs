@@ -12,7 +12,7 @@ use crate::key_of;
 
 #[test]
 fn every_frame_of_a_simulated_network_is_verified_and_leaves_its_state() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         let config = NetworkConfig {
             seed,
             accounts: 30,
@@ -26,7 +26,7 @@ fn every_frame_of_a_simulated_network_is_verified_and_leaves_its_state() {
         let mut states: HashMap<String, RepoState> = HashMap::new();
         let mut hosting: HashMap<String, HostingState> = HashMap::new();
         let (mut commits, mut syncs) = (0, 0);
-        for _ in 0..3_000 {
+        for _ in 0..1_500 {
             let sent = network.next().unwrap();
             let did = sent.did.to_string();
             let document = network.did_document(&did).unwrap();
@@ -69,6 +69,6 @@ fn every_frame_of_a_simulated_network_is_verified_and_leaves_its_state() {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(commits > 2_500 && syncs > 0, "{commits} {syncs}");
+        assert!(commits > 1_200 && syncs > 0, "{commits} {syncs}");
     }
 }

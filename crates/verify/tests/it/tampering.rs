@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn an_operation_that_did_not_happen_is_refused(scene in scenes(), choice in 0..3_u8, number in 0..400_usize) {
-        let mut more = scene.clone();
+        let mut more = scene;
         let cid = Cid::of(Codec::DagCbor, b"never written");
         let path = format!("com.example.note/{}", number * 7919);
         prop_assume!(more.ops.iter().all(|op| op.path != path));
@@ -204,7 +204,7 @@ fn a_commit_without_the_root_before_is_legacy_unless_it_is_the_first() {
     assert_eq!(verdict(&without_prev), Verdict::Legacy);
     let flagged = Scene {
         too_big: true,
-        ..scene.clone()
+        ..scene
     };
     assert_eq!(verdict(&flagged), Verdict::Legacy);
     // What can be proven wrong is wrong all the same.
