@@ -5,12 +5,14 @@
 //! order of the operations does not matter. Source: the reference on sync, section 7.
 //!
 //! - `blocks`: the blocks of the slice, hashed.
+//! - `height`: the height of a key.
 //! - `node` and `tree`: the tree as far as they hold it, checked, as `item`s.
 //! - `edits`: the operations, found in the tree and turned round.
 //! - `rebuild`: the root of the tree before.
 
 mod blocks;
 mod edits;
+mod height;
 mod item;
 mod node;
 mod rebuild;

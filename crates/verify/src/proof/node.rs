@@ -1,5 +1,7 @@
 use jetwash_cbor::{Cid, Link};
-use jetwash_mst::{MAX_KEY_BYTES, MAX_NODE_ENTRIES, key_height};
+use jetwash_mst::{MAX_KEY_BYTES, MAX_NODE_ENTRIES};
+
+use super::height::height_of;
 
 /// Reads the blocks of tree nodes in a slice, by their positions.
 ///
@@ -53,7 +55,7 @@ impl<'a> NodeReader<'a> {
             let start = keys.len();
             let entry = self.entry(keys, previous)?;
             previous = start..keys.len();
-            let own = key_height(keys.get(start..)?);
+            let own = height_of(keys.get(start..)?);
             if height.replace(own).is_some_and(|before| before != own) {
                 return None;
             }

@@ -60,8 +60,14 @@ impl Rebuild {
             [only] => only.item.is_stub() && height > 0,
             _ => false,
         };
-        let cid = self.node(parts, 0, self.steps.len(), height)?;
-        Some(Root { cid, is_doubtful })
+        let end = self.steps.len();
+        match self.known(parts, 0, height) {
+            Some((cid, after)) if after == end => Some(Root { cid, is_doubtful }),
+            _ => {
+                let cid = self.node(parts, 0, end, height)?;
+                Some(Root { cid, is_doubtful })
+            }
+        }
     }
 
     pub(super) fn shrink(&mut self, most: usize) {
@@ -116,55 +122,65 @@ impl Rebuild {
         });
     }
 
-    /// The CID of the node of that height over some steps, of which there is at least one.
+    /// Puts the child between two keys of a node of that height onto the list: from the step `start`
+    /// to before the next key of that height, whose place is returned, or to before `end`.
     ///
-    /// The recursion ends at height 0: what lies between the keys of a node is lower than they are.
+    /// The recursion ends at height 0, since what lies between the keys of a node is lower than they
+    /// are.
+    fn gap(&mut self, parts: Parts<'_>, start: usize, end: usize, height: u8) -> Option<usize> {
+        let is_key = |step: &Step| step.item.height == height;
+        let rest = self.steps.get(start..end)?;
+        if rest.first().is_none_or(is_key) {
+            self.children.push(None);
+            return Some(start);
+        }
+        let below = height.checked_sub(1)?;
+        if let Some((cid, after)) = self.known(parts, start, below)
+            && rest.get(after - start).is_none_or(is_key)
+        {
+            self.children.push(Some(cid));
+            return Some(after);
+        }
+        let keys = rest.iter().position(is_key);
+        let after = keys.map_or(end, |key| start + key);
+        let child = self.node(parts, start, after, below)?;
+        self.children.push(Some(child));
+        Some(after)
+    }
+
+    /// The CID of the node of that height over some steps.
     fn node(&mut self, parts: Parts<'_>, from: usize, to: usize, height: u8) -> Option<Cid> {
-        if let Some(cid) = self.known(parts, from, to, height) {
-            return Some(cid);
-        }
         let first_child = self.children.len();
-        let mut start = from;
-        for index in from..to {
-            let item = self.steps.get(index)?.item;
-            if item.height == height {
-                // Its keys would belong into this node.
-                if item.is_stub() {
-                    return None;
-                }
-                self.child(parts, start, index, height)?;
-                start = index + 1;
+        let mut key = self.gap(parts, from, to, height)?;
+        while key < to {
+            // The keys of a subtree of that height would belong into this node.
+            if self.steps.get(key)?.item.is_stub() {
+                return None;
             }
+            key = self.gap(parts, key + 1, to, height)?;
         }
-        self.child(parts, start, to, height)?;
         let cid = self.write(parts, from, to, height, first_child)?;
         self.children.truncate(first_child);
         Some(cid)
     }
 
-    /// Puts the child between two keys of a node of that height onto the list.
-    fn child(&mut self, parts: Parts<'_>, from: usize, to: usize, height: u8) -> Option<()> {
-        let child = if from == to {
-            None
-        } else {
-            Some(self.node(parts, from, to, height.checked_sub(1)?)?)
+    /// The node of that height that starts with a step and is as it was after the commit: its CID,
+    /// and the step after it.
+    fn known(&self, parts: Parts<'_>, start: usize, height: u8) -> Option<(Cid, usize)> {
+        let first = self.steps.get(start)?;
+        let origin = first.origin?;
+        let (cid, length) = match first.item.kind {
+            ItemKind::Stub(cid) if first.item.height == height => (cid, 1),
+            _ => {
+                let (cid, end) = parts.tree.node_at(origin, height)?;
+                (cid, (end - origin) as usize)
+            }
         };
-        self.children.push(child);
-        Some(())
-    }
-
-    /// The CID of a node that is as it was after the commit.
-    fn known(&self, parts: Parts<'_>, from: usize, to: usize, height: u8) -> Option<Cid> {
-        let (first, last) = (self.steps.get(from)?, self.steps.get(to.checked_sub(1)?)?);
+        let last = self.steps.get(start + length - 1)?;
         if first.edits != last.edits {
             return None;
         }
-        let (start, end) = (first.origin?, last.origin? + 1);
-        let cid = match first.item.kind {
-            ItemKind::Stub(cid) if start + 1 == end && first.item.height == height => cid,
-            _ => parts.tree.node_of(start, end, height)?,
-        };
-        cid_at(parts.slice, cid)
+        Some((cid_at(parts.slice, cid)?, start + length))
     }
 
     /// Writes a node whose children are on the list from `first_child` on.

@@ -52,13 +52,13 @@ impl Tree {
         }
     }
 
-    /// The node at that height that holds exactly the items from `start` to before `end`.
-    pub(super) fn node_of(&self, start: u32, end: u32, height: u8) -> Option<u32> {
+    /// The node of that height whose first item is `start`: where its CID is, and the item after
+    /// its last.
+    pub(super) fn node_at(&self, start: u32, height: u8) -> Option<(u32, u32)> {
         let top = (*self.tops.get(start as usize)?)? as usize;
         let below = self.nodes.get(top)?.height.checked_sub(height)?;
         let node = self.nodes.get(top + usize::from(below))?;
-        let is_it = (node.start, node.end, node.height) == (start, end, height);
-        is_it.then_some(node.cid)
+        ((node.start, node.height) == (start, height)).then_some((node.cid, node.end))
     }
 
     pub(super) fn key(&self, start: u32, length: u16) -> &[u8] {
