@@ -11,7 +11,9 @@ mod oracle;
 mod seeds;
 mod strangers;
 mod targets;
+mod verify;
 
 pub use seeds::write_seeds;
 pub use strangers::{client_frames, did_file, identifiers, options_update, query, store_block};
 pub use targets::{batch, binary, car, dict, event, frame, record_json, tree_node};
+pub use verify::verify;

@@ -37,6 +37,7 @@ pub fn write_seeds(target: &str) {
         "options_update" => [updates(), deep_json("")].concat(),
         "query" => queries(),
         "store_block" => stored_blocks(&events()),
+        "verify" => [frames(), crate::verify::seeds()].concat(),
         _ => Vec::new(),
     };
     if let Some(corpus) = corpus("recorded seeds") {
@@ -138,7 +139,7 @@ fn cars() -> Vec<Vec<u8>> {
     vec![car]
 }
 
-fn varint(mut value: usize) -> Vec<u8> {
+pub(crate) fn varint(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value > 0x7f {
         bytes.push(value as u8 | 0x80);
@@ -517,7 +518,7 @@ fn recorded(target: &str, corpus: &Corpus) -> Vec<Vec<u8>> {
         !is_node(block) && reader.skip().is_ok()
     };
     match target {
-        "frame" => frames,
+        "frame" | "verify" => frames,
         "car" => slices.map(<[u8]>::to_vec).collect(),
         "tree_node" => blocks.filter(is_node).map(<[u8]>::to_vec).collect(),
         "record_json" => blocks.filter(is_record).map(<[u8]>::to_vec).collect(),
