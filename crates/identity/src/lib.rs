@@ -1,0 +1,8 @@
+//! Whose an AT Protocol repository is: DID documents, signing keys, PDS and handles, cached.
+//!
+//! A [`DidDocument`] is read from JSON that a stranger wrote: its size and its nesting are
+//! bounded, and it must be that of the DID that was asked for.
+
+mod document;
+
+pub use document::{DidDocument, DocumentError, KeyType, PdsEndpoint, SigningKey};
