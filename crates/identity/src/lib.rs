@@ -3,6 +3,8 @@
 //! A [`DidDocument`] is read from JSON that a stranger wrote: its size and its nesting are
 //! bounded, and it must be that of the DID that was asked for.
 
+mod cache;
 mod document;
 
+pub use cache::{DiskCache, FileCache, FileCacheError};
 pub use document::{DidDocument, DocumentError, KeyType, PdsEndpoint, SigningKey};

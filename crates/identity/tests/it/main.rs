@@ -8,6 +8,8 @@
 )]
 
 mod document;
+#[cfg(unix)]
+mod file_cache;
 mod recorded;
 
 use jetwash_event::Did;
