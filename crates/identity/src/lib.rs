@@ -5,6 +5,9 @@
 
 mod cache;
 mod document;
+mod hosts;
+mod random;
 
 pub use cache::{DiskCache, FileCache, FileCacheError};
 pub use document::{DidDocument, DocumentError, KeyType, PdsEndpoint, SigningKey};
+pub use hosts::Budget;
