@@ -4,10 +4,17 @@
 //! bounded, and it must be that of the DID that was asked for.
 
 mod cache;
+mod clock;
 mod document;
+mod error;
 mod hosts;
+mod method;
+mod net;
 mod random;
 
 pub use cache::{DiskCache, FileCache, FileCacheError};
+pub use clock::{Clock, SystemClock};
 pub use document::{DidDocument, DocumentError, KeyType, PdsEndpoint, SigningKey};
+pub use error::{ResolveError, ResolveErrorKind};
 pub use hosts::Budget;
+pub use net::FetchError;

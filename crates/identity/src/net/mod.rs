@@ -1,0 +1,5 @@
+//! Documents and texts from hosts that nobody vouches for.
+
+mod error;
+
+pub use error::FetchError;
