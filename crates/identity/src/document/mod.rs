@@ -79,6 +79,21 @@ impl DidDocument {
         })
     }
 
+    /// Puts a document together from parts that were checked before.
+    pub(crate) const fn from_parts(
+        did: Did,
+        signing_key: Option<SigningKey>,
+        pds: Option<PdsEndpoint>,
+        claimed_handle: Option<Handle>,
+    ) -> Self {
+        Self {
+            did,
+            signing_key,
+            pds,
+            claimed_handle,
+        }
+    }
+
     /// The DID that the document is about.
     #[must_use]
     pub const fn did(&self) -> &Did {

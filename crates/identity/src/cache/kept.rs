@@ -1,0 +1,106 @@
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jetwash_event::Did;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::disk::DiskCache;
+use super::record::{decode, encode};
+use crate::document::DidDocument;
+
+/// The documents on disk, read and written on threads that may block.
+pub(crate) struct Kept {
+    disk: Arc<dyn DiskCache>,
+    /// Bounds the threads.
+    permits: Semaphore,
+    /// Held while the disk is changed, so that nothing outdated is kept after it was removed.
+    changing: Arc<Mutex<()>>,
+    /// DIDs that are about to be removed, and so are not read.
+    removing: Mutex<HashSet<Did>>,
+}
+
+impl Kept {
+    pub(crate) fn new(disk: Arc<dyn DiskCache>) -> Self {
+        Self {
+            disk,
+            permits: Semaphore::new(THREADS),
+            changing: Arc::default(),
+            removing: Mutex::default(),
+        }
+    }
+
+    /// The document of a DID and the time of its look-up, in milliseconds since 1970.
+    pub(crate) async fn get(&self, did: &Did) -> io::Result<Option<(DidDocument, u64)>> {
+        if self.removing().contains(did) {
+            return Ok(None);
+        }
+        let key = did.clone();
+        let value = self
+            .run(move |disk| disk.get(key.as_ref().as_bytes()))
+            .await?;
+        Ok(value.and_then(|value| decode(did, &value)))
+    }
+
+    /// Keeps a document, unless it `is_outdated` by then. Returns `false` if it is too long.
+    pub(crate) async fn put(
+        &self,
+        document: &DidDocument,
+        looked_up_ms: u64,
+        is_outdated: impl Fn() -> bool + Send + 'static,
+    ) -> io::Result<bool> {
+        let key = document.did().clone();
+        let value = encode(document, looked_up_ms);
+        let changing = Arc::clone(&self.changing);
+        let put = move |disk: &dyn DiskCache| {
+            let _changing = changing.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_outdated() {
+                return Ok(true);
+            }
+            disk.put(key.as_ref().as_bytes(), &value)
+        };
+        self.run(put).await
+    }
+
+    /// Has a DID read as missing from now on, until [`remove`](Self::remove) is done.
+    pub(crate) fn begin_removal(&self, did: &Did) {
+        self.removing().insert(did.clone());
+    }
+
+    pub(crate) async fn remove(&self, did: &Did) -> io::Result<()> {
+        let key = did.clone();
+        let changing = Arc::clone(&self.changing);
+        let remove = move |disk: &dyn DiskCache| {
+            let _changing = changing.lock().unwrap_or_else(PoisonError::into_inner);
+            disk.remove(key.as_ref().as_bytes())
+        };
+        let removed = self.run(remove).await;
+        self.removing().remove(did);
+        removed
+    }
+
+    pub(crate) async fn note(&self) -> io::Result<Option<Vec<u8>>> {
+        self.run(|disk| disk.note()).await
+    }
+
+    pub(crate) async fn set_note(&self, note: Vec<u8>) -> io::Result<()> {
+        self.run(move |disk| disk.set_note(&note)).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn DiskCache) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
+        let disk = Arc::clone(&self.disk);
+        let done = spawn_blocking(move || work(&*disk)).await;
+        done.map_err(io::Error::other)?
+    }
+
+    fn removing(&self) -> std::sync::MutexGuard<'_, HashSet<Did>> {
+        self.removing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const THREADS: usize = 16;
