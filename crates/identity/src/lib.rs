@@ -5,18 +5,28 @@
 
 mod cache;
 mod clock;
+mod directories;
 mod document;
 mod error;
 mod flights;
+mod handles;
 mod hosts;
+mod identities;
 mod limiter;
 mod method;
 mod net;
+mod options;
 mod random;
+mod service;
+mod stats;
 
 pub use cache::{DiskCache, FileCache, FileCacheError};
 pub use clock::{Clock, SystemClock};
 pub use document::{DidDocument, DocumentError, KeyType, PdsEndpoint, SigningKey};
 pub use error::{ResolveError, ResolveErrorKind};
+pub use handles::{AccountHandle, HandleError};
 pub use hosts::Budget;
-pub use net::FetchError;
+pub use identities::Identities;
+pub use net::{AddressLookup, FetchError, SystemLookup, TxtLookup};
+pub use options::{IdentityMistake, IdentityOptions, IdentityOptionsError};
+pub use stats::IdentitySnapshot;
