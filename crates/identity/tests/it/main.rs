@@ -11,9 +11,11 @@ mod directories;
 mod document;
 #[cfg(unix)]
 mod file_cache;
+mod hostile;
 mod recorded;
 mod server;
 mod sharing;
+mod web;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
