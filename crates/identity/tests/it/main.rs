@@ -7,14 +7,20 @@
     reason = "a test fails by panicking"
 )]
 
+mod ages;
+mod budgets;
 mod directories;
+mod disk;
 mod document;
 #[cfg(unix)]
 mod file_cache;
+mod handles;
 mod hostile;
+mod memory;
 mod recorded;
 mod server;
 mod sharing;
+mod suspicion;
 mod web;
 
 use std::sync::Arc;
