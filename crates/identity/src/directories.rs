@@ -156,7 +156,7 @@ impl Directory {
     }
 }
 
-/// What an answer says about a DID.
+/// Reads the answer to a question about a DID.
 pub(crate) fn document_in(answer: Answer, did: &Did) -> Result<DidDocument, ResolveError> {
     let did = || did.clone();
     match answer.status.as_u16() {

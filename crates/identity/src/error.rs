@@ -84,7 +84,7 @@ pub enum ResolveError {
     Host {
         /// The host that was asked.
         host: Arc<str>,
-        /// What happened.
+        /// The failure of its answer.
         error: FetchError,
     },
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// The look-ups under way, up to a limit. Whoever asks for the same thing waits for the same one.
+/// The look-ups under way, up to a limit. All who ask for the same thing wait for the same one.
 pub(crate) struct Flights<K, T> {
     under_way: Mutex<HashMap<K, Arc<Flight<T>>>>,
     limit: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Flight<T> {
     is_stale: AtomicBool,
 }
 
-/// How one gets at an outcome.
+/// The way to an outcome.
 pub(crate) enum Boarded<K: Eq + Hash, T> {
     /// The caller has to do the look-up.
     First(Landing<K, T>, Arrival<T>),
@@ -72,8 +72,7 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
         }
     }
 
-    /// Has the outcome of a look-up under way kept nowhere, and whoever asks from now on start
-    /// another.
+    /// Has the outcome of a look-up under way kept nowhere. The next question starts another.
     pub(crate) fn outdate(&self, key: &K) {
         if let Some(flight) = self.lock().remove(key) {
             flight.is_outdated.store(true, Ordering::SeqCst);
@@ -119,7 +118,7 @@ impl<K: Eq + Hash, T> Landing<K, T> {
         &self.flight
     }
 
-    /// Brings the outcome. Whoever asks after that starts another look-up.
+    /// Brings the outcome. The next question starts another look-up.
     pub(crate) fn land(self, outcome: T) {
         let flight = Arc::clone(&self.flight);
         drop(self);

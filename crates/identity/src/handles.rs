@@ -17,8 +17,8 @@ use crate::method::{WebRules, is_reserved};
 use crate::net::{Ask, FetchError, Fetcher, TxtLookup};
 use crate::stats::{Count, Counters};
 
-/// What a handle points to, in one direction only: whether the DID claims the handle is another
-/// question.
+/// Looks up the DID that a handle points to, in one direction only: whether the DID claims the
+/// handle is another question.
 #[derive(Clone)]
 pub(crate) struct Handles(Arc<Shared>);
 
@@ -213,7 +213,7 @@ pub enum HandleError {
     Host {
         /// The handle.
         handle: Handle,
-        /// What happened.
+        /// The failure of its answer.
         error: FetchError,
     },
     /// Its host has had its share of requests, or is left alone.
@@ -240,7 +240,7 @@ pub enum HandleError {
     Did(#[source] ResolveError),
 }
 
-/// What an account is to be called.
+/// The name of an account.
 ///
 /// # Examples
 ///

@@ -48,7 +48,7 @@ impl Budget {
     }
 }
 
-/// What is known of one host.
+/// The state of one host.
 #[derive(Debug, Default)]
 pub(crate) struct HostState {
     /// When all its budget will have been earned again.

@@ -60,15 +60,15 @@ impl Identities {
         self.service.resolve(did).await
     }
 
-    /// Returns what memory says about a DID, without waiting: its document, or that there is none.
-    /// `None` if it is to be looked up with [`resolve`](Self::resolve). Needs no runtime.
+    /// Returns the answer of memory without waiting: a document, or the error of a look-up. Returns
+    /// `None` if the DID is to be looked up with [`resolve`](Self::resolve). Needs no runtime.
     #[must_use]
     pub fn cached(&self, did: &Did) -> Option<Result<Arc<DidDocument>, ResolveError>> {
         self.service.known(did)
     }
 
-    /// Forgets a document, because an `#identity` event says that it may have changed. Whoever
-    /// asks from now on waits for a new look-up; the outcome of one under way is not kept.
+    /// Forgets a document, because an `#identity` event says that it may have changed. The next
+    /// question waits for a new look-up; the outcome of one under way is not kept.
     ///
     /// Within [`invalidation_interval`](IdentityOptions::invalidation_interval) of the last time,
     /// the document is served until the interval is over, and then looked up again.
@@ -154,6 +154,13 @@ impl Identities {
         snapshot.bytes = bytes;
         snapshot.under_way = under_way as u64;
         snapshot
+    }
+}
+
+impl Identities {
+    /// The part that a follower of an export shares.
+    pub(crate) fn service(&self) -> Arc<Service> {
+        Arc::clone(&self.service)
     }
 }
 

@@ -70,13 +70,15 @@ fn web(host: &str, rules: WebRules) -> Result<Url, &'static str> {
         if !rules.allow_private {
             return Err("its host is this machine");
         }
-        let digits = rest.strip_prefix("%3A").or(rest.strip_prefix("%3a"));
+        let digits = rest
+            .strip_prefix("%3A")
+            .or_else(|| rest.strip_prefix("%3a"));
         let port: Option<u16> = digits.and_then(|digits| digits.parse().ok());
         if port.is_none() && !rest.is_empty() {
             return Err("its port is not a number");
         }
-        let authority = port.map_or("localhost".to_owned(), |port| format!("localhost:{port}"));
-        return Url::parse(&format!("http://{authority}{path}")).map_err(|_| NOT_A_HOST);
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        return Url::parse(&format!("http://localhost{port}{path}")).map_err(|_| NOT_A_HOST);
     }
     if host.contains(':') {
         return Err("it has a path");

@@ -137,8 +137,8 @@ impl IdentityOptions {
         self
     }
 
-    /// Reads did:web documents and handles over plain HTTP at this port. For tests only: whoever
-    /// is on the way can answer. Defaults to HTTPS.
+    /// Reads did:web documents and handles over plain HTTP at this port. For tests only: any host on
+    /// the way can answer. Defaults to HTTPS.
     pub const fn insecure_web_port(mut self, port: u16) -> Self {
         self.insecure_web_port = Some(port);
         self

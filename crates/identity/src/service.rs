@@ -9,7 +9,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::{Found, Kept, Memory, Missing};
+use crate::cache::{Change, Found, Kept, Memory, Missing};
 use crate::clock::Clock;
 use crate::directories::{Directories, document_in, refused};
 use crate::document::DidDocument;
@@ -23,7 +23,7 @@ use crate::net::{Ask, FetchError, Fetcher};
 use crate::random::Random;
 use crate::stats::{Count, Counters};
 
-/// What a look-up ends in.
+/// The end of a look-up.
 pub(crate) type Outcome = Result<Arc<DidDocument>, ResolveError>;
 
 /// Everything that look-ups share.
@@ -88,7 +88,12 @@ impl Followed {
 
     pub(crate) fn set(&self, from_ms: u64, until_ms: u64) {
         self.from_ms.store(from_ms, Ordering::Relaxed);
-        self.until_ms.store(until_ms, Ordering::Relaxed);
+        self.until_ms.fetch_max(until_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.from_ms.store(u64::MAX, Ordering::Relaxed);
+        self.until_ms.store(0, Ordering::Relaxed);
     }
 
     /// How much younger a document is than its look-up says.
@@ -383,6 +388,36 @@ impl Service {
                 stale_at_ms,
                 ..found
             });
+        }
+    }
+
+    /// Takes changes that a directory told of, in their order.
+    pub(crate) async fn apply(&self, changes: Vec<Change>) {
+        let Some(kept) = &self.kept else {
+            return;
+        };
+        for change in &changes {
+            self.counters.count(Count::Exported);
+            // A look-up under way may not have seen it.
+            if change.at_ms + AHEAD_MS > self.clock.now_ms() {
+                self.plc.flights.outdate(&change.did);
+            }
+            let found = self.memory.found(&change.did);
+            let found = found.filter(|found| found.looked_up_ms <= change.at_ms + AHEAD_MS);
+            let Some(found) = found else {
+                continue;
+            };
+            if let Some(handle) = found.document.claimed_handle() {
+                self.handles.forget(handle);
+            }
+            match change.document.clone() {
+                Some(document) => self.memory.put(self.found(document, change.at_ms, false)),
+                None => self.memory.remove(&change.did),
+            }
+        }
+        match kept.apply(changes, AHEAD_MS).await {
+            Ok(too_long) => (0..too_long).for_each(|_| self.counters.count(Count::NotKept)),
+            Err(_) => self.counters.count(Count::DiskError),
         }
     }
 

@@ -56,6 +56,8 @@ pub struct IdentitySnapshot {
     pub not_kept: u64,
     /// Operations that were taken from the export of a directory.
     pub exported: u64,
+    /// Lines of an export that could not be read, and endings of its pages and its stream.
+    pub export_failures: u64,
     /// Entries in memory.
     pub entries: u64,
     /// Bytes that the entries in memory take.
@@ -76,11 +78,11 @@ impl IdentitySnapshot {
 /// The counters behind a snapshot.
 #[derive(Default)]
 pub(crate) struct Counters {
-    counts: [AtomicU64; Count::ALL as usize],
+    counts: [AtomicU64; Count::Total as usize],
     errors: [AtomicU64; ResolveErrorKind::ALL.len()],
 }
 
-/// What is counted.
+/// The name of a counter.
 #[derive(Clone, Copy)]
 pub(crate) enum Count {
     Hit,
@@ -98,8 +100,9 @@ pub(crate) enum Count {
     DiskError,
     NotKept,
     Exported,
+    ExportFailure,
     /// How many there are.
-    ALL,
+    Total,
 }
 
 impl Counters {
@@ -129,6 +132,7 @@ impl Counters {
             disk_errors: get(Count::DiskError),
             not_kept: get(Count::NotKept),
             exported: get(Count::Exported),
+            export_failures: get(Count::ExportFailure),
             errors: std::array::from_fn(|kind| self.errors[kind].load(Ordering::Relaxed)),
             ..IdentitySnapshot::default()
         }

@@ -42,7 +42,7 @@ use std::io;
 /// # Ok::<(), io::Error>(())
 /// ```
 pub trait DiskCache: Send + Sync + 'static {
-    /// Reads a value. `None` if there is none, or if it is damaged.
+    /// Reads a value. Returns `None` if it is missing or damaged.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ pub trait DiskCache: Send + Sync + 'static {
     /// When the disk cannot be written to.
     fn remove(&self, key: &[u8]) -> io::Result<()>;
 
-    /// Reads the note, which is never forgotten. `None` if there is none, or if it is damaged.
+    /// Reads the note, which is never forgotten. Returns `None` if it is missing or damaged.
     ///
     /// # Errors
     ///

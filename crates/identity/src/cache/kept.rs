@@ -21,6 +21,14 @@ pub(crate) struct Kept {
     removing: Mutex<HashSet<Did>>,
 }
 
+/// The state of a DID as of a time, in milliseconds since 1970. `None` is a DID that was given up.
+#[derive(Clone)]
+pub(crate) struct Change {
+    pub(crate) did: Did,
+    pub(crate) document: Option<DidDocument>,
+    pub(crate) at_ms: u64,
+}
+
 impl Kept {
     pub(crate) fn new(disk: Arc<dyn DiskCache>) -> Self {
         Self {
@@ -61,6 +69,33 @@ impl Kept {
             disk.put(key.as_ref().as_bytes(), &value)
         };
         self.run(put).await
+    }
+
+    /// Keeps changes in their order, but none that is `skew_ms` older than what is kept. Returns
+    /// how many were too long.
+    pub(crate) async fn apply(&self, changes: Vec<Change>, skew_ms: u64) -> io::Result<u64> {
+        let changing = Arc::clone(&self.changing);
+        let apply = move |disk: &dyn DiskCache| {
+            let mut too_long = 0;
+            for change in &changes {
+                // Not held for all of them: look-ups wait for it.
+                let _changing = changing.lock().unwrap_or_else(PoisonError::into_inner);
+                let key = change.did.as_ref().as_bytes();
+                let kept = disk.get(key)?.and_then(|value| decode(&change.did, &value));
+                if kept.is_some_and(|(_, at_ms)| change.at_ms + skew_ms < at_ms) {
+                    continue;
+                }
+                match &change.document {
+                    Some(document) => {
+                        let is_kept = disk.put(key, &encode(document, change.at_ms))?;
+                        too_long += u64::from(!is_kept);
+                    }
+                    None => disk.remove(key)?,
+                }
+            }
+            Ok(too_long)
+        };
+        self.run(apply).await
     }
 
     /// Has a DID read as missing from now on, until [`remove`](Self::remove) is done.

@@ -7,8 +7,8 @@ use quick_cache::sync::Cache;
 use crate::document::DidDocument;
 use crate::error::ResolveError;
 
-/// What was found, and what was not, within a number of bytes. What is asked for least goes first
-/// (CLOCK-Pro, as quick_cache has it).
+/// Documents and errors, within a number of bytes. Those that are asked for least go first
+/// (CLOCK-Pro, as in quick_cache).
 pub(crate) struct Memory {
     found: Cache<Did, Found, Weights>,
     missing: Cache<Did, Missing, Weights>,

@@ -8,5 +8,5 @@ mod record;
 
 pub use disk::DiskCache;
 pub use file::{FileCache, FileCacheError};
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Change, Kept};
 pub(crate) use memory::{Found, Memory, Missing};

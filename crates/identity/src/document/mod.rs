@@ -1,4 +1,4 @@
-//! What of a DID document matters, and how it is read.
+//! The parts of a DID document that matter, and how they are read.
 
 mod key;
 mod pds;

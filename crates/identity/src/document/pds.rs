@@ -5,7 +5,7 @@ use url::Url;
 /// The origin of a personal data server: `http` or `https`, a host, and a port if it is not the
 /// usual one.
 ///
-/// It comes from a stranger's document: whoever connects to it has to refuse private addresses.
+/// It comes from a stranger's document: refuse private addresses when connecting to it.
 ///
 /// # Examples
 ///

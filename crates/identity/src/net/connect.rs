@@ -93,7 +93,7 @@ impl tower_service::Service<Uri> for Connector {
 }
 
 /// A connection, with TLS or without.
-pub(super) struct Socket(Box<dyn Stream>);
+pub(crate) struct Socket(Box<dyn Stream>);
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 

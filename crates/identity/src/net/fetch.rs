@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::connect::Connector;
+use super::connect::Socket;
 use super::error::FetchError;
 use super::lookup::AddressLookup;
 use super::tls::Tls;
@@ -25,6 +26,7 @@ pub(crate) struct Fetcher {
     guarded: Client<Connector, Empty<Bytes>>,
     /// For hosts that the operator named, or that may be on a private network.
     open: Client<Connector, Empty<Bytes>>,
+    connector: Connector,
     agent: String,
     limit: Duration,
     /// The budgets of hosts that redirects lead to.
@@ -89,6 +91,7 @@ impl Fetcher {
         };
         Self {
             guarded: client(guarded),
+            connector: open.clone(),
             open: client(open),
             agent,
             limit,
@@ -99,8 +102,29 @@ impl Fetcher {
 
     /// Gets a page. The budget of the first host is the caller's business.
     pub(crate) async fn get(&self, url: &Url, ask: Ask) -> Result<Answer, Failure> {
-        let answer = timeout(self.limit, self.follow(url.clone(), ask)).await;
+        self.get_within(url, ask, self.limit).await
+    }
+
+    /// Gets a page that takes longer than others.
+    pub(crate) async fn get_within(
+        &self,
+        url: &Url,
+        ask: Ask,
+        limit: Duration,
+    ) -> Result<Answer, Failure> {
+        let answer = timeout(limit, self.follow(url.clone(), ask)).await;
         answer.unwrap_or_else(|_| Err(FetchError::Timeout.into()))
+    }
+
+    /// Connects to a host that the operator named.
+    pub(crate) async fn connect(&self, url: &Url) -> Result<Socket, FetchError> {
+        let uri = url.as_str().parse().map_err(|_| FetchError::Protocol)?;
+        self.counters.count(Count::Request);
+        self.connector.clone().connect(uri).await
+    }
+
+    pub(crate) fn agent(&self) -> &str {
+        &self.agent
     }
 
     async fn follow(&self, mut url: Url, mut ask: Ask) -> Result<Answer, Failure> {

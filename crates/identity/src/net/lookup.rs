@@ -59,8 +59,8 @@ pub trait AddressLookup: Send + Sync + 'static {
 /// }
 /// ```
 pub trait TxtLookup: Send + Sync + 'static {
-    /// Looks up the TXT records of a name, each with its parts joined. Returns an empty list if
-    /// there are none. The look-up is dropped when its time is over.
+    /// Looks up the TXT records of a name, each with its parts joined. A name without any is not an
+    /// error. The look-up is dropped when its time is over.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What the disk adds.
+//! Documents that outlive the process.
 
 use std::fs;
 use std::io;

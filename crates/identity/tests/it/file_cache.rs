@@ -1,4 +1,4 @@
-//! What the cache on disk keeps, and what becomes of a damaged one.
+//! The cache on disk, whole and damaged.
 
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -7,7 +7,7 @@ use jetwash_identity::{DocumentError, FetchError, ResolveError};
 use crate::server::{Reply, Server, ok, response};
 use crate::{document_at, options, plc};
 
-/// What becomes of a look-up with a directory that answers so.
+/// The outcome of a look-up with a directory that answers so.
 async fn outcome(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> ResolveError {
     let server = Server::start(move |path, _| reply(path)).await;
     let options = options(&server).request_limit(Duration::from_millis(400));

@@ -12,6 +12,7 @@ mod budgets;
 mod directories;
 mod disk;
 mod document;
+mod export;
 #[cfg(unix)]
 mod file_cache;
 mod handles;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// What a server does with a request.
+/// The behaviour of a server towards a request.
 pub(crate) enum Reply {
     /// Sends these bytes and waits for the next request.
     Send(Vec<u8>),
@@ -20,6 +21,8 @@ pub(crate) enum Reply {
     Drip(Vec<u8>, u8),
     /// Says nothing and keeps the connection.
     Silent,
+    /// Opens a websocket, sends these texts, and then closes it for this reason, or keeps it open.
+    Stream(Vec<String>, Option<&'static str>),
     /// Waits until the gate is open, and then does this.
     After(watch::Receiver<bool>, Box<Reply>),
 }
@@ -104,15 +107,20 @@ async fn serve(
             }
             reply = *then;
         }
-        if !send(&mut stream, reply).await {
+        if !send(&mut stream, reply, &text).await {
             return;
         }
     }
 }
 
 /// Whether the connection goes on.
-async fn send(stream: &mut TcpStream, reply: Reply) -> bool {
+async fn send(stream: &mut TcpStream, reply: Reply, head: &str) -> bool {
     match reply {
+        Reply::Stream(texts, reason) => {
+            let _ = stream.write_all(&websocket(head, &texts, reason)).await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            false
+        }
         Reply::Send(bytes) => stream.write_all(&bytes).await.is_ok(),
         Reply::Close(bytes) => {
             let _ = stream.write_all(&bytes).await;
@@ -136,4 +144,27 @@ async fn send(stream: &mut TcpStream, reply: Reply) -> bool {
         }
         Reply::After(..) => panic!("one gate is enough"),
     }
+}
+
+/// All that is sent on a websocket after this request.
+fn websocket(head: &str, texts: &[String], reason: Option<&str>) -> Vec<u8> {
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("sec-websocket-key")
+            .then_some(value)
+    });
+    let accept = derive_accept_key(key.unwrap().as_bytes());
+    let upgrade = "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    let mut bytes = format!("{upgrade}Sec-WebSocket-Accept: {accept}\r\n\r\n").into_bytes();
+    for text in texts {
+        bytes.extend([0x81, 126]);
+        bytes.extend((text.len() as u16).to_be_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    if let Some(reason) = reason {
+        bytes.extend([0x88, reason.len() as u8 + 2]);
+        bytes.extend(1008_u16.to_be_bytes());
+        bytes.extend(reason.as_bytes());
+    }
+    bytes
 }

@@ -1,4 +1,4 @@
-//! What a bad signature may cause, and what it may not.
+//! The look-ups that a bad signature may cause.
 
 use jetwash_identity::Budget;
 
