@@ -112,3 +112,52 @@ impl Weighter<Did, Missing> for Weights {
 const OVERHEAD: u64 = 360;
 /// The bytes of a usual entry.
 const USUAL: u64 = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{KeyType, PdsEndpoint, SigningKey};
+
+    /// A document of the usual lengths, in allocations of its own.
+    fn found(number: usize) -> Found {
+        let did: Did = format!("did:plc:{number:024}").parse().unwrap();
+        let key = format!("z{}", "1".repeat(48));
+        let key = SigningKey::new(KeyType::Multikey, &key);
+        let pds = PdsEndpoint::parse("https://morel.us-east.host.bsky.network");
+        let handle = format!("account-{number:07}.bsky.social").parse().ok();
+        let document = DidDocument::from_parts(did, key, pds, handle);
+        Found {
+            document: Arc::new(document),
+            looked_up_ms: 0,
+            stale_at_ms: 0,
+        }
+    }
+
+    /// The memory of this process that is in use, in bytes.
+    fn resident() -> Option<u64> {
+        let sizes = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let pages: u64 = sizes.split(' ').nth(1)?.parse().ok()?;
+        Some(pages * 4096)
+    }
+
+    #[test]
+    fn a_million_documents_stay_within_the_budget() {
+        const BUDGET: u64 = 64 << 20;
+        let before = resident();
+        let memory = Memory::new(BUDGET);
+        for number in 0..1_000_000 {
+            memory.put(found(number));
+            if number % 1000 == 0 {
+                assert!(memory.size().1 <= BUDGET);
+            }
+        }
+        let (entries, bytes) = memory.size();
+        assert!(bytes <= BUDGET);
+        // It is a budget that is used, not one that is kept by holding nothing.
+        assert!(bytes > BUDGET / 2, "{bytes}");
+        let grown = before
+            .zip(resident())
+            .map(|(before, after)| after.saturating_sub(before));
+        println!("{entries} documents, {bytes} bytes by their weights, {grown:?} resident");
+    }
+}

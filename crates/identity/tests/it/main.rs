@@ -22,6 +22,7 @@ mod recorded;
 mod server;
 mod sharing;
 mod suspicion;
+mod tls;
 mod web;
 
 use std::sync::Arc;
