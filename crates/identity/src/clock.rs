@@ -5,18 +5,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// # Examples
 ///
 /// ```
-/// use jetwash_identity::Clock;
+/// use jetwash_identity::IdentityClock;
 ///
 /// struct Stopped;
 ///
-/// impl Clock for Stopped {
+/// impl IdentityClock for Stopped {
 ///     fn now_ms(&self) -> u64 {
 ///         1_783_175_888_085
 ///     }
 /// }
 /// assert_eq!(Stopped.now_ms() / 1000, 1_783_175_888);
 /// ```
-pub trait Clock: Send + Sync + 'static {
+pub trait IdentityClock: Send + Sync + 'static {
     /// The milliseconds since 1970.
     fn now_ms(&self) -> u64;
 }
@@ -26,14 +26,14 @@ pub trait Clock: Send + Sync + 'static {
 /// # Examples
 ///
 /// ```
-/// use jetwash_identity::{Clock, SystemClock};
+/// use jetwash_identity::{IdentityClock, SystemClock};
 ///
 /// assert!(SystemClock.now_ms() > 1_700_000_000_000);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-impl Clock for SystemClock {
+impl IdentityClock for SystemClock {
     fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         since.map_or(0, |since| since.as_millis() as u64)

@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::clock::Clock;
+use crate::clock::IdentityClock;
 use crate::error::ResolveError;
 use crate::flights::{Boarded, Flights};
 use crate::hosts::{Hosts, Refusal};
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) txt: Option<Arc<dyn TxtLookup>>,
     pub(crate) rules: WebRules,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn IdentityClock>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) flights: Arc<Flights<Handle, Pointed>>,
     pub(crate) permits: Semaphore,

@@ -7,7 +7,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::cache::DiskCache;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{IdentityClock, SystemClock};
 use crate::hosts::Budget;
 use crate::net::{AddressLookup, SystemLookup, TxtLookup};
 
@@ -56,7 +56,7 @@ pub struct IdentityOptions {
     pub(crate) max_requests: usize,
     pub(crate) max_waiting: usize,
     pub(crate) user_agent: String,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn IdentityClock>,
     pub(crate) seed: Option<u64>,
     pub(crate) address_lookup: Arc<dyn AddressLookup>,
     pub(crate) txt_lookup: Option<Arc<dyn TxtLookup>>,
@@ -222,7 +222,7 @@ impl IdentityOptions {
     }
 
     /// The clock by which documents grow old. Defaults to that of the machine.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
+    pub fn clock(mut self, clock: impl IdentityClock) -> Self {
         self.clock = Arc::new(clock);
         self
     }

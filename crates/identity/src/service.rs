@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cache::{Change, Found, Kept, Memory, Missing};
-use crate::clock::Clock;
+use crate::clock::IdentityClock;
 use crate::directories::{Directories, document_in, refused};
 use crate::document::DidDocument;
 use crate::error::ResolveError;
@@ -39,7 +39,7 @@ pub(crate) struct Service {
     pub(crate) suspicions: Limiter,
     pub(crate) invalidations: Limiter,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn IdentityClock>,
     pub(crate) random: Random,
     pub(crate) rules: WebRules,
     pub(crate) times: Times,

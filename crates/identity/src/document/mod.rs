@@ -1,12 +1,13 @@
 //! The parts of a DID document that matter, and how they are read.
 
+mod error;
 mod key;
 mod pds;
 mod raw;
 
 use jetwash_event::{Did, Handle};
-use thiserror::Error;
 
+pub use error::DocumentError;
 pub use key::{KeyType, SigningKey};
 pub use pds::PdsEndpoint;
 
@@ -54,11 +55,11 @@ pub struct DidDocument {
 }
 
 impl DidDocument {
-    /// The longest document that is read, in bytes. Real ones have about 600.
-    pub const MAX_BYTES: usize = 64 * 1024;
+    /// The longest document that is read, in bytes: 65,536. Real ones have about 600.
+    pub const MAX_BYTES: usize = raw::MAX_BYTES;
 
-    /// The deepest nesting of arrays and objects that is read. Real ones have three levels.
-    pub const MAX_DEPTH: usize = 32;
+    /// The deepest nesting of arrays and objects that is read: 32. Real ones have three levels.
+    pub const MAX_DEPTH: usize = raw::MAX_DEPTH;
 
     /// Reads the JSON of a document, which must be that of `did`.
     ///
@@ -120,44 +121,4 @@ impl DidDocument {
     pub const fn claimed_handle(&self) -> Option<&Handle> {
         self.claimed_handle.as_ref()
     }
-}
-
-/// Why a DID document cannot be used.
-///
-/// # Examples
-///
-/// ```
-/// use jetwash_identity::{DidDocument, DocumentError};
-///
-/// let did = "did:web:pds.test".parse()?;
-/// let wrong = DidDocument::parse(br#"{"id":"did:web:other.test"}"#, &did);
-/// assert_eq!(wrong, Err(DocumentError::Id { found: "did:web:other.test".to_owned() }));
-/// # Ok::<(), jetwash_event::IdentifierError>(())
-/// ```
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DocumentError {
-    /// It is longer than [`DidDocument::MAX_BYTES`].
-    #[error("the DID document has {length} bytes; up to 65,536 are read")]
-    TooLong {
-        /// Its length in bytes.
-        length: usize,
-    },
-    /// Its arrays and objects nest deeper than [`DidDocument::MAX_DEPTH`].
-    #[error("the DID document nests deeper than 32 levels")]
-    TooDeep,
-    /// It is not a JSON object, or has a field twice.
-    #[error("the DID document is not a JSON object (line {line}, column {column})")]
-    Json {
-        /// The line of the mistake, from 1.
-        line: usize,
-        /// The column of the mistake, from 1.
-        column: usize,
-    },
-    /// It is the document of another DID.
-    #[error("the DID document is about {found:?}, not about the DID that was asked for")]
-    Id {
-        /// Up to 100 characters of the `id` in it; empty if it has none.
-        found: String,
-    },
 }

@@ -4,9 +4,9 @@ use jetwash_event::Handle;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::error::DocumentError;
 use super::key::{KeyType, SigningKey};
 use super::pds::PdsEndpoint;
-use super::{DidDocument, DocumentError};
 
 /// Lists are kept as they come: one bad entry must not take the others with it.
 #[derive(Deserialize)]
@@ -25,10 +25,10 @@ pub(super) struct Raw {
 impl Raw {
     pub(super) fn parse(json: &[u8]) -> Result<Self, DocumentError> {
         let length = json.len();
-        if length > DidDocument::MAX_BYTES {
+        if length > MAX_BYTES {
             return Err(DocumentError::TooLong { length });
         }
-        if is_deeper_than(DidDocument::MAX_DEPTH, json) {
+        if is_deeper_than(MAX_DEPTH, json) {
             return Err(DocumentError::TooDeep);
         }
         // Serde would read an array as the fields in their order.
@@ -104,3 +104,6 @@ fn is_deeper_than(limit: usize, json: &[u8]) -> bool {
     }
     false
 }
+
+pub(super) const MAX_BYTES: usize = 64 * 1024;
+pub(super) const MAX_DEPTH: usize = 32;

@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jetwash_event::Did;
-use jetwash_identity::{Clock, DidDocument, Identities, IdentityOptions};
+use jetwash_identity::{DidDocument, Identities, IdentityClock, IdentityOptions};
 use serde_json::json;
 
 use server::Server;
@@ -94,7 +94,7 @@ impl TestClock {
     }
 }
 
-impl Clock for TestClock {
+impl IdentityClock for TestClock {
     fn now_ms(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }

@@ -24,7 +24,7 @@ pub(crate) enum Reply {
     /// Opens a websocket, sends these texts, and then closes it for this reason, or keeps it open.
     Stream(Vec<String>, Option<&'static str>),
     /// Waits until the gate is open, and then does this.
-    After(watch::Receiver<bool>, Box<Reply>),
+    After(watch::Receiver<bool>, Box<Self>),
 }
 
 /// A server, and the paths that it was asked for.
