@@ -103,8 +103,8 @@ impl Directories {
         });
         let soonest = waits.min_by_key(|(_, _, refusal)| refusal.wait());
         let Some((index, directory, _)) = soonest else {
-            // Only if there is no directory at all, or an error to return instead.
-            return Err(ResolveError::Busy { waiting: 0 });
+            // All were asked, so that the error of the last is returned instead.
+            return Err(ResolveError::Ended);
         };
         let longest = deadline.saturating_duration_since(now);
         let admitted = directory.lock().admit(self.budget, now, longest);

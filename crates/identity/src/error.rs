@@ -79,6 +79,9 @@ pub enum ResolveError {
         /// When it is asked again.
         retry_after: Duration,
     },
+    /// The runtime that look-ups run on has ended.
+    #[error("look-ups have ended with their runtime")]
+    Ended,
     /// The host gave no answer that can be used.
     #[error("{host} does not answer: {error}")]
     Host {
@@ -102,6 +105,7 @@ impl ResolveError {
             Self::Document { .. } => Kind::Document,
             Self::Busy { .. } => Kind::Busy,
             Self::Budget { .. } => Kind::Budget,
+            Self::Ended => Kind::Ended,
             Self::Resting { .. } => Kind::Resting,
             Self::Host { error, .. } => match error {
                 FetchError::Budget => Kind::Budget,
@@ -123,7 +127,11 @@ impl ResolveError {
     pub const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::Budget { .. } | Self::Resting { .. } | Self::Host { .. }
+            Self::Busy { .. }
+                | Self::Budget { .. }
+                | Self::Resting { .. }
+                | Self::Ended
+                | Self::Host { .. }
         )
     }
 }
@@ -146,6 +154,7 @@ pub enum ResolveErrorKind {
     Busy,
     Connect,
     Document,
+    Ended,
     InvalidDid,
     NoAddress,
     NotFound,
@@ -163,11 +172,12 @@ pub enum ResolveErrorKind {
 
 impl ResolveErrorKind {
     /// Every sort.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Budget,
         Self::Busy,
         Self::Connect,
         Self::Document,
+        Self::Ended,
         Self::InvalidDid,
         Self::NoAddress,
         Self::NotFound,
@@ -191,6 +201,7 @@ impl ResolveErrorKind {
             Self::Busy => "busy",
             Self::Connect => "connect",
             Self::Document => "document",
+            Self::Ended => "ended",
             Self::InvalidDid => "invalid_did",
             Self::NoAddress => "no_address",
             Self::NotFound => "not_found",

@@ -78,7 +78,8 @@ impl Handles {
                 arrival
             }
         };
-        arrival.outcome().await.unwrap_or(Err(HandleError::Busy))
+        let ended = || Err(HandleError::Did(ResolveError::Ended));
+        arrival.outcome().await.unwrap_or_else(ended)
     }
 
     pub(crate) fn forget(&self, handle: &Handle) {

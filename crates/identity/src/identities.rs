@@ -93,7 +93,8 @@ impl Identities {
     #[must_use]
     pub fn suspect(&self, did: &Did) -> bool {
         let now = self.service.clock.now_ms();
-        let is_allowed = self.service.suspicions.admit(did, now);
+        // A DID that cannot be looked up takes nothing from the others.
+        let is_allowed = self.service.can_look_up(did) && self.service.suspicions.admit(did, now);
         if is_allowed {
             self.service.counters.count(Count::Suspicion);
             self.service.forget(did);

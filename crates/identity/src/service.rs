@@ -139,13 +139,7 @@ impl Service {
         let arrival = self.begin(did).inspect_err(|error| {
             self.counters.error(error.kind());
         })?;
-        // A look-up that is given up has lost its runtime, and with it its host.
-        arrival.outcome().await.unwrap_or_else(|| {
-            Err(ResolveError::Host {
-                host: Arc::from("the look-up"),
-                error: FetchError::Timeout,
-            })
-        })
+        arrival.outcome().await.unwrap_or(Err(ResolveError::Ended))
     }
 
     /// Joins the look-up of a DID, or begins it.
@@ -361,6 +355,11 @@ impl Service {
         if flight.is_outdated() {
             self.memory.remove(did);
         }
+    }
+
+    /// Whether there is anything to look up for a DID.
+    pub(crate) fn can_look_up(&self, did: &Did) -> bool {
+        Method::of(did, self.rules).is_ok()
     }
 
     /// Forgets a document and what is under way of it.

@@ -98,11 +98,11 @@ fn millis(text: &str) -> Option<u64> {
     // Years that begin in March have their leap day at the end.
     let (year, month) = match month {
         1 | 2 => (year.checked_sub(1)?, month + 9),
-        _ => (year, month - 3),
+        _ => (year, month.checked_sub(3)?),
     };
     let leap_days = year / 4 - year / 100 + year / 400;
-    let days = year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1;
-    let days = days.checked_sub(DAYS_TO_1970)?;
+    let days = year * 365 + leap_days + (month * 153 + 2) / 5 + day;
+    let days = days.checked_sub(DAYS_TO_1970 + 1)?;
     Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + fraction)
 }
 

@@ -48,6 +48,32 @@ async fn an_old_document_is_served_while_it_is_looked_up_again_once() {
 }
 
 #[tokio::test]
+async fn a_thread_without_a_runtime_has_an_old_document_looked_up_again() {
+    let (server, identities, clock) = changing(8, 500).await;
+    assert_eq!(key(&identities).await.unwrap(), "a");
+    clock.advance(HOUR);
+    let asking = identities.clone();
+    let thread = std::thread::spawn(move || {
+        let document = asking.cached(&plc(1)).unwrap().unwrap();
+        key_of(&document).to_owned()
+    });
+    assert_eq!(thread.join().unwrap(), "a");
+    until(|| server.count() == 2).await;
+    until_quiet(&identities).await;
+    assert_eq!(key(&identities).await.unwrap(), "b");
+}
+
+#[test]
+fn a_look_up_whose_runtime_has_ended_is_an_error_and_no_hang() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let (_server, identities, _clock) = first.block_on(changing(8, 500));
+    drop(first);
+    let error = second.block_on(key(&identities)).unwrap_err();
+    assert_eq!(error, ResolveError::Ended);
+}
+
+#[tokio::test]
 async fn an_old_document_is_served_for_a_day_while_the_directory_fails() {
     let (server, identities, clock) = changing(1, 500).await;
     assert_eq!(key(&identities).await.unwrap(), "a");

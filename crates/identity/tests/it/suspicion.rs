@@ -3,7 +3,7 @@
 use jetwash_identity::Budget;
 
 use crate::server::{Server, ok};
-use crate::{HOUR, MINUTE, SECOND, TestClock, document_at, key_of, options, plc};
+use crate::{HOUR, MINUTE, SECOND, TestClock, did, document_at, key_of, options, plc};
 
 #[tokio::test]
 async fn a_suspicion_causes_one_look_up_in_five_minutes() {
@@ -43,6 +43,8 @@ async fn suspicions_about_many_dids_stay_within_their_budget() {
     let identities = options.start().unwrap();
     for number in 0..200 {
         identities.resolve(&plc(number)).await.unwrap();
+        // These cannot be looked up, and take nothing from the budget.
+        assert!(!identities.suspect(&did(&format!("did:key:{number}"))));
     }
     let allowed = (0..200).filter(|number| identities.suspect(&plc(*number)));
     assert_eq!(allowed.count(), 10);
