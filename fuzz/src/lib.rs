@@ -14,6 +14,8 @@ mod targets;
 mod verify;
 
 pub use seeds::write_seeds;
-pub use strangers::{client_frames, did_file, identifiers, options_update, query, store_block};
+pub use strangers::{
+    client_frames, did_document, did_file, identifiers, options_update, query, store_block,
+};
 pub use targets::{batch, binary, car, dict, event, frame, record_json, tree_node};
 pub use verify::verify;

@@ -32,6 +32,7 @@ pub fn write_seeds(target: &str) {
         }
         "client_frames" => client_frames(),
         "dict" => packed(&events()),
+        "did_document" => [did_documents(), deep_json("")].concat(),
         "did_file" => did_files(),
         "identifiers" => identifiers(),
         "options_update" => [updates(), deep_json("")].concat(),
@@ -387,6 +388,28 @@ fn client_frames() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// Documents of the DID that the target asks for, whole and with parts that are not valid.
+fn did_documents() -> Vec<Vec<u8>> {
+    const WHOLE: &str = r##"{"id":"DID","alsoKnownAs":["https://a.test","at://A.test"],
+"verificationMethod":[{"id":"DID#atproto","type":"Multikey","controller":"DID",
+"publicKeyMultibase":"zQ3shrc8v5X6ZiANcZxA6JerfT2T4SskeCGxpmtDfMuHF9KRj"}],"service":[
+{"id":"#atproto_pds","type":"AtprotoPersonalDataServer","serviceEndpoint":"https://pds.test"}]}"##;
+    let legacy = "EcdsaSecp256r1VerificationKey2019";
+    let variants = [
+        WHOLE.to_owned(),
+        WHOLE.replace("Multikey", legacy),
+        WHOLE.replace("DID#atproto", "#atproto"),
+        WHOLE.replace("https://pds.test", "http://[::1]:2583/"),
+        WHOLE.replace("\"controller\":\"DID\"", "\"controller\":7"),
+        r#"{"id":"DID","service":[null,{}],"verificationMethod":{},"alsoKnownAs":7}"#.to_owned(),
+        r#"{"id":"DID","id":"DID"}"#.to_owned(),
+    ];
+    let did = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+    variants
+        .map(|text| text.replace("DID", did).into_bytes())
+        .to_vec()
+}
+
 fn did_files() -> Vec<Vec<u8>> {
     let plain =
         b"# Danes\ndid:plc:ewvi7nxzyoun6zhxrhs64oiz\r\n\n did:web:a.example # Anne\n".to_vec();
@@ -520,6 +543,13 @@ fn recorded(target: &str, corpus: &Corpus) -> Vec<Vec<u8>> {
     match target {
         "frame" | "verify" => frames,
         "car" => slices.map(<[u8]>::to_vec).collect(),
+        "did_document" => {
+            let documents = corpus.json("firehose-2026-07-04/did_docs.json");
+            let documents = documents.as_object().into_iter().flatten();
+            let asked_for = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+            let renamed = documents.map(|(did, json)| json.to_string().replace(did, asked_for));
+            renamed.map(String::into_bytes).collect()
+        }
         "tree_node" => blocks.filter(is_node).map(<[u8]>::to_vec).collect(),
         "record_json" => blocks.filter(is_record).map(<[u8]>::to_vec).collect(),
         "batch" | "binary" | "event" | "dict" | "store_block" => {

@@ -7,6 +7,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use jetwash::{DidFile, DidSet};
 use jetwash_event::{AtUri, Datetime, Did, Handle, Nsid, PlcDid, RecordKey, Tid};
+use jetwash_identity::{DidDocument, PdsEndpoint};
 use jetwash_serve::fuzzing;
 use jetwash_store::fuzzing as stored;
 use regex::Regex;
@@ -46,6 +47,45 @@ pub fn options_update(data: &[u8]) {
     if result.is_ok() {
         assert_eq!(padded, result);
         assert!(serde_json::from_str::<serde_json::Value>(text).is_ok());
+    }
+}
+
+/// A DID document, which must be that of one DID.
+///
+/// Accepted documents are objects about that DID, and every part of them stands in the JSON, as an
+/// independent parser reads it. Spaces around it change nothing.
+pub fn did_document(data: &[u8]) {
+    let did: Did = "did:plc:ewvi7nxzyoun6zhxrhs64oiz".parse().expect("a DID");
+    let Ok(document) = DidDocument::parse(data, &did) else {
+        return;
+    };
+    let json: serde_json::Value = serde_json::from_slice(data).expect("accepted JSON is JSON");
+    assert_eq!(json["id"], did.as_ref());
+    let has = |list: &str, name: &str, is_it: &dyn Fn(&str) -> bool| {
+        let items = json[list].as_array().into_iter().flatten();
+        let mut texts = items.map(|item| if name.is_empty() { item } else { &item[name] });
+        texts.any(|text| text.as_str().is_some_and(is_it))
+    };
+    if let Some(key) = document.signing_key() {
+        let methods = "verificationMethod";
+        assert!(has(methods, "publicKeyMultibase", &|text| text
+            == key.multibase()));
+        assert!(has(methods, "type", &|text| text == key.key_type().as_str()));
+        assert!(has(methods, "controller", &|text| text == did.as_ref()));
+    }
+    if let Some(pds) = document.pds() {
+        assert_eq!(PdsEndpoint::parse(pds.as_str()).as_ref(), Some(pds));
+        let same = |text: &str| PdsEndpoint::parse(text).as_ref() == Some(pds);
+        assert!(has("service", "serviceEndpoint", &same));
+    }
+    if let Some(handle) = document.claimed_handle() {
+        let alias = format!("at://{handle}");
+        assert!(has("alsoKnownAs", "", &|text| text.to_ascii_lowercase()
+            == alias));
+    }
+    if data.len() < DidDocument::MAX_BYTES {
+        let spaced = [b" ", data].concat();
+        assert_eq!(DidDocument::parse(&spaced, &did), Ok(document));
     }
 }
 
