@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jetwash::Micros;
 use jetwash::frame::{Car, CommitMessage, Frame};
 use jetwash_benches::Table;
 use jetwash_cbor::Link;
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 use shrike::crypto::VerifyingKey;
 use shrike::mst::{BlockStore, MemBlockStore};
 
-const NOW_US: u64 = 1_900_000_000_000_000;
+const NOW: Micros = Micros::new(1_900_000_000_000_000);
 
 fn main() {
     let Input { frames, keys, kind } = Input::new();
@@ -48,7 +49,7 @@ fn steps(frames: &[Vec<u8>], commits: &[&CommitMessage<'_>], accounts: &[Account
     let mut verifier = Verifier::new();
     let claims: Vec<Claim> = commits
         .iter()
-        .map(|commit| verifier.commit(commit, NOW_US).unwrap())
+        .map(|commit| verifier.commit(commit, NOW).unwrap())
         .collect();
     let p256: Vec<_> = (0..commits.len()).map(p256_signature).collect();
     let texts: Vec<String> = accounts
@@ -61,12 +62,11 @@ fn steps(frames: &[Vec<u8>], commits: &[&CommitMessage<'_>], accounts: &[Account
             commits.iter().map(|commit| hash(commit)).sum::<usize>()
         })
         .row("structure: fields, blocks, commit object", || {
-            let is_good =
-                |commit: &&&CommitMessage<'_>| structures.structure(commit, NOW_US).is_ok();
+            let is_good = |commit: &&&CommitMessage<'_>| structures.structure(commit, NOW).is_ok();
             commits.iter().filter(is_good).count()
         })
         .row("structure and proof", || {
-            let is_good = |commit: &&&CommitMessage<'_>| verifier.commit(commit, NOW_US).is_ok();
+            let is_good = |commit: &&&CommitMessage<'_>| verifier.commit(commit, NOW).is_ok();
             commits.iter().filter(is_good).count()
         })
         .row("signature, secp256k1", || {
@@ -91,7 +91,7 @@ fn steps(frames: &[Vec<u8>], commits: &[&CommitMessage<'_>], accounts: &[Account
                 if let Frame::Commit(commit) = &frame {
                     let account = &accounts[verified];
                     assert_eq!(commit.repo, account.did);
-                    let outcome = whole.verify(&frame, &account.known(), NOW_US);
+                    let outcome = whole.verify(&frame, &account.known(), NOW);
                     assert_eq!(outcome.verdict(), Some(Verdict::Verified));
                     verified += 1;
                 }
@@ -112,7 +112,7 @@ fn beside(commits: &[&CommitMessage<'_>], accounts: &[Account<'_>]) {
     let mut verifier = Verifier::new();
     let claims: Vec<Claim> = commits
         .iter()
-        .map(|commit| verifier.commit(commit, NOW_US).unwrap())
+        .map(|commit| verifier.commit(commit, NOW).unwrap())
         .collect();
     let shrike_keys: Vec<_> = accounts
         .iter()
@@ -123,7 +123,7 @@ fn beside(commits: &[&CommitMessage<'_>], accounts: &[Account<'_>]) {
     }
     let medians = Table::new("beside shrike 0.8, one thread", commits.len())
         .row("jetwash: structure and proof", || {
-            let is_good = |commit: &&&CommitMessage<'_>| verifier.commit(commit, NOW_US).is_ok();
+            let is_good = |commit: &&&CommitMessage<'_>| verifier.commit(commit, NOW).is_ok();
             commits.iter().filter(is_good).count()
         })
         .row("jetwash: signature", || {
@@ -170,7 +170,7 @@ fn threads(frames: &[Frame<'_>], keys: &HashMap<String, PublicKey>) {
                     key: SigningKey::Fresh(&keys[did]),
                     ..Known::default()
                 };
-                let outcome = verifier.verify(frame, &known, NOW_US);
+                let outcome = verifier.verify(frame, &known, NOW);
                 assert_eq!(outcome.verdict(), Some(Verdict::Verified));
             }
         }

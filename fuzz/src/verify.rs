@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jetwash_cbor::{CborWriter, Cid, Codec};
+use jetwash_event::Micros;
 use jetwash_frame::{Action, Car, Frame, RepoOp};
 use jetwash_mst::{BlockIndex, Node, Tree, Walk};
 use jetwash_verify::{Known, Need, Outcome, Proof, Reason, SigningKey, Verdict, Verifier};
@@ -55,10 +56,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 /// Without a key nothing is verified, and the steps together are the whole.
 fn judge(frame: &Frame<'_>) {
     let mut verifier = Verifier::new();
-    let whole = verifier.verify(frame, &Known::default(), NOW_US);
+    let whole = verifier.verify(frame, &Known::default(), NOW);
     let claim = match frame {
-        Frame::Commit(commit) => verifier.commit(commit, NOW_US),
-        Frame::Sync(sync) => verifier.sync(sync, NOW_US),
+        Frame::Commit(commit) => verifier.commit(commit, NOW),
+        Frame::Sync(sync) => verifier.sync(sync, NOW),
         _ => {
             assert!(matches!(whole, Outcome::Skipped(_)));
             return;
@@ -242,4 +243,4 @@ fn car(root: &Cid, blocks: &[(Cid, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// The first of January 2027, in microseconds since 1970.
-const NOW_US: u64 = 1_798_761_600_000_000;
+const NOW: Micros = Micros::new(1_798_761_600_000_000);

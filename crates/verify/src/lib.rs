@@ -45,6 +45,7 @@
 //! ```
 //! use std::collections::HashMap;
 //!
+//! use jetwash_event::Micros;
 //! use jetwash_frame::Frame;
 //! use jetwash_verify::{Known, Outcome, PublicKey, RepoState, SigningKey, Verdict, Verifier};
 //!
@@ -56,7 +57,7 @@
 //! }
 //!
 //! impl Accounts {
-//!     fn judge(&mut self, bytes: &[u8], now_us: u64) -> Option<Verdict> {
+//!     fn judge(&mut self, bytes: &[u8], now: Micros) -> Option<Verdict> {
 //!         let frame = Frame::decode(bytes).ok()?;
 //!         let did = match &frame {
 //!             Frame::Commit(commit) => commit.repo,
@@ -68,7 +69,7 @@
 //!             key: self.keys.get(did).map_or(SigningKey::Unavailable, SigningKey::Fresh),
 //!             ..Known::default()
 //!         };
-//!         let outcome = self.verifier.verify(&frame, &known, now_us);
+//!         let outcome = self.verifier.verify(&frame, &known, now);
 //!         let Outcome::Judged(judgement) = outcome else { return None };
 //!         if let Some(state) = judgement.state {
 //!             self.states.insert(did.to_owned(), state);
@@ -76,7 +77,7 @@
 //!         Some(judgement.verdict)
 //!     }
 //! }
-//! # assert_eq!(Accounts::default().judge(b"", 0), None);
+//! # assert_eq!(Accounts::default().judge(b"", Micros::EPOCH), None);
 //! ```
 
 mod claim;

@@ -1,6 +1,8 @@
 //! The first checks: what can be seen of a frame without looking into its blocks.
 
-use jetwash_event::{Datetime, Did, Nsid, RecordKey, Tid};
+use std::time::Duration;
+
+use jetwash_event::{Datetime, Did, Micros, Nsid, RecordKey, Tid};
 use jetwash_frame::{Action, CommitMessage, RepoOp, SyncMessage};
 
 use crate::reason::Reason;
@@ -45,8 +47,8 @@ impl Revs {
     }
 
     /// Refuses a revision of the future: all that follow it would be old.
-    pub(crate) fn check_time(&self, now_us: u64) -> Result<(), Reason> {
-        if self.rev.microseconds() > now_us.saturating_add(FUTURE_TOLERANCE_US) {
+    pub(crate) fn check_time(&self, now: Micros) -> Result<(), Reason> {
+        if self.rev.time() > now.plus(FUTURE_TOLERANCE) {
             return Err(Reason::RevFuture);
         }
         Ok(())
@@ -89,4 +91,4 @@ fn check_path(path: &str) -> Result<(), Reason> {
 }
 
 /// How far ahead of the time a revision may be: five minutes, in microseconds.
-const FUTURE_TOLERANCE_US: u64 = 300_000_000;
+const FUTURE_TOLERANCE: Duration = Duration::from_secs(300);

@@ -191,7 +191,7 @@ const DAG_CBOR_SHA_256: [u8; 4] = [1, 0x71, 0x12, 32];
 
 /// The 64 bits of a TID.
 fn to_integer(tid: Tid) -> u64 {
-    tid.microseconds() << CLOCK_BITS | u64::from(tid.clock())
+    tid.time().get() << CLOCK_BITS | u64::from(tid.clock())
 }
 
 fn to_tid(bits: u64) -> Option<Tid> {

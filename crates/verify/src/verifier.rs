@@ -1,4 +1,5 @@
 use jetwash_cbor::{CborReader, Cid, Codec, Link, write_head};
+use jetwash_event::Micros;
 use jetwash_frame::{Car, CommitMessage, Frame, RepoOp, SyncMessage};
 use jetwash_mst::{CommitError, CommitObject, sync_object};
 use sha2::{Digest, Sha256};
@@ -33,15 +34,15 @@ use crate::signature::check_form;
 /// let post = serde_json::json!({"$type": "app.example.post", "text": "Hej"});
 /// let sent = network.apply(&SimChange::create(did(0), "app.example.post", "1", post))?;
 /// let frame = Frame::decode(&sent.bytes)?;
-/// let now_us = network.time_us();
+/// let now = network.time();
 ///
 /// let mut verifier = Verifier::new();
-/// let outcome = verifier.verify(&frame, &Known::default(), now_us);
+/// let outcome = verifier.verify(&frame, &Known::default(), now);
 /// assert_eq!(outcome, Outcome::Needs(Need::Key));
 ///
 /// let key = key_of(&network, &did(0));
 /// let known = Known { key: SigningKey::Fresh(&key), ..Known::default() };
-/// let outcome = verifier.verify(&frame, &known, now_us);
+/// let outcome = verifier.verify(&frame, &known, now);
 /// assert_eq!(outcome.verdict(), Some(Verdict::Verified));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -61,13 +62,13 @@ impl Verifier {
 
     /// Verifies a frame: all checks, in the order in which they fail cheapest.
     ///
-    /// `now_us` is the time in microseconds since 1970. A frame that [needs](Outcome::Needs) a key
-    /// is verified again once it is there; to keep the work done until then, go step by step.
+    /// A frame that [needs](Outcome::Needs) a key is verified again once it is there; to keep the
+    /// work done until then, go step by step.
     ///
     /// Source: the reference on sync, section 8.
     #[must_use]
-    pub fn verify(&mut self, frame: &Frame<'_>, known: &Known<'_>, now_us: u64) -> Outcome {
-        match self.claim(frame, known, now_us) {
+    pub fn verify(&mut self, frame: &Frame<'_>, known: &Known<'_>, now: Micros) -> Outcome {
+        match self.claim(frame, known, now) {
             Ok(claim) => claim.judge(claim.check_signature(known.key), known.state),
             Err(Stop::Invalid(reason)) => Outcome::invalid(reason),
             Err(Stop::Skip(skip)) => Outcome::Skipped(skip),
@@ -80,8 +81,8 @@ impl Verifier {
     /// # Errors
     ///
     /// When the commit is invalid.
-    pub fn commit(&mut self, commit: &CommitMessage<'_>, now_us: u64) -> Result<Claim, Reason> {
-        self.structure(commit, now_us)?.invert()
+    pub fn commit(&mut self, commit: &CommitMessage<'_>, now: Micros) -> Result<Claim, Reason> {
+        self.structure(commit, now)?.invert()
     }
 
     /// Checks the fields and operations of a commit, that its revision is not of the future, its
@@ -93,10 +94,10 @@ impl Verifier {
     pub fn structure<'v, 'f>(
         &'v mut self,
         commit: &'v CommitMessage<'f>,
-        now_us: u64,
+        now: Micros,
     ) -> Result<Structure<'v, 'f>, Reason> {
         let revs = Revs::of_commit(commit, &mut self.order)?;
-        self.structure_of(commit, revs, now_us)
+        self.structure_of(commit, revs, now)
     }
 
     /// Checks all of a `#sync` that needs neither key nor history.
@@ -104,8 +105,8 @@ impl Verifier {
     /// # Errors
     ///
     /// When the frame is invalid.
-    pub fn sync(&mut self, sync: &SyncMessage<'_>, now_us: u64) -> Result<Claim, Reason> {
-        sync_of(sync, Revs::of_sync(sync)?, now_us)
+    pub fn sync(&mut self, sync: &SyncMessage<'_>, now: Micros) -> Result<Claim, Reason> {
+        sync_of(sync, Revs::of_sync(sync)?, now)
     }
 
     /// Undoes operations on the tree below `data`, as far as a CAR slice holds it, and compares the
@@ -137,18 +138,18 @@ impl Verifier {
         }
     }
 
-    fn claim(&mut self, frame: &Frame<'_>, known: &Known<'_>, now_us: u64) -> Result<Claim, Stop> {
+    fn claim(&mut self, frame: &Frame<'_>, known: &Known<'_>, now: Micros) -> Result<Claim, Stop> {
         let skip = |revs: &Revs| Skip::of_rev(revs.rev, known.hosting, known.state);
         match frame {
             Frame::Commit(commit) => {
                 let revs = Revs::of_commit(commit, &mut self.order)?;
                 skip(&revs).map_or(Ok(()), |skip| Err(Stop::Skip(skip)))?;
-                Ok(self.structure_of(commit, revs, now_us)?.invert()?)
+                Ok(self.structure_of(commit, revs, now)?.invert()?)
             }
             Frame::Sync(sync) => {
                 let revs = Revs::of_sync(sync)?;
                 skip(&revs).map_or(Ok(()), |skip| Err(Stop::Skip(skip)))?;
-                Ok(sync_of(sync, revs, now_us)?)
+                Ok(sync_of(sync, revs, now)?)
             }
             _ => Err(Stop::Skip(Skip::NoRepository)),
         }
@@ -158,9 +159,9 @@ impl Verifier {
         &'v mut self,
         commit: &'v CommitMessage<'f>,
         revs: Revs,
-        now_us: u64,
+        now: Micros,
     ) -> Result<Structure<'v, 'f>, Reason> {
-        revs.check_time(now_us)?;
+        revs.check_time(now)?;
         let car = Car::parse(commit.blocks).map_err(|_| Reason::CarMalformed)?;
         if car.root() != commit.commit {
             return Err(Reason::CarRoot);
@@ -191,15 +192,16 @@ impl Verifier {
 /// # Examples
 ///
 /// ```
+/// use jetwash_event::Micros;
 /// use jetwash_frame::CommitMessage;
 /// use jetwash_verify::{Claim, Reason, Verifier};
 ///
 /// fn step_by_step(
 ///     verifier: &mut Verifier,
 ///     commit: &CommitMessage<'_>,
-///     now_us: u64,
+///     now: Micros,
 /// ) -> Result<Claim, Reason> {
-///     verifier.structure(commit, now_us)?.invert()
+///     verifier.structure(commit, now)?.invert()
 /// }
 /// ```
 #[derive(Debug)]
@@ -265,8 +267,8 @@ impl From<Reason> for Stop {
     }
 }
 
-fn sync_of(sync: &SyncMessage<'_>, revs: Revs, now_us: u64) -> Result<Claim, Reason> {
-    revs.check_time(now_us)?;
+fn sync_of(sync: &SyncMessage<'_>, revs: Revs, now: Micros) -> Result<Claim, Reason> {
+    revs.check_time(now)?;
     let object = sync_object(sync).map_err(|error| Reason::from(&error))?;
     let car = Car::parse(sync.blocks).map_err(|_| Reason::CarMalformed)?;
     let own = car.find(car.root()).map_err(|_| Reason::CarMalformed)?;

@@ -1,6 +1,7 @@
 //! Frames against the stored state of their account, and the state that they leave behind.
 
 use jetwash_cbor::{Cid, Codec};
+use jetwash_event::Micros;
 use jetwash_frame::Frame;
 use jetwash_verify::{
     HostingState, Judgement, Known, Need, Outcome, Reason, RepoState, SigningKey, Skip, Verdict,
@@ -18,7 +19,11 @@ fn judge(bytes: &[u8], state: Option<&RepoState>) -> Outcome {
         key: SigningKey::Fresh(&key),
         ..Known::default()
     };
-    Verifier::new().verify(&Frame::decode(bytes).unwrap(), &known, RECORDED_US)
+    Verifier::new().verify(
+        &Frame::decode(bytes).unwrap(),
+        &known,
+        Micros::new(RECORDED_US),
+    )
 }
 
 fn judged(bytes: &[u8], state: Option<&RepoState>) -> Judgement {
@@ -136,7 +141,7 @@ fn what_is_old_or_repeated_is_skipped_before_anything_is_asked() {
         };
         for bytes in [&frame, &sync] {
             let frame = Frame::decode(bytes).unwrap();
-            let outcome = Verifier::new().verify(&frame, &known, RECORDED_US);
+            let outcome = Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US));
             assert_eq!(outcome, Outcome::Skipped(Skip::Stale));
         }
         assert_eq!(
@@ -160,7 +165,11 @@ fn an_account_that_is_not_active_is_skipped() {
         hosting: HostingState::Inactive,
         ..Known::default()
     };
-    let outcome = Verifier::new().verify(&Frame::decode(&bytes).unwrap(), &known, RECORDED_US);
+    let outcome = Verifier::new().verify(
+        &Frame::decode(&bytes).unwrap(),
+        &known,
+        Micros::new(RECORDED_US),
+    );
     assert_eq!(outcome, Outcome::Skipped(Skip::Inactive));
 }
 
@@ -204,7 +213,7 @@ fn a_forged_sync_with_the_known_root_changes_nothing() {
             key,
             ..Known::default()
         };
-        Verifier::new().verify(&frame, &known, RECORDED_US)
+        Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US))
     };
     assert_eq!(
         with(SigningKey::Cached(&wrong)),

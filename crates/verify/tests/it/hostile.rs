@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jetwash_cbor::{Cid, Codec};
+use jetwash_event::Micros;
 use jetwash_frame::{Action, Frame};
 use jetwash_mst::{Node, key_height, write_node};
 use jetwash_verify::{Known, Outcome, Proof, Reason, SigningKey, Verdict, Verifier};
@@ -227,7 +228,7 @@ fn the_largest_commit_is_verified() {
             key: SigningKey::Fresh(&key),
             ..Known::default()
         };
-        let outcome = Verifier::new().verify(&frame, &known, RECORDED_US);
+        let outcome = Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US));
         assert_eq!(outcome.verdict(), Some(Verdict::Verified));
     }
 }
@@ -248,8 +249,11 @@ fn a_verifier_that_has_seen_anything_judges_the_next_frame_alike() {
             for scene in [left, &short, right] {
                 let bytes = scene.frame();
                 let frame = Frame::decode(&bytes).unwrap();
-                let outcome: Outcome = used.verify(&frame, &known, RECORDED_US);
-                assert_eq!(outcome, Verifier::new().verify(&frame, &known, RECORDED_US));
+                let outcome: Outcome = used.verify(&frame, &known, Micros::new(RECORDED_US));
+                assert_eq!(
+                    outcome,
+                    Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US))
+                );
             }
         }
     }

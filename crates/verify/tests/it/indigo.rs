@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jetwash_cbor::{CborWriter, Cid};
 use jetwash_corpus::corpus;
+use jetwash_event::Micros;
 use jetwash_frame::Frame;
 use jetwash_verify::{
     HostingState, Known, Outcome, Policy, Proof, PublicKey, RepoState, SignatureCheck, SigningKey,
@@ -49,7 +50,10 @@ impl Relay {
             state: self.states.get(did),
             key: SigningKey::Fresh(&self.keys[did]),
         };
-        match self.verifier.verify(&frame, &known, APRIL_2025_US) {
+        match self
+            .verifier
+            .verify(&frame, &known, Micros::new(APRIL_2025_US))
+        {
             Outcome::Judged(judgement) => {
                 let delivers = self.policy.delivers(judgement.verdict);
                 if let Some(state) = judgement.state {
@@ -133,7 +137,9 @@ fn commits_older_than_sync_1_1_pass_leniently_and_not_strictly() {
             panic!("{number}");
         };
         assert_eq!(commit.ops().len(), ops);
-        let claim = Verifier::new().commit(&commit, APRIL_2025_US).unwrap();
+        let claim = Verifier::new()
+            .commit(&commit, Micros::new(APRIL_2025_US))
+            .unwrap();
         assert_eq!(
             (claim.proof(), claim.missing_records()),
             (Some(Proof::Legacy), 0)

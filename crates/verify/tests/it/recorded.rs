@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use jetwash_corpus::{Corpus, corpus};
+use jetwash_event::Micros;
 use jetwash_frame::Frame;
 use jetwash_verify::{
     Known, Outcome, Proof, PublicKey, Reason, RepoState, SigningKey, Skip, Verdict, Verifier,
@@ -28,7 +29,7 @@ fn every_recorded_frame_is_verified_as_an_independent_decoder_says() {
             key: SigningKey::Fresh(&keys[row["did"].as_str().unwrap()]),
             ..Known::default()
         };
-        let outcome = verifier.verify(&frame, &known, RECORDED_US);
+        let outcome = verifier.verify(&frame, &known, Micros::new(RECORDED_US));
         let Frame::Commit(commit) = &frame else {
             assert_eq!(outcome, Outcome::Skipped(Skip::NoRepository));
             continue;
@@ -45,7 +46,7 @@ fn every_recorded_frame_is_verified_as_an_independent_decoder_says() {
         assert_eq!(state.data().to_string(), row["data"].as_str().unwrap());
         assert!(!judgement.needs_repository);
 
-        let claim = verifier.commit(commit, RECORDED_US).unwrap();
+        let claim = verifier.commit(commit, Micros::new(RECORDED_US)).unwrap();
         assert_eq!(
             (claim.proof(), claim.missing_records()),
             (Some(Proof::Complete), 0)
@@ -112,12 +113,12 @@ fn class_of(
         key,
         ..Known::default()
     };
-    let outcome = verifier.verify(&frame, &known, RECORDED_US);
+    let outcome = verifier.verify(&frame, &known, Micros::new(RECORDED_US));
     let first_sight = Known {
         state: None,
         ..known
     };
-    let unchained = verifier.verify(&frame, &first_sight, RECORDED_US);
+    let unchained = verifier.verify(&frame, &first_sight, Micros::new(RECORDED_US));
     if outcome.verdict() != Some(Verdict::Discontinuous) {
         assert_eq!(outcome.verdict(), unchained.verdict(), "{expected:?}");
     }
@@ -127,7 +128,7 @@ fn class_of(
                 return "accept";
             };
             match verifier
-                .commit(commit, RECORDED_US)
+                .commit(commit, Micros::new(RECORDED_US))
                 .unwrap()
                 .missing_records()
             {

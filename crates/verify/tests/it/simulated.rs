@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use jetwash_event::Micros;
 use jetwash_frame::Frame;
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use jetwash_verify::{
@@ -43,7 +44,7 @@ fn every_frame_of_a_simulated_network_is_verified_and_leaves_its_state() {
                 key: SigningKey::Cached(key),
             };
             // The simulator's own time, so that no revision is of the future.
-            let outcome = verifier.verify(&frame, &known, u64::MAX);
+            let outcome = verifier.verify(&frame, &known, Micros::new(u64::MAX));
             match (&sent.event, outcome) {
                 (SimEvent::Commit(commit), Outcome::Judged(judgement)) => {
                     assert_eq!(judgement.verdict, Verdict::Verified, "{commit:?}");

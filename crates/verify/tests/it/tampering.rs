@@ -1,6 +1,7 @@
 //! Good commits, and what each kind of change does to their verdict.
 
 use jetwash_cbor::{Cid, Codec};
+use jetwash_event::Micros;
 use jetwash_frame::{Action, Frame};
 use jetwash_verify::{
     Known, Need, Outcome, Proof, Reason, SignatureCheck, SigningKey, Skip, Verdict, Verifier,
@@ -39,7 +40,7 @@ fn verdict_of(bytes: &[u8], scene: &Scene) -> Verdict {
         key: SigningKey::Fresh(&key),
         ..Known::default()
     };
-    let outcome = Verifier::new().verify(&frame, &known, RECORDED_US);
+    let outcome = Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US));
     outcome.verdict().unwrap()
 }
 
@@ -138,7 +139,7 @@ proptest! {
             prop_assert_eq!(verdict(&scene), Verdict::Verified);
             let bytes = scene.frame();
             let Ok(Frame::Commit(commit)) = Frame::decode(&bytes) else { panic!() };
-            let claim = Verifier::new().commit(&commit, RECORDED_US).unwrap();
+            let claim = Verifier::new().commit(&commit, Micros::new(RECORDED_US)).unwrap();
             prop_assert_eq!(claim.missing_records(), 1);
         }
     }
@@ -167,7 +168,7 @@ proptest! {
         let Ok(frame) = Frame::decode(&bytes) else { return Ok(()) };
         let (state, key) = (scene.state(), scene::key());
         let known = Known { state: Some(&state), key: SigningKey::Fresh(&key), ..Known::default() };
-        let outcome = Verifier::new().verify(&frame, &known, RECORDED_US);
+        let outcome = Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US));
         if outcome.verdict() == Some(Verdict::Verified) {
             let Frame::Commit(after) = &frame else { panic!("{frame:?}") };
             // Neither the sequence number nor the time is the account's.
@@ -182,7 +183,7 @@ proptest! {
         let header = b"\xa2\x61t\x67#commit\x62op\x01";
         for bytes in [bytes.clone(), [&header[..], &bytes].concat()] {
             if let Ok(frame) = Frame::decode(&bytes) {
-                let _ = Verifier::new().verify(&frame, &Known::default(), RECORDED_US);
+                let _ = Verifier::new().verify(&frame, &Known::default(), Micros::new(RECORDED_US));
             }
         }
         let root = Cid::of(Codec::DagCbor, &bytes);
@@ -304,21 +305,30 @@ fn a_revision_may_be_five_minutes_ahead_and_no_more() {
     let made_us = "3mptbypluud2a"
         .parse::<jetwash_event::Tid>()
         .unwrap()
-        .microseconds();
-    let at = |now_us| {
+        .time();
+    let at = |now| {
         Verifier::new()
-            .commit(&commit, now_us)
+            .commit(&commit, now)
             .map(|claim| claim.proof())
     };
-    assert_eq!(at(made_us - 300_000_000), Ok(Some(Proof::Complete)));
-    assert_eq!(at(made_us - 300_000_001), Err(Reason::RevFuture));
+    assert_eq!(
+        at(Micros::new(made_us.get() - 300_000_000)),
+        Ok(Some(Proof::Complete))
+    );
+    assert_eq!(
+        at(Micros::new(made_us.get() - 300_000_001)),
+        Err(Reason::RevFuture)
+    );
     let sync = scene.sync();
     let Ok(Frame::Sync(sync)) = Frame::decode(&sync) else {
         panic!()
     };
-    let at = |now_us| Verifier::new().sync(&sync, now_us).map(|claim| claim.rev());
-    assert!(at(made_us - 300_000_000).is_ok());
-    assert_eq!(at(made_us - 300_000_001).unwrap_err(), Reason::RevFuture);
+    let at = |now| Verifier::new().sync(&sync, now).map(|claim| claim.rev());
+    assert!(at(Micros::new(made_us.get() - 300_000_000)).is_ok());
+    assert_eq!(
+        at(Micros::new(made_us.get() - 300_000_001)).unwrap_err(),
+        Reason::RevFuture
+    );
     // The last revision there is, of the year 2255 and beyond.
     let last = Scene {
         rev: "jzzzzzzzzzzzz".to_owned(),
@@ -338,7 +348,7 @@ fn a_key_is_asked_for_once_and_a_newer_one_once_more() {
             key,
             ..Known::default()
         };
-        Verifier::new().verify(&frame, &known, RECORDED_US)
+        Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US))
     };
     assert_eq!(with(SigningKey::Missing), Outcome::Needs(Need::Key));
     assert_eq!(
@@ -378,7 +388,7 @@ fn a_signature_that_no_key_makes_valid_asks_for_none() {
     for signature in [&low[..63], &[&low[..], &[0]].concat(), &high, &[0; 64]] {
         let bytes = scene.frame_with(&scene.object(signature));
         let frame = Frame::decode(&bytes).unwrap();
-        let outcome = Verifier::new().verify(&frame, &Known::default(), RECORDED_US);
+        let outcome = Verifier::new().verify(&frame, &Known::default(), Micros::new(RECORDED_US));
         assert_eq!(
             outcome.verdict(),
             Some(Verdict::Invalid(Reason::SignatureForm))
@@ -394,7 +404,9 @@ fn a_claim_can_be_judged_apart_from_its_frame() {
         let Ok(Frame::Commit(commit)) = Frame::decode(&bytes) else {
             panic!()
         };
-        Verifier::new().commit(&commit, RECORDED_US).unwrap()
+        Verifier::new()
+            .commit(&commit, Micros::new(RECORDED_US))
+            .unwrap()
     };
     let worker = claim.clone();
     let check =
