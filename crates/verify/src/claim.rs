@@ -11,7 +11,7 @@ use crate::verdict::Verdict;
 /// The state that a frame says a repository has now. Form, blocks and proof have been checked;
 /// signature and chain have not.
 ///
-/// It borrows nothing and has some 250 bytes, so it can be sent to another thread to have its
+/// It borrows nothing and has about 256 bytes, so it can be sent to another thread to have its
 /// signature checked, while the frame stays where it is.
 ///
 /// # Examples

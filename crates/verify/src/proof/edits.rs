@@ -83,7 +83,8 @@ impl Edits {
             }) => bytes_of(slice, start, start + u32::from(length)),
             _ => &[],
         };
-        if op.action == Action::Delete || op.cid.is_none_or(|cid| cid.as_bytes() != value) {
+        // A delete has no CID, so it can leave no record either.
+        if op.cid.is_none_or(|cid| cid.as_bytes() != value) {
             return Err(Reason::OpMismatch);
         }
         let kind = match op.action {

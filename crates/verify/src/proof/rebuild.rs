@@ -153,10 +153,6 @@ impl Rebuild {
         let first_child = self.children.len();
         let mut key = self.gap(parts, from, to, height)?;
         while key < to {
-            // The keys of a subtree of that height would belong into this node.
-            if self.steps.get(key)?.item.is_stub() {
-                return None;
-            }
             key = self.gap(parts, key + 1, to, height)?;
         }
         let cid = self.write(parts, from, to, height, first_child)?;
@@ -232,7 +228,8 @@ impl Step {
 }
 
 impl Item {
-    /// The key and the CID of the record.
+    /// The key and the CID of the record; `None` for a subtree that is not known. In the place of a
+    /// key it is as high as the node, so its keys would belong into the node.
     fn entry(self, parts: Parts<'_>) -> Option<(&[u8], &[u8])> {
         let ItemKind::Key { key, value } = self.kind else {
             return None;

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use jetwash_cbor::{Cid, Codec};
 use jetwash_event::Tid;
-use jetwash_verify::{HostingState, Policy, Reason, RepoState, StateError, Verdict};
+use jetwash_verify::{
+    Claim, HostingState, Policy, PublicKey, Reason, RepoState, StateError, Verdict,
+};
 use proptest::prelude::*;
 
 fn tids() -> impl Strategy<Value = Tid> {
@@ -112,6 +114,14 @@ fn the_policies_deliver_what_they_say() {
     assert!("Lenient".parse::<Policy>().is_err());
     assert!(!Policy::Off.is_on() && Policy::Structure.is_on());
     assert!(!Policy::Structure.needs_keys() && Policy::Lenient.needs_keys());
+}
+
+/// As the documentation says.
+#[test]
+fn what_is_kept_of_an_account_is_small() {
+    assert_eq!(size_of::<RepoState>(), 50);
+    assert!(size_of::<Claim>() <= 256, "{}", size_of::<Claim>());
+    assert!(size_of::<PublicKey>() <= 104, "{}", size_of::<PublicKey>());
 }
 
 #[test]

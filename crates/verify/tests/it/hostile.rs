@@ -160,6 +160,36 @@ fn a_node_has_keys_of_bounded_length_and_number() {
     assert_eq!(blocks.invert(root, &many[0]), Err(Reason::Tree));
 }
 
+/// What is left is a subtree that is not known. It may have no key of its own, and then is not the
+/// root that there was, but leads to it.
+#[test]
+fn a_root_that_is_not_known_is_no_contradiction() {
+    let (low, high) = (key("a/", 0), key("b/", 2));
+    let mut blocks = Blocks::default();
+    let before = blocks.node(None, &[(&low, None)]);
+    let chain = blocks.node(Some(before), &[]);
+    let root = blocks.node(Some(chain), &[(&high, None)]);
+    let create = Op {
+        action: Action::Create,
+        path: high,
+        cid: Some(value()),
+        prev: None,
+    };
+    let ops = ops_of(std::slice::from_ref(&create));
+    let invert = |without: &[Cid], before: &Cid| {
+        let blocks = blocks.0.iter().filter(|(cid, _)| !without.contains(cid));
+        let slice = car(&root, &blocks.cloned().collect::<Vec<_>>());
+        Verifier::new().invert(&slice, &root, &ops, Some(before))
+    };
+    for without in [&[][..], &[before]] {
+        assert_eq!(invert(without, &before), Ok(Proof::Complete));
+        // A node of height 0 has keys, so it is the root, and no other is.
+        assert_eq!(invert(without, &value()), Err(Reason::RootMismatch));
+    }
+    assert_eq!(invert(&[before, chain], &before), Ok(Proof::Insufficient));
+    assert_eq!(invert(&[before, chain], &chain), Ok(Proof::Complete));
+}
+
 /// Without a bound, each level would double the work.
 #[test]
 fn a_node_that_is_linked_twice_costs_the_commit_and_no_time() {

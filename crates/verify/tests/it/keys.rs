@@ -161,11 +161,6 @@ fn half_the_order_is_the_greatest_s() {
     }
 }
 
-#[test]
-fn a_key_is_as_small_as_its_documentation_says() {
-    assert!(size_of::<PublicKey>() <= 104, "{}", size_of::<PublicKey>());
-}
-
 fn hex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks(2);
     digits
