@@ -384,6 +384,15 @@ fn a_signature_that_no_key_makes_valid_asks_for_none() {
             Some(Verdict::Invalid(Reason::SignatureForm))
         );
     }
+    // Too high for P-256 and not for secp256k1, so it depends on the key.
+    let mut between = low;
+    between[32..].fill(0xff);
+    between[32] = 0x7f;
+    between[48] = 0;
+    let bytes = scene.frame_with(&scene.object(&between));
+    let frame = Frame::decode(&bytes).unwrap();
+    let outcome = Verifier::new().verify(&frame, &Known::default(), RECORDED_US);
+    assert_eq!(outcome, Outcome::Needs(Need::Key));
 }
 
 #[test]
