@@ -67,7 +67,7 @@ impl Inverter {
 
     /// A block of the slice that was read last.
     pub(crate) fn block<'a>(&self, slice: &'a [u8], cid: Link<'_>) -> Option<&'a [u8]> {
-        let block = self.blocks.get(self.blocks.find(slice, cid)?)?;
+        let block = self.blocks.get(self.blocks.find(slice, cid.as_bytes())?)?;
         Some(block.content(slice))
     }
 
