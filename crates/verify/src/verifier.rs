@@ -64,7 +64,7 @@ impl Verifier {
     /// `now_us` is the time in microseconds since 1970. A frame that [needs](Outcome::Needs) a key
     /// is verified again once it is there; to keep the work done until then, go step by step.
     ///
-    /// Source: the reference on sync, section 8.
+    /// Source: the sync specification.
     #[must_use]
     pub fn verify(&mut self, frame: &Frame<'_>, known: &Known<'_>, now_us: u64) -> Outcome {
         match self.claim(frame, known, now_us) {
@@ -114,7 +114,7 @@ impl Verifier {
     /// Neither the number nor the order of the operations matters, nor whether their paths are
     /// those of records. The work is bounded by the length of the slice.
     ///
-    /// Source: the reference on sync, sections 6 and 7.
+    /// Source: the repository specification, and proposal 0006, "MST operation inversion".
     ///
     /// # Errors
     ///
