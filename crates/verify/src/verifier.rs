@@ -165,6 +165,7 @@ impl Verifier {
         if car.root() != commit.commit {
             return Err(Reason::CarRoot);
         }
+        check_kind(commit.commit)?;
         self.inverter.read(commit.blocks, &car, commit.ops())?;
         let own = self.inverter.block(commit.blocks, commit.commit);
         let own = own.ok_or(Reason::CommitMissing)?;
@@ -269,6 +270,7 @@ fn sync_of(sync: &SyncMessage<'_>, revs: Revs, now_us: u64) -> Result<Claim, Rea
     revs.check_time(now_us)?;
     let object = sync_object(sync).map_err(|error| Reason::from(&error))?;
     let car = Car::parse(sync.blocks).map_err(|_| Reason::CarMalformed)?;
+    check_kind(car.root())?;
     let own = car.find(car.root()).map_err(|_| Reason::CarMalformed)?;
     let own = own.ok_or(Reason::CommitMissing)?;
     Ok(Claim {
@@ -281,6 +283,14 @@ fn sync_of(sync: &SyncMessage<'_>, revs: Revs, now_us: u64) -> Result<Claim, Rea
         signature: *check_form(object.sig, None).map_err(|_| Reason::SignatureForm)?,
         missing_records: 0,
     })
+}
+
+/// Checks that a link is one to DAG-CBOR, as a commit object is.
+fn check_kind(commit: Link<'_>) -> Result<(), Reason> {
+    match Cid::try_from(commit).map(|cid| cid.codec()) {
+        Ok(Codec::DagCbor) => Ok(()),
+        _ => Err(Reason::CommitMalformed),
+    }
 }
 
 /// The proof of a commit, and the root before it.

@@ -270,6 +270,18 @@ fn what_the_frame_says_is_what_was_signed() {
 }
 
 #[test]
+fn a_commit_object_that_is_said_to_be_raw_is_refused() {
+    let scene = Scene {
+        codec: Codec::Raw,
+        ..Scene::new(&[4, 0, 4])
+    };
+    for bytes in [scene.frame(), scene.sync()] {
+        let expected = Verdict::Invalid(Reason::CommitMalformed);
+        assert_eq!(verdict_of(&bytes, &scene), expected);
+    }
+}
+
+#[test]
 fn fields_of_the_commit_object_that_are_not_known_are_signed_too() {
     let scene = Scene::new(&[4, 0, 4]);
     let with = |object: &[u8], extra: &[u8]| {
