@@ -117,7 +117,7 @@ impl Claim {
 
     /// Checks the signature with the account's key, as far as the caller has it.
     ///
-    /// Source: the reference on sync, section 8, step 7.
+    /// Source: the sync specification.
     #[must_use]
     pub fn check_signature(&self, key: SigningKey<'_>) -> SignatureCheck {
         match key {
@@ -144,7 +144,10 @@ impl Claim {
     /// one frame was lost would be out of step until somebody fetches its repository. If the stored
     /// root is the one that the commit builds on, nothing is missing, and the mark is not set.
     ///
-    /// Source: the reference on sync, section 8, steps 8 and 9, and `#sync` handling.
+    /// A commit whose proof is short or of the legacy kind becomes the state too: its root is signed,
+    /// only that its operations are all of them is not proven.
+    ///
+    /// Source: the sync specification, and proposal 0006.
     #[must_use]
     pub fn judge(&self, signature: SignatureCheck, stored: Option<&RepoState>) -> Outcome {
         if let Some(skip) = Skip::of_rev(self.rev, HostingState::Active, stored) {

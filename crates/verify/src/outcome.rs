@@ -74,7 +74,7 @@ pub struct Judgement {
     /// stored. Only what the account has signed leads to a new state.
     pub state: Option<RepoState>,
     /// Whether the frame shows that the repository is not known in full, so that it is worth
-    /// fetching. It is true once; from then on the state says so.
+    /// fetching. The frame that breaks the chain says so; from then on the state does.
     pub needs_repository: bool,
 }
 

@@ -24,7 +24,7 @@ pub enum Policy {
     #[default]
     Off,
     /// Checks what needs neither key nor history: form, blocks, tree and proof. Drops what is
-    /// invalid.
+    /// invalid, and delivers the rest as [`Verdict::Unresolved`], since no signature was checked.
     Structure,
     /// Checks everything. Drops what is invalid, and delivers the rest with its verdict.
     Lenient,

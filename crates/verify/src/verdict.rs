@@ -2,7 +2,7 @@ use crate::reason::Reason;
 
 /// The result of verifying a frame, from a fixed list. A frame gets the worst that applies.
 ///
-/// Source: the sync specification, "Validation"; the reference names the outcomes of a proof.
+/// Source: the sync specification, and proposal 0006 for the proof.
 ///
 /// # Examples
 ///

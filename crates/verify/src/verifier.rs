@@ -65,7 +65,7 @@ impl Verifier {
     /// A frame that [needs](Outcome::Needs) a key is verified again once it is there; to keep the
     /// work done until then, go step by step.
     ///
-    /// Source: the reference on sync, section 8.
+    /// Source: the sync specification.
     #[must_use]
     pub fn verify(&mut self, frame: &Frame<'_>, known: &Known<'_>, now: Micros) -> Outcome {
         match self.claim(frame, known, now) {
@@ -115,7 +115,7 @@ impl Verifier {
     /// Neither the number nor the order of the operations matters, nor whether their paths are
     /// those of records. The work is bounded by the length of the slice.
     ///
-    /// Source: the reference on sync, sections 6 and 7.
+    /// Source: the repository specification, and proposal 0006, "MST operation inversion".
     ///
     /// # Errors
     ///
@@ -166,6 +166,7 @@ impl Verifier {
         if car.root() != commit.commit {
             return Err(Reason::CarRoot);
         }
+        check_kind(commit.commit)?;
         self.inverter.read(commit.blocks, &car, commit.ops())?;
         let own = self.inverter.block(commit.blocks, commit.commit);
         let own = own.ok_or(Reason::CommitMissing)?;
@@ -271,6 +272,7 @@ fn sync_of(sync: &SyncMessage<'_>, revs: Revs, now: Micros) -> Result<Claim, Rea
     revs.check_time(now)?;
     let object = sync_object(sync).map_err(|error| Reason::from(&error))?;
     let car = Car::parse(sync.blocks).map_err(|_| Reason::CarMalformed)?;
+    check_kind(car.root())?;
     let own = car.find(car.root()).map_err(|_| Reason::CarMalformed)?;
     let own = own.ok_or(Reason::CommitMissing)?;
     Ok(Claim {
@@ -283,6 +285,14 @@ fn sync_of(sync: &SyncMessage<'_>, revs: Revs, now: Micros) -> Result<Claim, Rea
         signature: *check_form(object.sig, None).map_err(|_| Reason::SignatureForm)?,
         missing_records: 0,
     })
+}
+
+/// Checks that a link is one to DAG-CBOR, as a commit object is.
+fn check_kind(commit: Link<'_>) -> Result<(), Reason> {
+    match Cid::try_from(commit).map(|cid| cid.codec()) {
+        Ok(Codec::DagCbor) => Ok(()),
+        _ => Err(Reason::CommitMalformed),
+    }
 }
 
 /// The proof of a commit, and the root before it.

@@ -1,4 +1,4 @@
-use jetwash_cbor::{Cid, Link};
+use jetwash_cbor::Cid;
 use jetwash_frame::{Car, RepoOp};
 
 use crate::reason::Reason;
@@ -50,7 +50,8 @@ impl Blocks {
             }
             let section = Cid::LENGTH + block.data.len();
             let start = block.offset + varint_length(section);
-            self.order.push((order_of(&cid), self.list.len() as u32));
+            let order = order_of(cid.as_bytes()).ok_or(Reason::CarMalformed)?;
+            self.order.push((order, self.list.len() as u32));
             self.list.push(Block {
                 cid: start as u32,
                 data: (start + Cid::LENGTH) as u32,
@@ -62,15 +63,14 @@ impl Blocks {
         Ok(())
     }
 
-    /// Finds the block of a CID.
-    pub(super) fn find(&self, slice: &[u8], cid: Link<'_>) -> Option<usize> {
-        let cid = Cid::try_from(cid).ok()?;
-        let order = order_of(&cid);
+    /// Finds the block of a CID, given as bytes. Those of kinds that cannot be checked have none.
+    pub(super) fn find(&self, slice: &[u8], cid: &[u8]) -> Option<usize> {
+        let order = order_of(cid)?;
         let start = self.order.partition_point(|&(other, _)| other < order);
         let same = self.order.get(start..)?.iter();
         same.take_while(|&&(other, _)| other == order)
             .map(|&(_, index)| index as usize)
-            .find(|&index| self.cid_is(slice, index, &cid))
+            .find(|&index| self.cid_is(slice, index, cid))
     }
 
     pub(super) fn get(&self, index: usize) -> Option<&Block> {
@@ -90,9 +90,9 @@ impl Blocks {
         self.order.shrink_to(most);
     }
 
-    fn cid_is(&self, slice: &[u8], index: usize, cid: &Cid) -> bool {
+    fn cid_is(&self, slice: &[u8], index: usize, cid: &[u8]) -> bool {
         let block = self.list.get(index);
-        block.is_some_and(|block| bytes_of(slice, block.cid, block.data) == cid.as_bytes())
+        block.is_some_and(|block| bytes_of(slice, block.cid, block.data) == cid)
     }
 }
 
@@ -111,10 +111,10 @@ pub(super) fn bytes_of(slice: &[u8], start: u32, end: u32) -> &[u8] {
 
 /// CIDs of one digest and two codecs differ, so that a block repeated under the other codec is
 /// not in the way.
-fn order_of(cid: &Cid) -> u64 {
-    let start = cid.digest().first_chunk::<8>().copied();
-    let start = u64::from_be_bytes(start.unwrap_or_default());
-    start & !0xff | u64::from(cid.codec() as u8)
+fn order_of(cid: &[u8]) -> Option<u64> {
+    let (&[_, codec, _, _], digest) = cid.split_first_chunk::<4>()?;
+    let start = u64::from_be_bytes(*digest.first_chunk::<8>()?);
+    Some(start & !0xff | u64::from(codec))
 }
 
 /// The length of a variable-length integer in the one form that is accepted.

@@ -2,7 +2,7 @@
 //!
 //! The tree is laid out flat, as keys and subtrees that are not known, in order. Operations are
 //! undone on that list, all at once, and the tree before is put together from what is left. So the
-//! order of the operations does not matter. Source: the reference on sync, section 7.
+//! order of the operations does not matter. Source: proposal 0006, "MST operation inversion".
 //!
 //! - `blocks`: the blocks of the slice, hashed.
 //! - `height`: the height of a key.
@@ -67,7 +67,7 @@ impl Inverter {
 
     /// A block of the slice that was read last.
     pub(crate) fn block<'a>(&self, slice: &'a [u8], cid: Link<'_>) -> Option<&'a [u8]> {
-        let block = self.blocks.get(self.blocks.find(slice, cid)?)?;
+        let block = self.blocks.get(self.blocks.find(slice, cid.as_bytes())?)?;
         Some(block.content(slice))
     }
 

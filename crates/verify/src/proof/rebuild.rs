@@ -261,9 +261,13 @@ fn write_child(out: &mut Vec<u8>, child: Option<&Cid>) {
 }
 
 fn write_link(out: &mut Vec<u8>, cid: &[u8]) {
-    out.extend_from_slice(b"\xd8\x2a");
-    write_head(out, BYTES, cid.len() as u64 + 1);
-    out.push(0);
+    if cid.len() == Cid::LENGTH {
+        out.extend_from_slice(b"\xd8\x2a\x58\x25\0");
+    } else {
+        out.extend_from_slice(b"\xd8\x2a");
+        write_head(out, BYTES, cid.len() as u64 + 1);
+        out.push(0);
+    }
     out.extend_from_slice(cid);
 }
 

@@ -1,4 +1,4 @@
-use jetwash_cbor::{Cid, Link};
+use jetwash_cbor::Cid;
 
 use super::blocks::{Blocks, bytes_of};
 use super::item::{Item, ItemKind, KeyAt, ValueAt};
@@ -43,7 +43,7 @@ impl Tree {
         root: &Cid,
     ) -> Result<(), Reason> {
         self.clear();
-        match blocks.find(slice, root.as_link()) {
+        match blocks.find(slice, root.as_bytes()) {
             Some(block) => self.node(slice, blocks, block, None),
             None => {
                 self.root_is_missing();
@@ -168,9 +168,7 @@ impl Tree {
         let Some(cid) = cid else {
             return Ok(());
         };
-        let link = bytes_of(slice, cid, cid + Cid::LENGTH as u32);
-        let link = Link::from_bytes(link).map_err(|_| Reason::Tree)?;
-        match blocks.find(slice, link) {
+        match blocks.find(slice, bytes_of(slice, cid, cid + Cid::LENGTH as u32)) {
             Some(block) => self.node(slice, blocks, block, Some(height)),
             None => {
                 let kind = ItemKind::Stub(cid);

@@ -161,8 +161,8 @@ fn a_node_has_keys_of_bounded_length_and_number() {
     assert_eq!(blocks.invert(root, &many[0]), Err(Reason::Tree));
 }
 
-/// What is left is a subtree that is not known. It may have no key of its own, and then is not the
-/// root that there was, but leads to it.
+/// A subtree is left that is not known. It may have no key of its own, and then is not the root that
+/// there was, but leads to it.
 #[test]
 fn a_root_that_is_not_known_is_no_contradiction() {
     let (low, high) = (key("a/", 0), key("b/", 2));

@@ -29,6 +29,8 @@ pub(crate) struct Scene {
     pub(crate) signed_rev: Option<String>,
     pub(crate) signed_did: Option<&'static str>,
     pub(crate) too_big: bool,
+    /// The kind of content that the commit object is said to be.
+    pub(crate) codec: Codec,
 }
 
 impl Scene {
@@ -84,6 +86,7 @@ impl Scene {
             signed_rev: None,
             signed_did: None,
             too_big: false,
+            codec: Codec::DagCbor,
         }
     }
 
@@ -99,7 +102,7 @@ impl Scene {
 
     /// The frame with that commit object.
     pub(crate) fn frame_with(&self, object: &[u8]) -> Vec<u8> {
-        let own = Cid::of(Codec::DagCbor, object);
+        let own = Cid::of(self.codec, object);
         let nodes = self.nodes.iter().chain(&self.records);
         let mut blocks: Vec<_> = nodes.map(|(cid, bytes)| (*cid, bytes.clone())).collect();
         blocks.push((own, object.to_vec()));
@@ -156,7 +159,7 @@ impl Scene {
     /// A `#sync` of the state that the commit leads to.
     pub(crate) fn sync(&self) -> Vec<u8> {
         let object = self.object(&sign(&self.object(&[])));
-        let own = Cid::of(Codec::DagCbor, &object);
+        let own = Cid::of(self.codec, &object);
         let mut frame = CborWriter::new();
         frame.map(2).text("t").text("#sync").text("op").unsigned(1);
         frame

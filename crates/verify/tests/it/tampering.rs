@@ -271,6 +271,18 @@ fn what_the_frame_says_is_what_was_signed() {
 }
 
 #[test]
+fn a_commit_object_that_is_said_to_be_raw_is_refused() {
+    let scene = Scene {
+        codec: Codec::Raw,
+        ..Scene::new(&[4, 0, 4])
+    };
+    for bytes in [scene.frame(), scene.sync()] {
+        let expected = Verdict::Invalid(Reason::CommitMalformed);
+        assert_eq!(verdict_of(&bytes, &scene), expected);
+    }
+}
+
+#[test]
 fn fields_of_the_commit_object_that_are_not_known_are_signed_too() {
     let scene = Scene::new(&[4, 0, 4]);
     let with = |object: &[u8], extra: &[u8]| {
@@ -394,6 +406,15 @@ fn a_signature_that_no_key_makes_valid_asks_for_none() {
             Some(Verdict::Invalid(Reason::SignatureForm))
         );
     }
+    // Too high for P-256 and not for secp256k1, so it depends on the key.
+    let mut between = low;
+    between[32..].fill(0xff);
+    between[32] = 0x7f;
+    between[48] = 0;
+    let bytes = scene.frame_with(&scene.object(&between));
+    let frame = Frame::decode(&bytes).unwrap();
+    let outcome = Verifier::new().verify(&frame, &Known::default(), Micros::new(RECORDED_US));
+    assert_eq!(outcome, Outcome::Needs(Need::Key));
 }
 
 #[test]
