@@ -118,11 +118,14 @@ impl<K: Eq + Hash, T> Landing<K, T> {
         &self.flight
     }
 
+    /// Brings the outcome, and stays under way: it can still become outdated.
+    pub(crate) fn announce(&self, outcome: T) {
+        self.flight.outcome.send_replace(Some(outcome));
+    }
+
     /// Brings the outcome. The next question starts another look-up.
     pub(crate) fn land(self, outcome: T) {
-        let flight = Arc::clone(&self.flight);
-        drop(self);
-        flight.outcome.send_replace(Some(outcome));
+        self.announce(outcome);
     }
 }
 

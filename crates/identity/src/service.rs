@@ -207,8 +207,9 @@ impl Service {
             Ok(document) => {
                 let found = self.found(document, self.clock.now_ms(), flight.is_stale());
                 self.remember(found.clone(), &flight);
-                landing.land(Ok(Arc::clone(&found.document)));
+                landing.announce(Ok(Arc::clone(&found.document)));
                 self.write(found, flight).await;
+                drop(landing);
             }
             Err(error) => {
                 self.counters.error(error.kind());

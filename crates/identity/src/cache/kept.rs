@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jetwash_event::Did;
 use tokio::sync::Semaphore;
@@ -15,10 +15,10 @@ pub(crate) struct Kept {
     disk: Arc<dyn DiskCache>,
     /// Bounds the threads.
     permits: Semaphore,
-    /// Held while the disk is changed, so that nothing outdated is kept after it was removed.
+    /// Held while the disk is changed, by threads that may block only.
     changing: Arc<Mutex<()>>,
-    /// DIDs that are about to be removed, and so are not read.
-    removing: Mutex<HashSet<Did>>,
+    /// DIDs that are about to be removed, and so are not read. Never held for long.
+    removing: Arc<Mutex<HashSet<Did>>>,
 }
 
 /// The state of a DID as of a time, in milliseconds since 1970. `None` is a DID that was given up.
@@ -35,23 +35,25 @@ impl Kept {
             disk,
             permits: Semaphore::new(THREADS),
             changing: Arc::default(),
-            removing: Mutex::default(),
+            removing: Arc::default(),
         }
     }
 
     /// The document of a DID and the time of its look-up, in milliseconds since 1970.
     pub(crate) async fn get(&self, did: &Did) -> io::Result<Option<(DidDocument, u64)>> {
-        if self.removing().contains(did) {
-            return Ok(None);
-        }
-        let key = did.clone();
-        let value = self
-            .run(move |disk| disk.get(key.as_ref().as_bytes()))
-            .await?;
+        let (key, removing) = (did.clone(), Arc::clone(&self.removing));
+        let get = move |disk: &dyn DiskCache| {
+            if lock(&removing).contains(&key) {
+                return Ok(None);
+            }
+            disk.get(key.as_ref().as_bytes())
+        };
+        let value = self.run(get).await?;
         Ok(value.and_then(|value| decode(did, &value)))
     }
 
-    /// Keeps a document, unless it `is_outdated` by then. Returns `false` if it is too long.
+    /// Keeps a document, unless it `is_outdated` by then, which it must be before its removal
+    /// begins. Returns `false` if it is too long.
     pub(crate) async fn put(
         &self,
         document: &DidDocument,
@@ -60,13 +62,19 @@ impl Kept {
     ) -> io::Result<bool> {
         let key = document.did().clone();
         let value = encode(document, looked_up_ms);
-        let changing = Arc::clone(&self.changing);
+        let (changing, removing) = (Arc::clone(&self.changing), Arc::clone(&self.removing));
         let put = move |disk: &dyn DiskCache| {
-            let _changing = changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _changing = lock(&changing);
             if is_outdated() {
                 return Ok(true);
             }
-            disk.put(key.as_ref().as_bytes(), &value)
+            let is_kept = disk.put(key.as_ref().as_bytes(), &value)?;
+            let mut removing = lock(&removing);
+            // A removal that began before this document was asked for has nothing left to do.
+            if is_kept && !is_outdated() {
+                removing.remove(&key);
+            }
+            Ok(is_kept)
         };
         self.run(put).await
     }
@@ -79,7 +87,7 @@ impl Kept {
             let mut too_long = 0;
             for change in &changes {
                 // Not held for all of them: look-ups wait for it.
-                let _changing = changing.lock().unwrap_or_else(PoisonError::into_inner);
+                let _changing = lock(&changing);
                 let key = change.did.as_ref().as_bytes();
                 let kept = disk.get(key)?.and_then(|value| decode(&change.did, &value));
                 if kept.is_some_and(|(_, at_ms)| change.at_ms + skew_ms < at_ms) {
@@ -100,19 +108,22 @@ impl Kept {
 
     /// Has a DID read as missing from now on, until [`remove`](Self::remove) is done.
     pub(crate) fn begin_removal(&self, did: &Did) {
-        self.removing().insert(did.clone());
+        lock(&self.removing).insert(did.clone());
     }
 
     pub(crate) async fn remove(&self, did: &Did) -> io::Result<()> {
         let key = did.clone();
-        let changing = Arc::clone(&self.changing);
+        let (changing, removing) = (Arc::clone(&self.changing), Arc::clone(&self.removing));
         let remove = move |disk: &dyn DiskCache| {
-            let _changing = changing.lock().unwrap_or_else(PoisonError::into_inner);
-            disk.remove(key.as_ref().as_bytes())
+            let _changing = lock(&changing);
+            // Otherwise something newer was kept in the meantime.
+            if lock(&removing).contains(&key) {
+                disk.remove(key.as_ref().as_bytes())?;
+                lock(&removing).remove(&key);
+            }
+            Ok(())
         };
-        let removed = self.run(remove).await;
-        self.removing().remove(did);
-        removed
+        self.run(remove).await
     }
 
     pub(crate) async fn note(&self) -> io::Result<Option<Vec<u8>>> {
@@ -132,10 +143,10 @@ impl Kept {
         let done = spawn_blocking(move || work(&*disk)).await;
         done.map_err(io::Error::other)?
     }
+}
 
-    fn removing(&self) -> std::sync::MutexGuard<'_, HashSet<Did>> {
-        self.removing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const THREADS: usize = 16;
