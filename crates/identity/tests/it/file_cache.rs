@@ -1,7 +1,9 @@
 //! The cache on disk, whole and damaged.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
 
 use jetwash_identity::{DiskCache, FileCache, FileCacheError};
 
@@ -140,4 +142,51 @@ fn threads_may_share_it() {
             });
         }
     });
+}
+
+/// The process that is killed: it keeps one value after the other, and says which are kept.
+#[test]
+#[ignore = "only the test of a killed process runs it"]
+fn writing_without_end() {
+    let Some(path) = std::env::var_os("JETWASH_IDENTITY_CACHE") else {
+        return;
+    };
+    let cache = FileCache::open(path, 4 << 20).unwrap();
+    for number in 0_u64.. {
+        let (key, value) = (number.to_le_bytes(), [number as u8; 200]);
+        cache.put(&key, &value).unwrap();
+        println!("kept {number}");
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_all_that_it_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache");
+    for round in 1..=10 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "file_cache::writing_without_end",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("JETWASH_IDENTITY_CACHE", &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let numbers = lines.map_while(Result::ok).filter_map(|line| {
+            let number = line.split("kept ").nth(1)?;
+            number.parse::<u64>().ok()
+        });
+        let last = numbers.take(37 * round).last().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let cache = FileCache::open(&path, 4 << 20).unwrap();
+        for number in 0..=last {
+            let value = cache.get(&number.to_le_bytes()).unwrap();
+            assert_eq!(value.unwrap(), [number as u8; 200], "{number} of {last}");
+        }
+    }
 }
