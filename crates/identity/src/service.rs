@@ -396,8 +396,8 @@ impl Service {
         let Some(kept) = &self.kept else {
             return;
         };
+        let count = changes.len();
         for change in &changes {
-            self.counters.count(Count::Exported);
             // A look-up under way may not have seen it.
             if change.at_ms + AHEAD_MS > self.clock.now_ms() {
                 self.plc.flights.outdate(&change.did);
@@ -419,6 +419,7 @@ impl Service {
             Ok(too_long) => (0..too_long).for_each(|_| self.counters.count(Count::NotKept)),
             Err(_) => self.counters.count(Count::DiskError),
         }
+        (0..count).for_each(|_| self.counters.count(Count::Exported));
     }
 
     fn remove_from_disk(self: &Arc<Self>, did: &Did) {

@@ -249,3 +249,46 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 const MAX_REDIRECTS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_never_gives_tls_up() {
+        let leads = |from: &str, to: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, to.parse().unwrap());
+            next(&Url::parse(from).unwrap(), &headers).map(String::from)
+        };
+        let page = "https://a.test/x/y";
+        assert_eq!(leads(page, "z#part").unwrap(), "https://a.test/x/z");
+        assert_eq!(leads(page, "//b.test").unwrap(), "https://b.test/");
+        assert_eq!(leads(page, "http://b.test/"), Err(FetchError::Redirect));
+        let plain = leads("http://a.test/", "http://b.test/");
+        assert_eq!(plain.unwrap(), "http://b.test/");
+        let secured = leads("http://a.test/", "https://b.test/");
+        assert_eq!(secured.unwrap(), "https://b.test/");
+    }
+
+    #[test]
+    fn a_host_asks_to_be_left_alone_in_seconds_or_until_a_date() {
+        let asks = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+            retry_after(&headers, now)
+        };
+        assert_eq!(asks("120"), Some(Duration::from_secs(120)));
+        let date = asks("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date, Some(Duration::from_secs(7)));
+        assert_eq!(asks("Sun, 06 Nov 1994 08:49:00 GMT"), None);
+        for wrong in ["", "soon", "-1", "1e3", "99999999999999999999999"] {
+            assert_eq!(asks(wrong), None, "{wrong}");
+        }
+        assert_eq!(
+            asks("18446744073709551615"),
+            Some(Duration::from_secs(u64::MAX))
+        );
+    }
+}

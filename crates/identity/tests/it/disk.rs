@@ -7,7 +7,7 @@ use std::path::Path;
 use jetwash_identity::{DiskCache, FileCache, Identities, ResolveErrorKind};
 
 use crate::server::{Server, ok};
-use crate::{HOUR, TestClock, document_at, key_of, options, plc, until, until_quiet};
+use crate::{HOUR, TestClock, document_at, key_of, options, plc, reopen, until, until_quiet};
 
 /// A directory whose key changes with each request.
 async fn changing() -> Server {
@@ -19,7 +19,7 @@ async fn changing() -> Server {
 }
 
 fn start(server: &Server, clock: &TestClock, path: &Path) -> Identities {
-    let disk = FileCache::open(path, 1 << 20).unwrap();
+    let disk = reopen(path, 1 << 20);
     options(server)
         .clock(clock.clone())
         .disk(disk)

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::server::{Reply, Server, ok, response, status};
-use crate::{HOUR, SECOND, TestClock, document_at, key_of, options, plc, until};
+use crate::{HOUR, SECOND, TestClock, document_at, key_of, options, plc, reopen, until};
 
 const OLD: &str = "2022-11-17T01:07:13.996Z";
 /// The time of the test clock when it starts.
@@ -47,7 +47,7 @@ struct Following {
 
 impl Following {
     fn start(server: &Server, clock: &TestClock, path: &Path) -> Self {
-        let disk = FileCache::open(path, 1 << 20).unwrap();
+        let disk = reopen(path, 1 << 20);
         let options = options(server).clock(clock.clone()).disk(disk);
         let identities = options.start().unwrap();
         let follower = ExportFollower::new(&identities, &server.url()).unwrap();

@@ -1,9 +1,14 @@
 //! The cache on disk, whole and damaged.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use jetwash_identity::{DiskCache, FileCache, FileCacheError};
+
+use crate::reopen;
 
 #[test]
 fn values_and_the_note_survive_reopening() {
@@ -17,7 +22,7 @@ fn values_and_the_note_survive_reopening() {
     assert!(cache.put(b"other", b"").unwrap());
     cache.set_note(b"a note").unwrap();
     drop(cache);
-    let cache = FileCache::open(&path, 1 << 20).unwrap();
+    let cache = reopen(&path, 1 << 20);
     assert_eq!(cache.get(b"key").unwrap().unwrap(), b"second");
     assert_eq!(cache.get(b"other").unwrap().unwrap(), b"");
     assert_eq!(cache.note().unwrap().unwrap(), b"a note");
@@ -85,11 +90,11 @@ fn a_file_that_was_cut_short_or_is_something_else_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cache");
     let is_kept = |damage: &dyn Fn()| {
-        let cache = FileCache::open(&path, 16_384).unwrap();
+        let cache = reopen(&path, 16_384);
         cache.put(b"key", b"value").unwrap();
         drop(cache);
         damage();
-        let cache = FileCache::open(&path, 16_384).unwrap();
+        let cache = reopen(&path, 16_384);
         let is_kept = cache.get(b"key").unwrap().is_some();
         assert!(cache.put(b"key", b"again").unwrap());
         assert_eq!(fs::metadata(&path).unwrap().len(), 16_384);
@@ -117,7 +122,7 @@ fn a_file_has_one_user_and_a_size() {
     let second = FileCache::open(&path, 8192);
     assert!(matches!(second, Err(FileCacheError::InUse { .. })));
     drop(first);
-    FileCache::open(&path, 8192).unwrap();
+    reopen(&path, 8192);
     let small = FileCache::open(&path, 8191);
     assert!(matches!(small, Err(FileCacheError::TooSmall { .. })));
     let nowhere = FileCache::open(folder.path().join("no/folder"), 8192);
@@ -140,4 +145,51 @@ fn threads_may_share_it() {
             });
         }
     });
+}
+
+/// The process that is killed: it keeps one value after the other, and says which are kept.
+#[test]
+#[ignore = "only the test of a killed process runs it"]
+fn writing_without_end() {
+    let Some(path) = std::env::var_os("JETWASH_IDENTITY_CACHE") else {
+        return;
+    };
+    let cache = reopen(Path::new(&path), 4 << 20);
+    for number in 0_u64.. {
+        let (key, value) = (number.to_le_bytes(), [number as u8; 200]);
+        cache.put(&key, &value).unwrap();
+        println!("kept {number}");
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_all_that_it_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache");
+    for round in 1..=10 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "file_cache::writing_without_end",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("JETWASH_IDENTITY_CACHE", &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let numbers = lines.map_while(Result::ok).filter_map(|line| {
+            let number = line.split("kept ").nth(1)?;
+            number.parse::<u64>().ok()
+        });
+        let last = numbers.take(37 * round).last().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let cache = reopen(&path, 4 << 20);
+        for number in 0..=last {
+            let value = cache.get(&number.to_le_bytes()).unwrap();
+            assert_eq!(value.unwrap(), [number as u8; 200], "{number} of {last}");
+        }
+    }
 }

@@ -25,12 +25,15 @@ mod suspicion;
 mod tls;
 mod web;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jetwash_event::Did;
-use jetwash_identity::{DidDocument, Identities, IdentityClock, IdentityOptions};
+use jetwash_identity::{
+    DidDocument, FileCache, FileCacheError, Identities, IdentityClock, IdentityOptions,
+};
 use serde_json::json;
 
 use server::Server;
@@ -108,6 +111,20 @@ fn options(directory: &Server) -> IdentityOptions {
         .seed(7)
         .request_limit(Duration::from_secs(20))
         .look_up_limit(Duration::from_secs(20))
+}
+
+/// Opens a file that was closed a moment ago. A process that another test starts may hold it open
+/// until it runs its own program.
+fn reopen(path: &Path, max_bytes: u64) -> FileCache {
+    let begun = Instant::now();
+    loop {
+        match FileCache::open(path, max_bytes) {
+            Err(FileCacheError::InUse { .. }) if begun.elapsed().as_secs() < 20 => {
+                std::thread::yield_now();
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 /// Yields until a condition holds.
