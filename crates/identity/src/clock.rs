@@ -1,24 +1,34 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+use jetwash_event::Micros;
 
 /// The time by which entries grow old. A test gives a clock of its own.
 ///
 /// # Examples
 ///
 /// ```
+/// use jetwash_event::Micros;
 /// use jetwash_identity::IdentityClock;
 ///
 /// struct Stopped;
 ///
 /// impl IdentityClock for Stopped {
-///     fn now_ms(&self) -> u64 {
-///         1_783_175_888_085
+///     fn now(&self) -> Micros {
+///         Micros::new(1_783_175_888_085_434)
 ///     }
 /// }
-/// assert_eq!(Stopped.now_ms() / 1000, 1_783_175_888);
+/// assert_eq!(Stopped.now(), Stopped.now());
 /// ```
 pub trait IdentityClock: Send + Sync + 'static {
-    /// The milliseconds since 1970.
-    fn now_ms(&self) -> u64;
+    /// Returns the time that it shows.
+    fn now(&self) -> Micros;
+}
+
+impl dyn IdentityClock {
+    /// The milliseconds since 1970, in which ages are counted.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now().get() / 1_000
+    }
 }
 
 /// The clock of the machine.
@@ -26,16 +36,16 @@ pub trait IdentityClock: Send + Sync + 'static {
 /// # Examples
 ///
 /// ```
+/// use jetwash_event::Micros;
 /// use jetwash_identity::{IdentityClock, SystemClock};
 ///
-/// assert!(SystemClock.now_ms() > 1_700_000_000_000);
+/// assert!(SystemClock.now() > Micros::EPOCH);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl IdentityClock for SystemClock {
-    fn now_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| since.as_millis() as u64)
+    fn now(&self) -> Micros {
+        SystemTime::now().into()
     }
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use jetwash_event::Did;
+use jetwash_event::{Did, Micros};
 use jetwash_identity::{
     DidDocument, FileCache, FileCacheError, Identities, IdentityClock, IdentityOptions,
 };
@@ -98,8 +98,8 @@ impl TestClock {
 }
 
 impl IdentityClock for TestClock {
-    fn now_ms(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+    fn now(&self) -> Micros {
+        Micros::new(self.0.load(Ordering::SeqCst) * 1_000)
     }
 }
 
