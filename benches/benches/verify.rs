@@ -16,7 +16,7 @@ use jetwash::frame::{Car, CommitMessage, Frame};
 use jetwash_benches::Table;
 use jetwash_cbor::Link;
 use jetwash_sim::{Network, NetworkConfig};
-use jetwash_verify::{Claim, Known, PublicKey, RepoState, SigningKey, Verdict, Verifier};
+use jetwash_verify::{Claim, Known, KnownKey, PublicKey, RepoState, Verdict, Verifier};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -167,7 +167,7 @@ fn threads(frames: &[Frame<'_>], keys: &HashMap<String, PublicKey>) {
             for frame in frames {
                 let did = commit_of(frame).map(|commit| commit.repo).unwrap();
                 let known = Known {
-                    key: SigningKey::Fresh(&keys[did]),
+                    key: KnownKey::Fresh(&keys[did]),
                     ..Known::default()
                 };
                 let outcome = verifier.verify(frame, &known, NOW);
@@ -217,7 +217,7 @@ impl<'a> Account<'a> {
     fn known(&self) -> Known<'_> {
         Known {
             state: self.state.as_ref(),
-            key: SigningKey::Cached(self.key),
+            key: KnownKey::Cached(self.key),
             ..Known::default()
         }
     }

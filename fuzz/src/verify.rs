@@ -6,7 +6,7 @@ use jetwash_cbor::{CborWriter, Cid, Codec};
 use jetwash_event::Micros;
 use jetwash_frame::{Action, Car, Frame, RepoOp};
 use jetwash_mst::{BlockIndex, Node, Tree, Walk};
-use jetwash_verify::{Known, Need, Outcome, Proof, Reason, SigningKey, Verdict, Verifier};
+use jetwash_verify::{Known, KnownKey, Need, Outcome, Proof, Reason, Verdict, Verifier};
 
 /// A frame, verified; and of anything else, a tree and operations that are undone on it.
 pub fn verify(data: &[u8]) {
@@ -68,7 +68,7 @@ fn judge(frame: &Frame<'_>) {
     match claim {
         Ok(claim) => {
             assert_eq!(whole, Outcome::Needs(Need::Key));
-            let check = claim.check_signature(SigningKey::Missing);
+            let check = claim.check_signature(KnownKey::Missing);
             assert_eq!(claim.judge(check, None), whole);
             if let Frame::Commit(commit) = frame {
                 undo(commit.blocks, claim.data(), commit.ops());

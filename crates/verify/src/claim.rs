@@ -2,7 +2,7 @@ use jetwash_cbor::Cid;
 use jetwash_event::Tid;
 
 use crate::key::PublicKey;
-use crate::outcome::{Judgement, Need, Outcome, SigningKey, Skip};
+use crate::outcome::{Judgement, KnownKey, Need, Outcome, Skip};
 use crate::reason::Reason;
 use crate::signature::SignatureError;
 use crate::state::{HostingState, RepoState};
@@ -19,10 +19,10 @@ use crate::verdict::Verdict;
 /// The two checks that are left, on two threads:
 ///
 /// ```
-/// use jetwash_verify::{Claim, Outcome, RepoState, SignatureCheck, SigningKey};
+/// use jetwash_verify::{Claim, Outcome, RepoState, SignatureCheck, KnownKey};
 ///
 /// /// On a worker: 30 microseconds or more.
-/// fn work(claim: &Claim, key: SigningKey<'_>) -> SignatureCheck {
+/// fn work(claim: &Claim, key: KnownKey<'_>) -> SignatureCheck {
 ///     claim.check_signature(key)
 /// }
 ///
@@ -119,16 +119,16 @@ impl Claim {
     ///
     /// Source: the sync specification.
     #[must_use]
-    pub fn check_signature(&self, key: SigningKey<'_>) -> SignatureCheck {
+    pub fn check_signature(&self, key: KnownKey<'_>) -> SignatureCheck {
         match key {
-            SigningKey::Missing => SignatureCheck::Needs(Need::Key),
-            SigningKey::Unavailable => SignatureCheck::Unresolved,
-            SigningKey::Unusable => SignatureCheck::Invalid(Reason::KeyUnusable),
-            SigningKey::Cached(key) => match self.verify_with(key) {
+            KnownKey::Missing => SignatureCheck::Needs(Need::Key),
+            KnownKey::Unavailable => SignatureCheck::Unresolved,
+            KnownKey::Unusable => SignatureCheck::Invalid(Reason::KeyUnusable),
+            KnownKey::Cached(key) => match self.verify_with(key) {
                 Ok(()) => SignatureCheck::Valid,
                 Err(_) => SignatureCheck::Needs(Need::FreshKey),
             },
-            SigningKey::Fresh(key) => match self.verify_with(key) {
+            KnownKey::Fresh(key) => match self.verify_with(key) {
                 Ok(()) => SignatureCheck::Valid,
                 Err(_) => SignatureCheck::Invalid(Reason::SignatureMismatch),
             },

@@ -47,7 +47,7 @@
 //!
 //! use jetwash_event::Micros;
 //! use jetwash_frame::Frame;
-//! use jetwash_verify::{Known, Outcome, PublicKey, RepoState, SigningKey, Verdict, Verifier};
+//! use jetwash_verify::{Known, Outcome, PublicKey, RepoState, KnownKey, Verdict, Verifier};
 //!
 //! #[derive(Default)]
 //! struct Accounts {
@@ -66,7 +66,7 @@
 //!         };
 //!         let known = Known {
 //!             state: self.states.get(did),
-//!             key: self.keys.get(did).map_or(SigningKey::Unavailable, SigningKey::Fresh),
+//!             key: self.keys.get(did).map_or(KnownKey::Unavailable, KnownKey::Fresh),
 //!             ..Known::default()
 //!         };
 //!         let outcome = self.verifier.verify(&frame, &known, now);
@@ -94,7 +94,7 @@ mod verifier;
 
 pub use claim::{Claim, Proof, SignatureCheck};
 pub use key::{KeyError, PublicKey};
-pub use outcome::{Judgement, Known, Need, Outcome, SigningKey, Skip};
+pub use outcome::{Judgement, Known, KnownKey, Need, Outcome, Skip};
 pub use policy::{ParsePolicyError, Policy};
 pub use reason::Reason;
 pub use signature::{Curve, SignatureError};

@@ -83,14 +83,14 @@ pub struct Judgement {
 /// # Examples
 ///
 /// ```
-/// use jetwash_verify::{Need, PublicKey, SigningKey};
+/// use jetwash_verify::{Need, PublicKey, KnownKey};
 ///
 /// /// Looks the key up, or up again; without one, the frame has to do without.
-/// fn look_up<'k>(need: Need, resolved: Option<&'k PublicKey>) -> SigningKey<'k> {
+/// fn look_up<'k>(need: Need, resolved: Option<&'k PublicKey>) -> KnownKey<'k> {
 ///     assert!(matches!(need, Need::Key | Need::FreshKey));
-///     resolved.map_or(SigningKey::Unavailable, SigningKey::Fresh)
+///     resolved.map_or(KnownKey::Unavailable, KnownKey::Fresh)
 /// }
-/// assert!(matches!(look_up(Need::Key, None), SigningKey::Unavailable));
+/// assert!(matches!(look_up(Need::Key, None), KnownKey::Unavailable));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
@@ -163,15 +163,15 @@ impl Skip {
 /// # Examples
 ///
 /// ```
-/// use jetwash_verify::{PublicKey, SigningKey};
+/// use jetwash_verify::{PublicKey, KnownKey};
 ///
-/// fn of_cache(cached: Option<&PublicKey>) -> SigningKey<'_> {
-///     cached.map_or(SigningKey::Missing, SigningKey::Cached)
+/// fn of_cache(cached: Option<&PublicKey>) -> KnownKey<'_> {
+///     cached.map_or(KnownKey::Missing, KnownKey::Cached)
 /// }
-/// assert!(matches!(of_cache(None), SigningKey::Missing));
+/// assert!(matches!(of_cache(None), KnownKey::Missing));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub enum SigningKey<'k> {
+pub enum KnownKey<'k> {
     /// Not looked up yet; the frame then [needs it](Need::Key).
     #[default]
     Missing,
@@ -190,11 +190,11 @@ pub enum SigningKey<'k> {
 /// # Examples
 ///
 /// ```
-/// use jetwash_verify::{Known, SigningKey};
+/// use jetwash_verify::{Known, KnownKey};
 ///
 /// // Of an account that has just been seen for the first time.
 /// let known = Known::default();
-/// assert!(known.state.is_none() && matches!(known.key, SigningKey::Missing));
+/// assert!(known.state.is_none() && matches!(known.key, KnownKey::Missing));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known<'a> {
@@ -203,5 +203,5 @@ pub struct Known<'a> {
     /// The stored state of its repository.
     pub state: Option<&'a RepoState>,
     /// Its key.
-    pub key: SigningKey<'a>,
+    pub key: KnownKey<'a>,
 }

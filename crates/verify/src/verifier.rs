@@ -23,7 +23,7 @@ use crate::signature::check_form;
 /// use jetwash_frame::Frame;
 /// use jetwash_sim::{ManualNetwork, SimChange, did};
 /// use jetwash_verify::{Known, Need, Outcome, Verdict, Verifier};
-/// # use jetwash_verify::{PublicKey, SigningKey};
+/// # use jetwash_verify::{PublicKey, KnownKey};
 /// # fn key_of(network: &ManualNetwork, did: &str) -> PublicKey {
 /// #     let document = network.did_document(did).unwrap();
 /// #     let text = document.split(r#""publicKeyMultibase":""#).nth(1).unwrap();
@@ -41,7 +41,7 @@ use crate::signature::check_form;
 /// assert_eq!(outcome, Outcome::Needs(Need::Key));
 ///
 /// let key = key_of(&network, &did(0));
-/// let known = Known { key: SigningKey::Fresh(&key), ..Known::default() };
+/// let known = Known { key: KnownKey::Fresh(&key), ..Known::default() };
 /// let outcome = verifier.verify(&frame, &known, now);
 /// assert_eq!(outcome.verdict(), Some(Verdict::Verified));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -4,7 +4,7 @@ use jetwash_cbor::{Cid, Codec};
 use jetwash_event::Micros;
 use jetwash_frame::Frame;
 use jetwash_verify::{
-    HostingState, Judgement, Known, Need, Outcome, Reason, RepoState, SigningKey, Skip, Verdict,
+    HostingState, Judgement, Known, KnownKey, Need, Outcome, Reason, RepoState, Skip, Verdict,
     Verifier,
 };
 
@@ -16,7 +16,7 @@ fn judge(bytes: &[u8], state: Option<&RepoState>) -> Outcome {
     let key = scene::key();
     let known = Known {
         state,
-        key: SigningKey::Fresh(&key),
+        key: KnownKey::Fresh(&key),
         ..Known::default()
     };
     Verifier::new().verify(
@@ -216,7 +216,7 @@ fn a_forged_sync_with_the_known_root_changes_nothing() {
         Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US))
     };
     assert_eq!(
-        with(SigningKey::Cached(&wrong)),
+        with(KnownKey::Cached(&wrong)),
         Outcome::Needs(Need::FreshKey)
     );
     let forged = Outcome::Judged(Judgement {
@@ -224,7 +224,7 @@ fn a_forged_sync_with_the_known_root_changes_nothing() {
         state: None,
         needs_repository: false,
     });
-    assert_eq!(with(SigningKey::Fresh(&wrong)), forged);
+    assert_eq!(with(KnownKey::Fresh(&wrong)), forged);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use jetwash_cbor::{Cid, Codec};
 use jetwash_event::Micros;
 use jetwash_frame::{Action, Frame};
 use jetwash_mst::{Node, key_height, write_node};
-use jetwash_verify::{Known, Outcome, Proof, Reason, SigningKey, Verdict, Verifier};
+use jetwash_verify::{Known, KnownKey, Outcome, Proof, Reason, Verdict, Verifier};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -225,7 +225,7 @@ fn the_largest_commit_is_verified() {
         let frame = Frame::decode(&bytes).unwrap_or_else(|error| panic!("{error}"));
         let key = scene::key();
         let known = Known {
-            key: SigningKey::Fresh(&key),
+            key: KnownKey::Fresh(&key),
             ..Known::default()
         };
         let outcome = Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US));
@@ -238,7 +238,7 @@ fn a_verifier_that_has_seen_anything_judges_the_next_frame_alike() {
     let scenes = [&[4, 0, 4][..], &[2; 100], &[], &[0; 50], &[4, 1, 4, 4]].map(Scene::new);
     let key = scene::key();
     let known = Known {
-        key: SigningKey::Fresh(&key),
+        key: KnownKey::Fresh(&key),
         ..Known::default()
     };
     let mut used = Verifier::new();

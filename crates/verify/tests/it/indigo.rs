@@ -9,7 +9,7 @@ use jetwash_corpus::corpus;
 use jetwash_event::Micros;
 use jetwash_frame::Frame;
 use jetwash_verify::{
-    HostingState, Known, Outcome, Policy, Proof, PublicKey, RepoState, SignatureCheck, SigningKey,
+    HostingState, Known, KnownKey, Outcome, Policy, Proof, PublicKey, RepoState, SignatureCheck,
     Verdict, Verifier,
 };
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ impl Relay {
         let known = Known {
             hosting: self.hosting.get(did).copied().unwrap_or_default(),
             state: self.states.get(did),
-            key: SigningKey::Fresh(&self.keys[did]),
+            key: KnownKey::Fresh(&self.keys[did]),
         };
         match self
             .verifier
@@ -147,7 +147,7 @@ fn commits_older_than_sync_1_1_pass_leniently_and_not_strictly() {
         // Their keys are not recorded.
         let outcome = claim.judge(SignatureCheck::Valid, None);
         assert_eq!(outcome.verdict(), Some(Verdict::Legacy));
-        let unsigned = claim.judge(claim.check_signature(SigningKey::Unavailable), None);
+        let unsigned = claim.judge(claim.check_signature(KnownKey::Unavailable), None);
         assert_eq!(unsigned.verdict(), Some(Verdict::Unresolved));
         for verdict in [Verdict::Legacy, Verdict::Unresolved] {
             assert!(Policy::Lenient.delivers(verdict) && !Policy::Strict.delivers(verdict));

@@ -6,7 +6,7 @@ use jetwash_corpus::{Corpus, corpus};
 use jetwash_event::Micros;
 use jetwash_frame::Frame;
 use jetwash_verify::{
-    Known, Outcome, Proof, PublicKey, Reason, RepoState, SigningKey, Skip, Verdict, Verifier,
+    Known, KnownKey, Outcome, Proof, PublicKey, Reason, RepoState, Skip, Verdict, Verifier,
 };
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn every_recorded_frame_is_verified_as_an_independent_decoder_says() {
     for (frame, row) in frames.iter().zip(&rows) {
         let frame = Frame::decode(frame).unwrap();
         let known = Known {
-            key: SigningKey::Fresh(&keys[row["did"].as_str().unwrap()]),
+            key: KnownKey::Fresh(&keys[row["did"].as_str().unwrap()]),
             ..Known::default()
         };
         let outcome = verifier.verify(&frame, &known, Micros::new(RECORDED_US));
@@ -105,7 +105,7 @@ fn class_of(
         original["prevData"].as_str().unwrap().parse().unwrap(),
     );
     let mut verifier = Verifier::new();
-    let key = SigningKey::Fresh(&keys[original["did"].as_str().unwrap()]);
+    let key = KnownKey::Fresh(&keys[original["did"].as_str().unwrap()]);
     let is_sync = matches!(frame, Frame::Sync(_));
     let known = Known {
         // A sync says where the repository is, so it is judged as the first frame of its account.

@@ -6,7 +6,7 @@ use jetwash_event::Micros;
 use jetwash_frame::Frame;
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 use jetwash_verify::{
-    HostingState, Known, Outcome, PublicKey, RepoState, SigningKey, Skip, Verdict, Verifier,
+    HostingState, Known, KnownKey, Outcome, PublicKey, RepoState, Skip, Verdict, Verifier,
 };
 
 use crate::key_of;
@@ -41,7 +41,7 @@ fn every_frame_of_a_simulated_network_is_verified_and_leaves_its_state() {
             let known = Known {
                 hosting: hosting.get(&did).copied().unwrap_or_default(),
                 state: states.get(&did),
-                key: SigningKey::Cached(key),
+                key: KnownKey::Cached(key),
             };
             // The simulator's own time, so that no revision is of the future.
             let outcome = verifier.verify(&frame, &known, Micros::new(u64::MAX));

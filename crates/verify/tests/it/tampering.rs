@@ -4,7 +4,7 @@ use jetwash_cbor::{Cid, Codec};
 use jetwash_event::Micros;
 use jetwash_frame::{Action, Frame};
 use jetwash_verify::{
-    Known, Need, Outcome, Proof, Reason, SignatureCheck, SigningKey, Skip, Verdict, Verifier,
+    Known, KnownKey, Need, Outcome, Proof, Reason, SignatureCheck, Skip, Verdict, Verifier,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -37,7 +37,7 @@ fn verdict_of(bytes: &[u8], scene: &Scene) -> Verdict {
     let key = scene::key();
     let known = Known {
         state: state.as_ref(),
-        key: SigningKey::Fresh(&key),
+        key: KnownKey::Fresh(&key),
         ..Known::default()
     };
     let outcome = Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US));
@@ -167,7 +167,7 @@ proptest! {
         let Ok(Frame::Commit(before)) = Frame::decode(&original) else { panic!() };
         let Ok(frame) = Frame::decode(&bytes) else { return Ok(()) };
         let (state, key) = (scene.state(), scene::key());
-        let known = Known { state: Some(&state), key: SigningKey::Fresh(&key), ..Known::default() };
+        let known = Known { state: Some(&state), key: KnownKey::Fresh(&key), ..Known::default() };
         let outcome = Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US));
         if outcome.verdict() == Some(Verdict::Verified) {
             let Frame::Commit(after) = &frame else { panic!("{frame:?}") };
@@ -362,24 +362,24 @@ fn a_key_is_asked_for_once_and_a_newer_one_once_more() {
         };
         Verifier::new().verify(&frame, &known, Micros::new(RECORDED_US))
     };
-    assert_eq!(with(SigningKey::Missing), Outcome::Needs(Need::Key));
+    assert_eq!(with(KnownKey::Missing), Outcome::Needs(Need::Key));
     assert_eq!(
-        with(SigningKey::Cached(&wrong)),
+        with(KnownKey::Cached(&wrong)),
         Outcome::Needs(Need::FreshKey)
     );
-    for key in [SigningKey::Cached(&right), SigningKey::Fresh(&right)] {
+    for key in [KnownKey::Cached(&right), KnownKey::Fresh(&right)] {
         assert_eq!(with(key).verdict(), Some(Verdict::Verified));
     }
     let refused = |reason| Some(Verdict::Invalid(reason));
     assert_eq!(
-        with(SigningKey::Fresh(&wrong)).verdict(),
+        with(KnownKey::Fresh(&wrong)).verdict(),
         refused(Reason::SignatureMismatch)
     );
     assert_eq!(
-        with(SigningKey::Unusable).verdict(),
+        with(KnownKey::Unusable).verdict(),
         refused(Reason::KeyUnusable)
     );
-    let Outcome::Judged(unresolved) = with(SigningKey::Unavailable) else {
+    let Outcome::Judged(unresolved) = with(KnownKey::Unavailable) else {
         panic!()
     };
     assert_eq!(
@@ -430,8 +430,7 @@ fn a_claim_can_be_judged_apart_from_its_frame() {
             .unwrap()
     };
     let worker = claim.clone();
-    let check =
-        std::thread::spawn(move || worker.check_signature(SigningKey::Fresh(&scene::key())));
+    let check = std::thread::spawn(move || worker.check_signature(KnownKey::Fresh(&scene::key())));
     let check = check.join().unwrap();
     assert_eq!(check, SignatureCheck::Valid);
     let state = scene.state();
