@@ -47,7 +47,7 @@
 //!
 //! use jetwash_event::Micros;
 //! use jetwash_frame::Frame;
-//! use jetwash_verify::{Known, Outcome, PublicKey, RepoState, KnownKey, Verdict, Verifier};
+//! use jetwash_verify::{Known, KnownKey, Outcome, PublicKey, RepoState, Verdict, Verifier};
 //!
 //! #[derive(Default)]
 //! struct Accounts {

@@ -163,7 +163,7 @@ impl Skip {
 /// # Examples
 ///
 /// ```
-/// use jetwash_verify::{PublicKey, KnownKey};
+/// use jetwash_verify::{KnownKey, PublicKey};
 ///
 /// fn of_cache(cached: Option<&PublicKey>) -> KnownKey<'_> {
 ///     cached.map_or(KnownKey::Missing, KnownKey::Cached)
