@@ -6,7 +6,8 @@ use jetwash_dict::{Compressor, Dictionary};
 use jetwash_event::Micros;
 use tokio::sync::watch;
 
-use super::accounts::{AccountState, Accounts};
+use super::account_state::AccountState;
+use super::accounts::Accounts;
 use super::cursors::Cursors;
 use super::fill::Tail;
 use super::retention_clock::RetentionClock;
@@ -139,7 +140,7 @@ impl Appender {
     /// on disk, in an earlier one.
     ///
     /// A ring in memory forgets accounts that were neither set nor looked up for long. It keeps the
-    /// last 114,000 at least.
+    /// last 114,000 at least, or 77,000 whose repository is known.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! The states of accounts, beside their events.
 
-use jetwash_store::{AccountState, Appender, Seq};
+use jetwash_store::{AccountState, Appender, PackedRepo, Seq};
 
 use crate::support::{Place, append, on_both, push_many, tiny};
 
@@ -11,6 +11,11 @@ fn state(rev: u64) -> AccountState {
     state.rev = rev;
     state.ops = vec![rev, rev + 1];
     state.add_notice(rev + 2);
+    // Some are verified, and some hosts have said whether the account is active.
+    if rev.is_multiple_of(2) {
+        state.repo = PackedRepo::new(&[rev as u8; 42]);
+    }
+    state.is_active = [None, Some(true), Some(false)][rev as usize % 3];
     state
 }
 
@@ -70,4 +75,38 @@ fn states_outlive_the_process_with_the_events_that_they_follow_from() {
     // From here on nobody accounts for what comes.
     append(&mut appender, 1, 1);
     assert_eq!(appender.accounted_to(), store.bounds().next_seq.previous());
+}
+
+#[test]
+fn an_entry_of_the_version_before_is_read_and_written_on() {
+    let place = Place::disk();
+    let (mut appender, store) = place.open(tiny());
+    appender.set_account(&did(1), &state(1));
+    appender.commit().unwrap();
+    drop((appender, store));
+    {
+        let database = fjall::Database::builder(place.path()).open().unwrap();
+        let names = database.list_keyspace_names();
+        let name = names.iter().find(|name| name.starts_with("account-states"));
+        let accounts = database.keyspace(name.unwrap(), Default::default).unwrap();
+        // Version 1, one notice, one operation, the revision 9, and the two digests.
+        let head = [1, 1, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0];
+        let digests = [[5, 0, 0, 0, 0, 0, 0, 0], [6, 0, 0, 0, 0, 0, 0, 0]].concat();
+        let key = [&[1], did(3).as_bytes()].concat();
+        accounts
+            .insert(key, [&head[..], &digests].concat())
+            .unwrap();
+    }
+    // The key of a DID that is not of `did:plc` is its text.
+    assert!(did(3).starts_with("did:web:"));
+    let (mut appender, _store) = place.open(tiny());
+    let mut expected = AccountState::default();
+    expected.rev = 9;
+    expected.ops = vec![5];
+    expected.notices = vec![6];
+    assert_eq!(found(&mut appender, 3), Some(expected.clone()));
+    expected.repo = PackedRepo::new(&[8; 42]);
+    appender.set_account(&did(3), &expected);
+    appender.commit().unwrap();
+    assert_eq!(found(&mut appender, 3), Some(expected));
 }

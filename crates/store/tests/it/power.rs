@@ -13,7 +13,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use jetwash_store::{
-    AccountState, Appender, Durability, Location, Micros, Options, Read, Retention, Seq, open,
+    AccountState, Appender, Durability, Location, Micros, Options, PackedRepo, Read, Retention,
+    Seq, open,
 };
 
 use crate::random::Random;
@@ -80,6 +81,7 @@ fn write(appender: &mut Appender, count: u64) -> u64 {
     appender.set_cursor("relay", appender.next_seq().get() - 1);
     let mut state = AccountState::default();
     state.rev = appender.next_seq().get() - 1;
+    state.repo = PackedRepo::new(&state.rev.to_be_bytes());
     appender.set_account(ACCOUNT, &state);
     appender.commit().unwrap();
     time_us.get()
@@ -276,8 +278,11 @@ impl Promise {
         let cursor = appender.cursor("relay").unwrap_or(0);
         assert_eq!(cursor, tip - 1, "{context}: {bounds:?}");
         let account = appender.account(ACCOUNT).unwrap();
-        let rev = account.map_or(0, |state| state.rev);
+        let rev = account.as_ref().map_or(0, |state| state.rev);
         assert_eq!(rev, cursor, "{context}: {bounds:?}");
+        let repo = account.and_then(|state| state.repo);
+        let expected = PackedRepo::new(&cursor.to_be_bytes()).filter(|_| cursor > 0);
+        assert_eq!(repo, expected, "{context}: {bounds:?}");
         let mut expected: Vec<u64> =
             (bounds.oldest_seq.get()..tip.max(bounds.oldest_seq.get())).collect();
         assert_eq!(
