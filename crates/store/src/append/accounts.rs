@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use jetwash_event::PlcDid;
+use jetwash_event::{Micros, PlcDid};
 
 use super::account_state::AccountState;
-use crate::backend::Backend;
+use crate::backend::{AccountRow, Backend, Bucket, BucketName};
+use crate::crash::crash_point;
 use crate::error::BackendError;
 use crate::seq::Seq;
 
@@ -22,6 +25,8 @@ pub(crate) struct Accounts {
     /// The bytes of the newer half, and those that make it full.
     newer_bytes: usize,
     capacity: usize,
+    /// The rest, on disk, the newest last: up to [`AccountBucket::KEPT`] of them.
+    buckets: Vec<AccountBucket>,
     /// Set since the last commit.
     pending: BTreeMap<Vec<u8>, Bytes>,
     /// All events before this position are accounted for.
@@ -32,24 +37,21 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     /// `is_stored` tells whether a backend keeps what is forgotten here.
-    pub(crate) fn new(is_stored: bool, covered: Seq) -> Self {
+    pub(crate) fn new(is_stored: bool, covered: Seq, buckets: Vec<AccountBucket>) -> Self {
         Self {
             hasher: RandomState::new(),
             newer: HashMap::new(),
             older: HashMap::new(),
             newer_bytes: 0,
             capacity: if is_stored { CACHED } else { KEPT },
+            buckets,
             pending: BTreeMap::new(),
             covered,
             is_covering: false,
         }
     }
 
-    pub(crate) fn get(
-        &mut self,
-        did: &str,
-        backend: &dyn Backend,
-    ) -> Result<Option<AccountState>, BackendError> {
+    pub(crate) fn get(&mut self, did: &str) -> Result<Option<AccountState>, BackendError> {
         let hash = self.hasher.hash_one(did);
         if let Some(bytes) = self.newer.get(&hash) {
             return Ok(AccountState::decode(bytes));
@@ -60,7 +62,7 @@ impl Accounts {
                 let key = key(did);
                 match self.pending.get(&key) {
                     Some(bytes) => Some(bytes.clone()),
-                    None => backend.account(&key)?,
+                    None => self.stored(&key)?,
                 }
             }
         };
@@ -91,12 +93,84 @@ impl Accounts {
         !self.pending.is_empty()
     }
 
-    /// The states that the next commit writes.
-    pub(crate) fn pending(&self) -> Vec<(Vec<u8>, Bytes)> {
-        let pairs = self.pending.iter();
-        pairs
-            .map(|(key, bytes)| (key.clone(), bytes.clone()))
-            .collect()
+    /// Looks from the newest bucket to the oldest, so that what was set last counts.
+    fn stored(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        for AccountBucket { bucket, .. } in self.buckets.iter().rev() {
+            if let Some(bytes) = bucket.account(key)? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The states that the next commit writes, all of them to the newest bucket, which is begun
+    /// if it is not there.
+    pub(crate) fn plan(
+        &mut self,
+        now: Micros,
+        backend: &dyn Backend,
+    ) -> Result<Vec<AccountRow>, BackendError> {
+        if self.pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let begun = match self.buckets.last() {
+            Some(newest) => newest.begun,
+            None => self.begin(now.get(), backend)?,
+        };
+        let rows = self.pending.iter().map(|(key, value)| AccountRow {
+            bucket: begun,
+            key: key.clone(),
+            value: value.clone(),
+        });
+        Ok(rows.collect())
+    }
+
+    fn begin(&mut self, begun: u64, backend: &dyn Backend) -> Result<u64, BackendError> {
+        let bucket = backend.create_bucket(BucketName::Accounts(begun))?;
+        self.buckets.push(AccountBucket { begun, bucket });
+        Ok(begun)
+    }
+
+    /// Begins a bucket if the newest is full or old, and drops the oldest if they are too many then.
+    /// Returns the number of entries in it.
+    ///
+    /// An opening drops what is beyond the newest buckets as well, so a crash in between only leaves
+    /// it the rest to do. As they go in order, no state comes back that a later one has replaced.
+    pub(crate) fn rotate(
+        &mut self,
+        now: Micros,
+        age: Duration,
+        max_bytes: u64,
+        backend: &dyn Backend,
+    ) -> Result<u64, BackendError> {
+        let Some(newest) = self.buckets.last() else {
+            return Ok(0);
+        };
+        let (bytes, entries) = newest.bucket.size();
+        let is_old = now >= Micros::new(newest.begun).plus(age);
+        let is_full = bytes >= max_bytes / AccountBucket::KEPT as u64;
+        if entries == 0 || !is_old && !is_full {
+            return Ok(0);
+        }
+        // Numbers increase even where the time stands still.
+        let begun = now.get().max(newest.begun + 1);
+        self.begin(begun, backend)?;
+        crash_point!("trim.accounts_begun");
+        let mut dropped = 0;
+        while self.buckets.len() > AccountBucket::KEPT {
+            let AccountBucket { begun, bucket } = self.buckets.remove(0);
+            dropped += bucket.size().1;
+            drop(bucket);
+            backend.delete_bucket(BucketName::Accounts(begun))?;
+            crash_point!("trim.accounts_deleted");
+        }
+        Ok(dropped)
+    }
+
+    /// The bytes and the entries on disk.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        let sizes = self.buckets.iter().map(|bucket| bucket.bucket.size());
+        sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
     }
 
     /// The position that the next commit notes as covered, if that is another than before.
@@ -120,6 +194,18 @@ impl Accounts {
     }
 }
 
+/// The states of accounts that were set in a span of time.
+pub(crate) struct AccountBucket {
+    /// When it was begun, in microseconds; 0 if that is not known.
+    pub(crate) begun: u64,
+    pub(crate) bucket: Arc<dyn Bucket>,
+}
+
+impl AccountBucket {
+    /// How many are kept: one that is filled, and one that is full.
+    pub(crate) const KEPT: usize = 2;
+}
+
 /// The key of an account: what stands behind `did:plc:` as 120 bits, and any other DID as text.
 fn key(did: &str) -> Vec<u8> {
     match PlcDid::parse(did) {
@@ -141,21 +227,19 @@ const KEPT: usize = 10_700_000;
 mod tests {
     use super::super::account_state::tests::state;
     use super::*;
-    use crate::backend::MemoryBackend;
 
     #[test]
     fn what_is_pending_is_found_even_when_memory_has_forgotten_it() {
-        let opened = MemoryBackend::open();
-        let mut accounts = Accounts::new(true, Seq::new(0));
+        let mut accounts = Accounts::new(true, Seq::new(0), Vec::new());
         accounts.set("did:web:a.example", &state(1, &[], &[]));
         accounts.newer.clear();
-        let found = accounts.get("did:web:a.example", &*opened.backend);
+        let found = accounts.get("did:web:a.example");
         assert_eq!(found.unwrap().map(|state| state.rev), Some(1));
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut accounts = Accounts::new(true, Seq::new(0));
+        let mut accounts = Accounts::new(true, Seq::new(0), Vec::new());
         let ops: Vec<u64> = (0..200).collect();
         for number in 0..100_000 {
             // Far larger than usual, now and then.
@@ -168,10 +252,9 @@ mod tests {
                 assert!(bytes <= 2 * CACHED + 2_000, "{bytes} bytes");
             }
         }
-        let opened = MemoryBackend::open();
         let mut found = |number: u32| {
             let did = format!("did:web:{number}.example");
-            accounts.get(&did, &*opened.backend).unwrap().is_some()
+            accounts.get(&did).unwrap().is_some()
         };
         assert!(found(99_999) && !found(0));
     }

@@ -19,6 +19,7 @@ mod retention_clock;
 mod trim;
 
 pub use account_state::{AccountState, PackedRepo};
+pub(crate) use accounts::AccountBucket;
 pub use appender::Appender;
 pub(crate) use appender::AppenderParts;
 pub use trim::Trimmed;
