@@ -88,4 +88,12 @@ impl Bucket for OneBlock {
     fn frames(&self, _: u32, _: u64, _: usize) -> Result<Vec<(u64, Bytes)>, BucketError> {
         Ok(Vec::new())
     }
+
+    fn account(&self, _key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        Ok(None)
+    }
+
+    fn size(&self) -> (u64, u64) {
+        (0, 0)
+    }
 }

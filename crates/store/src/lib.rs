@@ -78,7 +78,7 @@ mod read;
 mod ring;
 mod seq;
 
-pub use append::{AccountState, Appender, Trimmed};
+pub use append::{AccountState, Appender, PackedRepo, Trimmed};
 pub use block::{Block, Page, StringTable};
 pub use cursor::Cursor;
 pub use error::{OpenError, StoreError};

@@ -135,6 +135,15 @@ pub struct Options {
     ///
     /// The newest frames of each source are in memory as well, up to 1 MiB.
     pub frame_bytes: Option<u64>,
+    /// The time for which an account is remembered at least after its
+    /// [state](crate::Appender::set_account) was set last, judged by the times of the events. It is
+    /// forgotten before twice that time is over. Defaults to 90 days. At least
+    /// [`Retention::max_age`] counts.
+    pub forget_accounts_after: Duration,
+    /// The bytes on disk above which accounts are forgotten before that time, those that were set
+    /// least recently first. Defaults to a quarter of [`Retention::max_bytes`], between 64 MiB and
+    /// 16 GiB; to 16 GiB if that is not set.
+    pub account_bytes: Option<u64>,
     /// The failures that a commit survives. Defaults to a crash of the process.
     pub durability: Durability,
 }
@@ -231,6 +240,20 @@ impl Options {
         self
     }
 
+    /// Sets [`Options::forget_accounts_after`].
+    #[must_use]
+    pub const fn forget_accounts_after(mut self, age: Duration) -> Self {
+        self.forget_accounts_after = age;
+        self
+    }
+
+    /// Sets [`Options::account_bytes`].
+    #[must_use]
+    pub const fn account_bytes(mut self, bytes: u64) -> Self {
+        self.account_bytes = Some(bytes);
+        self
+    }
+
     /// Sets [`Options::durability`].
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
@@ -293,6 +316,17 @@ impl Options {
             .unwrap_or_else(|| share.clamp(1 << 20, 1 << 30))
     }
 
+    pub(crate) fn account_age_limit(&self) -> Duration {
+        let events = self.retention.max_age.unwrap_or_default();
+        self.forget_accounts_after.max(events)
+    }
+
+    pub(crate) fn account_byte_limit(&self) -> u64 {
+        let share = self.retention.max_bytes.map_or(u64::MAX, |bytes| bytes / 4);
+        self.account_bytes
+            .unwrap_or_else(|| share.clamp(64 << 20, 16 << 30))
+    }
+
     pub(crate) fn bucket_age_limit(&self) -> Duration {
         let share = || self.retention.max_age.map(|age| age / 24);
         self.bucket_age.or_else(share).unwrap_or(Duration::MAX)
@@ -315,6 +349,8 @@ impl Default for Options {
             cache_bytes: 4 << 20,
             memtable_bytes: 2 << 20,
             frame_bytes: None,
+            forget_accounts_after: Duration::from_secs(90 * 24 * 3600),
+            account_bytes: None,
             durability: Durability::Buffered,
         }
     }

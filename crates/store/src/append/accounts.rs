@@ -1,111 +1,18 @@
-//! The state of each account. How it is stored is in `docs/store-format.md`.
+//! The states of all accounts: what was set last, and the recent past.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use jetwash_event::PlcDid;
-use xxhash_rust::xxh3::Xxh3;
+use jetwash_event::{Micros, PlcDid};
 
-use crate::backend::Backend;
+use super::account_state::AccountState;
+use crate::backend::{AccountRow, Backend, Bucket, BucketName};
+use crate::crash::crash_point;
 use crate::error::BackendError;
 use crate::seq::Seq;
-
-/// The state of an account, which outlives its events: enough to tell a new event from one that comes
-/// again, or too late.
-///
-/// It is set with the events that it follows from, and becomes durable with them: see
-/// [`Appender::set_account`](crate::Appender::set_account).
-///
-/// # Examples
-///
-/// ```
-/// use jetwash_store::{AccountState, Location, Options, open};
-///
-/// let did = "did:plc:z72i7hdynmk6r22z27h6tvur";
-/// let (mut appender, _store) = open(Location::Memory, Options::default())?;
-/// assert_eq!(appender.account(did)?, None);
-/// let mut state = AccountState::default();
-/// state.rev = 7;
-/// state.ops.push(AccountState::digest(&[b"create", b"app.example.post/1"]));
-/// appender.set_account(did, &state);
-/// appender.commit()?;
-/// assert_eq!(appender.account(did)?, Some(state));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AccountState {
-    /// The newest revision of which an operation is in the ring, as the 64 bits of its TID; 0 if
-    /// there is no such operation.
-    pub rev: u64,
-    /// [Digests](Self::digest) of the operations of that revision that are in the ring, at most
-    /// [`MAX_OPS`](Self::MAX_OPS).
-    pub ops: Vec<u64>,
-    /// Digests of the latest other events of the account that are in the ring, the newest last, at
-    /// most [`MAX_NOTICES`](Self::MAX_NOTICES).
-    pub notices: Vec<u64>,
-}
-
-impl AccountState {
-    /// The limit of [`ops`](Self::ops): as many as the largest commit has.
-    pub const MAX_OPS: usize = 200;
-    /// The limit of [`notices`](Self::notices).
-    pub const MAX_NOTICES: usize = 8;
-
-    /// A number that stands for some content, the same in each run: the first 64 bits of XXH3 over
-    /// the parts, each preceded by its length.
-    #[must_use]
-    pub fn digest(parts: &[&[u8]]) -> u64 {
-        let mut hasher = Xxh3::new();
-        for part in parts {
-            hasher.update(&(part.len() as u32).to_le_bytes());
-            hasher.update(part);
-        }
-        hasher.digest()
-    }
-
-    /// Remembers one of the other events, and forgets the oldest if they are too many.
-    pub fn add_notice(&mut self, digest: u64) {
-        let excess = (self.notices.len() + 1).saturating_sub(Self::MAX_NOTICES);
-        self.notices.drain(..excess);
-        self.notices.push(digest);
-    }
-
-    fn encode(&self) -> Bytes {
-        let ops = &self.ops[self.ops.len().saturating_sub(Self::MAX_OPS)..];
-        let notices = &self.notices[self.notices.len().saturating_sub(Self::MAX_NOTICES)..];
-        let mut bytes = Vec::with_capacity(HEAD + 8 * (ops.len() + notices.len()));
-        bytes.extend([VERSION, notices.len() as u8]);
-        bytes.extend((ops.len() as u16).to_le_bytes());
-        bytes.extend(self.rev.to_le_bytes());
-        for digest in ops.iter().chain(notices) {
-            bytes.extend(digest.to_le_bytes());
-        }
-        bytes.into()
-    }
-
-    /// `None` if it is damaged, or of a later version: then nothing is known of the account.
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (head, digests) = bytes.split_first_chunk::<HEAD>()?;
-        let [VERSION, notices, few, many, rev @ ..] = *head else {
-            return None;
-        };
-        let (digests, []) = digests.as_chunks::<8>() else {
-            return None;
-        };
-        let ops = usize::from(u16::from_le_bytes([few, many]));
-        if digests.len() != ops + usize::from(notices) {
-            return None;
-        }
-        let mut digests = digests.iter().map(|digest| u64::from_le_bytes(*digest));
-        Some(Self {
-            rev: u64::from_le_bytes(rev),
-            ops: digests.by_ref().take(ops).collect(),
-            notices: digests.collect(),
-        })
-    }
-}
 
 /// The accounts of a ring: what was set since the last commit, the recent past in memory, and the
 /// rest on disk, if the ring is there.
@@ -115,7 +22,11 @@ pub(crate) struct Accounts {
     /// known by a hash with a secret key, of which two that collide are not to be expected.
     newer: HashMap<u64, Bytes>,
     older: HashMap<u64, Bytes>,
+    /// The bytes of the newer half, and those that make it full.
+    newer_bytes: usize,
     capacity: usize,
+    /// The rest, on disk, the newest last: up to [`AccountBucket::KEPT`] of them.
+    buckets: Vec<AccountBucket>,
     /// Set since the last commit.
     pending: BTreeMap<Vec<u8>, Bytes>,
     /// All events before this position are accounted for.
@@ -126,23 +37,21 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     /// `is_stored` tells whether a backend keeps what is forgotten here.
-    pub(crate) fn new(is_stored: bool, covered: Seq) -> Self {
+    pub(crate) fn new(is_stored: bool, covered: Seq, buckets: Vec<AccountBucket>) -> Self {
         Self {
             hasher: RandomState::new(),
             newer: HashMap::new(),
             older: HashMap::new(),
+            newer_bytes: 0,
             capacity: if is_stored { CACHED } else { KEPT },
+            buckets,
             pending: BTreeMap::new(),
             covered,
             is_covering: false,
         }
     }
 
-    pub(crate) fn get(
-        &mut self,
-        did: &str,
-        backend: &dyn Backend,
-    ) -> Result<Option<AccountState>, BackendError> {
+    pub(crate) fn get(&mut self, did: &str) -> Result<Option<AccountState>, BackendError> {
         let hash = self.hasher.hash_one(did);
         if let Some(bytes) = self.newer.get(&hash) {
             return Ok(AccountState::decode(bytes));
@@ -153,7 +62,7 @@ impl Accounts {
                 let key = key(did);
                 match self.pending.get(&key) {
                     Some(bytes) => Some(bytes.clone()),
-                    None => backend.account(&key)?,
+                    None => self.stored(&key)?,
                 }
             }
         };
@@ -170,9 +79,13 @@ impl Accounts {
     }
 
     fn remember(&mut self, hash: u64, bytes: Bytes) {
-        self.newer.insert(hash, bytes);
-        if self.newer.len() >= self.capacity {
+        self.newer_bytes += ENTRY + bytes.len();
+        if let Some(replaced) = self.newer.insert(hash, bytes) {
+            self.newer_bytes -= ENTRY + replaced.len();
+        }
+        if self.newer_bytes >= self.capacity {
             self.older = std::mem::take(&mut self.newer);
+            self.newer_bytes = 0;
         }
     }
 
@@ -180,12 +93,84 @@ impl Accounts {
         !self.pending.is_empty()
     }
 
-    /// The states that the next commit writes.
-    pub(crate) fn pending(&self) -> Vec<(Vec<u8>, Bytes)> {
-        let pairs = self.pending.iter();
-        pairs
-            .map(|(key, bytes)| (key.clone(), bytes.clone()))
-            .collect()
+    /// Looks from the newest bucket to the oldest, so that what was set last counts.
+    fn stored(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        for AccountBucket { bucket, .. } in self.buckets.iter().rev() {
+            if let Some(bytes) = bucket.account(key)? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The states that the next commit writes, all of them to the newest bucket, which is begun
+    /// if it is not there.
+    pub(crate) fn plan(
+        &mut self,
+        now: Micros,
+        backend: &dyn Backend,
+    ) -> Result<Vec<AccountRow>, BackendError> {
+        if self.pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let begun = match self.buckets.last() {
+            Some(newest) => newest.begun,
+            None => self.begin(now.get(), backend)?,
+        };
+        let rows = self.pending.iter().map(|(key, value)| AccountRow {
+            bucket: begun,
+            key: key.clone(),
+            value: value.clone(),
+        });
+        Ok(rows.collect())
+    }
+
+    fn begin(&mut self, begun: u64, backend: &dyn Backend) -> Result<u64, BackendError> {
+        let bucket = backend.create_bucket(BucketName::Accounts(begun))?;
+        self.buckets.push(AccountBucket { begun, bucket });
+        Ok(begun)
+    }
+
+    /// Begins a bucket if the newest is full or old, and drops the oldest if they are too many then.
+    /// Returns the number of entries in it.
+    ///
+    /// An opening drops what is beyond the newest buckets as well, so a crash in between only leaves
+    /// it the rest to do. As they go in order, no state comes back that a later one has replaced.
+    pub(crate) fn rotate(
+        &mut self,
+        now: Micros,
+        age: Duration,
+        max_bytes: u64,
+        backend: &dyn Backend,
+    ) -> Result<u64, BackendError> {
+        let Some(newest) = self.buckets.last() else {
+            return Ok(0);
+        };
+        let (bytes, entries) = newest.bucket.size();
+        let is_old = now >= Micros::new(newest.begun).plus(age);
+        let is_full = bytes >= max_bytes / AccountBucket::KEPT as u64;
+        if entries == 0 || !is_old && !is_full {
+            return Ok(0);
+        }
+        // Numbers increase even where the time stands still.
+        let begun = now.get().max(newest.begun + 1);
+        self.begin(begun, backend)?;
+        crash_point!("trim.accounts_begun");
+        let mut dropped = 0;
+        while self.buckets.len() > AccountBucket::KEPT {
+            let AccountBucket { begun, bucket } = self.buckets.remove(0);
+            dropped += bucket.size().1;
+            drop(bucket);
+            backend.delete_bucket(BucketName::Accounts(begun))?;
+            crash_point!("trim.accounts_deleted");
+        }
+        Ok(dropped)
+    }
+
+    /// The bytes and the entries on disk.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        let sizes = self.buckets.iter().map(|bucket| bucket.bucket.size());
+        sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
     }
 
     /// The position that the next commit notes as covered, if that is another than before.
@@ -209,6 +194,18 @@ impl Accounts {
     }
 }
 
+/// The states of accounts that were set in a span of time.
+pub(crate) struct AccountBucket {
+    /// When it was begun, in microseconds; 0 if that is not known.
+    pub(crate) begun: u64,
+    pub(crate) bucket: Arc<dyn Bucket>,
+}
+
+impl AccountBucket {
+    /// How many are kept: one that is filled, and one that is full.
+    pub(crate) const KEPT: usize = 2;
+}
+
 /// The key of an account: what stands behind `did:plc:` as 120 bits, and any other DID as text.
 fn key(did: &str) -> Vec<u8> {
     match PlcDid::parse(did) {
@@ -219,83 +216,46 @@ fn key(did: &str) -> Vec<u8> {
 
 const PLC: u8 = 0;
 const TEXT: u8 = 1;
-const VERSION: u8 = 1;
-/// The bytes of a state before its digests.
-const HEAD: usize = 12;
-/// How many accounts a half of the memory holds: some 90 bytes each.
-const CACHED: usize = 14_000;
+/// The bytes that an account takes in memory beside its entry.
+const ENTRY: usize = 64;
+/// The bytes of a half of the memory: some 14,000 accounts, or 9,000 that are verified.
+const CACHED: usize = 1_300_000;
 /// The same in a ring in memory, where nothing else keeps them.
-const KEPT: usize = 114_000;
+const KEPT: usize = 10_700_000;
 
 #[cfg(test)]
 mod tests {
+    use super::super::account_state::tests::state;
     use super::*;
-    use crate::backend::MemoryBackend;
-
-    fn state(rev: u64, ops: &[u64], notices: &[u64]) -> AccountState {
-        AccountState {
-            rev,
-            ops: ops.to_vec(),
-            notices: notices.to_vec(),
-        }
-    }
-
-    #[test]
-    fn a_state_is_read_as_it_was_written_and_damage_is_nothing_known() {
-        let ops: Vec<u64> = (0..200).collect();
-        for state in [
-            state(0, &[], &[]),
-            state(u64::MAX, &[1], &[]),
-            state(1 << 60, &ops, &[1, 2, 3]),
-        ] {
-            let bytes = state.encode();
-            assert_eq!(AccountState::decode(&bytes), Some(state));
-            for length in 0..bytes.len() {
-                assert_eq!(AccountState::decode(&bytes[..length]), None);
-            }
-        }
-        let mut later = state(5, &[1], &[]).encode().to_vec();
-        later[0] = 2;
-        assert_eq!(AccountState::decode(&later), None);
-    }
-
-    #[test]
-    fn only_the_latest_notices_are_remembered() {
-        let mut state = AccountState::default();
-        (0..20).for_each(|digest| state.add_notice(digest));
-        assert_eq!(state.notices, (12..20).collect::<Vec<_>>());
-    }
 
     #[test]
     fn what_is_pending_is_found_even_when_memory_has_forgotten_it() {
-        let opened = MemoryBackend::open();
-        let mut accounts = Accounts::new(true, Seq::new(0));
+        let mut accounts = Accounts::new(true, Seq::new(0), Vec::new());
         accounts.set("did:web:a.example", &state(1, &[], &[]));
         accounts.newer.clear();
-        let found = accounts.get("did:web:a.example", &*opened.backend);
+        let found = accounts.get("did:web:a.example");
         assert_eq!(found.unwrap().map(|state| state.rev), Some(1));
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut accounts = Accounts::new(true, Seq::new(0));
+        let mut accounts = Accounts::new(true, Seq::new(0), Vec::new());
+        let ops: Vec<u64> = (0..200).collect();
         for number in 0..100_000 {
-            accounts.set(&format!("did:web:{number}.example"), &state(1, &[], &[]));
+            // Far larger than usual, now and then.
+            let ops = if number % 100 < 2 { &ops[..] } else { &[] };
+            accounts.set(&format!("did:web:{number}.example"), &state(1, ops, &[]));
             accounts.committed(Seq::FIRST);
+            let halves = accounts.newer.values().chain(accounts.older.values());
+            if number % 1_000 == 0 {
+                let bytes: usize = halves.map(|bytes| ENTRY + bytes.len()).sum();
+                assert!(bytes <= 2 * CACHED + 2_000, "{bytes} bytes");
+            }
         }
-        assert!(accounts.newer.len() + accounts.older.len() <= 2 * CACHED);
-        let opened = MemoryBackend::open();
         let mut found = |number: u32| {
             let did = format!("did:web:{number}.example");
-            accounts.get(&did, &*opened.backend).unwrap().is_some()
+            accounts.get(&did).unwrap().is_some()
         };
         assert!(found(99_999) && !found(0));
-    }
-
-    #[test]
-    fn parts_do_not_run_into_each_other() {
-        let digest = AccountState::digest;
-        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
-        assert_ne!(digest(&[b"a"]), digest(&[b"a", b""]));
     }
 }

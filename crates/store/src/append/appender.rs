@@ -6,7 +6,8 @@ use jetwash_dict::{Compressor, Dictionary};
 use jetwash_event::Micros;
 use tokio::sync::watch;
 
-use super::accounts::{AccountState, Accounts};
+use super::account_state::AccountState;
+use super::accounts::{AccountBucket, Accounts};
 use super::cursors::Cursors;
 use super::fill::Tail;
 use super::retention_clock::RetentionClock;
@@ -18,7 +19,7 @@ use crate::frames::FrameWriter;
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted, UpstreamGap};
 use crate::options::Options;
 use crate::read::Store;
-use crate::ring::Ring;
+use crate::ring::{AccountTotal, Ring};
 use crate::seq::Seq;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
@@ -138,14 +139,15 @@ impl Appender {
     /// Returns the state of an account that was [set](Self::set_account) last, in this process or,
     /// on disk, in an earlier one.
     ///
-    /// A ring in memory forgets accounts that were neither set nor looked up for long. It keeps the
-    /// last 114,000 at least.
+    /// On disk, an account that was not set for
+    /// [long](crate::Options::forget_accounts_after) is forgotten by [`trim`](Self::trim). A ring in memory forgets accounts that were neither set nor looked up for long. It keeps the
+    /// last 114,000 at least, or 77,000 whose repository is known.
     ///
     /// # Errors
     ///
     /// When the disk cannot be read.
     pub fn account(&mut self, did: &str) -> Result<Option<AccountState>, StoreError> {
-        let found = self.accounts.get(did, self.ring.durable.backend());
+        let found = self.accounts.get(did);
         found.map_err(StoreError::storage("look up an account"))
     }
 
@@ -309,6 +311,7 @@ impl Appender {
             cursors,
             changed_cursors,
             accounted,
+            account_buckets,
             uses,
             frames,
         } = parts;
@@ -320,7 +323,14 @@ impl Appender {
         let retention_clock = RetentionClock::new(newest);
         let next_note = view.noted.back().map_or(0, |noted| noted.number + 1);
         drop(view);
-        let accounts = Accounts::new(ring.durable.backend().keeps_state(), accounted);
+        let is_stored = ring.durable.backend().keeps_state();
+        let accounts = Accounts::new(is_stored, accounted, account_buckets);
+        let (bytes, entries) = accounts.size();
+        ring.account_totals.set(AccountTotal {
+            bytes,
+            entries,
+            dropped: 0,
+        });
         Self {
             ring,
             options,
@@ -431,6 +441,7 @@ pub(crate) struct AppenderParts {
     /// The names of those that are not stored with these values.
     pub(crate) changed_cursors: BTreeSet<String>,
     pub(crate) accounted: Seq,
+    pub(crate) account_buckets: Vec<AccountBucket>,
     pub(crate) uses: Vec<(Seq, u32)>,
     pub(crate) frames: Option<FrameWriter>,
 }

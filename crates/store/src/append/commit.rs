@@ -10,6 +10,7 @@ use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::frames::FramePlan;
 use crate::options::Durability;
+use crate::seq::Seq;
 
 impl Appender {
     /// Makes all that was pushed and set since the last commit durable and visible, all of it or
@@ -47,13 +48,7 @@ impl Appender {
         let mut batch = Batch::default();
         if self.backend().keeps_state() {
             self.add_state(&plan, &mut batch)?;
-            batch.accounts = self.accounts.pending();
-            if let Some(covered) = covered {
-                batch.set(
-                    state::ACCOUNTS.to_vec(),
-                    state::encode_numbers(&[covered.get()]),
-                );
-            }
+            self.add_accounts(covered, &mut batch)?;
         }
         let kept = self.plan_frames(&mut batch)?;
         let mut full = Vec::with_capacity(plan.full.len());
@@ -127,6 +122,17 @@ impl Appender {
             .for_each(|number| batch.remove(state::noted_key(number)));
         for noted in &self.noted {
             batch.set(state::noted_key(noted.number), noted.encode());
+        }
+        Ok(())
+    }
+
+    fn add_accounts(&mut self, covered: Option<Seq>, batch: &mut Batch) -> Result<(), StoreError> {
+        let backend = self.ring.durable.backend();
+        let planned = self.accounts.plan(self.last_time, backend);
+        batch.accounts = planned.map_err(StoreError::storage("begin a bucket of accounts"))?;
+        if let Some(covered) = covered {
+            let covered = state::encode_numbers(&[covered.get()]);
+            batch.set(state::ACCOUNTS.to_vec(), covered);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::fill::Tail;
 use crate::backend::{Batch, BucketName, state};
 use crate::crash::crash_point;
 use crate::error::StoreError;
-use crate::ring::{BucketView, View};
+use crate::ring::{AccountTotal, BucketView, View};
 use crate::seq::Seq;
 
 impl Appender {
@@ -47,9 +47,11 @@ impl Appender {
     pub fn trim_after(&mut self, now_us: Micros, elapsed: Duration) -> Result<Trimmed, StoreError> {
         self.untrimmed = 0;
         self.trim_frames()?;
+        let accounts = self.trim_accounts()?;
         let overhead = self.backend().overhead_bytes();
         let cutoff = self.cutoff(now_us, elapsed);
-        let (buckets, everything, trimmed) = self.choose_trim(cutoff, overhead);
+        let (buckets, everything, mut trimmed) = self.choose_trim(cutoff, overhead);
+        trimmed.account_entries = accounts;
         if buckets == 0 && !everything {
             return Ok(trimmed);
         }
@@ -168,6 +170,28 @@ impl Appender {
         Ok(())
     }
 
+    /// Drops the accounts that were not set for too long. Time is that of the events: where none come,
+    /// nothing grows.
+    fn trim_accounts(&mut self) -> Result<u64, StoreError> {
+        let (age, max_bytes) = (
+            self.options.account_age_limit(),
+            self.options.account_byte_limit(),
+        );
+        let backend = self.ring.durable.backend();
+        let rotated = self
+            .accounts
+            .rotate(self.last_time, age, max_bytes, backend);
+        let dropped = rotated.map_err(StoreError::storage("forget accounts"))?;
+        let (bytes, entries) = self.accounts.size();
+        let before = self.ring.account_totals.get().dropped;
+        self.ring.account_totals.set(AccountTotal {
+            bytes,
+            entries,
+            dropped: before + dropped,
+        });
+        Ok(dropped)
+    }
+
     /// Forgets the dictionaries that no event needs any more.
     fn forget_dictionaries(&mut self, oldest_seq: Seq) -> Result<(), StoreError> {
         // The first use is over where the second begins.
@@ -196,7 +220,7 @@ impl Appender {
     }
 }
 
-/// The events that a trim dropped.
+/// The events and the states of accounts that a trim dropped.
 ///
 /// # Examples
 ///
@@ -231,6 +255,9 @@ pub struct Trimmed {
     pub bytes: u64,
     /// The number of buckets.
     pub buckets: usize,
+    /// About how many entries of accounts: those that were not set for too long. An account of which
+    /// a later entry is left is not forgotten.
+    pub account_entries: u64,
     /// The position of the oldest event that is left; in an empty ring, that of the next one.
     pub oldest_seq: Seq,
 }

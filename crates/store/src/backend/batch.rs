@@ -13,8 +13,7 @@ pub(crate) struct Batch {
     pub(crate) letters: Vec<(Vec<u8>, Option<Bytes>)>,
     pub(crate) blocks: Vec<BlockRow>,
     pub(crate) frames: Vec<FrameRow>,
-    /// Keys of accounts with what is remembered of each.
-    pub(crate) accounts: Vec<(Vec<u8>, Bytes)>,
+    pub(crate) accounts: Vec<AccountRow>,
 }
 
 /// A new block, and where it goes to.
@@ -35,6 +34,14 @@ pub(crate) struct FrameRow {
     pub(crate) log: u32,
     pub(crate) seq: u64,
     pub(crate) bytes: Bytes,
+}
+
+/// The new state of an account, and where it goes to.
+pub(crate) struct AccountRow {
+    /// The time at which its bucket was begun.
+    pub(crate) bucket: u64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Bytes,
 }
 
 impl Batch {

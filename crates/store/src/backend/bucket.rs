@@ -4,7 +4,7 @@ use jetwash_event::Micros;
 use crate::error::BackendError;
 use crate::seq::Seq;
 
-/// A bucket of blocks or of frames, for readers. Calls block.
+/// A bucket of blocks, of frames or of accounts, for readers. Calls block.
 pub(crate) trait Bucket: Send + Sync {
     /// The keys of all blocks, in order.
     fn keys(&self) -> Result<Vec<BlockKey>, BackendError>;
@@ -21,6 +21,12 @@ pub(crate) trait Bucket: Send + Sync {
     /// The frames of a log from a sequence number on, in order: as many as fit into `bytes`, but at
     /// least one if there is any.
     fn frames(&self, log: u32, from: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, BucketError>;
+
+    /// The value that was written for an account.
+    fn account(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError>;
+
+    /// The bytes that the bucket takes on disk, and about how many entries it has. Reads nothing.
+    fn size(&self) -> (u64, u64);
 }
 
 /// Names a block in its bucket. Buckets list these without touching the blocks.
@@ -48,6 +54,8 @@ pub(crate) enum BucketName {
     Events(Seq),
     /// Frames; the buckets are numbered in the order of their making.
     Frames(u64),
+    /// The states of accounts; the number is the time in microseconds at which the bucket was begun.
+    Accounts(u64),
 }
 
 impl BucketName {
@@ -55,7 +63,8 @@ impl BucketName {
     pub(crate) fn is_followed_by(self, other: Self) -> bool {
         match (self, other) {
             (Self::Events(one), Self::Events(next)) => one < next,
-            (Self::Frames(one), Self::Frames(next)) => one < next,
+            (Self::Frames(one), Self::Frames(next))
+            | (Self::Accounts(one), Self::Accounts(next)) => one < next,
             _ => false,
         }
     }

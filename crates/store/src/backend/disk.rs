@@ -3,14 +3,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use fjall::{Keyspace, PersistMode};
+use fjall::PersistMode;
 
 use super::disk_bucket::{CLOSED, DiskBucket, Touched, write_out_recovered};
 use super::engine::Engine;
 use super::folder::{self, KEYSPACES, newest_journal};
 use super::keyspaces::{
-    CURSORS, INDEX, PAYLOAD, bucket_name, bucket_options, encode_key, frame_key, keyspace_name,
-    keyspace_options, open_error,
+    CURSORS, INDEX, PAYLOAD, bucket_name, encode_key, frame_key, keyspace_name, keyspace_options,
+    open_error,
 };
 use super::manifest::{self, Manifest};
 use super::mark::{Mark, Reserved};
@@ -205,8 +205,10 @@ impl Backend for DiskBackend {
         let text = keyspace_name(name);
         // See `Engine::begin`.
         self.sync()?;
-        let keyspace =
-            self.with_engine(|engine| Ok(engine.database.keyspace(&text, bucket_options)?))?;
+        let keyspace = self.with_engine(|engine| {
+            let options = || keyspace_options(&text);
+            Ok(engine.database.keyspace(&text, options)?)
+        })?;
         // The engine syncs all of the keyspace but its name.
         folder::sync(&self.path.join(KEYSPACES))?;
         let bucket = DiskBucket::new(keyspace);
@@ -250,12 +252,6 @@ impl Backend for DiskBackend {
                     None => write.remove(&engine.letters, key.as_slice()),
                 }
             }
-            if !batch.accounts.is_empty() {
-                let accounts = engine.accounts(&self.path)?;
-                for (key, value) in &batch.accounts {
-                    write.insert(accounts, key.as_slice(), value.clone());
-                }
-            }
             let buckets = lock(&self.buckets);
             for row in &batch.blocks {
                 let name = BucketName::Events(row.bucket);
@@ -277,6 +273,13 @@ impl Backend for DiskBackend {
                 let keyspace = bucket.keyspace().ok_or(CLOSED)?;
                 touched.add(name, row.bytes.len() as u64);
                 write.insert(&keyspace, frame_key(row.log, row.seq), row.bytes.clone());
+            }
+            for row in &batch.accounts {
+                let name = BucketName::Accounts(row.bucket);
+                let bucket = buckets.get(&name).ok_or("the bucket is gone")?;
+                let keyspace = bucket.keyspace().ok_or(CLOSED)?;
+                touched.add(name, (row.key.len() + row.value.len()) as u64);
+                write.insert(&keyspace, row.key.as_slice(), row.value.clone());
             }
             write.commit()?;
             is_vital = self.note_state(batch);
@@ -349,21 +352,19 @@ impl Backend for DiskBackend {
         })
     }
 
-    fn account(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
-        self.with_engine(|engine| match engine.accounts.get() {
-            Some(accounts) => Ok(accounts.get(key)?.map(Bytes::from)),
-            None => Ok(None),
-        })
-    }
-
     fn overhead_bytes(&self) -> u64 {
         let mut dropped = lock(&self.dropped);
         dropped.retain(DiskBucket::is_held);
         let held = dropped.iter().filter_map(|bucket| bucket.keyspace());
         let held: u64 = held.map(|keyspace| keyspace.disk_space()).sum();
         drop(dropped);
+        let buckets = lock(&self.buckets);
+        let accounts = buckets
+            .iter()
+            .filter(|(name, _)| matches!(name, BucketName::Accounts(_)));
+        let accounts: u64 = accounts.map(|(_, bucket)| bucket.size().0).sum();
+        drop(buckets);
         let beside = self.with_engine(|engine| {
-            let accounts = engine.accounts.get().map_or(0, Keyspace::disk_space);
             Ok(engine.state.disk_space() + engine.letters.disk_space() + accounts)
         });
         let journals = folder::journal_bytes(&self.path);

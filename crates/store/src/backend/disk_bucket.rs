@@ -46,6 +46,13 @@ impl DiskBucket {
         Ok(())
     }
 
+    fn write_out(&self) -> fjall::Result<()> {
+        match self.keyspace() {
+            Some(keyspace) => self.buffer.write_out(&keyspace),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a reader holds the bucket as well.
     pub(super) fn is_held(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1
@@ -103,11 +110,15 @@ impl Touched {
                 continue;
             };
             bucket.buffer.add(&keyspace, *bytes, full)?;
-            for (_, bucket) in buckets
+            for (other, bucket) in buckets
                 .iter()
                 .filter(|(other, _)| other.is_followed_by(*name))
             {
-                bucket.finish()?;
+                match other {
+                    // The engine merges these by itself, and all at once would take minutes.
+                    BucketName::Accounts(_) => bucket.write_out()?,
+                    _ => bucket.finish()?,
+                }
             }
         }
         Ok(())
@@ -171,6 +182,21 @@ impl Bucket for DiskBucket {
             rows.push((u64::from_be_bytes(*seq), Bytes::from(frame)));
         }
         Ok(rows)
+    }
+
+    fn account(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        let keyspace = self.keyspace.read().unwrap_or_else(PoisonError::into_inner);
+        let keyspace = keyspace.as_ref().ok_or(CLOSED)?;
+        Ok(keyspace.get(key)?.map(Bytes::from))
+    }
+
+    fn size(&self) -> (u64, u64) {
+        let keyspace = self.keyspace.read().unwrap_or_else(PoisonError::into_inner);
+        let size = keyspace
+            .as_ref()
+            .map(|keyspace| (keyspace.disk_space(), keyspace.approximate_len() as u64));
+        // While it is closed, there is nothing to decide by it.
+        size.unwrap_or_default()
     }
 }
 

@@ -1,17 +1,13 @@
 //! The storage engine's open database, and what it needs beyond its documentation.
 
 use std::path::Path;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, PersistMode};
+use fjall::{Database, Keyspace};
 
 use super::buffer::{Buffer, ENTRY_BYTES};
 use super::folder::{self, KEYSPACES};
-use super::keyspaces::{
-    ACCOUNTS, LETTERS, STATE, account_options, bucket_name, bucket_options, open_error,
-    state_options,
-};
+use super::keyspaces::{LETTERS, STATE, bucket_name, keyspace_options, open_error, state_options};
 use super::manifest::Manifest;
 use super::prepare::prepare;
 use super::{Batch, BucketName, state};
@@ -23,11 +19,8 @@ pub(super) struct Engine {
     pub(super) state: Keyspace,
     /// The dead letters, apart from the state because that is read whole on opening.
     pub(super) letters: Keyspace,
-    /// The states of accounts; made when there is one.
-    pub(super) accounts: OnceLock<Keyspace>,
     state_buffer: Buffer,
     letters_buffer: Buffer,
-    accounts_buffer: Buffer,
 }
 
 impl Engine {
@@ -45,9 +38,10 @@ impl Engine {
             .map_err(error)?;
         // A folder with anything else in it is not ours, and is left alone.
         let names = database.list_keyspace_names();
-        if let Some(other) = names.iter().find(|name| {
-            ![STATE, LETTERS, ACCOUNTS].contains(&&***name) && bucket_name(name).is_none()
-        }) {
+        if let Some(other) = names
+            .iter()
+            .find(|name| ![STATE, LETTERS].contains(&&***name) && bucket_name(name).is_none())
+        {
             return Err(OpenError::Format {
                 path: path.to_owned(),
                 found: format!("of something else, with the keyspace {other:?}"),
@@ -56,17 +50,12 @@ impl Engine {
         }
         let state = database.keyspace(STATE, state_options).map_err(error)?;
         let letters = database.keyspace(LETTERS, state_options).map_err(error)?;
-        let accounts = OnceLock::new();
-        if names.iter().any(|name| &**name == ACCOUNTS) {
-            let keyspace = database.keyspace(ACCOUNTS, account_options);
-            let _ = accounts.set(keyspace.map_err(error)?);
-        }
         let keyspaces = folder::sync(&path.join(KEYSPACES));
         keyspaces.map_err(|source| error(source.into()))?;
         let mut buckets = Vec::new();
         for name in &names {
             if let Some(bucket_name) = bucket_name(name) {
-                let bucket = database.keyspace(name, bucket_options);
+                let bucket = database.keyspace(name, || keyspace_options(name));
                 buckets.push((bucket_name, bucket.map_err(error)?));
             }
         }
@@ -74,10 +63,8 @@ impl Engine {
             database,
             state,
             letters,
-            accounts,
             state_buffer: Buffer::default(),
             letters_buffer: Buffer::default(),
-            accounts_buffer: Buffer::default(),
         };
         Ok((engine, buckets, cut, manifest))
     }
@@ -99,18 +86,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The keyspace of accounts, which is made if it is not there.
-    pub(super) fn accounts(&self, path: &Path) -> Result<&Keyspace, BackendError> {
-        if let Some(accounts) = self.accounts.get() {
-            return Ok(accounts);
-        }
-        // See `begin`.
-        self.database.persist(PersistMode::SyncData)?;
-        let keyspace = self.database.keyspace(ACCOUNTS, account_options)?;
-        folder::sync(&path.join(KEYSPACES))?;
-        Ok(self.accounts.get_or_init(|| keyspace))
-    }
-
     /// Notes that a batch has been written.
     pub(super) fn write_out(&self, batch: &Batch, full: u64) -> fjall::Result<()> {
         let bytes = |pairs: &[(Vec<u8>, Option<Bytes>)]| -> u64 {
@@ -122,15 +97,7 @@ impl Engine {
         self.state_buffer
             .add(&self.state, bytes(&batch.state), full)?;
         self.letters_buffer
-            .add(&self.letters, bytes(&batch.letters), full)?;
-        let Some(accounts) = self.accounts.get() else {
-            return Ok(());
-        };
-        let written = batch.accounts.iter();
-        let written: u64 = written
-            .map(|(key, value)| ENTRY_BYTES + (key.len() + value.len()) as u64)
-            .sum();
-        self.accounts_buffer.add(accounts, written, full)
+            .add(&self.letters, bytes(&batch.letters), full)
     }
 }
 

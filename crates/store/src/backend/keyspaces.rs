@@ -15,16 +15,18 @@ use crate::seq::Seq;
 
 pub(super) const STATE: &str = state::KEYSPACE;
 pub(super) const LETTERS: &str = "letters";
-pub(super) const ACCOUNTS: &str = "account-states";
 const BUCKET: &str = "bucket-";
 const FRAMES: &str = "frames-";
+const ACCOUNTS: &str = "account-states-";
+/// The name of the one keyspace of accounts in rings that forgot none.
+const ALL_ACCOUNTS: &str = "account-states";
 pub(super) const INDEX: u8 = 0;
 pub(super) const PAYLOAD: u8 = 1;
 pub(super) const CURSORS: u8 = 2;
 const KEY: usize = 21;
 const FRAME_KEY: usize = 12;
 
-pub(super) fn bucket_options() -> KeyspaceCreateOptions {
+fn bucket_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(ENGINE_LIMIT)
         .data_block_size_policy(BlockSizePolicy::all(16 << 10))
@@ -40,13 +42,13 @@ pub(super) fn state_options() -> KeyspaceCreateOptions {
 /// The options with which a keyspace of that name is made.
 pub(super) fn keyspace_options(name: &str) -> KeyspaceCreateOptions {
     match bucket_name(name) {
+        Some(BucketName::Accounts(_)) => account_options(),
         Some(_) => bucket_options(),
-        None if name == ACCOUNTS => account_options(),
         None => state_options(),
     }
 }
 
-pub(super) fn account_options() -> KeyspaceCreateOptions {
+fn account_options() -> KeyspaceCreateOptions {
     // Filters for all accounts of the network would take more memory than the rest of the ring, and
     // most accounts that are asked for are there.
     KeyspaceCreateOptions::default()
@@ -58,17 +60,20 @@ pub(super) fn keyspace_name(name: BucketName) -> String {
     match name {
         BucketName::Events(first_seq) => format!("{BUCKET}{first_seq:020}"),
         BucketName::Frames(number) => format!("{FRAMES}{number:020}"),
+        BucketName::Accounts(0) => ALL_ACCOUNTS.to_owned(),
+        BucketName::Accounts(begun) => format!("{ACCOUNTS}{begun:020}"),
     }
 }
 
 pub(super) fn bucket_name(keyspace: &str) -> Option<BucketName> {
-    match keyspace.strip_prefix(BUCKET) {
-        Some(first_seq) => first_seq.parse().ok().map(BucketName::Events),
-        None => {
-            let number = keyspace.strip_prefix(FRAMES)?;
-            number.parse().ok().map(BucketName::Frames)
-        }
+    if keyspace == ALL_ACCOUNTS {
+        return Some(BucketName::Accounts(0));
     }
+    let number = |prefix| keyspace.strip_prefix(prefix)?.parse::<u64>().ok();
+    number(BUCKET)
+        .map(|first_seq| BucketName::Events(Seq::new(first_seq)))
+        .or_else(|| number(FRAMES).map(BucketName::Frames))
+        .or_else(|| number(ACCOUNTS).map(BucketName::Accounts))
 }
 
 pub(super) fn frame_key(log: u32, seq: u64) -> [u8; FRAME_KEY] {

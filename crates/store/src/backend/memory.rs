@@ -116,11 +116,6 @@ impl Backend for MemoryBackend {
             .collect())
     }
 
-    /// Nothing outlives the process here, so what the appender has in memory is all there is.
-    fn account(&self, _key: &[u8]) -> Result<Option<Bytes>, BackendError> {
-        Ok(None)
-    }
-
     fn overhead_bytes(&self) -> u64 {
         0
     }
@@ -167,5 +162,14 @@ impl Bucket for MemoryBucket {
             rows.push((*seq, frame.clone()));
         }
         Ok(rows)
+    }
+
+    /// Nothing outlives the process here, so what the appender has in memory is all there is.
+    fn account(&self, _key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        Ok(None)
+    }
+
+    fn size(&self) -> (u64, u64) {
+        (0, 0)
     }
 }

@@ -37,7 +37,7 @@ mod prepare;
 mod repair;
 pub(crate) mod state;
 
-pub(crate) use batch::{Batch, BlockRow, FrameRow};
+pub(crate) use batch::{AccountRow, Batch, BlockRow, FrameRow};
 pub(crate) use bucket::{BlockKey, Bucket, BucketError, BucketName};
 pub(crate) use disk::DiskBackend;
 pub(crate) use durable::Durable;
@@ -87,9 +87,6 @@ pub(crate) trait Backend: Send + Sync {
         from: &[u8],
         max: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, BackendError>;
-
-    /// The value that was written for an account.
-    fn account(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError>;
 
     /// The bytes taken beside the blocks: journals, and dropped buckets that readers still hold.
     fn overhead_bytes(&self) -> u64;

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::files::{self, Depth, Fault, VERSION};
 use super::folder::{self, KEYSPACES, newest_journal};
-use super::keyspaces::{ACCOUNTS, LETTERS, bucket_name, keyspace_options, open_error};
+use super::keyspaces::{LETTERS, bucket_name, keyspace_options, open_error};
 use super::manifest::{self, Manifest};
 use super::state;
 use super::{BucketName, journal, mark};
@@ -232,8 +232,11 @@ fn build(
         // Of these nothing but the journals has a second copy.
         match &**keyspace.name() {
             LETTERS => repaired.letters_left = Some(keyspace.len()? as u64),
-            ACCOUNTS => repaired.accounts_left = Some(keyspace.len()? as u64),
-            _ => {}
+            name => {
+                if let Some(BucketName::Accounts(_)) = bucket_name(name) {
+                    *repaired.accounts_left.get_or_insert_default() += keyspace.len()? as u64;
+                }
+            }
         }
         keyspace.rotate_memtable_and_wait()?;
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::append::AccountBucket;
 use crate::backend::{Backend, Batch, Bucket, BucketName};
 use crate::block::decode_index;
+use crate::crash::crash_point;
 use crate::error::BackendError;
 use crate::frames::{FrameRing, FrameWriter, StoredFrames};
 use crate::options::Options;
@@ -16,18 +18,33 @@ pub(super) type EventBuckets = Vec<(Seq, Arc<dyn Bucket>)>;
 /// Buckets of frames, each with its number.
 pub(super) type FrameBuckets = Vec<(u64, Arc<dyn Bucket>)>;
 
-/// Parts buckets of events from buckets of frames.
+/// Parts buckets of events from those of frames and of accounts.
 pub(super) fn by_content(
     buckets: Vec<(BucketName, Arc<dyn Bucket>)>,
-) -> (EventBuckets, FrameBuckets) {
-    let (mut events, mut frames) = (Vec::new(), Vec::new());
+) -> (EventBuckets, FrameBuckets, Vec<AccountBucket>) {
+    let (mut events, mut frames, mut accounts) = (Vec::new(), Vec::new(), Vec::new());
     for (name, bucket) in buckets {
         match name {
             BucketName::Events(first_seq) => events.push((first_seq, bucket)),
             BucketName::Frames(number) => frames.push((number, bucket)),
+            BucketName::Accounts(begun) => accounts.push(AccountBucket { begun, bucket }),
         }
     }
-    (events, frames)
+    (events, frames, accounts)
+}
+
+/// Drops the buckets of accounts that a trim was about to drop when the process ended: all but the
+/// newest.
+pub(super) fn drop_accounts(
+    accounts: &mut Vec<AccountBucket>,
+    backend: &dyn Backend,
+) -> Result<(), BackendError> {
+    let excess = accounts.len().saturating_sub(AccountBucket::KEPT);
+    for AccountBucket { begun, .. } in accounts.drain(..excess) {
+        backend.delete_bucket(BucketName::Accounts(begun))?;
+        crash_point!("open.accounts_deleted");
+    }
+    Ok(())
 }
 
 /// Lists what the buckets hold. Returns those that hold nothing that is still wanted.

@@ -5,7 +5,9 @@ use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
 
-use super::buckets::{EventBuckets, by_content, end_of_buckets, list_buckets, open_frames};
+use super::buckets::{
+    EventBuckets, by_content, drop_accounts, end_of_buckets, list_buckets, open_frames,
+};
 use super::cursors::mend_cursors;
 use super::gaps::{newest_gaps, skip_reserved};
 use super::state::State;
@@ -18,7 +20,7 @@ use crate::error::{BackendError, OpenError};
 use crate::identity::LogId;
 use crate::options::Options;
 use crate::read::Store;
-use crate::ring::{KnownTotals, NamedCursors, Ring, View};
+use crate::ring::{AccountTotals, KnownTotals, NamedCursors, Ring, View};
 use crate::seq::Seq;
 
 /// The view that is taken of a ring.
@@ -69,11 +71,9 @@ pub(super) fn recover(
     // Before any other change, and only in a ring that can be read.
     backend.begin().map_err(storage)?;
     crash_point!("open.versioned");
-    let id = match state.id.filter(|_| is_known) {
-        Some(id) => id,
-        None => begin_log(&*backend).map_err(storage)?,
-    };
-    let (buckets, frame_buckets) = by_content(buckets);
+    let id = log_id(state.id.filter(|_| is_known), &*backend).map_err(storage)?;
+    let (buckets, frame_buckets, mut account_buckets) = by_content(buckets);
+    drop_accounts(&mut account_buckets, &*backend).map_err(storage)?;
     let kept = open_frames(take(&mut state.frames), frame_buckets, &*backend, &options)
         .map_err(storage)?;
     let (frame_writer, frames) = kept.unzip();
@@ -96,6 +96,7 @@ pub(super) fn recover(
         durable: Durable::new(backend, options.durability),
         named: NamedCursors::new(state.named),
         letter_totals: KnownTotals::default(),
+        account_totals: AccountTotals::default(),
         frames,
         tip,
     });
@@ -107,6 +108,7 @@ pub(super) fn recover(
         cursors: state.cursors,
         changed_cursors,
         accounted: state.accounted,
+        account_buckets,
         uses: state.uses,
         frames: frame_writer,
     });
@@ -171,8 +173,11 @@ fn settle(
     Ok(changed)
 }
 
-/// Gives a log its identity, and syncs it before any reader can see it.
-fn begin_log(backend: &dyn Backend) -> Result<LogId, BackendError> {
+/// Gives a log an identity if none is known, and syncs it before any reader can see it.
+fn log_id(known: Option<LogId>, backend: &dyn Backend) -> Result<LogId, BackendError> {
+    if let Some(id) = known {
+        return Ok(id);
+    }
     let id = LogId::random();
     let mut batch = Batch::default();
     batch.set(state::LOG.to_vec(), state::encode_numbers(&[id.get()]));

@@ -3,21 +3,25 @@ use crate::seq::Seq;
 use super::store::Store;
 
 impl Store {
-    /// The memory that the ring takes, and its buckets. Reads nothing from the disk.
+    /// The memory that the ring takes, its buckets and its accounts. Reads nothing from the disk.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let view = self.view();
         let hot = view.hot.front();
+        let accounts = self.ring().account_totals.get();
         Usage {
             buckets: view.buckets.len(),
             hot_seq: hot.map_or(view.next_seq, |(block, _)| block.first_seq()),
             hot_bytes: view.hot_bytes,
             cache_bytes: self.ring().cache.bytes(),
+            account_bytes: accounts.bytes,
+            account_entries: accounts.entries,
+            account_entries_dropped: accounts.dropped,
         }
     }
 }
 
-/// The memory of a ring, and its buckets.
+/// The memory of a ring, its buckets and its accounts.
 ///
 /// # Examples
 ///
@@ -40,4 +44,10 @@ pub struct Usage {
     pub hot_bytes: usize,
     /// The memory of the blocks that were read from disk.
     pub cache_bytes: usize,
+    /// The bytes that the states of accounts take on disk, as of the last trim; 0 in memory.
+    pub account_bytes: u64,
+    /// About how many entries they are: up to two for each account.
+    pub account_entries: u64,
+    /// About how many were dropped since the ring was opened. An account is forgotten with its last one.
+    pub account_entries_dropped: u64,
 }

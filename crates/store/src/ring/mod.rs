@@ -3,8 +3,10 @@
 //! - [`shared`] is the whole of it: the view, and everything that has a lock of its own;
 //! - [`view`] says where every committed event is, in memory and, by [`bucket_view`], on disk;
 //! - [`run`] is what a look into the view finds;
-//! - [`named_cursors`] and [`letter_totals`] are what consumers keep here.
+//! - [`named_cursors`] and [`letter_totals`] are what consumers keep here;
+//! - [`account_totals`] says how much is remembered of accounts.
 
+mod account_totals;
 mod bucket_view;
 mod letter_totals;
 mod named_cursors;
@@ -12,6 +14,7 @@ mod run;
 mod shared;
 mod view;
 
+pub(crate) use account_totals::{AccountTotal, AccountTotals};
 pub(crate) use bucket_view::{BucketView, ColdPlace};
 pub(crate) use letter_totals::KnownTotals;
 pub use letter_totals::LetterTotals;

@@ -2,6 +2,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
+use super::account_totals::AccountTotals;
 use super::letter_totals::KnownTotals;
 use super::named_cursors::NamedCursors;
 use super::view::View;
@@ -20,6 +21,7 @@ pub(crate) struct Ring {
     pub(crate) durable: Durable,
     pub(crate) named: NamedCursors,
     pub(crate) letter_totals: KnownTotals,
+    pub(crate) account_totals: AccountTotals,
     /// `None` if no frames are kept.
     pub(crate) frames: Option<FrameRing>,
     pub(crate) tip: watch::Receiver<Seq>,

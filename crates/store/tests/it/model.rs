@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jetwash_dict::Dictionary;
 use jetwash_store::{
-    AccountState, Appender, Cursor, CursorError, Gap, GapCause, Micros, Options, Read, Retention,
-    Seq, Store,
+    AccountState, Appender, Cursor, CursorError, Gap, GapCause, Micros, Options, PackedRepo, Read,
+    Retention, Seq, Store,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -245,6 +245,7 @@ impl World {
             Step::SetAccount { did, rev } => {
                 let mut state = AccountState::default();
                 state.rev = *rev;
+                state.repo = PackedRepo::new(&rev.to_be_bytes());
                 let did = format!("did:web:{did}.example");
                 appender.set_account(&did, &state);
                 model.accounts.insert(did, *rev);
@@ -278,8 +279,13 @@ impl World {
         let (appender, store) = ring.as_mut().unwrap();
         for number in 0..3 {
             let did = format!("did:web:{number}.example");
-            let rev = appender.account(&did).unwrap().map(|state| state.rev);
-            assert_eq!(rev, model.accounts.get(&did).copied());
+            let found = appender.account(&did).unwrap();
+            let found = found.map(|state| (state.rev, state.repo.unwrap().as_bytes().to_vec()));
+            let expected = model.accounts.get(&did);
+            assert_eq!(
+                found,
+                expected.map(|rev| (*rev, rev.to_be_bytes().to_vec()))
+            );
         }
         check(model, appender, store);
     }

@@ -13,7 +13,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use jetwash_store::{
-    AccountState, Appender, Durability, Location, Micros, Options, Read, Retention, Seq, open,
+    AccountState, Appender, Durability, Location, Micros, Options, PackedRepo, Read, Retention,
+    Seq, open,
 };
 
 use crate::random::Random;
@@ -51,7 +52,8 @@ fn options(mode: &str) -> Options {
         max_bytes: Some(1_200 * text_len()),
     };
     let options = tiny().durability(durability).retention(retention);
-    options.block_events(16).bucket_events(500)
+    let options = options.block_events(16).bucket_events(500);
+    options.forget_accounts_after(Duration::from_millis(REMEMBERED))
 }
 
 fn text_len() -> u64 {
@@ -80,10 +82,21 @@ fn write(appender: &mut Appender, count: u64) -> u64 {
     appender.set_cursor("relay", appender.next_seq().get() - 1);
     let mut state = AccountState::default();
     state.rev = appender.next_seq().get() - 1;
+    state.repo = PackedRepo::new(&state.rev.to_be_bytes());
     appender.set_account(ACCOUNT, &state);
+    appender.set_account(&quiet_account(state.rev), &state);
     appender.commit().unwrap();
     time_us.get()
 }
+
+/// The account that is heard of only while positions are in one span.
+fn quiet_account(seq: u64) -> String {
+    format!("did:web:{}.example", seq / SPAN)
+}
+
+const SPAN: u64 = 100;
+/// An account is remembered for the time of as many events, a millisecond each.
+const REMEMBERED: u64 = 400;
 
 fn fail_at_many_points(mode: &str) {
     let Some(ops) = record(mode) else { return };
@@ -183,6 +196,10 @@ fn child_that_writes() {
             (appender, store) = open(location(), options(&mode)).unwrap();
         }
     }
+    assert!(
+        store.usage().account_entries_dropped > 0,
+        "no account was forgotten"
+    );
     drop(store);
     // No farewell: the last part of the record is that of a process at work.
     std::process::exit(0);
@@ -276,8 +293,26 @@ impl Promise {
         let cursor = appender.cursor("relay").unwrap_or(0);
         assert_eq!(cursor, tip - 1, "{context}: {bounds:?}");
         let account = appender.account(ACCOUNT).unwrap();
-        let rev = account.map_or(0, |state| state.rev);
+        let rev = account.as_ref().map_or(0, |state| state.rev);
         assert_eq!(rev, cursor, "{context}: {bounds:?}");
+        let repo = account.and_then(|state| state.repo);
+        let expected = PackedRepo::new(&cursor.to_be_bytes()).filter(|_| cursor > 0);
+        assert_eq!(repo, expected, "{context}: {bounds:?}");
+        // Of an account that is no longer heard of, all is known or nothing, and nothing too soon.
+        for span in (0..=cursor / SPAN).map(|span| span * SPAN) {
+            let state = appender.account(&quiet_account(span)).unwrap();
+            if let Some(state) = &state {
+                let is_true = (span..span + SPAN).contains(&state.rev) && state.rev <= cursor;
+                assert!(is_true, "{context}: {state:?} at {span}, {bounds:?}");
+                assert_eq!(state.repo, PackedRepo::new(&state.rev.to_be_bytes()));
+            }
+            // A commit has up to 14 events, so the span has at least one unless it is the newest.
+            let is_young = span + SPAN <= cursor && cursor - span < REMEMBERED;
+            assert!(
+                state.is_some() || !is_young,
+                "{context}: none at {span}, {bounds:?}"
+            );
+        }
         let mut expected: Vec<u64> =
             (bounds.oldest_seq.get()..tip.max(bounds.oldest_seq.get())).collect();
         assert_eq!(
