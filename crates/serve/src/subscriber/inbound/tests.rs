@@ -83,6 +83,51 @@ async fn a_pong_is_not_missed_while_nothing_is_read() {
 }
 
 #[tokio::test]
+async fn whatever_comes_answers_a_ping_and_otherwise_the_first_counts() {
+    let (mut client, socket) = duplex(1024);
+    let mut inbound = inbound(socket, &[]);
+    inbound.pinged();
+    let due = inbound.pong_due;
+    inbound.pinged();
+    assert_eq!(inbound.pong_due, due);
+    client.write_all(&frame(PING, b"")).await.unwrap();
+    assert_eq!(inbound.attend(pending::<()>()).await.unwrap(), None);
+    assert_eq!(inbound.pong_due, None);
+}
+
+#[tokio::test]
+async fn what_is_due_before_the_next_ping_wakes_the_task() {
+    let set: [fn(&mut Inbound<_>, Instant); 4] = [
+        |inbound, due| inbound.paused = Some(due),
+        |inbound, due| inbound.pong_due = Some(due),
+        |inbound, due| inbound.write_due = Some(due),
+        |inbound, due| inbound.progress = Some((Duration::from_secs(3600), due)),
+    ];
+    let mut outcomes = Vec::new();
+    for set in set {
+        let (_client, socket) = duplex(1024);
+        let mut inbound = inbound(socket, &[]);
+        set(&mut inbound, Instant::now());
+        outcomes.push(inbound.attend(pending::<()>()).await);
+        assert!(inbound.paused.is_none());
+        let is_ping_due = inbound.wanted.ping || inbound.ping_due <= Instant::now();
+        assert!(!is_ping_due);
+    }
+    assert!(
+        matches!(
+            outcomes[..],
+            [
+                Ok(None),
+                Err(End::PongTimeout),
+                Err(End::WriteTimeout),
+                Ok(None)
+            ]
+        ),
+        "{outcomes:?}"
+    );
+}
+
+#[tokio::test]
 async fn messages_without_end_and_work_without_end_take_turns() {
     let mut inbound = inbound(Flood::default(), &[]);
     for turn in 0..100 {
