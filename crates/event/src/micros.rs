@@ -112,7 +112,11 @@ mod tests {
     #[test]
     fn arithmetic_stops_at_both_ends() {
         let (first, last) = (Micros::EPOCH, Micros::new(u64::MAX));
-        assert_eq!((last.next(), last.plus(Duration::MAX)), (last, last));
+        assert_eq!(last.plus(Duration::MAX), last);
+        assert_eq!((first.next(), last.next()), (Micros(1), last));
+        // In microseconds it is too long for 64 bits.
+        let long = Duration::from_secs(u64::MAX);
+        assert_eq!((first.plus(long), last.minus(long)), (last, first));
         assert_eq!(first.minus(Duration::MAX), first);
         assert_eq!(first.since(last), Duration::ZERO);
         assert_eq!(first.distance(last), last.distance(first));

@@ -198,7 +198,12 @@ impl Session<'_> {
             // It will be met again where it belongs.
             return Ok(None);
         }
-        Ok(if next < bounds.oldest_seq || later == next {
+        // Positions that a power failure skipped lead to the first event behind them.
+        let behind = match store.read(next) {
+            Ok(Read::Gap(gap)) if gap.cause == GapCause::Skipped => gap.next_seq,
+            _ => next,
+        };
+        Ok(if next < bounds.oldest_seq || later == behind {
             None
         } else if later < next {
             Some(later)

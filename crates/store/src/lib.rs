@@ -77,6 +77,9 @@ mod options;
 mod read;
 mod ring;
 mod seq;
+#[cfg(feature = "crash-points")]
+#[doc(hidden)]
+pub mod testing;
 
 pub use append::{AccountState, Appender, PackedRepo, Trimmed};
 pub use block::{Block, Page, StringTable};

@@ -1,6 +1,5 @@
 //! Where events are missing, every reader is told, and continues behind.
 
-use std::fs;
 use std::future::ready;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,6 +13,7 @@ use jetwash::{
     ConsumerError, Cursor, Delivery, Event, Failure, Filter, Gap, GapCause, Handler, Ingest,
     Jetstream, Micros, Seq, StartFrom, UpstreamGap,
 };
+use jetwash_store::testing::fail_power;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -55,33 +55,6 @@ fn append(appender: &mut Appender, count: u64) {
     appender.commit().unwrap();
 }
 
-/// Ends the process as a power failure does, after which the log has all that was committed.
-fn fail_power(folder: &Path, ring: (Appender, Store)) {
-    let path = folder.join("reserved");
-    let mut mark = fs::read(&path).unwrap();
-    drop(ring);
-    for slot in [0, 4096] {
-        let Some(bytes) = mark.get_mut(slot..slot + 64) else {
-            continue;
-        };
-        if crc32(&bytes[..60]).to_le_bytes() == bytes[60..] {
-            bytes[24..60].copy_from_slice(b"00000000-0000-0000-0000-00000000cafe");
-            let checksum = crc32(&bytes[..60]);
-            bytes[60..].copy_from_slice(&checksum.to_le_bytes());
-        }
-    }
-    fs::write(path, mark).unwrap();
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let sum = bytes.iter().fold(!0_u32, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
-            (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
-        })
-    });
-    !sum
-}
-
 /// Changes one bit of the index (part 0) or the payload (part 1) of the block that begins at a
 /// position.
 fn damage(folder: &Path, first_seq: u64, part: u8) {
@@ -110,7 +83,7 @@ fn troubled() -> (TempDir, Vec<Met>) {
     let folder = tempfile::tempdir().unwrap();
     let mut ring = open(folder.path());
     append(&mut ring.0, 40);
-    fail_power(folder.path(), ring);
+    fail_power(folder.path(), ring).unwrap();
     let mut ring = open(folder.path());
     let behind = ring.0.next_seq();
     assert!(behind > Seq::new(41));
@@ -195,7 +168,7 @@ async fn a_poll_at_a_gap_with_nothing_behind_it_returns_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut ring = open(folder.path());
     append(&mut ring.0, 5);
-    fail_power(folder.path(), ring);
+    fail_power(folder.path(), ring).unwrap();
     let (jetstream, _ingest) = jetstream(folder.path());
     let tip = jetstream.bounds().next_seq;
     let deadline = Instant::now() + Duration::from_secs(3_600);
@@ -256,7 +229,7 @@ async fn a_gap_without_an_event_behind_it_is_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut ring = open(folder.path());
     append(&mut ring.0, 5);
-    fail_power(folder.path(), ring);
+    fail_power(folder.path(), ring).unwrap();
     let (jetstream, _ingest) = jetstream(folder.path());
     let tip = jetstream.bounds().next_seq;
     let start = StartFrom::Cursor(Cursor::new(5));

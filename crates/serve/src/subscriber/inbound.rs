@@ -399,3 +399,6 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+#[cfg(test)]
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -42,6 +44,12 @@ impl Updates {
         });
         read.await
             .unwrap_or_else(|_| Err(UpdateError::Message("it could not be read".to_owned())))
+    }
+
+    /// Has large messages wait until the turn is dropped.
+    #[cfg(test)]
+    pub(crate) async fn take_turn(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.turn).acquire_owned().await.unwrap()
     }
 }
 

@@ -1,6 +1,5 @@
 //! Where the log has gaps, a subscriber gets what there is.
 
-use std::fs;
 use std::path::Path;
 
 use jetwash::store::{
@@ -9,6 +8,7 @@ use jetwash::store::{
 };
 use jetwash::{Jetstream, JetstreamBuilder, Micros, Seq};
 use jetwash_serve::ServeOptions;
+use jetwash_store::testing::fail_power;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::Message;
@@ -168,39 +168,12 @@ async fn every_form_of_events_goes_on_behind_damage() {
     world.end().await;
 }
 
-/// The process ends as with a power failure, after which the log has all that was committed.
-fn fail_power(folder: &Path, appender: Appender) {
-    let path = folder.join("reserved");
-    let mut mark = fs::read(&path).unwrap();
-    drop(appender);
-    for slot in [0, 4096] {
-        let Some(bytes) = mark.get_mut(slot..slot + 64) else {
-            continue;
-        };
-        if crc32(&bytes[..60]).to_le_bytes() == bytes[60..] {
-            bytes[24..60].copy_from_slice(b"00000000-0000-0000-0000-00000000cafe");
-            let checksum = crc32(&bytes[..60]);
-            bytes[60..].copy_from_slice(&checksum.to_le_bytes());
-        }
-    }
-    fs::write(path, mark).unwrap();
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let sum = bytes.iter().fold(!0_u32, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
-            (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
-        })
-    });
-    !sum
-}
-
 #[tokio::test]
 async fn after_a_power_failure_everyone_resumes_and_those_who_ask_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut appender = open(folder.path());
     let mut lines = append(&mut appender, 100);
-    fail_power(folder.path(), appender);
+    fail_power(folder.path(), appender).unwrap();
     let mut appender = open(folder.path());
     let behind = appender.next_seq();
     assert!(behind > Seq::new(101));

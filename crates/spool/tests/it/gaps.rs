@@ -8,7 +8,7 @@ use jetwash_spool::SpoolReader;
 use crate::{NOW_US, append, builder, lines, options, posts, spool_all};
 
 /// Lets a log forget all that is older than a time.
-fn trim(folder: &Path, now_us: u64) -> u64 {
+pub(crate) fn trim(folder: &Path, now_us: u64) -> u64 {
     let retention = Retention {
         max_age: Some(Duration::from_secs(1)),
         max_bytes: None,
@@ -50,7 +50,7 @@ async fn what_the_log_no_longer_has_is_entered_as_a_gap_and_counted() {
 
 /// Changes one bit of the index (part 0) or the events (part 1) of the block that begins at a
 /// position.
-fn damage(log: &Path, bucket: &str, first: u64, part: u8) {
+pub(crate) fn damage(log: &Path, bucket: &str, first: u64, part: u8) {
     let database = fjall::Database::builder(log).open().unwrap();
     let bucket = database.keyspace(bucket, Default::default).unwrap();
     let mut keys = bucket
@@ -109,4 +109,32 @@ async fn a_log_that_lost_its_end_and_grew_again_is_read_from_there() {
     let status = spool_all(&shorter, builder(&spool)).await;
     assert_eq!(lines(&spool), [posts(1..=600), posts(3001..=3300)].concat());
     assert_eq!(status.cursor.get(), 800);
+}
+
+#[tokio::test]
+async fn a_log_with_earlier_times_where_the_spool_would_go_on_is_read_from_its_oldest_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, spool) = (folder.path().join("log"), folder.path().join("spool"));
+    append(&log, 1..=100, NOW_US + 5_000_000);
+    spool_all(&log, builder(&spool)).await;
+    let another = folder.path().join("another");
+    append(&another, 2001..=2300, NOW_US);
+    append(&another, 3001..=3100, NOW_US + 10_000_000);
+    let status = spool_all(&another, builder(&spool)).await;
+    let expected = [posts(1..=100), posts(2001..=2300), posts(3001..=3100)].concat();
+    assert_eq!(lines(&spool), expected);
+    assert_eq!((status.cursor.get(), status.gaps), (400, 0));
+}
+
+#[tokio::test]
+async fn a_block_that_was_damaged_after_it_had_been_read_leaves_nothing_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, spool) = (folder.path().join("log"), folder.path().join("spool"));
+    append(&log, 1..=200, NOW_US);
+    spool_all(&log, builder(&spool)).await;
+    append(&log, 201..=300, NOW_US + 1_000_000);
+    damage(&log, "bucket-00000000000000000101", 151, 0);
+    let status = spool_all(&log, builder(&spool)).await;
+    assert_eq!(lines(&spool), posts(1..=300));
+    assert_eq!((status.cursor.get(), status.gaps), (300, 0));
 }

@@ -10,6 +10,7 @@
 mod crash;
 mod files;
 mod gaps;
+mod power;
 mod reader;
 mod trouble;
 
@@ -17,7 +18,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use jetwash::store::{self, EventKind, Location, NewEvent, Options};
+use jetwash::store::{self, Appender, EventKind, Location, NewEvent, Options};
 use jetwash::{Jetstream, JetstreamBuilder, Micros};
 use jetwash_spool::{FileSpool, FileSpoolBuilder, SpoolReader, SpoolStatus};
 use tokio::sync::watch;
@@ -25,8 +26,15 @@ use tokio::sync::watch;
 /// Appends events to the log in a folder: their numbers, with the position and the time in
 /// microseconds that are said here.
 fn append(folder: &Path, numbers: impl IntoIterator<Item = u64>, now_us: u64) {
+    push(&mut open(folder), numbers, now_us);
+}
+
+fn open(folder: &Path) -> Appender {
     let location = Location::Disk(folder.to_owned());
-    let (mut appender, _) = store::open(location, options()).unwrap();
+    store::open(location, options()).unwrap().0
+}
+
+fn push(appender: &mut Appender, numbers: impl IntoIterator<Item = u64>, now_us: u64) {
     for number in numbers {
         let time_us = appender.next_time_us(Micros::new(now_us));
         let (collection, did) = (
