@@ -121,3 +121,8 @@ enum Feature {
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/bot-author.md")]
 struct Guide;
+
+/// The programs of the README, which have to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
