@@ -59,7 +59,18 @@ pub fn did_document(data: &[u8]) {
     let Ok(document) = DidDocument::parse(data, &did) else {
         return;
     };
-    let json: serde_json::Value = serde_json::from_slice(data).expect("accepted JSON is JSON");
+    let json: serde_json::Value = match serde_json::from_slice(data) {
+        Ok(json) => json,
+        Err(error) => {
+            // JSON may have these, in fields that are not read, but no value here can.
+            let text = error.to_string();
+            assert!(
+                text.contains("number out of range") || text.contains("hex escape"),
+                "accepted JSON is not JSON: {text}"
+            );
+            return;
+        }
+    };
     assert_eq!(json["id"], did.as_ref());
     let has = |list: &str, name: &str, is_it: &dyn Fn(&str) -> bool| {
         let items = json[list].as_array().into_iter().flatten();

@@ -25,7 +25,7 @@ pub enum DocumentError {
     /// [`DidDocument::MAX_DEPTH`](crate::DidDocument::MAX_DEPTH).
     #[error("the DID document nests deeper than 32 levels")]
     TooDeep,
-    /// It is not a JSON object, or has a field twice.
+    /// It is not a JSON object in UTF-8, or has a field twice.
     #[error("the DID document is not a JSON object (line {line}, column {column})")]
     Json {
         /// The line of the mistake, from 1.

@@ -35,7 +35,9 @@ impl Raw {
         if json.trim_ascii_start().first() != Some(&b'{') {
             return Err(DocumentError::Json { line: 1, column: 1 });
         }
-        serde_json::from_slice(json).map_err(|error| DocumentError::Json {
+        // Of a field that is not wanted, serde does not look at the text.
+        let text = std::str::from_utf8(json).map_err(|error| at(json, error.valid_up_to()))?;
+        serde_json::from_str(text).map_err(|error| DocumentError::Json {
             line: error.line(),
             column: error.column(),
         })
@@ -74,6 +76,17 @@ impl Raw {
     fn is_named(&self, entry: &Value, fragment: &str) -> bool {
         let id = text(entry, "id").unwrap_or_default();
         id == fragment || id.strip_prefix(self.id()) == Some(fragment)
+    }
+}
+
+/// A mistake at an index.
+fn at(json: &[u8], index: usize) -> DocumentError {
+    let before = json.get(..index).unwrap_or(json);
+    let breaks = before.iter().filter(|byte| **byte == b'\n').count();
+    let start = before.iter().rposition(|byte| *byte == b'\n');
+    DocumentError::Json {
+        line: breaks + 1,
+        column: index - start.map_or(0, |at| at + 1) + 1,
     }
 }
 

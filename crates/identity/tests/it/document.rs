@@ -186,6 +186,22 @@ fn text_that_is_not_one_object_is_refused() {
 }
 
 #[test]
+fn text_that_is_not_utf8_is_refused_in_fields_that_are_not_read_too() {
+    let before = format!("{{\"id\":\"{DID}\",\n\"other\":\"");
+    let json = [before.as_bytes(), b"\xe1\"}"].concat();
+    let error = DidDocument::parse(&json, &did(DID)).unwrap_err();
+    assert_eq!(
+        error,
+        DocumentError::Json {
+            line: 2,
+            column: 10
+        }
+    );
+    let json = [before.as_bytes(), b"\xc3\xa1\"}"].concat();
+    assert!(DidDocument::parse(&json, &did(DID)).is_ok());
+}
+
+#[test]
 fn nesting_is_bounded_and_brackets_in_text_do_not_nest() {
     let nested = |levels: usize| {
         let (open, close) = ("[".repeat(levels), "]".repeat(levels));
