@@ -113,7 +113,7 @@ async fn serve(
     }
 }
 
-/// Whether the connection goes on.
+/// Writes the reply. Returns `true` if the connection stays open.
 async fn send(stream: &mut TcpStream, reply: Reply, head: &str) -> bool {
     match reply {
         Reply::Stream(texts, reason) => {

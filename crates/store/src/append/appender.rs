@@ -139,9 +139,10 @@ impl Appender {
     /// Returns the state of an account that was [set](Self::set_account) last, in this process or,
     /// on disk, in an earlier one.
     ///
-    /// On disk, an account that was not set for
-    /// [long](crate::Options::forget_accounts_after) is forgotten by [`trim`](Self::trim). A ring in memory forgets accounts that were neither set nor looked up for long. It keeps the
-    /// last 114,000 at least, or 77,000 whose repository is known.
+    /// On disk, [`trim`](Self::trim) forgets accounts that were not set for
+    /// [long](crate::Options::forget_accounts_after). A ring in memory forgets those that were neither
+    /// set nor looked up for long. It keeps the last 114,000 at least, or 77,000 whose repository is
+    /// known.
     ///
     /// # Errors
     ///
