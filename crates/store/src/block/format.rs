@@ -33,12 +33,12 @@
 
 use std::sync::Arc;
 
-use jetwash_event::{Micros, PlcDid};
+use jetwash_event::Micros;
 
-use super::commit_parts::CommitParts;
 use super::damage::Damage;
 use super::index::{Encoding, Index};
-use super::input::{Input, PLAIN, PLC, SHORT, Width};
+use super::input::{Input, SHORT, Width};
+use super::output::{write_commit_parts, write_did, write_text, write_varint};
 use crate::event::EventKind;
 use crate::seq::Seq;
 
@@ -256,49 +256,12 @@ const JSON: u8 = 0;
 const PACKED_JSON: u8 = 1;
 const COMPRESSED: u8 = 2;
 
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn write_commit_parts(out: &mut Vec<u8>, parts: &CommitParts) {
-    write_varint(out, parts.runs().len() as u64);
-    let mut end = 0;
-    for run in parts.runs() {
-        for number in [run.first - end, run.count, run.part.index, run.part.len] {
-            write_varint(out, number.into());
-        }
-        end = run.end();
-    }
-}
-
-fn write_did(out: &mut Vec<u8>, did: &str) {
-    match PlcDid::parse(did) {
-        Some(did) => {
-            out.push(PLC);
-            out.extend_from_slice(&did.to_bytes());
-        }
-        None => {
-            out.push(PLAIN);
-            write_text(out, did);
-        }
-    }
-}
-
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::block::commit_parts::CommitRun;
+    use crate::block::commit_parts::{CommitParts, CommitRun};
     use crate::block::table::StringTable;
     use crate::event::CommitPart;
 
