@@ -4,7 +4,8 @@
 //! Along the way of an event:
 //!
 //! - [`builder`] takes events in, and interns their strings in a [`table`];
-//! - [`index`] is what is known of the events without their payload, with [`commit_parts`];
+//! - [`index`] is what is known of the events without their payload, with [`commit_parts`] and
+//!   [`verdicts`];
 //! - [`block`] holds the index, and loads a [`page`] of JSON or of compressed events when it is first
 //!   asked for, through [`unpack`] and the [`dictionaries`];
 //! - [`format`] is the layout of an index in bytes, written with [`output`] and read with [`input`];
@@ -29,6 +30,7 @@ mod page;
 mod stored;
 mod table;
 mod unpack;
+mod verdicts;
 
 pub use block::Block;
 pub(crate) use block::Cold;

@@ -232,6 +232,7 @@ impl Pipeline {
             collection,
             commit,
             source: &self.sources[self.current].name,
+            verdict: 0,
             time_us,
             json,
             compressed,
