@@ -85,6 +85,11 @@ fn a_ring_of_format_3_opens_and_holds_what_was_put_into_it() {
 }
 
 #[test]
+fn a_ring_of_format_4_opens_and_holds_what_was_put_into_it() {
+    opens_and_holds_what_was_put_into_it(4);
+}
+
+#[test]
 fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
     (1..4).for_each(goes_on_in_this_one);
 }
