@@ -286,6 +286,7 @@ impl Pipeline {
             collection,
             commit,
             source: &self.sources[self.current].name,
+            verdict: 0,
             time_us,
             json,
             compressed,
