@@ -286,7 +286,7 @@ impl Pipeline {
             collection,
             commit,
             source: &self.sources[self.current].name,
-            verdict: 0,
+            verdict: self.verdict,
             time_us,
             json,
             compressed,
