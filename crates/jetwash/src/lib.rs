@@ -213,11 +213,11 @@ pub use read::{
     json_of, some_json_of,
 };
 pub use rustls;
-#[cfg(feature = "simulator")]
-pub use source::SIMULATOR;
 pub use source::{
     Endpoint, EndpointError, NotReady, Pusher, RelayOptionError, RelayOptions, Upstream,
     UpstreamState,
 };
+#[cfg(feature = "simulator")]
+pub use source::{SIMULATOR, simulator_identities};
 pub use stats::Snapshot;
 pub use verify::{Resync, Resyncs, ResyncsLagged, Verify};
