@@ -34,7 +34,8 @@ impl Pipeline {
             }
             _ => {}
         }
-        if is_wanted && let Some(seq) = peeked.seq {
+        // 0 stands for no number.
+        if is_wanted && let Some(seq) = peeked.seq.filter(|&seq| seq > 0) {
             self.sources[self.current].waiting.insert(seq);
         }
         is_wanted
