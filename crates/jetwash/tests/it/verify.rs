@@ -13,8 +13,8 @@ use futures_util::StreamExt;
 use jetwash::event::Did;
 use jetwash::identity::{DocumentAnswer, DocumentSource, Identities, IdentityOptions};
 use jetwash::{
-    Event, Filter, GapCause, Jetstream, Kind, Mistake, NetworkConfig, Pusher, RunError, Snapshot,
-    StartFrom, Subscription, Verdict, Verify,
+    Event, Filter, FrameStart, GapCause, Jetstream, Kind, Mistake, NetworkConfig, Pusher, RunError,
+    Snapshot, StartFrom, Subscription, Verdict, Verify,
 };
 use jetwash_sim::{ManualNetwork, SimChange, SimDirectory, did};
 use serde_json::json;
@@ -503,6 +503,29 @@ async fn a_network_comes_out_as_it_does_without_verification() {
     }
     assert!(sequences[0].values().map(Vec::len).sum::<usize>() > 1_900);
     assert_eq!(sequences[0], sequences[1]);
+}
+
+#[tokio::test]
+async fn a_frame_that_is_known_to_be_invalid_is_not_kept() {
+    let verify = Verify::lenient(Directory::open().identities());
+    let mut world = World::of(Jetstream::builder().keep_frames(1 << 20).verify(verify));
+    // So that the key is there when the forged one comes.
+    world.create(0, "1").await;
+    world.take(1).await;
+    let forged = forged(&world.frame(&create(0, "2")));
+    world.push(forged).await;
+    world.create(0, "3").await;
+    world.take(1).await;
+    let mut kept = world
+        .jetstream
+        .kept_frames("relay", FrameStart::Oldest)
+        .unwrap();
+    let mut seqs = Vec::new();
+    while seqs.len() < 2 {
+        let frames = kept.next().await.unwrap().unwrap();
+        seqs.extend(frames.iter().map(|frame| frame.seq));
+    }
+    assert_eq!(seqs, [1, 3]);
 }
 
 #[tokio::test]

@@ -13,6 +13,15 @@ pub(crate) struct Given {
     pub(crate) is_let_in: Option<bool>,
 }
 
+impl Given {
+    /// Whether the frame is known to be invalid.
+    pub(crate) fn is_invalid(&self) -> bool {
+        self.checked.as_ref().is_some_and(|checked| {
+            checked.claim.is_err() || matches!(checked.signature, SignatureCheck::Invalid(_))
+        })
+    }
+}
+
 /// The result of checking a frame, as far as no history is needed.
 #[derive(Clone, Debug)]
 pub(crate) struct Checked {

@@ -269,7 +269,8 @@ impl Pipeline {
         now_us: Micros,
         given: Given,
     ) -> Result<(), StoreError> {
-        let Some((place, peeked)) = self.begin(source, frame, now_us) else {
+        let is_kept = !given.is_invalid();
+        let Some((place, peeked)) = self.begin(source, frame, now_us, is_kept) else {
             return Ok(());
         };
         if place != Place::Next {
@@ -291,6 +292,7 @@ impl Pipeline {
         source: &str,
         frame: &'f [u8],
         now_us: Micros,
+        is_kept: bool,
     ) -> Option<(Place, Peek<'f>)> {
         self.now_us = now_us;
         self.output.begin_frame();
@@ -311,7 +313,8 @@ impl Pipeline {
         // out of turn is the exception, and is only believed once more of them have come.
         let place = self.sources[self.current].judge(&peeked);
         // Before the filter: kept frames are for programs that send the whole stream on.
-        if place == Place::Next
+        if is_kept
+            && place == Place::Next
             && self.appender.keeps_frames()
             && let Some(seq) = peeked.seq
         {
