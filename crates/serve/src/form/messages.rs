@@ -38,7 +38,7 @@ impl Messages {
         dictionary: Option<&Dictionary>,
         recoder: &Recoder,
     ) -> Option<Self> {
-        let opcode = if format == Format::LOG {
+        let opcode = if format.is_text() {
             Opcode::Text
         } else {
             Opcode::Binary

@@ -3,8 +3,8 @@
 //! A [`Format`](format::Format) says what an event looks like and what is compressed together.
 //! [`encoder`] writes one subscriber's messages. What is the same for many subscribers is made
 //! once: [`recoder`] makes the [`events`] of a block in formats that the log does not have
-//! ([`binary`], or compressed by [`compressors`] with one of the [`dictionaries`]), and
-//! [`messages`] are ready to be sent.
+//! ([`binary`], with their [`verdicts`], or compressed by [`compressors`] with one of the
+//! [`dictionaries`]), and [`messages`] are ready to be sent.
 
 pub(crate) mod binary;
 pub(crate) mod compressors;
@@ -14,3 +14,4 @@ pub(crate) mod events;
 pub(crate) mod format;
 pub(crate) mod messages;
 pub(crate) mod recoder;
+pub(crate) mod verdicts;

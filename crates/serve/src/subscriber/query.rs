@@ -54,10 +54,17 @@ impl Query {
         // Jetstream takes anything that is not a number for no limit.
         let size = first("maxMessageSizeBytes").parse().unwrap_or_default();
         let settings = Settings::new(&all("wantedCollections"), &all("wantedDids"), size, options)?;
+        let mut format = parse_format(first("compress"), first("format"), headers)?;
+        if first("verdict") == "true" {
+            if format.shape != Shape::V1 {
+                return Err(QueryError::Verdict);
+            }
+            format.verdicts = true;
+        }
         Ok(Self {
             start,
             settings: Arc::new(settings),
-            format: parse_format(first("compress"), first("format"), headers)?,
+            format,
             dictionary: parse_dictionary(first("zstdDictionary"))?,
             require_hello: first("requireHello") == "true",
             progress: parse_progress(first("progress"))?,
@@ -79,6 +86,8 @@ pub(crate) enum QueryError {
     Format(String),
     #[error("invalid progress: {0} (it is a number of seconds from 1 to 3600)")]
     Progress(String),
+    #[error("invalid verdict: true (only events of the format v1 have a verdict)")]
+    Verdict,
     #[error("{}", settings_text(.0))]
     Settings(#[from] SettingsError),
 }
@@ -168,7 +177,11 @@ fn parse_format(compress: &str, format: &str, headers: &HeaderMap) -> Result<For
         ("v0", Compression::None) => Shape::V0,
         (other, _) => return Err(QueryError::Format(other.to_owned())),
     };
-    Ok(Format { shape, compression })
+    Ok(Format {
+        shape,
+        compression,
+        verdicts: false,
+    })
 }
 
 fn parse_dictionary(text: &str) -> Result<Option<u32>, QueryError> {

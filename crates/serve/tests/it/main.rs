@@ -29,3 +29,4 @@ mod rotation;
 mod slow;
 mod strangers;
 mod updates;
+mod verdicts;
