@@ -12,6 +12,10 @@ pub(crate) enum Shape {
     V0,
     /// A line of JSON as the log has it.
     V1,
+    /// The same with the event's position as the field `cursor`.
+    V1WithCursor,
+    /// The message of Jetstream version 2.
+    V2,
     /// DAG-CBOR.
     Binary,
 }
@@ -41,7 +45,7 @@ impl Format {
     pub(crate) const fn single(self) -> Self {
         let shape = match self.shape {
             Shape::V0 | Shape::V1 => Shape::V1,
-            Shape::Binary => Shape::Binary,
+            shape => shape,
         };
         let compression = match self.compression {
             Compression::None | Compression::Stream => Compression::None,
@@ -56,6 +60,11 @@ impl Format {
             shape: self.shape,
             compression: Compression::None,
         }
+    }
+
+    /// Whether each event is a message of text.
+    pub(crate) fn is_text(self) -> bool {
+        self.shape != Shape::Binary && self.compression == Compression::None
     }
 
     pub(crate) fn is_batched(self) -> bool {
