@@ -379,6 +379,7 @@ fn tree_append(frame: &[u8], compressor: &mut jetwash::dict::Compressor, appende
             collection,
             commit: CommitPart::WHOLE,
             source: "wss://relay.example/",
+            verdict: 0,
             time_us,
             json,
             compressed,

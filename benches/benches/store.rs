@@ -296,6 +296,7 @@ fn append_all(appender: &mut Appender, events: &[Event], per_commit: usize) {
                     collection,
                     commit: event.commit,
                     source: SOURCE,
+                    verdict: 0,
                     time_us,
                     json: &event.json,
                     compressed: Some(&event.compressed),

@@ -501,6 +501,8 @@ fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
                 collection: ["app.bsky.feed.like", ""][number as usize % 2],
                 commit: CommitPart::WHOLE,
                 source: "wss://relay.example",
+                // A block with a column of verdicts, and one without.
+                verdict: [0, 1, 1, 0x41][number as usize % 4] * u8::from(is_packed),
                 time_us: Micros::new(1_700_000_000_000_000 + number),
                 json: event,
                 compressed: is_packed.then_some(&frame[..]),

@@ -61,6 +61,9 @@ impl Directories {
         permits: &Semaphore,
         deadline: Instant,
     ) -> Result<DidDocument, ResolveError> {
+        if self.list.is_empty() {
+            return Err(ResolveError::NoDirectory { did: did.clone() });
+        }
         let mut tried = Vec::new();
         let mut last = None;
         loop {

@@ -36,7 +36,7 @@ pub enum ResolveError {
         /// The mistake in it.
         reason: &'static str,
     },
-    /// There is no such DID: the answer was 404.
+    /// There is no such DID: the answer was 404, or [`NotFound`](crate::DocumentAnswer::NotFound).
     #[error("there is no {did}")]
     NotFound {
         /// The DID.
@@ -45,6 +45,12 @@ pub enum ResolveError {
     /// The DID was given up: the answer was 410.
     #[error("{did} was given up by its owner")]
     Tombstoned {
+        /// The DID.
+        did: Did,
+    },
+    /// The document source does not know the DID, and there is no directory to ask.
+    #[error("there is no directory to ask for {did}")]
+    NoDirectory {
         /// The DID.
         did: Did,
     },
@@ -90,6 +96,12 @@ pub enum ResolveError {
         /// The failure of its answer.
         error: FetchError,
     },
+    /// The [`DocumentSource`](crate::DocumentSource) failed, or was too slow.
+    #[error("the document source does not answer: {reason}")]
+    Source {
+        /// Up to 200 characters of its error.
+        reason: Arc<str>,
+    },
 }
 
 impl ResolveError {
@@ -102,6 +114,8 @@ impl ResolveError {
             Self::InvalidDid { .. } => Kind::InvalidDid,
             Self::NotFound { .. } => Kind::NotFound,
             Self::Tombstoned { .. } => Kind::Tombstoned,
+            Self::NoDirectory { .. } => Kind::NoDirectory,
+            Self::Source { .. } => Kind::Source,
             Self::Document { .. } => Kind::Document,
             Self::Busy { .. } => Kind::Busy,
             Self::Budget { .. } => Kind::Budget,
@@ -132,6 +146,7 @@ impl ResolveError {
                 | Self::Resting { .. }
                 | Self::Ended
                 | Self::Host { .. }
+                | Self::Source { .. }
         )
     }
 }
@@ -157,11 +172,13 @@ pub enum ResolveErrorKind {
     Ended,
     InvalidDid,
     NoAddress,
+    NoDirectory,
     NotFound,
     PrivateAddress,
     Protocol,
     Redirect,
     Resting,
+    Source,
     Status,
     Timeout,
     Tls,
@@ -172,7 +189,7 @@ pub enum ResolveErrorKind {
 
 impl ResolveErrorKind {
     /// Every sort.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Budget,
         Self::Busy,
         Self::Connect,
@@ -180,11 +197,13 @@ impl ResolveErrorKind {
         Self::Ended,
         Self::InvalidDid,
         Self::NoAddress,
+        Self::NoDirectory,
         Self::NotFound,
         Self::PrivateAddress,
         Self::Protocol,
         Self::Redirect,
         Self::Resting,
+        Self::Source,
         Self::Status,
         Self::Timeout,
         Self::Tls,
@@ -204,11 +223,13 @@ impl ResolveErrorKind {
             Self::Ended => "ended",
             Self::InvalidDid => "invalid_did",
             Self::NoAddress => "no_address",
+            Self::NoDirectory => "no_directory",
             Self::NotFound => "not_found",
             Self::PrivateAddress => "private_address",
             Self::Protocol => "protocol",
             Self::Redirect => "redirect",
             Self::Resting => "resting",
+            Self::Source => "source",
             Self::Status => "status",
             Self::Timeout => "timeout",
             Self::Tls => "tls",

@@ -20,6 +20,7 @@ use crate::net::{FetchError, Fetcher};
 use crate::options::{IdentityMistake, IdentityOptions, IdentityOptionsError};
 use crate::random::Random;
 use crate::service::{Followed, Lane, Service, Times};
+use crate::source::BoundedSource;
 use crate::stats::{Count, Counters, IdentitySnapshot};
 
 /// Looks identities up and keeps them. Copies share everything.
@@ -47,7 +48,8 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Returns the document of a DID, from memory, from disk, from a directory or from its host.
+    /// Returns the document of a DID, from memory, from disk, from the program's own source, from a
+    /// directory or from its host.
     ///
     /// An old document is returned at once and looked up again. All who ask for the same DID
     /// wait for the same look-up.
@@ -181,6 +183,7 @@ impl IdentityOptions {
     /// When the options have a mistake, all of which are named, or outside of a tokio runtime.
     pub fn start(self) -> Result<Identities, IdentityOptionsError> {
         let directories = self.check()?;
+        let times = self.times();
         let runtime = Runtime::try_current().map_err(|_| IdentityOptionsError {
             mistakes: vec![IdentityMistake::NoRuntime],
         })?;
@@ -220,7 +223,10 @@ impl IdentityOptions {
         let invalidations = Budget::new(10_000, Duration::from_secs(10));
         let budget = self.directory_budget;
         let private = self.allow_private;
+        let limit = self.request_limit;
+        let bounded = |source| BoundedSource::new(source, limit, Arc::clone(&counters));
         let service = Service {
+            source: self.document_source.map(bounded),
             memory: Memory::new(self.memory_bytes),
             kept: self.disk.map(|disk| Arc::new(Kept::new(disk))),
             directories: Directories::new(directories, budget, random.clone(), private),
@@ -235,18 +241,22 @@ impl IdentityOptions {
             clock: self.clock,
             random,
             rules,
-            times: Times {
-                stale_after: self.stale_after,
-                forget_after: self.forget_after,
-                negative_for: self.negative_for,
-                invalidation_interval: self.invalidation_interval,
-                look_up_limit: self.look_up_limit,
-            },
+            times,
             followed: Followed::new(),
             runtime,
         };
         let service = Arc::new(service);
         Ok(Identities { service })
+    }
+
+    const fn times(&self) -> Times {
+        Times {
+            stale_after: self.stale_after,
+            forget_after: self.forget_after,
+            negative_for: self.negative_for,
+            invalidation_interval: self.invalidation_interval,
+            look_up_limit: self.look_up_limit,
+        }
     }
 }
 

@@ -17,6 +17,10 @@
 //! one of several directories, `did:web` from its host. An [`ExportFollower`] fills the disk from
 //! the export of a directory, so that no `did:plc` has to be looked up.
 //!
+//! A program that has documents itself brings a [`DocumentSource`], which is asked before the
+//! network. Together with [`without_directories`](IdentityOptions::without_directories), nothing is
+//! ever sent for a `did:plc`.
+//!
 //! A document is fresh for an hour, and is then served for up to a day while it is looked up again.
 //! Errors about the DID itself are believed for a minute. All of these are options.
 //!
@@ -34,6 +38,7 @@
 //! | redirects | three, never from TLS to plain text, each within the budget of its host |
 //! | look-ups under way or waiting | 4,096 of did:plc, 512 of did:web, 512 of handles; then [`Busy`](ResolveError::Busy) |
 //! | requests under way | 64 to directories, 64 to hosts of did:web, 64 to those of handles |
+//! | a [`DocumentSource`] | 64 questions of did:plc and 64 of did:web under way, 5 s each; no budget: it bounds itself |
 //! | requests to a directory | 500 at once, 100 a second |
 //! | requests to another host | 10 at once, one a second; all together 200 and 20 a second |
 //! | look-ups after a bad signature | one in 5 minutes for a DID; all together 100 and 5 a second |
@@ -80,6 +85,7 @@ mod net;
 mod options;
 mod random;
 mod service;
+mod source;
 mod stats;
 
 pub use cache::{DiskCache, FileCache, FileCacheError};
@@ -94,4 +100,5 @@ pub use identities::Identities;
 pub use net::HickoryTxt;
 pub use net::{AddressLookup, FetchError, SystemLookup, TxtLookup};
 pub use options::{IdentityMistake, IdentityOptions, IdentityOptionsError};
+pub use source::{DocumentAnswer, DocumentSource};
 pub use stats::IdentitySnapshot;

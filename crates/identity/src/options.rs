@@ -10,6 +10,7 @@ use crate::cache::DiskCache;
 use crate::clock::{IdentityClock, SystemClock};
 use crate::hosts::Budget;
 use crate::net::{AddressLookup, SystemLookup, TxtLookup};
+use crate::source::DocumentSource;
 
 /// How identities are looked up and kept. [`start`](Self::start) makes it so.
 ///
@@ -38,6 +39,7 @@ use crate::net::{AddressLookup, SystemLookup, TxtLookup};
 #[must_use]
 pub struct IdentityOptions {
     pub(crate) directories: Vec<String>,
+    pub(crate) document_source: Option<Arc<dyn DocumentSource>>,
     pub(crate) directory_budget: Budget,
     pub(crate) host_budget: Budget,
     pub(crate) hosts_budget: Budget,
@@ -69,6 +71,7 @@ impl IdentityOptions {
         let second = Duration::from_secs(1);
         Self {
             directories: vec!["https://plc.directory".to_owned()],
+            document_source: None,
             directory_budget: Budget::new(500, 5 * second),
             host_budget: Budget::new(10, 10 * second),
             hosts_budget: Budget::new(200, 10 * second),
@@ -100,6 +103,25 @@ impl IdentityOptions {
     /// alone for 0.5 s to 60 s, or as long as it asks. Defaults to `https://plc.directory`.
     pub fn directories<T: Into<String>>(mut self, urls: impl IntoIterator<Item = T>) -> Self {
         self.directories = urls.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Asks no directory, for a program whose [`DocumentSource`] has every did:plc that it needs. A
+    /// did:plc that is [`NotMine`](crate::DocumentAnswer::NotMine) to it is then
+    /// [`NoDirectory`](crate::ResolveError::NoDirectory). Without a source, it is a mistake.
+    pub fn without_directories(mut self) -> Self {
+        self.directories.clear();
+        self
+    }
+
+    /// Documents that the program has itself. The source is asked for every valid did:plc and
+    /// did:web that is not in memory and not on disk, within the limits of time and number that
+    /// requests have. Defaults to no source.
+    ///
+    /// Directories and hosts of did:web are asked where it answers
+    /// [`NotMine`](crate::DocumentAnswer::NotMine), and in no other case.
+    pub fn document_source(mut self, source: impl DocumentSource) -> Self {
+        self.document_source = Some(Arc::new(source));
         self
     }
 
@@ -188,7 +210,8 @@ impl IdentityOptions {
         self
     }
 
-    /// How long a request with its redirects may take. Defaults to 5 seconds.
+    /// How long a request with its redirects may take, or the answer of a [`DocumentSource`].
+    /// Defaults to 5 seconds.
     pub const fn request_limit(mut self, time: Duration) -> Self {
         self.request_limit = time;
         self
@@ -200,8 +223,8 @@ impl IdentityOptions {
         self
     }
 
-    /// How many requests may be under way, to directories and to other hosts each. Defaults to
-    /// 64.
+    /// How many requests may be under way, to directories and to other hosts each. As many
+    /// questions to a [`DocumentSource`] may be. Defaults to 64.
     pub const fn max_requests(mut self, count: usize) -> Self {
         self.max_requests = count;
         self
@@ -262,7 +285,7 @@ impl IdentityOptions {
                 _ => mistakes.push(IdentityMistake::Directory { url: text.clone() }),
             }
         }
-        if self.directories.is_empty() {
+        if self.directories.is_empty() && self.document_source.is_none() {
             mistakes.push(IdentityMistake::NoDirectory);
         }
         if self.forget_after < self.stale_after {
@@ -338,7 +361,7 @@ pub enum IdentityMistake {
         /// The text.
         url: String,
     },
-    /// There is no directory.
+    /// There is neither a directory nor a source of documents.
     #[error("no directory of did:plc is named")]
     NoDirectory,
     /// Documents would be forgotten before they are stale.

@@ -1,4 +1,5 @@
-//! From a question to a document: memory, then disk, then the network.
+//! From a question to a document: memory, then disk, then the program's own source, then the
+//! network.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::limiter::Limiter;
 use crate::method::{Method, WebRules};
 use crate::net::{Ask, FetchError, Fetcher};
 use crate::random::Random;
+use crate::source::BoundedSource;
 use crate::stats::{Count, Counters};
 
 /// The end of a look-up.
@@ -30,6 +32,7 @@ pub(crate) type Outcome = Result<Arc<DidDocument>, ResolveError>;
 pub(crate) struct Service {
     pub(crate) memory: Memory,
     pub(crate) kept: Option<Arc<Kept>>,
+    pub(crate) source: Option<BoundedSource>,
     pub(crate) directories: Directories,
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) hosts: Arc<Hosts>,
@@ -219,13 +222,19 @@ impl Service {
         }
     }
 
-    /// Asks the network.
+    /// Asks the program's own source, and then the network if the DID is not for that.
     async fn ask(
         &self,
         did: &Did,
         method: &Method,
         deadline: Instant,
     ) -> Result<DidDocument, ResolveError> {
+        if let Some(source) = &self.source {
+            let permits = &self.lane(method).permits;
+            if let Some(document) = source.ask(did, permits, deadline).await? {
+                return Ok(document);
+            }
+        }
         let url = match method {
             Method::Plc => {
                 let (fetcher, permits) = (&self.fetcher, &self.plc.permits);
@@ -345,7 +354,7 @@ impl Service {
         }
         // A directory that fails says nothing about the DID; a host of did:web is the DID's own.
         let is_its_own = match error {
-            ResolveError::Document { .. } => true,
+            ResolveError::Document { .. } | ResolveError::NoDirectory { .. } => true,
             ResolveError::Host { .. } => matches!(method, Method::Web(_)),
             _ => is_gone,
         };

@@ -42,6 +42,8 @@ pub struct IdentitySnapshot {
     pub refreshes: u64,
     /// Requests that were sent to directories and hosts.
     pub requests: u64,
+    /// Questions to the [`DocumentSource`](crate::DocumentSource).
+    pub sourced: u64,
     /// Documents that were forgotten because they were told to have changed.
     pub invalidations: u64,
     /// Suspicions that led to a fresh look-up.
@@ -93,6 +95,7 @@ pub(crate) enum Count {
     DiskHit,
     Refresh,
     Request,
+    Sourced,
     Invalidation,
     Suspicion,
     SuspicionRefused,
@@ -125,6 +128,7 @@ impl Counters {
             disk_hits: get(Count::DiskHit),
             refreshes: get(Count::Refresh),
             requests: get(Count::Request),
+            sourced: get(Count::Sourced),
             invalidations: get(Count::Invalidation),
             suspicions: get(Count::Suspicion),
             suspicions_refused: get(Count::SuspicionRefused),

@@ -85,6 +85,15 @@ pub enum Mistake {
         /// The setting.
         bytes: u64,
     },
+    /// No frame could wait for a key, or too many.
+    #[error(
+        "{bytes} bytes of frames that wait for keys: it must be between 64 KiB (65536) and 1 GiB \
+         (1073741824)"
+    )]
+    HoldBytes {
+        /// The setting.
+        bytes: usize,
+    },
     /// The intake would hold no frame, or have no bound worth the name.
     #[error("intake of {bytes} bytes: it must be between 64 KiB (65536) and 1 GiB (1073741824)")]
     Intake {
@@ -109,6 +118,12 @@ pub enum Mistake {
     /// The log cannot be opened.
     #[error(transparent)]
     Store(OpenError),
+    /// No thread would verify, or too many.
+    #[error("{count} threads that verify: it must be between 1 and 64")]
+    VerifyWorkers {
+        /// The setting.
+        count: usize,
+    },
     /// Nothing would be kept.
     #[error("retention of no time at all: give more than 0 s")]
     ZeroAge,

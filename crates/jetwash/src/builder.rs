@@ -16,6 +16,7 @@ use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
 use crate::jetstream::{Ingest, Jetstream, assemble};
 use crate::source::{Endpoint, FrameStream, Prepared, RelayOptionError, RelayOptions};
+use crate::verify::{HOLD_BYTES, Verify, WORKERS};
 
 /// Puts a [`Jetstream`] together.
 ///
@@ -57,6 +58,7 @@ pub struct JetstreamBuilder {
     commit_delay: Option<Duration>,
     intake_bytes: Option<usize>,
     clock: Clock,
+    verify: Verify,
 }
 
 impl JetstreamBuilder {
@@ -238,6 +240,12 @@ impl JetstreamBuilder {
         self
     }
 
+    /// Verifies what relays send before it goes into the log. Defaults to [`Verify::off`].
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
     /// Sets where the times of events come from. Defaults to the system's clock. For tests.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
@@ -289,6 +297,7 @@ impl JetstreamBuilder {
             commit_delay: self.commit_delay.unwrap_or(COMMIT_DELAY),
             intake_bytes: u32::try_from(intake_bytes).unwrap_or(u32::MAX),
             clock: self.clock,
+            verify: self.verify,
         })
     }
 
@@ -377,6 +386,18 @@ impl JetstreamBuilder {
         }
         if let Some(bytes) = self.intake_bytes.filter(|bytes| !INTAKE.contains(bytes)) {
             mistakes.push(Mistake::Intake { bytes });
+        }
+        self.check_verify(mistakes);
+    }
+
+    fn check_verify(&self, mistakes: &mut Vec<Mistake>) {
+        let verify = &self.verify;
+        if let Some(count) = verify.workers.filter(|count| !WORKERS.contains(count)) {
+            mistakes.push(Mistake::VerifyWorkers { count });
+        }
+        if !HOLD_BYTES.contains(&verify.hold_bytes) {
+            let bytes = verify.hold_bytes;
+            mistakes.push(Mistake::HoldBytes { bytes });
         }
     }
 

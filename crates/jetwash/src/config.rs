@@ -9,6 +9,7 @@ use jetwash_store::{Location, Options};
 use crate::clock::Clock;
 use crate::ingest::AutoDictionary;
 use crate::source::{FrameStream, Relays};
+use crate::verify::Verify;
 
 /// The settings of a Jetstream, checked and with their defaults.
 pub(crate) struct Config {
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) commit_delay: Duration,
     pub(crate) intake_bytes: u32,
     pub(crate) clock: Clock,
+    pub(crate) verify: Verify,
 }
 
 /// Decides whether a frame is wanted.

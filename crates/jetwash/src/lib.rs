@@ -180,6 +180,7 @@ mod stats;
 mod tasks;
 #[cfg(feature = "simulator")]
 pub mod testing;
+mod verify;
 
 pub use build_error::{BuildError, Mistake};
 pub use builder::JetstreamBuilder;
@@ -198,21 +199,25 @@ pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;
 pub use jetwash_event::{ContentFilter, DidChange, DidSet, Facts, Filter, Kind, Micros, Operation};
 pub use jetwash_frame as frame;
+pub use jetwash_identity as identity;
 pub use jetwash_mst as mst;
 #[cfg(feature = "simulator")]
 pub use jetwash_sim::NetworkConfig;
 pub use jetwash_store as store;
 pub use jetwash_store::{Cursor, FrameStart, Gap, GapCause, KeptFrame, LogId, Seq, UpstreamGap};
+pub use jetwash_verify as verification;
+pub use jetwash_verify::{Policy, Reason, Verdict};
 pub use read::{
     Change, Delivery, Event, EventId, FrameSubscription, FramesError, Phase, Polled, ReadError,
     Reader, Reading, Selection, StartFrom, Subscription, SubscriptionWithGaps, compressed_of,
     json_of, some_json_of,
 };
 pub use rustls;
-#[cfg(feature = "simulator")]
-pub use source::SIMULATOR;
 pub use source::{
     Endpoint, EndpointError, NotReady, Pusher, RelayOptionError, RelayOptions, Upstream,
     UpstreamState,
 };
+#[cfg(feature = "simulator")]
+pub use source::{SIMULATOR, simulator_identities};
 pub use stats::Snapshot;
+pub use verify::{Resync, Resyncs, ResyncsLagged, Verify};

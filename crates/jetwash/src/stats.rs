@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jetwash_verify::{Reason, Verdict};
 use tracing::error;
 
 use crate::panic::Panic;
@@ -29,6 +30,10 @@ pub(crate) struct Stats {
     stalled: Mutex<Option<String>>,
     panics: Mutex<BTreeMap<&'static str, u64>>,
     clock_jumps: AtomicU64,
+    verdicts: Mutex<BTreeMap<&'static str, u64>>,
+    invalid: Mutex<BTreeMap<&'static str, u64>>,
+    /// Frames that wait for a key.
+    held: AtomicU64,
 }
 
 impl Stats {
@@ -70,6 +75,24 @@ impl Stats {
     pub(crate) fn dropped(&self, reason: &'static str) {
         ::metrics::counter!("jetwash_dropped_total", "reason" => reason).increment(1);
         count(&self.dropped, reason);
+    }
+
+    /// Counts a commit or a `#sync` that was verified.
+    pub(crate) fn verdict(&self, verdict: Verdict) {
+        let (name, reason) = (verdict.name(), verdict.reason().map(Reason::name));
+        let label = reason.unwrap_or_default();
+        ::metrics::counter!("jetwash_verdicts_total", "verdict" => name, "reason" => label)
+            .increment(1);
+        count(&self.verdicts, name);
+        if let Some(reason) = reason {
+            count(&self.invalid, reason);
+        }
+    }
+
+    /// Notes how many frames wait for a key.
+    pub(crate) fn held(&self, frames: usize) {
+        ::metrics::gauge!("jetwash_held_frames").set(frames as f64);
+        self.held.store(frames as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn reconnect(&self, reason: &'static str) {
@@ -144,6 +167,9 @@ impl Stats {
             stalled: self.stalled(),
             panics: copy(&self.panics),
             clock_jumps: read(&self.clock_jumps),
+            verdicts: copy(&self.verdicts),
+            invalid: copy(&self.invalid),
+            held: read(&self.held),
         }
     }
 }
@@ -203,6 +229,14 @@ pub struct Snapshot {
     /// Jumps of the clock that the log's time did not follow, or not at once: see
     /// [`Clock`](crate::Clock).
     pub clock_jumps: u64,
+    /// Commits and `#sync` frames that were verified, by the name of their
+    /// [verdict](jetwash_verify::Verdict::name). Empty without verification.
+    pub verdicts: BTreeMap<&'static str, u64>,
+    /// Those that are invalid, by the name of the [reason](jetwash_verify::Reason::name). They are
+    /// counted under [`dropped`](Self::dropped) as well.
+    pub invalid: BTreeMap<&'static str, u64>,
+    /// Frames that wait for the key of their account.
+    pub held: u64,
 }
 
 /// Adds to a counter that nobody but the pipeline writes: that takes no locked instruction, of

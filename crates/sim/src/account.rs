@@ -123,13 +123,20 @@ pub(crate) fn handle(random: &mut Random, number: u64) -> String {
 
 /// `did:plc:` and 24 digits of base 32.
 pub(crate) fn did(seed: u64, number: u64) -> String {
+    let digits = digits(seed, number);
+    let digits: String = digits.into_iter().map(char::from).collect();
+    format!("{PLC}{digits}")
+}
+
+/// The end of the DID of an account.
+pub(crate) fn digits(seed: u64, number: u64) -> [u8; 24] {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut digest = Sha256::new();
     digest.update(b"jetwash-sim account");
     digest.update(seed.to_be_bytes());
     digest.update(number.to_be_bytes());
     let digest = digest.finalize();
-    let digit = |byte: &u8| char::from(ALPHABET[usize::from(byte & 31)]);
-    let digits: String = digest.iter().take(24).map(digit).collect();
-    format!("did:plc:{digits}")
+    std::array::from_fn(|place| ALPHABET[usize::from(digest[place] & 31)])
 }
+
+pub(crate) const PLC: &str = "did:plc:";

@@ -141,6 +141,11 @@ impl NetworkConfig {
         }
     }
 
+    /// How many accounts there can come to be.
+    pub(crate) fn most_accounts(&self) -> usize {
+        self.accounts.saturating_mul(4).max(LEAST_ROOM)
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let seq_limit = (1 << 53) - 1;
         // Times and numbers are bounded so that no arithmetic on them can overflow later.
@@ -224,6 +229,9 @@ pub struct ConfigError {
 /// mean, and never so close that one commit's record keys reach the last.
 pub(crate) const SHORTEST_STEP_US: u64 = 1_000;
 pub(crate) const LONGEST_STEP_US: u64 = 4_831;
+
+/// How many accounts there may be, however few there were at first.
+const LEAST_ROOM: usize = 100;
 
 /// More frames than any run makes in a second of its time.
 const SEQ_PER_SECOND: u64 = 10_000;

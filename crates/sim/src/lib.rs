@@ -4,6 +4,8 @@
 //! truth about its content. Signatures, trees, proofs and revisions all hold, so a consumer that
 //! verifies everything accepts them; sizes and shares are those of the real network.
 //!
+//! [`SimDirectory`] has the DID documents of such a network without the network at hand.
+//!
 //! [`ManualNetwork`] makes the same kind of frames as a test asks for them: these records, these
 //! deletions, this account taken down.
 //!
@@ -59,6 +61,7 @@ mod car;
 mod change;
 mod clock;
 mod config;
+mod directory;
 mod frames;
 mod json;
 mod keys;
@@ -79,6 +82,7 @@ mod value;
 
 pub use change::{SimChange, SimWrite};
 pub use config::{ConfigError, NetworkConfig};
+pub use directory::SimDirectory;
 pub use json::RecordJsonError;
 pub use manual::{ChangeError, ChangeFault, ManualNetwork, did};
 pub use network::{Network, RepoError};

@@ -250,7 +250,7 @@ impl Network {
     /// enough.
     fn join(&mut self) -> Vec<Step> {
         let number = self.accounts.len();
-        if number >= self.config.accounts.saturating_mul(4).max(LEAST_ROOM) {
+        if number >= self.config.most_accounts() {
             return Vec::new();
         }
         let account = Account::new(self.config.seed, number as u64, None);
@@ -358,9 +358,6 @@ impl Iterator for Network {
         })
     }
 }
-
-/// How many accounts there may be, however few there were at first.
-const LEAST_ROOM: usize = 100;
 
 /// How many records one commit removes at most: no commit has more than 200 operations.
 const MOST_REMOVALS: usize = 200;

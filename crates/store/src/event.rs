@@ -115,6 +115,7 @@ impl CommitPart {
 ///     collection: "",
 ///     commit: CommitPart::WHOLE,
 ///     source: "wss://relay.example",
+///     verdict: 0,
 ///     time_us: appender.next_time_us(Micros::new(1_700_000_000_000_000)),
 ///     json: b"{}",
 ///     compressed: None,
@@ -135,6 +136,9 @@ pub struct NewEvent<'a> {
     /// The upstream that it came from, as readers will see it; may be empty. Use few and short
     /// names, as each block holds those that occur in it.
     pub source: &'a str,
+    /// The verdict of verification, as a code of the caller's, which readers get back as it is. 0 if
+    /// the event was not verified.
+    pub verdict: u8,
     /// Its time, above that of every event before it. See
     /// [`Appender::next_time_us`](crate::Appender::next_time_us).
     pub time_us: Micros,
@@ -158,6 +162,7 @@ pub struct NewEvent<'a> {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
+/// #     verdict: 0,
 /// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
@@ -167,6 +172,7 @@ pub struct NewEvent<'a> {
 /// let meta = run.block().meta(0).ok_or("the block has an event")?;
 /// assert_eq!((meta.seq, meta.kind), (Seq::FIRST, EventKind::Create));
 /// assert_eq!((meta.source, meta.json_len), ("wss://relay.example", 2));
+/// assert_eq!(meta.verdict, 0, "it was pushed as an event that was not verified");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +192,8 @@ pub struct EventMeta<'a> {
     pub commit: Option<CommitPart>,
     /// The upstream that it came from, as it was pushed with.
     pub source: &'a str,
+    /// The verdict of verification, as it was pushed with; 0 if the event was not verified.
+    pub verdict: u8,
     /// The length of its JSON in bytes.
     pub json_len: usize,
 }
@@ -203,6 +211,7 @@ pub struct EventMeta<'a> {
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
+/// #     verdict: 0,
 /// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
@@ -214,6 +223,7 @@ pub struct EventMeta<'a> {
 /// #     collection: "",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
+/// #     verdict: 0,
 /// #     time_us: Micros::new(1),
 /// #     json: b"{}",
 /// #     compressed: None,

@@ -42,6 +42,7 @@
 //!     collection: "app.bsky.feed.post",
 //!     commit: CommitPart::WHOLE,
 //!     source: "wss://relay.example",
+//!     verdict: 0,
 //!     time_us: appender.next_time_us(Micros::new(1_700_000_000_000_000)),
 //!     json: br#"{"did":"did:plc:z72i7hdynmk6r22z27h6tvur"}"#,
 //!     compressed: None,

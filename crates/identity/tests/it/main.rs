@@ -21,6 +21,7 @@ mod memory;
 mod recorded;
 mod server;
 mod sharing;
+mod source;
 mod suspicion;
 mod tls;
 mod web;

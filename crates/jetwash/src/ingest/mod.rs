@@ -2,6 +2,7 @@
 //!
 //! - `intake`: the bounded queue between the sources and the writer.
 //! - `writer`: the thread that takes frames from the queue and commits them.
+//! - `check` and `stage`: verifies frames, on threads of their own and yet in order.
 //! - `pipeline`: turns frames into events and appends them.
 //! - `numbering` and `dedup`: tell what is next, what is repeated and what is missing.
 //! - `record_cache`: the latest records, for a later event to look back at.
@@ -11,6 +12,7 @@
 //! - `dictionaries`, `auto_dictionary` and `trainer`: the dictionary in use, and better ones.
 
 mod auto_dictionary;
+mod check;
 mod cursors;
 mod dedup;
 mod dictionaries;
@@ -19,11 +21,13 @@ mod log_time;
 mod numbering;
 mod pipeline;
 mod record_cache;
+mod stage;
 mod tally;
 mod trainer;
 mod writer;
 
 pub use auto_dictionary::AutoDictionary;
+pub(crate) use check::Keys;
 pub(crate) use cursors::{Known, SourceCursors};
 pub(crate) use dictionaries::Dictionaries;
 pub use dictionaries::RotateError;
@@ -32,5 +36,6 @@ pub(crate) use intake::{Content, Intake};
 pub(crate) use log_time::LogTime;
 pub use pipeline::Pipeline;
 pub(crate) use record_cache::RecordCache;
+pub(crate) use stage::CheckStage;
 pub(crate) use trainer::attend;
 pub(crate) use writer::{Inbox, Writer};

@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use jetwash_event::Micros;
+use jetwash_frame::peek;
 use jetwash_store::{Seq, StoreError};
 use metrics::histogram;
 use tokio::runtime::Handle;
@@ -13,11 +14,13 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
+use crate::ingest::check::Given;
 use crate::ingest::cursors::{Known, SourceCursors};
 use crate::ingest::dictionaries::{Dictionaries, Rotation};
 use crate::ingest::intake::{Arrival, Content};
 use crate::ingest::log_time::{ClockNews, LogTime};
 use crate::ingest::pipeline::Pipeline;
+use crate::ingest::stage::{CheckStage, Held, Ready};
 use crate::stats::Stats;
 
 /// Moves arrivals into the log, on a thread of its own because the log's disk blocks.
@@ -34,6 +37,10 @@ pub(crate) struct Writer {
     pub(crate) stats: Arc<Stats>,
     /// Becomes true when no more is to be taken in; `None` from then on.
     pub(crate) stopped: Option<watch::Receiver<bool>>,
+    /// Where frames are checked first, if they are verified.
+    pub(crate) stage: Option<CheckStage>,
+    /// Sources that have sent something since the last commit.
+    pub(crate) touched: Vec<Arc<str>>,
 }
 
 /// Everything that the writer is asked.
@@ -61,6 +68,7 @@ impl Inbox {
 /// Why the writer has something to do.
 enum Wake {
     Arrivals,
+    Checked,
     Deadline,
     Ended,
     Rotation(Rotation),
@@ -71,57 +79,50 @@ impl Writer {
         // So that tokio's clock is the runtime's here too, which a test may have paused.
         let _context = runtime.enter();
         let mut arrived = Vec::with_capacity(BATCH_FRAMES);
-        let mut touched = Vec::new();
+        let (mut is_closed, mut held) = (false, 0);
         let mut trim = Instant::now() + TRIM;
         let mut commit: Option<Instant> = None;
         self.now_us();
         loop {
             let deadline = commit.unwrap_or(trim);
-            let wake = runtime.block_on(self.receive(&mut arrived, deadline));
-            let mut early = 0;
-            let (now_us, start, mut pending) =
-                (self.now_us(), Instant::now(), self.pipeline.pending());
+            let wake = runtime.block_on(self.receive(&mut arrived, deadline, is_closed));
+            let (now_us, start) = (self.now_us(), Instant::now());
             if let Some(last) = arrived.last() {
                 self.pipeline.waited(start - last.arrived);
             }
+            is_closed |= matches!(wake, Wake::Ended);
             // All that has arrived goes into one commit, unless it takes too much memory on the
             // way.
-            for arrival in arrived.drain(..) {
-                let source = &arrival.source;
-                match arrival.content {
-                    Content::Frame(frame) => self.pipeline.frame(source, &frame, now_us)?,
-                    Content::Connected { cursor } => {
-                        self.pipeline.connected(source, cursor, now_us);
+            let events = match self.stage.take() {
+                None => self.take_in(arrived.drain(..).map(unchecked), now_us, runtime)?,
+                Some(mut stage) => {
+                    let events = self.check(&mut stage, &mut arrived, now_us, runtime)?;
+                    if held != stage.held() {
+                        held = stage.held();
+                        self.stats.held(held);
                     }
-                    Content::SteppedOver { first, next } => {
-                        self.pipeline.stepped_over(source, first, next);
-                    }
-                    Content::CursorRefused => self.pipeline.cursor_refused(source),
+                    self.stage = Some(stage);
+                    events
                 }
-                if !touched.contains(&arrival.source) {
-                    touched.push(arrival.source);
-                }
-                if self.pipeline.is_heavy() {
-                    early += self.pipeline.pending() - pending;
-                    pending = 0;
-                    self.commit(&mut touched, runtime)?;
-                }
-            }
+            };
             let now = Instant::now();
-            let events = early + self.pipeline.pending() - pending;
             if events > 0 {
                 let each = (now - start).as_secs_f64() / events as f64;
                 histogram!("consumer_event_processing_duration_seconds").record(each);
             }
-            let has_ended = matches!(wake, Wake::Ended);
+            let has_ended = is_closed && self.stage.as_ref().is_none_or(CheckStage::is_empty);
+            if has_ended && let Some(mut stage) = self.stage.take() {
+                let left = stage.end(is_sent_again).into_iter().map(Ready::Held);
+                self.take_in(left, now_us, runtime)?;
+            }
             if let Wake::Rotation(rotation) = wake {
                 self.rotate(rotation);
             }
             // A commit costs a write, so the first frame after one waits a moment for others.
             if self.pipeline.is_full() || has_ended || commit.is_some_and(|due| due <= now) {
-                self.commit(&mut touched, runtime)?;
+                self.commit(runtime)?;
                 commit = None;
-            } else if !touched.is_empty() {
+            } else if !self.touched.is_empty() {
                 commit.get_or_insert(now + self.commit_delay);
             }
             if has_ended {
@@ -129,12 +130,96 @@ impl Writer {
             }
             if trim <= now {
                 self.persist(runtime, |pipeline| pipeline.trim(now_us).map(drop))?;
-                if touched.is_empty() {
+                if self.touched.is_empty() {
                     // Nothing may come for long, and what came last is still to be synced.
                     self.persist(runtime, Pipeline::commit)?;
                 }
                 trim = now + TRIM;
             }
+        }
+    }
+
+    /// Has what has arrived checked, and takes in what is ready by now.
+    fn check(
+        &mut self,
+        stage: &mut CheckStage,
+        arrived: &mut Vec<Arrival>,
+        now_us: Micros,
+        runtime: &Handle,
+    ) -> Result<usize, StoreError> {
+        for arrival in arrived.drain(..) {
+            stage.admit(arrival, &mut self.pipeline, now_us);
+        }
+        stage.send();
+        stage.collect();
+        let (now, mut events) = (Instant::now(), 0);
+        while let Some(ready) = stage.pop(now) {
+            if let Ready::Hold(hold) = ready {
+                let Held { source, frame, .. } = &hold.held;
+                self.touch(source);
+                if self.pipeline.hold(source, frame, now_us, hold.is_let_in) {
+                    stage.hold(hold, now);
+                }
+            } else {
+                events += self.take_in([ready].into_iter(), now_us, runtime)?;
+            }
+        }
+        Ok(events)
+    }
+
+    /// Takes in what is ready. Returns how many events came of it.
+    fn take_in(
+        &mut self,
+        ready: impl Iterator<Item = Ready>,
+        now_us: Micros,
+        runtime: &Handle,
+    ) -> Result<usize, StoreError> {
+        let (mut early, mut pending) = (0, self.pipeline.pending());
+        for ready in ready {
+            let source = self.step(ready, now_us)?;
+            self.touch(&source);
+            if self.pipeline.is_heavy() {
+                early += self.pipeline.pending() - pending;
+                pending = 0;
+                self.commit(runtime)?;
+            }
+        }
+        Ok(early + self.pipeline.pending() - pending)
+    }
+
+    /// Takes one thing in. Returns the source that it is from.
+    fn step(&mut self, ready: Ready, now_us: Micros) -> Result<Arc<str>, StoreError> {
+        let pipeline = &mut self.pipeline;
+        let (arrival, given) = match ready {
+            Ready::Arrival(arrival, given) => (arrival, given),
+            Ready::Lost(arrival) => {
+                if let Content::Frame(frame) = &arrival.content {
+                    pipeline.lose_unchecked(&arrival.source, frame, now_us);
+                }
+                return Ok(arrival.source);
+            }
+            Ready::Hold(hold) => {
+                debug_assert!(false, "what waits is with the stage");
+                return Ok(hold.held.source);
+            }
+            Ready::Held(held) => {
+                pipeline.finish(&held.source, &held.frame, held.checked, now_us)?;
+                return Ok(held.source);
+            }
+        };
+        let source = &arrival.source;
+        match arrival.content {
+            Content::Frame(frame) => pipeline.frame_given(source, &frame, now_us, given)?,
+            Content::Connected { cursor } => pipeline.connected(source, cursor, now_us),
+            Content::SteppedOver { first, next } => pipeline.stepped_over(source, first, next),
+            Content::CursorRefused => pipeline.cursor_refused(source),
+        }
+        Ok(arrival.source)
+    }
+
+    fn touch(&mut self, source: &Arc<str>) {
+        if !self.touched.contains(source) {
+            self.touched.push(Arc::clone(source));
         }
     }
 
@@ -183,8 +268,22 @@ impl Writer {
         }
     }
 
-    async fn receive(&mut self, arrived: &mut Vec<Arrival>, deadline: Instant) -> Wake {
+    async fn receive(
+        &mut self,
+        arrived: &mut Vec<Arrival>,
+        deadline: Instant,
+        is_closed: bool,
+    ) -> Wake {
+        let stage_due = self.stage.as_ref().and_then(CheckStage::due);
+        let deadline = stage_due.map_or(deadline, |due| due.min(deadline));
         let due = due(deadline, self.stopped.clone());
+        let has_room = !is_closed && !self.stage.as_ref().is_some_and(CheckStage::is_full);
+        let checked = async {
+            match &mut self.stage {
+                Some(stage) => stage.progress().await,
+                None => std::future::pending().await,
+            }
+        };
         let stopped = async {
             match &mut self.stopped {
                 Some(stopped) => drop(stopped.wait_for(|&is_stopped| is_stopped).await),
@@ -192,7 +291,7 @@ impl Writer {
             }
         };
         tokio::select! {
-            count = self.inbox.arrivals.recv_many(arrived, BATCH_FRAMES) => {
+            count = self.inbox.arrivals.recv_many(arrived, BATCH_FRAMES), if has_room => {
                 if count == 0 { Wake::Ended } else { Wake::Arrivals }
             }
             () = stopped => {
@@ -208,6 +307,7 @@ impl Writer {
                 let _ = answer.send(self.pipeline.next_seq());
                 Wake::Deadline
             }
+            () = checked => Wake::Checked,
             () = due => Wake::Deadline,
         }
     }
@@ -228,13 +328,13 @@ impl Writer {
         let _ = rotation.answer.send(outcome);
     }
 
-    fn commit(&mut self, touched: &mut Vec<Arc<str>>, runtime: &Handle) -> Result<(), StoreError> {
-        if touched.is_empty() {
+    fn commit(&mut self, runtime: &Handle) -> Result<(), StoreError> {
+        if self.touched.is_empty() {
             return Ok(());
         }
         self.persist(runtime, Pipeline::commit)?;
         let (pipeline, cursors) = (&mut self.pipeline, &self.cursors);
-        cursors.update(touched.drain(..).map(|source| {
+        cursors.update(self.touched.drain(..).map(|source| {
             let known = Known::of(pipeline, &source);
             if pipeline.gives_up(&source) {
                 cursors.give_up(&source);
@@ -291,6 +391,15 @@ impl Writer {
         }
         is_over
     }
+}
+
+fn unchecked(arrival: Arrival) -> Ready {
+    Ready::Arrival(arrival, Given::default())
+}
+
+/// Whether the source of a frame that waits sends it again, because the stored cursor is before it.
+fn is_sent_again(held: &Held) -> bool {
+    peek(&held.frame).is_ok_and(|peeked| peeked.seq.is_some())
 }
 
 /// Waits until a time, or for ever once the writer has been stopped: the runtime may have gone

@@ -8,12 +8,13 @@ use tokio::sync::{mpsc, watch};
 use crate::config::Config;
 use crate::consumer::Registry;
 use crate::ingest::{
-    Dictionaries, Inbox, Intake, Known, LogTime, Pipeline, RecordCache, SourceCursors, Writer,
+    Dictionaries, Inbox, Intake, Keys, Known, LogTime, Pipeline, RecordCache, SourceCursors, Writer,
 };
 use crate::jetstream::run::{Feeds, Ingest};
 use crate::jetstream::{Jetstream, Shared};
 use crate::source::{Endpoint, Watch};
 use crate::stats::Stats;
+use crate::verify::ResyncSender;
 
 /// Puts a handle and its runner together. No socket is opened and no thread started before the run.
 pub(crate) fn assemble(
@@ -24,7 +25,12 @@ pub(crate) fn assemble(
     let records = config.record_cache.map(RecordCache::new).map(Arc::new);
     let (dictionary, is_trained) = dictionary_to_use(&config, &appender);
     let (intake, arrivals) = Intake::new(config.intake_bytes);
+    let verify = take(&mut config.verify);
+    let keys = Arc::new(Keys::new(verify.identities.clone()));
+    let resyncs = ResyncSender::new(verify.policy.needs_keys());
+    let resync_source = resyncs.source();
     let pipeline = pipeline_of(&mut config, appender, dictionary.as_ref())?
+        .staged(verify.policy, Arc::clone(&keys), resyncs)
         .record_cache(records.clone())
         .stats(Arc::clone(&stats));
 
@@ -50,6 +56,8 @@ pub(crate) fn assemble(
         cursors: Arc::clone(&cursors),
         stats: Arc::clone(&stats),
         stopped: Some(stopped),
+        stage: None,
+        touched: Vec::new(),
     };
     let feeds = Feeds {
         relays: config.relays,
@@ -60,8 +68,10 @@ pub(crate) fn assemble(
         stats: Arc::clone(&stats),
         clock: config.clock,
     };
+    let identities = verify.identities.clone();
     let ingest = Ingest {
         writer,
+        verify: (verify, keys),
         stop,
         feeds,
         auto: config.auto_dictionary.map(|auto| (auto, is_trained)),
@@ -78,6 +88,8 @@ pub(crate) fn assemble(
         records,
         consumers: Registry::default(),
         upstreams,
+        identities,
+        resyncs: resync_source,
     };
     let shared = Arc::new(shared);
     Ok((Jetstream { shared }, ingest))

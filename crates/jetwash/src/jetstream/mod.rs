@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use jetwash_dict::Dictionary;
 use jetwash_event::{DidChange, Filter};
+use jetwash_identity::Identities;
 use jetwash_store::{Bounds, Cursor, FrameStart, LogId, Seq, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task;
@@ -24,6 +25,7 @@ use crate::read::{
 };
 use crate::source::{NotReady, Pusher, Upstream, Watch};
 use crate::stats::{Snapshot, Stats};
+use crate::verify::{ResyncSource, Resyncs};
 
 pub(crate) use assemble::assemble;
 pub use run::{Ingest, RunError};
@@ -48,6 +50,8 @@ struct Shared {
     records: Option<Arc<RecordCache>>,
     consumers: Registry,
     upstreams: Vec<Arc<Watch>>,
+    identities: Option<Identities>,
+    resyncs: ResyncSource,
 }
 
 impl Jetstream {
@@ -237,6 +241,31 @@ impl Jetstream {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.shared.stats.snapshot()
+    }
+
+    /// Returns the identity service that commits are verified with: DID documents, keys and handles.
+    /// `None` where no keys are needed.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(jetstream: jetwash::Jetstream) -> Result<(), Box<dyn std::error::Error>> {
+    /// let identities = jetstream.identities().ok_or("no keys are looked up")?;
+    /// let document = identities.resolve(&"did:plc:ewvi7nxzyoun6zhxrhs64oiz".parse()?).await?;
+    /// println!("{:?}", document.pds());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn identities(&self) -> Option<&Identities> {
+        self.shared.identities.as_ref()
+    }
+
+    /// Returns the repositories that turn out to be incomplete from now on. Without
+    /// [verification](crate::Verify::lenient) there are none.
+    #[must_use]
+    pub fn resyncs(&self) -> Resyncs {
+        self.shared.resyncs.listen()
     }
 
     /// The relays, and how the connection to each is; frame streams are not among them.

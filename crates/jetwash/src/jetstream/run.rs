@@ -12,11 +12,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::ingest::{AutoDictionary, Dictionaries, Intake, SourceCursors, Writer, attend};
+use crate::ingest::{
+    AutoDictionary, CheckStage, Dictionaries, Intake, Keys, SourceCursors, Writer, attend,
+};
 use crate::panic::catch;
 use crate::source::{Follower, FrameStream, Relays, Watch, describe, publish};
 use crate::stats::Stats;
 use crate::tasks::{Death, Tasks};
+use crate::verify::Verify;
 
 /// The work of a [`Jetstream`](crate::Jetstream): it connects to the sources and feeds the log.
 ///
@@ -59,6 +62,7 @@ use crate::tasks::{Death, Tasks};
 #[must_use = "nothing flows until the ingest runs, and dropping it ends the log"]
 pub struct Ingest {
     pub(super) writer: Writer,
+    pub(super) verify: (Verify, Arc<Keys>),
     pub(super) stop: watch::Sender<bool>,
     pub(super) feeds: Feeds,
     /// With whether the dictionary in use is one that an earlier run trained.
@@ -91,7 +95,8 @@ impl Ingest {
     /// that no waiting can mend, or when a task of the run panicked.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
         let Self {
-            writer,
+            mut writer,
+            verify: (verify, keys),
             stop,
             feeds,
             auto,
@@ -99,6 +104,10 @@ impl Ingest {
             dictionaries,
         } = self;
         let stop = Arc::new(stop);
+        if verify.policy.is_on() {
+            let stage = CheckStage::start(&verify, keys, &writer.stats, Handle::current());
+            writer.stage = Some(stage.map_err(RunError::Thread)?);
+        }
         let mut ended = start(writer)?;
         feeds.intake.begin();
         let (stop, with_runtime) = (Stop(Arc::clone(&stop)), Stop(stop));
@@ -262,7 +271,7 @@ pub enum RunError {
         message: String,
     },
     /// The operating system gave no thread.
-    #[error("the writer's thread could not be started: {0}")]
+    #[error("a thread of the ingest could not be started: {0}")]
     Thread(std::io::Error),
 }
 

@@ -6,6 +6,7 @@ use jetwash_event::{
     record_cbor,
 };
 use jetwash_store::{Block, Cursor, EventKind, Page, Seq};
+use jetwash_verify::Verdict;
 use serde::de::DeserializeOwned;
 
 use crate::read::kind::kind_of;
@@ -106,6 +107,24 @@ impl Event {
     #[must_use]
     pub fn source(&self) -> &str {
         self.block.meta(self.index).map_or("", |meta| meta.source)
+    }
+
+    /// Returns what verification said of its commit. `None` where nothing was
+    /// [verified](crate::Verify), and for the kinds that nobody signs: identity and account.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::{Event, Verdict};
+    ///
+    /// /// Whether to act on who said what.
+    /// fn is_certain(event: &Event) -> bool {
+    ///     event.verdict() == Some(Verdict::Verified)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        Verdict::from_byte(self.block.meta(self.index)?.verdict)
     }
 
     /// Whether it is read from the past, or as it happens.

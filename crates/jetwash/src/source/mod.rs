@@ -41,6 +41,6 @@ pub use pusher::Pusher;
 pub(crate) use relay::Relay;
 pub use relay_option_error::RelayOptionError;
 #[cfg(feature = "simulator")]
-pub use simulator::SIMULATOR;
+pub use simulator::{SIMULATOR, simulator_identities};
 pub use state::{NotReady, Upstream, UpstreamState};
 pub(crate) use state::{Watch, describe, publish};

@@ -1,11 +1,15 @@
+use std::io;
 use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use futures_core::future::BoxFuture;
 use futures_util::stream;
-use jetwash_sim::{ConfigError, Network, NetworkConfig};
+use jetwash_event::Did;
+use jetwash_identity::{DocumentAnswer, DocumentSource, IdentityOptions};
+use jetwash_sim::{ConfigError, Network, NetworkConfig, SimDirectory};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
@@ -56,6 +60,52 @@ impl JetstreamBuilder {
 
 /// The name of the source that [`JetstreamBuilder::simulator`] adds.
 pub const SIMULATOR: &str = "simulator";
+
+/// Returns the options of an identity service that has the DID documents of a simulated network, and
+/// sends nothing: to [verify](crate::Verify) its frames with.
+///
+/// # Errors
+///
+/// When a setting of the network is out of its range.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash::{Filter, Jetstream, NetworkConfig, StartFrom, Verdict, Verify};
+/// # use futures_util::StreamExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
+/// let identities = jetwash::simulator_identities(&network)?.start()?;
+/// let (jetstream, ingest) = Jetstream::builder()
+///     .simulator(network, None)
+///     .verify(Verify::strict(identities))
+///     .build()?;
+/// let posts = Filter::new().collections(["app.bsky.feed.post"])?;
+/// let mut posts = jetstream.subscribe(StartFrom::Oldest, posts.kinds([jetwash::Kind::Commit])).await?;
+/// tokio::spawn(ingest.run(std::future::pending()));
+/// assert_eq!(posts.next().await.unwrap()?.verdict(), Some(Verdict::Verified));
+/// # Ok(())
+/// # }
+/// ```
+pub fn simulator_identities(network: &NetworkConfig) -> Result<IdentityOptions, ConfigError> {
+    let source = Simulated(SimDirectory::new(network)?);
+    Ok(IdentityOptions::new()
+        .document_source(source)
+        .without_directories())
+}
+
+struct Simulated(SimDirectory);
+
+impl DocumentSource for Simulated {
+    fn document<'a>(&'a self, did: &'a Did) -> BoxFuture<'a, io::Result<DocumentAnswer>> {
+        Box::pin(async {
+            let document = self.0.document(did.as_ref()).map(String::into_bytes);
+            Ok(document.map_or(DocumentAnswer::NotFound, DocumentAnswer::Document))
+        })
+    }
+}
 
 /// The frames of a simulated network, made on a thread of their own from the first poll on.
 fn simulate(

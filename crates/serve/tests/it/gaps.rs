@@ -46,6 +46,7 @@ fn append(appender: &mut Appender, count: u64) -> Vec<String> {
             collection: "",
             commit: CommitPart::WHOLE,
             source: "test",
+            verdict: 0,
             time_us,
             json: json.as_bytes(),
             compressed: None,

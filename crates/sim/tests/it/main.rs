@@ -9,6 +9,7 @@
 
 mod accounts;
 mod determinism;
+mod directory;
 mod frames;
 mod manual;
 mod oracle;

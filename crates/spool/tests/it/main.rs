@@ -48,6 +48,7 @@ fn push(appender: &mut Appender, numbers: impl IntoIterator<Item = u64>, now_us:
                 collection,
                 commit: store::CommitPart::WHOLE,
                 source: "",
+                verdict: 0,
                 time_us,
                 json: line(number).as_bytes(),
                 compressed: None,

@@ -41,6 +41,7 @@ use crate::seq::Seq;
 ///     collection: "app.bsky.feed.like",
 ///     commit: CommitPart::WHOLE,
 ///     source: "wss://relay.example",
+///     verdict: 0,
 ///     time_us,
 ///     json: b"{}",
 ///     compressed: None,

@@ -33,6 +33,7 @@ use crate::seq::Seq;
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
+/// #     verdict: 0,
 /// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,
@@ -99,6 +100,7 @@ impl Block {
             collection: columns.collections.get(collection as usize)?,
             commit: is_operation.then(|| columns.commit_parts.get(index)),
             source: columns.sources.get(source.unwrap_or(0) as usize)?,
+            verdict: columns.verdicts.get(index),
             json_len: range(&columns.json_ends, index)?.len(),
         })
     }

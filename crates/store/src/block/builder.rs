@@ -9,6 +9,7 @@ use super::dictionaries::Dictionaries;
 use super::index::{Encoding, Index};
 use super::page::Page;
 use super::table::{Interner, StringTable};
+use super::verdicts::Verdicts;
 use crate::event::{EventKind, NewEvent};
 use crate::seq::Seq;
 
@@ -25,6 +26,7 @@ pub(crate) struct BlockBuilder {
     collection_indexes: Vec<u16>,
     source_indexes: Vec<u16>,
     commit_parts: CommitParts,
+    verdicts: Verdicts,
     json_ends: Vec<u32>,
     compressed_ends: Vec<u32>,
     dids: Interner,
@@ -47,6 +49,7 @@ impl BlockBuilder {
             collection_indexes: Vec::new(),
             source_indexes: Vec::new(),
             commit_parts: CommitParts::default(),
+            verdicts: Verdicts::default(),
             json_ends: Vec::new(),
             compressed_ends: Vec::new(),
             dids: Interner::default(),
@@ -89,6 +92,7 @@ impl BlockBuilder {
                 part: event.commit,
             });
         }
+        self.verdicts.extend(self.times.len(), 1, event.verdict);
         self.times.push(event.time_us);
         self.kinds.push(event.kind);
         self.did_indexes.push(self.dids.intern(event.did));
@@ -133,6 +137,7 @@ impl BlockBuilder {
             collection_indexes: take(&mut self.collection_indexes),
             source_indexes: take(&mut self.source_indexes),
             commit_parts: std::mem::take(&mut self.commit_parts),
+            verdicts: self.verdicts.take(),
             json_ends: take_shared(&mut self.json_ends),
             compressed_ends: take_shared(&mut self.compressed_ends),
             dids: self.dids.take(),
@@ -194,6 +199,8 @@ impl BlockBuilder {
         let index = block.index();
         self.commit_parts
             .append(self.times.len(), &index.commit_parts);
+        self.verdicts
+            .append(self.times.len(), block.len(), &index.verdicts);
         self.times.extend_from_slice(&index.times);
         self.kinds.extend_from_slice(&index.kinds);
         let map = |interner: &mut Interner, table: &StringTable| -> Vec<u16> {

@@ -5,7 +5,7 @@
 //!
 //! | at | bytes | |
 //! | --- | --- | --- |
-//! | 0 | 1 | block version: 2; or 1, in which both columns of indexes take two bytes an event |
+//! | 0 | 1 | block version: 2; 3 if an event was verified; or 1, in which both columns of indexes take two bytes an event |
 //! | 1 | 1 | form of the payload: 0 JSON, 1 packed JSON, 2 events compressed one by one |
 //! | 2 | 2 | number of sources, at least 1 |
 //! | 4 | 4 | *n*, at least 1 |
@@ -24,6 +24,7 @@
 //! | | varints | *n* lengths of compressed events, for form 2 only |
 //! | | varints | index of each event's source, only if there is more than one source |
 //! | | varints | number of runs of commit parts, then four numbers for each |
+//! | | | the verdicts, in version 3 only: see `write_verdicts` |
 //! | | | the DIDs: a byte 1 and 15 bytes for `did:plc:`; or a byte 0 and a text |
 //! | | | the collections, then the sources: texts, which have their length before them in two bytes |
 //! | last | 4 | CRC-32 of all of the above |
@@ -33,12 +34,13 @@
 
 use std::sync::Arc;
 
-use jetwash_event::{Micros, PlcDid};
+use jetwash_event::Micros;
 
-use super::commit_parts::CommitParts;
 use super::damage::Damage;
 use super::index::{Encoding, Index};
-use super::input::{Input, PLAIN, PLC, SHORT, Width};
+use super::input::{Input, SHORT, Width};
+use super::output::{write_commit_parts, write_did, write_text, write_varint, write_verdicts};
+use super::verdicts::Verdicts;
 use crate::event::EventKind;
 use crate::seq::Seq;
 
@@ -77,6 +79,9 @@ pub(super) fn encode_index(index: &Index) -> Vec<u8> {
         .iter()
         .for_each(|source| write_varint(&mut out, u64::from(*source)));
     write_commit_parts(&mut out, &index.commit_parts);
+    if !index.verdicts.are_none() {
+        write_verdicts(&mut out, &index.verdicts, events);
+    }
     index.dids.iter().for_each(|did| write_did(&mut out, did));
     for table in [&index.collections, &index.sources] {
         table.iter().for_each(|text| write_text(&mut out, text));
@@ -128,6 +133,10 @@ pub(crate) fn decode_index(bytes: &[u8]) -> Result<Index, Damage> {
         collection_indexes,
         source_indexes,
         commit_parts: input.commit_parts(events)?,
+        verdicts: match header.version {
+            WITH_VERDICTS => input.verdicts(events)?,
+            _ => Verdicts::default(),
+        },
         json_ends,
         compressed_ends,
         dids: input.did_table(dids)?,
@@ -171,7 +180,11 @@ struct Header {
 impl Header {
     fn of(index: &Index) -> Self {
         Self {
-            version: BLOCK_VERSION,
+            version: if index.verdicts.are_none() {
+                BLOCK_VERSION
+            } else {
+                WITH_VERDICTS
+            },
             encoding: index.encoding,
             sources: index.sources.len() as u16,
             events: index.times.len() as u32,
@@ -205,7 +218,7 @@ impl Header {
 
     fn read(input: &mut Input<'_>) -> Result<Self, Damage> {
         let [version, encoding] = input.array()?;
-        if version != BLOCK_VERSION && version != WIDE_INDEXES {
+        if !matches!(version, WIDE_INDEXES | BLOCK_VERSION | WITH_VERDICTS) {
             return Err(Damage("the block has an unknown version"));
         }
         let sources = u16::from_le_bytes(input.array()?);
@@ -249,6 +262,9 @@ impl Header {
 const BLOCK_VERSION: u8 = 2;
 /// Blocks of this version take two bytes for the index of a string, however few there are.
 const WIDE_INDEXES: u8 = 1;
+/// Blocks of this version have a column of verdicts. Where all are 0 it is left out, so that an
+/// unverified block is what it was before there were verdicts.
+const WITH_VERDICTS: u8 = 3;
 const HEADER: usize = 40;
 const CHECKSUM: usize = 4;
 
@@ -256,49 +272,12 @@ const JSON: u8 = 0;
 const PACKED_JSON: u8 = 1;
 const COMPRESSED: u8 = 2;
 
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn write_commit_parts(out: &mut Vec<u8>, parts: &CommitParts) {
-    write_varint(out, parts.runs().len() as u64);
-    let mut end = 0;
-    for run in parts.runs() {
-        for number in [run.first - end, run.count, run.part.index, run.part.len] {
-            write_varint(out, number.into());
-        }
-        end = run.end();
-    }
-}
-
-fn write_did(out: &mut Vec<u8>, did: &str) {
-    match PlcDid::parse(did) {
-        Some(did) => {
-            out.push(PLC);
-            out.extend_from_slice(&did.to_bytes());
-        }
-        None => {
-            out.push(PLAIN);
-            write_text(out, did);
-        }
-    }
-}
-
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::block::commit_parts::CommitRun;
+    use crate::block::commit_parts::{CommitParts, CommitRun};
     use crate::block::table::StringTable;
     use crate::event::CommitPart;
 
@@ -316,6 +295,14 @@ mod tests {
         01cff48f9c786b15e8eb59d7cfe9d6910013006469643a7765623a6578616d706c652e636f6d1200\
         6170702e62736b792e666565642e706f7374000010007773733a2f2f612e6578616d706c652f0000\
         255be9fe";
+
+    /// An index of version 3: the same, and the verdicts 1, 0x41 and 1.
+    const RECORDED_3: &str = "\
+        0302020003000000e80300000000000000401e18240a06004d00000005000000b331b60802000200\
+        01040300010000010001ac02078201f0a2040200030001000200010204010103ac020001410101cf\
+        f48f9c786b15e8eb59d7cfe9d6910013006469643a7765623a6578616d706c652e636f6d12006170\
+        702e62736b792e666565642e706f7374000010007773733a2f2f612e6578616d706c652f00007157\
+        4c08";
 
     fn recorded() -> Vec<u8> {
         bytes(RECORDED)
@@ -349,6 +336,7 @@ mod tests {
             collection_indexes: vec![0, 1, 0],
             source_indexes: vec![0, 1, 0],
             commit_parts: commit_parts(),
+            verdicts: Verdicts::default(),
             json_ends: Arc::from([7, 137, 70_137]),
             compressed_ends: Arc::from([2, 2, 5]),
             dids: table(["did:plc:z72i7hdynmk6r22z27h6tvur", "did:web:example.com"]),
@@ -356,6 +344,13 @@ mod tests {
             sources: table(["wss://a.example/", ""]),
             payload_len: 5,
             payload_crc: 146158003,
+        }
+    }
+
+    fn expected_3() -> Index {
+        Index {
+            verdicts: Verdicts::new(vec![1, 0x41, 1]),
+            ..expected()
         }
     }
 
@@ -373,11 +368,29 @@ mod tests {
     fn a_recorded_index_still_opens() {
         assert_eq!(decode_index(&recorded()), Ok(expected()));
         assert_eq!(decode_index(&bytes(RECORDED_1)), Ok(expected()));
+        assert_eq!(decode_index(&bytes(RECORDED_3)), Ok(expected_3()));
     }
 
     #[test]
     fn an_index_is_written_as_recorded() {
         assert_eq!(encode_index(&expected()), recorded());
+        assert_eq!(encode_index(&expected_3()), bytes(RECORDED_3));
+    }
+
+    #[test]
+    fn verdicts_that_do_not_fit_are_refused() {
+        let mut bytes = bytes(RECORDED_3);
+        let column = bytes
+            .windows(4)
+            .position(|four| four == [0, 1, 0x41, 1])
+            .unwrap();
+        // One run, which begins at the event 0x41.
+        bytes[column] = 2;
+        let body = bytes.len() - CHECKSUM;
+        let checksum = crc32fast::hash(&bytes[..body]).to_le_bytes();
+        bytes[body..].copy_from_slice(&checksum);
+        let refused = Damage("a verdict is of events that the block does not have");
+        assert_eq!(decode_index(&bytes), Err(refused));
     }
 
     #[test]
@@ -387,27 +400,39 @@ mod tests {
         assert!(check_payload(&expected(), b"F1F2").is_err());
     }
 
+    fn any_recorded() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(&[RECORDED, RECORDED_1, RECORDED_3])
+    }
+
     proptest! {
         #[test]
-        fn a_changed_byte_is_noticed(at in any::<prop::sample::Index>(), bits in 1..=u8::MAX) {
-            let mut bytes = recorded();
+        fn a_changed_byte_is_noticed(
+            digits in any_recorded(),
+            at in any::<prop::sample::Index>(),
+            bits in 1..=u8::MAX,
+        ) {
+            let mut bytes = bytes(digits);
             let at = at.index(bytes.len());
             bytes[at] ^= bits;
             prop_assert!(decode_index(&bytes).is_err());
         }
 
         #[test]
-        fn an_index_cut_short_is_noticed(length in any::<prop::sample::Index>()) {
-            let bytes = recorded();
+        fn an_index_cut_short_is_noticed(
+            digits in any_recorded(),
+            length in any::<prop::sample::Index>(),
+        ) {
+            let bytes = bytes(digits);
             prop_assert!(decode_index(&bytes[..length.index(bytes.len())]).is_err());
         }
 
         /// With a checksum that fits, only the reader's own care is left.
         #[test]
         fn nothing_makes_the_reader_panic(
+            digits in any_recorded(),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         ) {
-            let mut bytes = recorded();
+            let mut bytes = bytes(digits);
             bytes.truncate(bytes.len() - CHECKSUM);
             for (at, byte) in changes {
                 let at = at.index(bytes.len());
@@ -418,6 +443,7 @@ mod tests {
             if let Ok(index) = decode_index(&bytes) {
                 prop_assert_eq!(index.kinds.len(), index.times.len());
                 prop_assert_eq!(index.json_ends.len(), index.times.len());
+                prop_assert!(index.verdicts.fit(index.times.len()));
             }
         }
     }

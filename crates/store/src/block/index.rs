@@ -4,6 +4,7 @@ use jetwash_event::Micros;
 
 use super::commit_parts::CommitParts;
 use super::table::StringTable;
+use super::verdicts::Verdicts;
 use crate::event::EventKind;
 use crate::seq::Seq;
 
@@ -19,6 +20,7 @@ pub(crate) struct Index {
     /// Empty if all events have the first source.
     pub(crate) source_indexes: Vec<u16>,
     pub(crate) commit_parts: CommitParts,
+    pub(crate) verdicts: Verdicts,
     pub(crate) json_ends: Arc<[u32]>,
     /// Empty unless the encoding is [`Encoding::Compressed`].
     pub(crate) compressed_ends: Arc<[u32]>,
@@ -47,6 +49,7 @@ impl Index {
             && self.kinds.len() == events
             && fits(&self.did_indexes, &self.dids)
             && fits(&self.collection_indexes, &self.collections)
+            && self.verdicts.fit(events)
             && !self.sources.is_empty()
             && (self.source_indexes.is_empty() || fits(&self.source_indexes, &self.sources))
             && self.json_ends.len() == events
@@ -79,6 +82,7 @@ impl Index {
         self.times.len() * 16
             + self.source_indexes.len() * size_of::<u16>()
             + self.commit_parts.memory()
+            + self.verdicts.memory()
             + self.sources.memory()
             + (self.json_ends.len() + self.compressed_ends.len()) * size_of::<u32>()
             + self.dids.memory()

@@ -8,6 +8,7 @@ use jetwash_event::{Micros, PlcDid};
 use super::commit_parts::{CommitParts, CommitRun};
 use super::damage::Damage;
 use super::table::StringTable;
+use super::verdicts::Verdicts;
 use crate::event::CommitPart;
 
 /// The bytes that are left to read.
@@ -115,6 +116,31 @@ impl<'a> Input<'a> {
         Ok(parts)
     }
 
+    /// The verdicts of `events` events. That many bytes have been read before, of their kinds, so the
+    /// column takes no more than the index itself.
+    pub(super) fn verdicts(&mut self, events: usize) -> Result<Verdicts, Damage> {
+        let Some(runs) = self.varint()?.checked_sub(1) else {
+            return Ok(Verdicts::new(self.take(events)?.to_vec()));
+        };
+        let [usual] = self.array()?;
+        if runs == 0 {
+            return Ok(Verdicts::Same(usual));
+        }
+        let mut each = vec![usual; events];
+        let mut first = 0_usize;
+        for _ in 0..runs {
+            first = first.saturating_add(self.number()? as usize);
+            let end = first.saturating_add(self.number()? as usize);
+            let [verdict] = self.array()?;
+            match each.get_mut(first..end) {
+                Some(run) if first < end => run.fill(verdict),
+                _ => return Err(BAD_VERDICT),
+            }
+            first = end;
+        }
+        Ok(Verdicts::new(each))
+    }
+
     fn number(&mut self) -> Result<u32, Damage> {
         u32::try_from(self.varint()?).map_err(|_| Damage("a number in the index is too large"))
     }
@@ -200,6 +226,7 @@ impl Width {
 }
 
 const BAD_PART: Damage = Damage("an event is an operation that its commit does not have");
+const BAD_VERDICT: Damage = Damage("a verdict is of events that the block does not have");
 const NO_STRING: Damage = Damage("an event names a string that the block does not have");
 const NOT_UTF8: Damage = Damage("a string is not UTF-8");
 pub(super) const SHORT: Damage = Damage("the index is cut short");

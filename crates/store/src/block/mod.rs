@@ -4,11 +4,12 @@
 //! Along the way of an event:
 //!
 //! - [`builder`] takes events in, and interns their strings in a [`table`];
-//! - [`index`] is what is known of the events without their payload, with [`commit_parts`];
+//! - [`index`] is what is known of the events without their payload, with [`commit_parts`] and
+//!   [`verdicts`];
 //! - [`block`] holds the index, and loads a [`page`] of JSON or of compressed events when it is first
 //!   asked for, through [`unpack`] and the [`dictionaries`];
-//! - [`format`] is the layout of an index in bytes, read with [`input`]; [`damage`] says what is wrong
-//!   with them; [`stored`] puts index and payload together for the disk;
+//! - [`format`] is the layout of an index in bytes, written with [`output`] and read with [`input`];
+//!   [`damage`] says what is wrong with them; [`stored`] puts index and payload together for the disk;
 //! - [`cache`] keeps blocks that were read.
 
 #[expect(
@@ -24,10 +25,12 @@ mod dictionaries;
 mod format;
 mod index;
 mod input;
+mod output;
 mod page;
 mod stored;
 mod table;
 mod unpack;
+mod verdicts;
 
 pub use block::Block;
 pub(crate) use block::Cold;

@@ -18,6 +18,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// #     collection: "app.bsky.feed.post",
 /// #     commit: CommitPart::WHOLE,
 /// #     source: "wss://relay.example",
+/// #     verdict: 0,
 /// #     time_us: Micros::new(1_700_000_000_000_000),
 /// #     json: b"{}",
 /// #     compressed: None,

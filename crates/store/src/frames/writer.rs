@@ -100,6 +100,12 @@ impl FrameWriter {
 
     /// Adds a frame. `cursor` is how far its source was read before, as far as that is stored.
     pub(crate) fn push(&mut self, source: &str, seq: u64, frame: &[u8], cursor: Option<u64>) {
+        // After a crash a source may begin before its newest frames, because some of them waited for
+        // something else: those are kept already.
+        let is_kept = |log: &WriterLog| !log.is_checked && cursor < Some(seq) && seq < log.next;
+        if cursor.is_some() && self.logs.get(source).is_some_and(is_kept) {
+            return;
+        }
         let log = match self.logs.get_mut(source) {
             // Frames that came while none were kept are missing.
             Some(log) if seq >= log.next && (log.is_checked || cursor < Some(log.next)) => log,

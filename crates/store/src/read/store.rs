@@ -32,6 +32,7 @@ use crate::seq::Seq;
 ///         collection: "app.bsky.feed.post",
 ///         commit: CommitPart::WHOLE,
 ///         source: "wss://relay.example",
+///         verdict: 0,
 ///         time_us,
 ///         json: text.as_bytes(),
 ///         compressed: None,

@@ -272,7 +272,7 @@ fn a_bucket_that_a_crash_has_left_says_nothing() {
         let database = fjall::Database::builder(place.path()).open().unwrap();
         for _ in 0..64 {
             let state = database.keyspace("state", Default::default).unwrap();
-            state.insert("version", 3_u32.to_le_bytes()).unwrap();
+            state.insert("version", 4_u32.to_le_bytes()).unwrap();
         }
         let name = format!("account-states-{:020}", START + 30 * DAY_US);
         database.keyspace(&name, Default::default).unwrap();

@@ -34,11 +34,17 @@ fn options() -> Options {
         .keep_frames(1 << 20)
 }
 
-/// The events in the ring: the first 40 uncompressed, then some compressed with a dictionary.
-fn events() -> Vec<Event> {
-    (1..=EVENTS)
-        .map(|seq| event(seq, START + seq * 1_000))
-        .collect()
+/// The events in a ring of that format: the first 40 uncompressed, then some compressed with a
+/// dictionary. Before format 4 they had no verdict.
+fn events(format: u32) -> Vec<Event> {
+    let made = |seq| {
+        let mut made = event(seq, START + seq * 1_000);
+        if format < 4 {
+            made.verdict = 0;
+        }
+        made
+    };
+    (1..=EVENTS).map(made).collect()
 }
 
 fn raw_frame(seq: u64) -> Vec<u8> {
@@ -46,7 +52,7 @@ fn raw_frame(seq: u64) -> Vec<u8> {
 }
 
 fn fill(appender: &mut Appender, store: &Store, dictionary: &Dictionary) {
-    for made in events() {
+    for made in events(4) {
         let packed = (made.seq > 40).then(|| compress(dictionary, &made.json));
         if made.seq == 41 {
             appender.set_dictionary(dictionary).unwrap();
@@ -79,12 +85,20 @@ fn a_ring_of_format_3_opens_and_holds_what_was_put_into_it() {
 }
 
 #[test]
+fn a_ring_of_format_4_opens_and_holds_what_was_put_into_it() {
+    opens_and_holds_what_was_put_into_it(4);
+}
+
+#[test]
 fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&recorded(1), folder.path());
+    (1..4).for_each(goes_on_in_this_one);
+}
+
+fn goes_on_in_this_one(format: u32) {
+    let folder = copy_of(format);
     let open = || open(Location::Disk(folder.path().to_owned()), options()).unwrap();
     let (mut appender, store) = open();
-    let mut expected = events();
+    let mut expected = events(format);
     // Enough that there are full blocks of both.
     expected.extend(append(&mut appender, 100, 5));
     assert_eq!(read_all(&store, 1), expected);
@@ -95,23 +109,22 @@ fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
         state.get("version").unwrap().unwrap()
     };
     // What cannot read the new blocks must refuse the ring.
-    assert_eq!(&*version, 3_u32.to_le_bytes());
+    assert_eq!(&*version, 4_u32.to_le_bytes());
     assert_eq!(read_all(&open().1, 1), expected);
 }
 
 fn opens_and_holds_what_was_put_into_it(format: u32) {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&recorded(format), folder.path());
+    let folder = copy_of(format);
     let (appender, store) = open(Location::Disk(folder.path().to_owned()), options()).unwrap();
 
-    assert_eq!(read_all(&store, 1), events());
+    assert_eq!(read_all(&store, 1), events(format));
     assert_eq!(appender.cursor(RELAY), Some(1_000 + EVENTS));
     assert_eq!(
         store.named_cursors(),
         [("feed".to_owned(), Cursor::new(77))]
     );
     assert_eq!(store.dictionaries().len(), 1);
-    for made in &events()[40..] {
+    for made in &events(format)[40..] {
         let jetwash_store::Read::Events(run) = store.read(Seq::new(made.seq)).unwrap() else {
             panic!("nothing at {}", made.seq);
         };
@@ -153,7 +166,7 @@ fn make_the_recorded_ring() {
         std::thread::yield_now();
     }
     drop((appender, store));
-    let target = recorded(3);
+    let target = recorded(4);
     fs::create_dir_all(&target).unwrap();
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0, "it exists");
     copy(folder.path(), &target);

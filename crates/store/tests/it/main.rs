@@ -38,3 +38,4 @@ mod retention;
 #[cfg(target_os = "linux")]
 mod shim;
 mod support;
+mod verdicts;

@@ -112,6 +112,7 @@ pub(crate) struct Event {
     pub(crate) collection: String,
     pub(crate) commit: Option<CommitPart>,
     pub(crate) source: &'static str,
+    pub(crate) verdict: u8,
     pub(crate) json: Vec<u8>,
 }
 
@@ -142,6 +143,13 @@ pub(crate) fn event(number: u64, time_us: u64) -> Event {
         1 => CommitPart { index: 2, len: 3 },
         _ => CommitPart::WHOLE,
     };
+    // For a few blocks each: not verified, all the same, one in ten different, and in turns.
+    let verdict = match number / 24 % 4 {
+        0 => 0,
+        1 => 1,
+        2 => [3, 1][usize::from(!number.is_multiple_of(10))],
+        _ => [0x41, 0, 2][number as usize % 3],
+    };
     let text = "a very good day ".repeat(number as usize % 5);
     Event {
         seq: number,
@@ -152,6 +160,7 @@ pub(crate) fn event(number: u64, time_us: u64) -> Event {
         commit: kind.operation().map(|_| commit),
         // One source for long, then two in turns.
         source: SOURCES[(number / 100 % 2 * number % 3) as usize],
+        verdict,
         json: format!("{{\"number\":{number},\"text\":\"{text}\"}}").into_bytes(),
     }
 }
@@ -164,6 +173,7 @@ pub(crate) fn push(appender: &mut Appender, event: &Event, compressed: Option<&[
             collection: &event.collection,
             commit: event.commit.unwrap_or(CommitPart { index: 9, len: 0 }),
             source: event.source,
+            verdict: event.verdict,
             time_us: Micros::new(event.time_us),
             json: &event.json,
             compressed,
@@ -213,6 +223,7 @@ pub(crate) fn taken(block: &Block, index: usize) -> Result<Event, StoreError> {
             .into_iter()
             .find(|source| *source == meta.source)
             .unwrap(),
+        verdict: meta.verdict,
         json,
     })
 }

@@ -1,25 +1,30 @@
 use jetwash_event::{Datetime, Did, Draft, DraftBody, Micros, Operation, Tid};
 use jetwash_frame::{AccountMessage, CommitMessage, Frame, IdentityMessage, SyncMessage};
-use jetwash_mst::{Leaf, LeafChange, OpError, leaves_of, sync_object};
+use jetwash_mst::{BlockCheck, Leaf, LeafChange, Leaves, OpError, leaves_of, sync_object};
 use jetwash_store::{CommitPart, EventKind, NewEvent, Seq, StoreError};
 
+use crate::ingest::check::{Checked, Given};
 use crate::ingest::dedup;
 use crate::ingest::pipeline::Pipeline;
+use crate::ingest::pipeline::accounts::News;
 use crate::ingest::pipeline::fault::{Fault, Stop};
+use crate::ingest::pipeline::ruling::Ruling;
 use crate::ingest::record_cache::RecordCache;
 
 impl Pipeline {
     pub(super) fn decode(
         &mut self,
         bytes: &[u8],
+        given: Given,
         now_us: Micros,
     ) -> Result<Result<(), Fault>, StoreError> {
+        self.verdict = 0;
         // The outer error ends the run, the inner one costs only this frame.
         let outcome = match Frame::decode(bytes) {
-            Ok(Frame::Commit(commit)) => self.commit_frame(&commit, now_us),
+            Ok(Frame::Commit(commit)) => self.commit_frame(&commit, given.checked, now_us),
             Ok(Frame::Identity(identity)) => self.identity_frame(&identity, now_us),
             Ok(Frame::Account(account)) => self.account_frame(&account, now_us),
-            Ok(Frame::Sync(sync)) => Self::sync_frame(&sync),
+            Ok(Frame::Sync(sync)) => self.sync_frame(&sync, given.checked),
             Ok(Frame::Unknown(_)) => {
                 self.stats.ignored();
                 Ok(())
@@ -45,7 +50,12 @@ impl Pipeline {
         }
     }
 
-    fn commit_frame(&mut self, commit: &CommitMessage<'_>, now_us: Micros) -> Result<(), Stop> {
+    fn commit_frame(
+        &mut self,
+        commit: &CommitMessage<'_>,
+        checked: Option<Checked>,
+        now_us: Micros,
+    ) -> Result<(), Stop> {
         Did::check(commit.repo).map_err(Fault::Did)?;
         let rev: Tid = commit.rev.parse().map_err(Fault::Rev)?;
         Datetime::check_rfc3339(commit.time).map_err(Fault::Time)?;
@@ -60,10 +70,37 @@ impl Pipeline {
         if self.is_before_contact(commit.time) {
             return Ok(());
         }
-        let leaves = leaves_of(commit, self.block_check).map_err(Fault::Commit)?;
+        // Checked blocks need not be hashed again, but for the records.
+        let block_check = match &checked {
+            Some(Checked { claim: Ok(_), .. }) => BlockCheck::Named,
+            Some(Checked {
+                claim: Err(reason), ..
+            }) => return Err(self.invalid(*reason).into()),
+            None => self.block_check,
+        };
+        let leaves = leaves_of(commit, block_check).map_err(Fault::Commit)?;
         let Some(mut account) = self.news_of(commit, &rev) else {
             return Ok(());
         };
+        let ruling = self.rule(commit, checked, &account)?;
+        if ruling.is_delivered {
+            self.verdict = ruling.verdict;
+            self.leaves(commit, leaves, &mut account, &ruling, now_us)?;
+        } else if let Some(repo) = &ruling.repo {
+            self.remember_repo(commit.repo, repo);
+        }
+        Ok(())
+    }
+
+    /// Appends what is new of a commit.
+    fn leaves(
+        &mut self,
+        commit: &CommitMessage<'_>,
+        leaves: Leaves<'_>,
+        account: &mut News,
+        ruling: &Ruling,
+        now_us: Micros,
+    ) -> Result<(), Stop> {
         let before = self.pending;
         let len = leaves.len() as u32;
         for (index, leaf) in (0..).zip(leaves) {
@@ -97,10 +134,17 @@ impl Pipeline {
         // Only a commit of which something was appended counts as known. If all its operations
         // failed or were filtered out, another source may still bring them. Empty commits are
         // remembered apart, since the next commit builds on them.
-        if self.pending > before {
-            self.remember_commit(commit.repo, &account);
-        } else if len == 0 && account.is_believable {
-            self.empty.insert(self.revs.key(commit.repo), account.rev);
+        match (ruling.notice, &ruling.repo) {
+            (Some(notice), _) if self.pending > before => self.remember_notice(commit.repo, notice),
+            (Some(_), _) => {}
+            (None, repo) if self.pending > before => {
+                self.remember_commit(commit.repo, account, repo.as_ref());
+            }
+            (None, Some(repo)) => self.remember_repo(commit.repo, repo),
+            (None, None) if len == 0 && account.is_believable => {
+                self.empty.insert(self.revs.key(commit.repo), account.rev);
+            }
+            (None, None) => {}
         }
         Ok(())
     }
@@ -131,13 +175,17 @@ impl Pipeline {
         self.append(kind, leaf.collection, part, &draft, now_us)
     }
 
-    /// Nothing comes of a `#sync`, but what is wrong with one is counted.
-    fn sync_frame(sync: &SyncMessage<'_>) -> Result<(), Stop> {
+    /// No event comes of a `#sync`, but what is wrong with one is counted, and where the repository
+    /// is from then on is noted.
+    fn sync_frame(&mut self, sync: &SyncMessage<'_>, checked: Option<Checked>) -> Result<(), Stop> {
         Did::check(sync.did).map_err(Fault::Did)?;
         Tid::check(sync.rev).map_err(Fault::Rev)?;
         Datetime::check_rfc3339(sync.time).map_err(Fault::Time)?;
-        sync_object(sync).map_err(Fault::Commit)?;
-        Ok(())
+        if self.checker.is_none() || !self.filter.matches_did(sync.did) {
+            sync_object(sync).map_err(Fault::Commit)?;
+            return Ok(());
+        }
+        Ok(self.rule_sync(sync, checked)?)
     }
 
     fn identity_frame(
@@ -149,6 +197,9 @@ impl Pipeline {
         Datetime::check_rfc3339(identity.time).map_err(Fault::Time)?;
         if self.is_before_contact(identity.time) {
             return Ok(());
+        }
+        if let Some(checker) = &self.checker {
+            checker.identity(identity.did);
         }
         let digest = dedup::identity_digest(identity);
         if !self.is_news(identity.did, digest) {
@@ -198,6 +249,9 @@ impl Pipeline {
         };
         self.append(EventKind::Account, "", CommitPart::WHOLE, &draft, now_us)?;
         self.remember_notice(did, digest);
+        if self.needs_keys() {
+            self.remember_hosting(did, active);
+        }
         Ok(())
     }
 
@@ -232,6 +286,7 @@ impl Pipeline {
             collection,
             commit,
             source: &self.sources[self.current].name,
+            verdict: self.verdict,
             time_us,
             json,
             compressed,

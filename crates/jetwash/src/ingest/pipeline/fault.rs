@@ -2,6 +2,7 @@ use jetwash_event::{IdentifierError, RecordError};
 use jetwash_frame::FrameError;
 use jetwash_mst::{CommitError, OpFault};
 use jetwash_store::StoreError;
+use jetwash_verify::Reason;
 use thiserror::Error;
 
 /// The reason why a frame, or one of its operations, was dropped.
@@ -15,6 +16,8 @@ pub(super) enum Fault {
     Did(IdentifierError),
     #[error(transparent)]
     Frame(FrameError),
+    #[error("it is not what its account signed, or not a commit at all: {}", .0.name())]
+    Invalid(Reason),
     #[error(transparent)]
     Op(OpFault),
     #[error("the frame's events have too much JSON")]
@@ -43,6 +46,7 @@ impl Fault {
             Self::Compress => "event_not_compressed",
             Self::Did(_) => "did_invalid",
             Self::Frame(error) => error.reason(),
+            Self::Invalid(reason) => reason.name(),
             Self::Op(fault) => fault.reason(),
             Self::OutputTooLong => "output_too_long",
             Self::Record(error) => error.reason(),

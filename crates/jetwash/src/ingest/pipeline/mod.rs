@@ -4,6 +4,8 @@
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
 //! - `news` and `accounts`: is it news to the log?
+//! - `ruling`: what verification says of it.
+//! - `waiting`: frames that wait for a key between these steps.
 //! - `output`: the JSON of a frame, encoded within bounds.
 //! - `fault` and `quota`: why something is lost, and how often that is told.
 
@@ -15,8 +17,10 @@ mod news;
 mod output;
 mod predicate;
 mod quota;
+mod ruling;
 mod source;
 mod turns;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,8 +31,10 @@ use jetwash_event::{Encoder, Filter, Micros};
 use jetwash_frame::{Peek, peek};
 use jetwash_mst::BlockCheck;
 use jetwash_store::{Appender, Seq, StoreError, Trimmed};
+use jetwash_verify::Policy;
 use tracing::warn;
 
+use crate::ingest::check::{Given, Keys};
 use crate::ingest::dedup::Revs;
 use crate::ingest::numbering::Place;
 use crate::ingest::record_cache::RecordCache;
@@ -36,11 +42,14 @@ use crate::ingest::tally::Tally;
 use crate::noise::Noise;
 use crate::short::short;
 use crate::stats::{Snapshot, Stats};
+use crate::verify::{ResyncSender, Verify};
 
 use accounts::Accounts;
+pub(crate) use gate::Sort;
 use output::Output;
 use predicate::Predicate;
 use quota::Quota;
+use ruling::Checker;
 use source::{Source, contact_name};
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
@@ -78,6 +87,8 @@ pub struct Pipeline {
     filter: Filter,
     predicate: Option<Predicate>,
     block_check: BlockCheck,
+    /// How frames are verified, if they are.
+    checker: Option<Box<Checker>>,
     encoder: Encoder,
     compressor: Option<jetwash_dict::Compressor>,
     accounts: Accounts,
@@ -102,6 +113,8 @@ pub struct Pipeline {
     compressed: Vec<u8>,
     pending: usize,
     output: Output,
+    /// That of the frame at hand, for its events.
+    verdict: u8,
 }
 
 impl Pipeline {
@@ -113,6 +126,7 @@ impl Pipeline {
             filter: Filter::default(),
             predicate: None,
             block_check: BlockCheck::default(),
+            checker: None,
             encoder: Encoder::new(),
             compressor: None,
             // All are kept from `deduplicate` on, or once a source repeats itself.
@@ -133,6 +147,7 @@ impl Pipeline {
             compressed: Vec::new(),
             pending: 0,
             output: Output::default(),
+            verdict: 0,
         }
     }
 
@@ -182,6 +197,33 @@ impl Pipeline {
         self
     }
 
+    /// Verifies commits before they are appended, each when it comes, on this thread.
+    ///
+    /// Nothing waits here: a commit whose key the identity service does not have in memory is
+    /// [unresolved](jetwash_verify::Verdict::Unresolved). An [`Ingest`](crate::Ingest) looks keys up
+    /// first, and checks on several threads.
+    #[must_use]
+    pub fn verify(self, verify: &Verify) -> Self {
+        let keys = Arc::new(Keys::new(verify.identities.clone()));
+        let resyncs = ResyncSender::new(verify.policy.needs_keys());
+        self.checker(Checker::new(verify.policy, keys, resyncs, false))
+    }
+
+    /// Verifies commits, of which those that need it were checked before.
+    pub(crate) fn staged(self, policy: Policy, keys: Arc<Keys>, resyncs: ResyncSender) -> Self {
+        self.checker(Checker::new(policy, keys, resyncs, true))
+    }
+
+    fn checker(mut self, checker: Checker) -> Self {
+        let policy = checker.policy;
+        self.checker = policy.is_on().then(|| Box::new(checker));
+        // Chains are judged by the states of accounts.
+        if policy.needs_keys() {
+            return self.deduplicate();
+        }
+        self
+    }
+
     pub(crate) fn record_cache(mut self, records: Option<Arc<RecordCache>>) -> Self {
         self.records = records;
         self
@@ -213,6 +255,41 @@ impl Pipeline {
     /// [`snapshot`](Self::snapshot).
     #[inline]
     pub fn frame(&mut self, source: &str, frame: &[u8], now_us: Micros) -> Result<(), StoreError> {
+        self.frame_given(source, frame, now_us, Given::default())
+    }
+
+    /// Takes in a frame of which some answers are there already.
+    #[inline]
+    pub(crate) fn frame_given(
+        &mut self,
+        source: &str,
+        frame: &[u8],
+        now_us: Micros,
+        given: Given,
+    ) -> Result<(), StoreError> {
+        let Some((place, peeked)) = self.begin(source, frame, now_us) else {
+            return Ok(());
+        };
+        if place != Place::Next {
+            return self.doubtful(place, &peeked, frame, given);
+        }
+        if !self.is_wanted(&peeked, given.is_let_in) {
+            return Ok(());
+        }
+        if let Err(fault) = self.decode(frame, given, now_us)? {
+            self.lose(fault.reason(), &fault, (peeked.seq, peeked.did));
+        }
+        Ok(())
+    }
+
+    /// Notes that a frame has come, and says where its number stands.
+    #[inline]
+    fn begin<'f>(
+        &mut self,
+        source: &str,
+        frame: &'f [u8],
+        now_us: Micros,
+    ) -> Option<(Place, Peek<'f>)> {
         self.now_us = now_us;
         self.output.begin_frame();
         self.stats.frame(frame.len());
@@ -221,7 +298,7 @@ impl Pipeline {
             Err(error) => {
                 self.current = self.source(source);
                 self.lose(error.reason(), &error, (None, None));
-                return Ok(());
+                return None;
             }
         };
         self.current = self.source(source);
@@ -231,23 +308,15 @@ impl Pipeline {
         // From here on the cursor counts the frame as dealt with, whatever comes of it. A number
         // out of turn is the exception, and is only believed once more of them have come.
         let place = self.sources[self.current].judge(&peeked);
-        if place != Place::Next {
-            return self.doubtful(place, &peeked, frame);
-        }
         // Before the filter: kept frames are for programs that send the whole stream on.
-        if self.appender.keeps_frames()
+        if place == Place::Next
+            && self.appender.keeps_frames()
             && let Some(seq) = peeked.seq
         {
             let name = &self.sources[self.current].name;
             self.appender.keep_frame(name, seq, frame);
         }
-        if !self.is_wanted(&peeked) {
-            return Ok(());
-        }
-        if let Err(fault) = self.decode(frame, now_us)? {
-            self.lose(fault.reason(), &fault, (peeked.seq, peeked.did));
-        }
-        Ok(())
+        Some((place, peeked))
     }
 
     /// Counts what was lost with a frame of the current source, and logs the first of each kind.
@@ -283,7 +352,7 @@ impl Pipeline {
     pub fn commit(&mut self) -> Result<(), StoreError> {
         for source in &mut self.sources {
             if std::mem::take(&mut source.is_touched) {
-                match (source.numbering.position(), source.contact_us) {
+                match (source.stored_position(), source.contact_us) {
                     (Some(position), _) => self.appender.set_cursor(&source.name, position),
                     (None, Some(contact)) => self
                         .appender
@@ -299,6 +368,9 @@ impl Pipeline {
         self.pending = 0;
         self.output.pending = 0;
         self.appender.commit()?;
+        if let Some(checker) = &mut self.checker {
+            checker.report();
+        }
         // Not left to the next trim, lest a high rate goes far beyond the bytes allowed.
         if self.appender.is_trim_due() {
             self.appender.trim(self.now_us)?;
@@ -365,7 +437,7 @@ impl Pipeline {
     #[must_use]
     pub fn cursor(&self, source: &str) -> Option<u64> {
         match self.sources.iter().find(|known| *known.name == *source) {
-            Some(source) => source.numbering.position(),
+            Some(source) => source.stored_position(),
             None => self.appender.cursor(source),
         }
     }

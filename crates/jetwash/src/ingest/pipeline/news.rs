@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use jetwash_event::Tid;
-use jetwash_frame::CommitMessage;
-use jetwash_store::{AccountState, GapCause, Read, StoreError, UpstreamGap};
+use jetwash_frame::{CommitMessage, Frame, Peek};
+use jetwash_store::{AccountState, GapCause, PackedRepo, Read, StoreError, UpstreamGap};
+use jetwash_verify::RepoState;
 use tracing::{info, warn};
 
 use crate::ingest::dedup::{self, Line};
@@ -65,7 +66,8 @@ impl Pipeline {
                 }
             }
         } else {
-            if state.rev > 0 {
+            // Verification looks at the chain itself.
+            if state.rev > 0 && !self.needs_keys() {
                 self.check_since(commit, state.rev);
             }
             state.rev = number;
@@ -100,10 +102,14 @@ impl Pipeline {
         let Some(since) = since.filter(|&since| since > known) else {
             return;
         };
-        let is_partial = self.filter.has_collections() || self.predicate.is_some();
-        if is_partial || self.empty.get(self.revs.key(commit.repo)) == Some(since) {
+        if self.is_partial() || self.empty.get(self.revs.key(commit.repo)) == Some(since) {
             return;
         }
+        self.discontinuous(commit.repo, commit.rev, commit.since);
+    }
+
+    /// Reports a commit before which others of its account are missing.
+    pub(super) fn discontinuous(&mut self, did: &str, rev: &str, since: Option<&str>) {
         let cause = GapCause::Discontinuous;
         self.stats.gap(cause.name());
         if !self.discontinuous.take(self.now_us) {
@@ -112,17 +118,22 @@ impl Pipeline {
         let source = &self.sources[self.current];
         if self.discontinuous.is_first() {
             warn!(
-                source = %source.name, did = commit.repo, rev = commit.rev, since = commit.since,
+                source = %source.name, did, rev, since,
                 "a commit builds on a revision that the log does not have"
             );
         }
-        let upstream = UpstreamGap::new(&*source.name, None, None).did(commit.repo);
+        let upstream = UpstreamGap::new(&*source.name, None, None).did(did);
         self.appender.note_gap(cause, None, Some(upstream));
     }
 
-    pub(super) fn remember_commit(&mut self, did: &str, news: &News) {
+    /// Remembers a commit of which something was appended, with the new state of its repository, if
+    /// that was verified.
+    pub(super) fn remember_commit(&mut self, did: &str, news: &mut News, repo: Option<&RepoState>) {
         if !news.is_believable {
             return;
+        }
+        if let (Some(state), Some(repo)) = (&mut news.state, repo) {
+            state.repo = PackedRepo::new(&repo.to_bytes());
         }
         match &news.state {
             Some(state) => self.appender.set_account(did, state),
@@ -158,14 +169,47 @@ impl Pipeline {
         }
     }
 
-    fn repeated(&mut self) {
+    /// Whether the log has all of a commit, going by what is stored of its account; `false` where that
+    /// is not known yet.
+    pub(super) fn is_surely_known(
+        &mut self,
+        source: &str,
+        peeked: &Peek<'_>,
+        frame: &[u8],
+    ) -> bool {
+        let known = self.sources.iter().find(|known| *known.name == *source);
+        let position = known.and_then(|source| source.numbering.position());
+        let is_again = self.sources.len() > 1 || peeked.seq <= position;
+        if self.accounts != Accounts::Kept || !is_again {
+            return false;
+        }
+        let Ok(Frame::Commit(commit)) = Frame::decode(frame) else {
+            return false;
+        };
+        let Ok(rev) = commit.rev.parse::<Tid>() else {
+            return false;
+        };
+        let (rev, state) = (dedup::rev_number(&rev), self.account(commit.repo));
+        let is_known = |op| state.ops.contains(&dedup::op_digest(op));
+        rev < state.rev
+            || rev == state.rev && !commit.ops().is_empty() && commit.ops().iter().all(is_known)
+    }
+
+    /// Remembers whether an account is active, by which strict verification judges its commits.
+    pub(super) fn remember_hosting(&mut self, did: &str, is_active: bool) {
+        let mut state = self.account(did);
+        state.is_active = Some(is_active);
+        self.appender.set_account(did, &state);
+    }
+
+    pub(super) fn repeated(&mut self) {
         self.known += 1;
         self.stats.repeated();
     }
 
     /// Returns the known state of an account. If it cannot be read, its events are taken for new:
     /// better twice than not at all.
-    fn account(&mut self, did: &str) -> AccountState {
+    pub(super) fn account(&mut self, did: &str) -> AccountState {
         let found = self.appender.account(did);
         let found = found.inspect_err(|_| self.stats.dropped("account_unreadable"));
         found.ok().flatten().unwrap_or_default()

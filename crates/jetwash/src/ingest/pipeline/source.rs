@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use jetwash_event::Micros;
 use jetwash_frame::Peek;
 use jetwash_store::Appender;
@@ -24,6 +26,8 @@ pub(super) struct Source {
     pub(super) is_touched: bool,
     pub(super) tally: SourceTally,
     pub(super) quota: Quota,
+    /// The numbers of frames that wait for a key.
+    pub(super) waiting: BTreeSet<u64>,
 }
 
 impl Source {
@@ -41,6 +45,7 @@ impl Source {
             is_touched: false,
             tally: SourceTally::default(),
             quota: Quota::new(GAPS_A_MINUTE),
+            waiting: BTreeSet::new(),
         }
     }
 
@@ -61,6 +66,13 @@ impl Source {
             }
             _ => {}
         }
+    }
+
+    /// The number up to which all frames have been dealt with: those that wait have not.
+    pub(super) fn stored_position(&self) -> Option<u64> {
+        let position = self.numbering.position()?;
+        let waiting = self.waiting.first().map(|first| first.saturating_sub(1));
+        Some(waiting.map_or(position, |waiting| waiting.min(position)))
     }
 
     pub(super) fn resume_from(&self) -> Option<u64> {

@@ -5,6 +5,7 @@ use jetwash_frame::{Frame, Peek};
 use jetwash_store::{GapCause, StoreError, UpstreamGap};
 use tracing::warn;
 
+use crate::ingest::check::Given;
 use crate::ingest::dedup;
 use crate::ingest::numbering::{Outcome, Place, Turn};
 use crate::ingest::pipeline::Pipeline;
@@ -19,6 +20,7 @@ impl Pipeline {
         place: Place,
         peeked: &Peek<'_>,
         frame: &[u8],
+        given: Given,
     ) -> Result<(), StoreError> {
         let Some(seq) = peeked.seq.filter(|_| place != Place::Illegal) else {
             let detail = "its number is not one that a relay gives";
@@ -28,14 +30,11 @@ impl Pipeline {
         // The number alone does not say whether the source repeats itself or counts anew; whether
         // the frame has something new in it does. So it is worked on before the number is judged.
         let (events, known) = (self.pending, self.known);
-        let outcome = if !self.is_wanted(peeked) {
-            match Frame::decode(frame) {
-                Ok(_) => Outcome::Undecided,
-                Err(_) => Outcome::Unusable,
-            }
+        let outcome = if !self.is_wanted(peeked, given.is_let_in) {
+            Self::undecided(frame)
         } else {
             self.place = place;
-            let decoded = self.decode(frame, self.now_us);
+            let decoded = self.decode(frame, given, self.now_us);
             self.place = Place::Next;
             match decoded? {
                 Err(fault) => {
@@ -47,6 +46,20 @@ impl Pipeline {
                 Ok(()) => Outcome::Undecided,
             }
         };
+        self.settle(place, seq, outcome, frame);
+        Ok(())
+    }
+
+    /// The outcome of a frame that was only looked at.
+    pub(super) fn undecided(frame: &[u8]) -> Outcome {
+        match Frame::decode(frame) {
+            Ok(_) => Outcome::Undecided,
+            Err(_) => Outcome::Unusable,
+        }
+    }
+
+    /// Draws the conclusion from the outcome of a frame whose number was not next.
+    pub(super) fn settle(&mut self, place: Place, seq: u64, outcome: Outcome, frame: &[u8]) {
         let source = &mut self.sources[self.current];
         let turn = source.numbering.settle(place, seq, outcome);
         if let Some(turn) = turn {
@@ -56,7 +69,6 @@ impl Pipeline {
         if source.numbering.position() == Some(seq) && place != Place::Again {
             self.appender.keep_frame(&source.name, seq, frame);
         }
-        Ok(())
     }
 
     /// Reports that the numbers of the source have taken a turn.

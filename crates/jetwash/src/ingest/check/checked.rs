@@ -1,0 +1,70 @@
+use jetwash_event::Micros;
+use jetwash_frame::{CommitMessage, Frame, SyncMessage};
+use jetwash_verify::{Claim, Reason, SignatureCheck, Verifier};
+
+use crate::ingest::check::keys::Keys;
+
+/// The answers that a frame comes with, if they are there already.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    /// The result of its check; without one, it is checked by the pipeline if need be.
+    pub(crate) checked: Option<Checked>,
+    /// Whether the caller's closure lets it in.
+    pub(crate) is_let_in: Option<bool>,
+}
+
+/// The result of checking a frame, as far as no history is needed.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) claim: Result<Claim, Reason>,
+    /// Means nothing if there is no claim.
+    pub(crate) signature: SignatureCheck,
+}
+
+impl Checked {
+    /// Whether a key is needed that is not known.
+    pub(crate) const fn needs_key(&self) -> bool {
+        self.claim.is_ok() && matches!(self.signature, SignatureCheck::Needs(_))
+    }
+
+    fn of(claim: Result<Claim, Reason>, did: &str, keys: &Keys) -> Self {
+        let signature = match &claim {
+            Ok(claim) => keys.check(claim, did),
+            Err(_) => SignatureCheck::Unresolved,
+        };
+        Self { claim, signature }
+    }
+}
+
+pub(crate) fn check_commit(
+    verifier: &mut Verifier,
+    commit: &CommitMessage<'_>,
+    keys: &Keys,
+    now: Micros,
+) -> Checked {
+    Checked::of(verifier.commit(commit, now), commit.repo, keys)
+}
+
+pub(crate) fn check_sync(
+    verifier: &mut Verifier,
+    sync: &SyncMessage<'_>,
+    keys: &Keys,
+    now: Micros,
+) -> Checked {
+    Checked::of(verifier.sync(sync, now), sync.did, keys)
+}
+
+/// Checks a frame; `None` if there is nothing in it to check, or it cannot be decoded, which the
+/// pipeline says with the reason.
+pub(super) fn check_frame(
+    verifier: &mut Verifier,
+    frame: &[u8],
+    keys: &Keys,
+    now: Micros,
+) -> Option<Checked> {
+    match Frame::decode(frame).ok()? {
+        Frame::Commit(commit) => Some(check_commit(verifier, &commit, keys, now)),
+        Frame::Sync(sync) => Some(check_sync(verifier, &sync, keys, now)),
+        _ => None,
+    }
+}
