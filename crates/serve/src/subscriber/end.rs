@@ -133,3 +133,38 @@ impl From<RecodeError> for End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By the lexicon: the names, and two texts.
+    #[test]
+    fn a_subscriber_of_version_2_is_told_where_to_resume() {
+        let told = |end: End| -> Option<(String, String)> {
+            let text = end.to_v2(Seq::new(41))?;
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(value["$type"], "error");
+            assert_eq!(value.as_object().unwrap().len(), 3);
+            let text = |name: &str| value[name].as_str().unwrap().to_owned();
+            Some((text("error"), text("message")))
+        };
+        let next_seq = Seq::new(90);
+        for (end, name, cursor) in [
+            (End::FellBehind { next_seq }, "ConsumerTooSlow", "cursor=90"),
+            (End::WriteTimeout, "ConsumerTooSlow", "cursor=41"),
+            (
+                End::Read(ReadError::NothingStored),
+                "InternalError",
+                "cursor=41",
+            ),
+        ] {
+            let (found, message) = told(end).unwrap();
+            assert_eq!(found, name);
+            assert!(message.ends_with(cursor), "{message}");
+        }
+        for end in [End::ShuttingDown, End::Message, End::PongTimeout] {
+            assert_eq!(told(end), None);
+        }
+    }
+}
