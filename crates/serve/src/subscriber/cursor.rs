@@ -53,7 +53,8 @@ pub(crate) fn cursor_or_seq(text: &str, log: Extent, now: SystemTime) -> Option<
     let seq = text.parse().ok().filter(|number| *number < LEAST_TIME);
     match seq.map(Seq::new) {
         Some(seq) if seq < Seq::FIRST => Some(StartFrom::Oldest),
-        Some(seq) if seq >= log.next_seq => Some(StartFrom::Live),
+        // Not the next one: it may come before the subscriber has its place.
+        Some(seq) if seq > log.next_seq => Some(StartFrom::Live),
         Some(seq) => Some(StartFrom::Cursor(Cursor::before(seq))),
         None => cursor_of_v1(text, now),
     }

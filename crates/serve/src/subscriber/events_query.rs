@@ -223,7 +223,8 @@ fn parse_cursor(
     }
     // The first event has position 1, so 0 asks for the same.
     let seq = Seq::new(number).max(Seq::FIRST);
-    if seq >= log.next_seq {
+    // Not the next one: it may come before the subscriber has its place.
+    if seq > log.next_seq {
         return Ok((StartFrom::Live, false, "seq"));
     }
     if seq < log.oldest_seq {
@@ -237,3 +238,55 @@ fn parse_cursor(
 
 const MAX: u64 = i64::MAX as u64;
 const MOST_KINDS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_a_position_or_a_time_and_a_time_may_be_outdated() {
+        const OLDEST: u64 = 1_700_000_000_000_000;
+        let log = Extent {
+            oldest_seq: Seq::new(100),
+            next_seq: Seq::new(1000),
+            oldest_time_us: Some(Micros::new(OLDEST)),
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_micros(OLDEST + 1_000_000);
+        let start = |cursor: u64| parse_cursor(&cursor.to_string(), log, now);
+        let seq = |seq| StartFrom::Cursor(Cursor::before(Seq::new(seq)));
+        let time = |micros| StartFrom::Time(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+        for (cursor, expected) in [
+            (100, (seq(100), false, "seq")),
+            (999, (seq(999), false, "seq")),
+            // The next event may have come when the subscriber has its place, and is not left out.
+            (1000, (seq(1000), false, "seq")),
+            (1001, (StartFrom::Live, false, "seq")),
+            (LEAST_TIME - 1, (StartFrom::Live, false, "seq")),
+            (LEAST_TIME, (StartFrom::Oldest, true, "clamped")),
+            (OLDEST - 1, (StartFrom::Oldest, true, "clamped")),
+            (OLDEST, (time(OLDEST), false, "time_us")),
+            (OLDEST + 1_000_001, (StartFrom::Live, false, "time_us")),
+        ] {
+            assert_eq!(start(cursor), Ok(expected), "{cursor}");
+        }
+        for requested in [0, 1, 99] {
+            let floor = Seq::new(100);
+            let too_old = EventsQueryError::CursorTooOld { requested, floor };
+            assert_eq!(start(requested), Err(too_old));
+        }
+    }
+
+    #[test]
+    fn a_log_that_has_forgotten_everything_has_no_time_and_a_new_one_needs_none() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_micros(2 * LEAST_TIME);
+        for (next_seq, is_outdated) in [(1, false), (1000, true)] {
+            let log = Extent {
+                oldest_seq: Seq::new(next_seq),
+                next_seq: Seq::new(next_seq),
+                oldest_time_us: None,
+            };
+            let (_, found, _) = parse_cursor(&LEAST_TIME.to_string(), log, now).unwrap();
+            assert_eq!(found, is_outdated);
+        }
+    }
+}
