@@ -1,3 +1,5 @@
+use memchr::memchr2;
+
 /// A line of Jetstream version 1 that is being read from its start, piece by piece.
 pub(crate) struct LineHead<'a> {
     line: &'a [u8],
@@ -37,19 +39,20 @@ impl<'a> LineHead<'a> {
     /// Reads a string, quotes included.
     pub(crate) fn string(&mut self) -> Result<&'a [u8], Unexpected> {
         let bytes = self.bytes();
-        let (Some(b'"'), mut end) = (bytes.first(), 1) else {
+        let (Some(b'"'), mut from) = (bytes.first(), 1) else {
             return Err(self.error());
         };
         loop {
-            match bytes.get(end) {
-                Some(b'"') => break,
-                Some(b'\\') => end += 2,
-                Some(_) => end += 1,
-                None => return Err(self.error()),
+            let rest = bytes.get(from..).unwrap_or_default();
+            let found = memchr2(b'"', b'\\', rest).ok_or_else(|| self.error())?;
+            if rest[found] == b'"' {
+                let string = &bytes[..=from + found];
+                self.position += string.len();
+                return Ok(string);
             }
+            // Over what is escaped, which may be a quote.
+            from += found + 2;
         }
-        self.position += end + 1;
-        Ok(&bytes[..=end])
     }
 
     /// Reads decimal digits, of which there must be one.

@@ -1,5 +1,7 @@
+use memchr::memrchr;
+
 use super::error::V2Error;
-use super::record::{RecordPass, may_differ};
+use super::record::RecordPass;
 use super::text::copy_envelope;
 use super::time::write_time;
 use crate::line_head::LineHead;
@@ -123,7 +125,7 @@ impl V2Encoder {
         out.extend_from_slice(commit.operation);
         if let Some((record, _)) = commit.record {
             out.extend_from_slice(br#","record":"#);
-            if may_differ(record) {
+            if self.record.may_differ(record) {
                 self.record.write(record, out)?;
             } else {
                 out.extend_from_slice(record);
@@ -183,7 +185,7 @@ impl<'a> Commit<'a> {
 /// last quote but one.
 fn split_cid(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let body = rest.strip_suffix(b"\"}}")?;
-    let quote = body.iter().rposition(|&byte| byte == b'"')?;
+    let quote = memrchr(b'"', body)?;
     let cid = rest.get(quote..=body.len())?;
     let record = body.get(..quote)?.strip_suffix(br#","cid":"#)?;
     Some((record, cid))

@@ -1,36 +1,13 @@
+use memchr::memmem::Finder;
 use memchr::{memchr2, memchr2_iter};
 
 use super::text::{copy_escaped, unescape};
 
-/// Whether a record's bytes may differ between versions 1 and 2. Nearly all are the same.
-///
-/// They differ in three ways. Keys are in the order of their escaped text with its quote in
-/// version 1 and of their plain text in version 2, which matters only for characters up to the
-/// quote and for those that are escaped. The fields of a blob are in an order of their own in version 1.
-/// Backspace and form feed have other escapes.
-pub(super) fn may_differ(record: &[u8]) -> bool {
-    // Each key ends in a quote and a colon. Text that looks so is taken for a key, which costs time
-    // but is not wrong.
-    memchr2_iter(b':', b'\\', record).any(|at| {
-        let (before, rest) = record.split_at(at);
-        if rest.first() == Some(&b'\\') {
-            return rest.starts_with(br"\u0008") || rest.starts_with(br"\u000c");
-        }
-        let Some((b'"', before)) = before.split_last() else {
-            return false;
-        };
-        let is_usual = |byte: &&u8| **byte > b'"' && **byte != b'\\';
-        let key = before.iter().rev().take_while(is_usual).count();
-        let (before, key) = before.split_at(before.len() - key);
-        !before.ends_with(b"\"")
-            || before.ends_with(b"\\\"")
-            || (key == b"$type" && rest.starts_with(b":\"blob\""))
-    })
-}
-
 /// Writes records as version 2 does. It holds the scratch space.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct RecordPass {
+    /// Finds what a blob has.
+    blob: Finder<'static>,
     entries: Vec<Entry>,
     scratch: Vec<u8>,
 }
@@ -48,6 +25,17 @@ struct Entry {
 }
 
 impl RecordPass {
+    /// Whether a record's bytes may differ between versions 1 and 2. Nearly all are the same.
+    ///
+    /// They differ in three ways. Keys are in the order of their escaped text with its quote in
+    /// version 1 and of their plain text in version 2, which matters only for characters up to the
+    /// quote and for those that are escaped. The fields of a blob are in an order of their own in
+    /// version 1. Backspace and form feed have other escapes.
+    pub(super) fn may_differ(&self, record: &[u8]) -> bool {
+        // Most records are likes and follows, in which nothing is escaped and no text has spaces.
+        (has_unusual(record) && may_have_unusual_key(record)) || self.blob.find(record).is_some()
+    }
+
     /// Appends a record. Returns `None` if it is not JSON without spaces, as lines are.
     pub(super) fn write(&mut self, record: &[u8], out: &mut Vec<u8>) -> Option<()> {
         self.entries.clear();
@@ -179,6 +167,48 @@ impl RecordPass {
             out.extend_from_slice(&self.scratch[entry.start - body..entry.end - body]);
         }
     }
+}
+
+impl Default for RecordPass {
+    fn default() -> Self {
+        Self {
+            blob: Finder::new(br#""$type":"blob""#),
+            entries: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+/// Whether any byte is one that may be in an unusual key or begin an escape.
+fn has_unusual(record: &[u8]) -> bool {
+    // Of whole arrays, for which the compiler has vector instructions.
+    let is_unusual = |byte: u8| (byte < b'"') | (byte == b'\\');
+    let any = |chunk: &[u8]| {
+        chunk
+            .iter()
+            .fold(false, |any, &byte| any | is_unusual(byte))
+    };
+    let (chunks, rest) = record.as_chunks::<32>();
+    chunks.iter().any(|chunk| any(chunk)) || any(rest)
+}
+
+/// Whether there is a key whose place may differ, or an escape that does.
+fn may_have_unusual_key(record: &[u8]) -> bool {
+    // Each key ends in a quote and a colon. Text that looks so is taken for a key, which costs time
+    // but is not wrong.
+    memchr2_iter(b':', b'\\', record).any(|at| {
+        let (before, rest) = record.split_at(at);
+        if rest.first() == Some(&b'\\') {
+            return rest.starts_with(br"\u0008") || rest.starts_with(br"\u000c");
+        }
+        let Some((b'"', before)) = before.split_last() else {
+            return false;
+        };
+        let is_usual = |byte: &&u8| **byte > b'"' && **byte != b'\\';
+        let key = before.iter().rev().take_while(is_usual).count();
+        let before = &before[..before.len() - key];
+        !before.ends_with(b"\"") || before.ends_with(b"\\\"")
+    })
 }
 
 /// Returns where the string that starts at `at` ends, and whether it has escapes.
