@@ -10,7 +10,7 @@ use url::{Host, Url};
 use crate::document::DidDocument;
 use crate::error::ResolveError;
 use crate::hosts::{Budget, HostState, Refusal, name_of};
-use crate::net::{Answer, Ask, Fetcher, is_private};
+use crate::net::{Answer, Ask, Fetcher, is_private_address};
 use crate::random::Random;
 
 /// Directories in the order in which they are preferred.
@@ -181,8 +181,8 @@ pub(crate) fn refused(refusal: Refusal, host: Arc<str>) -> ResolveError {
 
 fn names_private(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Ipv4(address)) => is_private(address.into()),
-        Some(Host::Ipv6(address)) => is_private(address.into()),
+        Some(Host::Ipv4(address)) => is_private_address(address.into()),
+        Some(Host::Ipv6(address)) => is_private_address(address.into()),
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     }

@@ -98,7 +98,7 @@ pub use hosts::Budget;
 pub use identities::Identities;
 #[cfg(feature = "hickory")]
 pub use net::HickoryTxt;
-pub use net::{AddressLookup, FetchError, SystemLookup, TxtLookup};
+pub use net::{AddressLookup, FetchError, SystemLookup, TxtLookup, is_private_address};
 pub use options::{IdentityMistake, IdentityOptions, IdentityOptionsError};
 pub use source::{DocumentAnswer, DocumentSource};
 pub use stats::IdentitySnapshot;

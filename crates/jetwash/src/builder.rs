@@ -127,7 +127,8 @@ impl JetstreamBuilder {
     ///
     /// Every frame that a source sends in order is kept, also one whose events the
     /// [ingest filter](Self::ingest_filter) rejects, or that turns out to be malformed once it is
-    /// decoded. Without this setting nothing is kept, it costs nothing, and a log that has frames
+    /// decoded. With [verification](Self::verify), a frame that is known to be invalid when its turn
+    /// comes is not kept; one whose key is being looked up is. Without this setting nothing is kept, it costs nothing, and a log that has frames
     /// of an earlier run forgets them.
     pub const fn keep_frames(mut self, bytes: u64) -> Self {
         self.keep_frames = Some(bytes);

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use jetwash::{Dictionary, Endpoint, Ingest, Jetstream, NetworkConfig, SIMULATOR};
+use jetwash::identity::IdentityOptions;
+use jetwash::{
+    Dictionary, Endpoint, Ingest, Jetstream, NetworkConfig, SIMULATOR, Verify, simulator_identities,
+};
 use jetwash_serve::{ServeOptions, Server};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -29,6 +32,11 @@ struct Arguments {
     /// Where both streams are served
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2470")]
     listen: SocketAddr,
+
+    /// Send on only what its account signed: keys are looked up at https://plc.directory, or in the
+    /// simulated network
+    #[arg(long)]
+    verify: bool,
 
     /// Stop after this number of seconds
     #[arg(long = "for", value_name = "SECONDS")]
@@ -69,6 +77,13 @@ fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
         .dictionary(Dictionary::builtin()?);
     if let Some(folder) = &arguments.data_dir {
         builder = builder.folder(folder);
+    }
+    let identities = match &arguments.relay {
+        Some(_) => IdentityOptions::new(),
+        None => simulator_identities(&simulated_network())?,
+    };
+    if arguments.verify {
+        builder = builder.verify(Verify::lenient(identities.start()?));
     }
     builder = match &arguments.relay {
         Some(relay) => builder.relay(relay.to_string()),

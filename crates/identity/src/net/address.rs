@@ -3,8 +3,21 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether an address is this machine's, of a network that is not the public internet, or reserved
-/// (RFC 6890 and the registries that it set up).
-pub(crate) fn is_private(address: IpAddr) -> bool {
+/// (RFC 6890 and the registries that it set up). No stranger may have a program connect there.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_identity::is_private_address;
+///
+/// assert!(is_private_address("169.254.169.254".parse()?));
+/// // An IPv4 address in another form.
+/// assert!(is_private_address("64:ff9b::10.0.0.1".parse()?));
+/// assert!(!is_private_address("1.1.1.1".parse()?));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[must_use]
+pub fn is_private_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_private_v4(address),
         IpAddr::V6(address) => is_private_v6(address),
@@ -104,7 +117,7 @@ mod tests {
             "4000::1",
             "2001:0:1:2:3:4:80ff:fffe",
         ] {
-            assert!(is_private(text.parse().unwrap()), "{text}");
+            assert!(is_private_address(text.parse().unwrap()), "{text}");
         }
         for text in [
             "1.1.1.1",
@@ -121,7 +134,7 @@ mod tests {
             "::ffff:1.1.1.1",
             "2a00::1",
         ] {
-            assert!(!is_private(text.parse().unwrap()), "{text}");
+            assert!(!is_private_address(text.parse().unwrap()), "{text}");
         }
     }
 }

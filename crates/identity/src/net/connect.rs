@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::address::is_private;
+use super::address::is_private_address;
 use super::error::FetchError;
 use super::lookup::AddressLookup;
 use super::tls::Tls;
@@ -67,7 +67,7 @@ impl Connector {
             return Err(FetchError::NoAddress);
         }
         if !self.may_be_private {
-            found.retain(|address| !is_private(*address));
+            found.retain(|address| !is_private_address(*address));
         }
         found.truncate(MAX_ADDRESSES);
         if found.is_empty() {

@@ -9,7 +9,7 @@ mod hickory;
 mod lookup;
 mod tls;
 
-pub(crate) use address::is_private;
+pub use address::is_private_address;
 pub(crate) use connect::Socket;
 pub use error::FetchError;
 pub(crate) use fetch::Failure;

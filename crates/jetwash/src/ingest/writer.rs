@@ -399,7 +399,7 @@ fn unchecked(arrival: Arrival) -> Ready {
 
 /// Whether the source of a frame that waits sends it again, because the stored cursor is before it.
 fn is_sent_again(held: &Held) -> bool {
-    peek(&held.frame).is_ok_and(|peeked| peeked.seq.is_some())
+    peek(&held.frame).is_ok_and(|peeked| peeked.seq > Some(0))
 }
 
 /// Waits until a time, or for ever once the writer has been stopped: the runtime may have gone

@@ -33,15 +33,7 @@ pub(crate) fn assemble(
         .staged(verify.policy, Arc::clone(&keys), resyncs)
         .record_cache(records.clone())
         .stats(Arc::clone(&stats));
-
-    // The cursors that the caller gave are set by now, so these are where sources continue.
-    let relay_names = || config.relays.0.iter().map(Endpoint::to_string);
-    let names = relay_names().chain(config.sources.iter().map(|source| source.name.clone()));
-    let known = names.map(|name| (name.as_str().into(), Known::of(&pipeline, &name)));
-    let cursors = Arc::new(SourceCursors::new(known, relay_names()));
-    let watch_of = |name: String| Arc::new(Watch::new(name.into()));
-    let upstreams: Vec<_> = relay_names().map(watch_of).collect();
-
+    let (cursors, upstreams) = sources_of(&config, &pipeline);
     let (dictionaries, rotations) = Dictionaries::new(dictionary);
     let (positions, asked) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
@@ -93,6 +85,17 @@ pub(crate) fn assemble(
     };
     let shared = Arc::new(shared);
     Ok((Jetstream { shared }, ingest))
+}
+
+/// How far the sources are, and how the connection to each relay is.
+fn sources_of(config: &Config, pipeline: &Pipeline) -> (Arc<SourceCursors>, Vec<Arc<Watch>>) {
+    // The cursors that the caller gave are set by now, so these are where sources continue.
+    let relay_names = || config.relays.0.iter().map(Endpoint::to_string);
+    let names = relay_names().chain(config.sources.iter().map(|source| source.name.clone()));
+    let known = names.map(|name| (name.as_str().into(), Known::of(pipeline, &name)));
+    let cursors = Arc::new(SourceCursors::new(known, relay_names()));
+    let watch_of = |name: String| Arc::new(Watch::new(name.into()));
+    (cursors, relay_names().map(watch_of).collect())
 }
 
 /// A pipeline that takes what the caller wants, from where the caller says.

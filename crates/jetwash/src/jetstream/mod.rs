@@ -261,8 +261,8 @@ impl Jetstream {
         self.shared.identities.as_ref()
     }
 
-    /// Returns the repositories that turn out to be incomplete from now on. Without
-    /// [verification](crate::Verify::lenient) there are none.
+    /// Returns the repositories that turn out to be incomplete from now on. It needs
+    /// [verification](crate::Verify::lenient).
     #[must_use]
     pub fn resyncs(&self) -> Resyncs {
         self.shared.resyncs.listen()

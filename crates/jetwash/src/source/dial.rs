@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use bytes::BytesMut;
 use jetwash_frame::MAX_FRAME_BYTES;
+use jetwash_identity::is_private_address;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, lookup_host};
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use super::address::{interleave, is_private, race};
+use super::address::{interleave, race};
 use super::endpoint::{host_of, port_of, with_cursor};
 use super::error::RelayError;
 use super::http::{Head, tunnel, upgrade};
@@ -105,10 +106,14 @@ impl Dialer {
                 let mut addresses = self.resolve(&way.url).await?;
                 let may_be_private = way.is_private;
                 if may_be_private == Some(false) {
-                    addresses.retain(|address| !is_private(address.ip()));
+                    addresses.retain(|address| !is_private_address(address.ip()));
                     way.check(addresses.is_empty())?;
                 } else {
-                    way.check(addresses.iter().any(|address| is_private(address.ip())))?;
+                    way.check(
+                        addresses
+                            .iter()
+                            .any(|address| is_private_address(address.ip())),
+                    )?;
                 }
                 addresses
             }
@@ -292,8 +297,8 @@ impl Way {
 
 fn is_private_name(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Ipv4(address)) => is_private(address.into()),
-        Some(Host::Ipv6(address)) => is_private(address.into()),
+        Some(Host::Ipv4(address)) => is_private_address(address.into()),
+        Some(Host::Ipv6(address)) => is_private_address(address.into()),
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
             let top = name.rsplit_once('.').map(|(_, top)| top);

@@ -34,6 +34,8 @@ mod supervision;
 mod testing;
 mod time;
 mod upstream;
+mod verified_edges;
+mod verify;
 
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash::{Event, Filter, Jetstream, Pipeline, StartFrom};

@@ -13,6 +13,15 @@ pub(crate) struct Given {
     pub(crate) is_let_in: Option<bool>,
 }
 
+impl Given {
+    /// Whether the frame is known to be invalid.
+    pub(crate) fn is_invalid(&self) -> bool {
+        self.checked.as_ref().is_some_and(|checked| {
+            checked.claim.is_err() || matches!(checked.signature, SignatureCheck::Invalid(_))
+        })
+    }
+}
+
 /// The result of checking a frame, as far as no history is needed.
 #[derive(Clone, Debug)]
 pub(crate) struct Checked {
@@ -27,31 +36,33 @@ impl Checked {
         self.claim.is_ok() && matches!(self.signature, SignatureCheck::Needs(_))
     }
 
-    fn of(claim: Result<Claim, Reason>, did: &str, keys: &Keys) -> Self {
+    fn of(claim: Result<Claim, Reason>, did: &str, (keys, can_wait): (&Keys, bool)) -> Self {
         let signature = match &claim {
-            Ok(claim) => keys.check(claim, did),
+            Ok(claim) => keys.check(claim, did, can_wait),
             Err(_) => SignatureCheck::Unresolved,
         };
         Self { claim, signature }
     }
 }
 
+/// Checks a commit that cannot wait for a newer key.
 pub(crate) fn check_commit(
     verifier: &mut Verifier,
     commit: &CommitMessage<'_>,
     keys: &Keys,
     now: Micros,
 ) -> Checked {
-    Checked::of(verifier.commit(commit, now), commit.repo, keys)
+    Checked::of(verifier.commit(commit, now), commit.repo, (keys, false))
 }
 
+/// Checks a `#sync` that cannot wait for a newer key.
 pub(crate) fn check_sync(
     verifier: &mut Verifier,
     sync: &SyncMessage<'_>,
     keys: &Keys,
     now: Micros,
 ) -> Checked {
-    Checked::of(verifier.sync(sync, now), sync.did, keys)
+    Checked::of(verifier.sync(sync, now), sync.did, (keys, false))
 }
 
 /// Checks a frame; `None` if there is nothing in it to check, or it cannot be decoded, which the
@@ -62,9 +73,10 @@ pub(super) fn check_frame(
     keys: &Keys,
     now: Micros,
 ) -> Option<Checked> {
-    match Frame::decode(frame).ok()? {
-        Frame::Commit(commit) => Some(check_commit(verifier, &commit, keys, now)),
-        Frame::Sync(sync) => Some(check_sync(verifier, &sync, keys, now)),
-        _ => None,
-    }
+    let (claim, did) = match Frame::decode(frame).ok()? {
+        Frame::Commit(commit) => (verifier.commit(&commit, now), commit.repo),
+        Frame::Sync(sync) => (verifier.sync(&sync, now), sync.did),
+        _ => return None,
+    };
+    Some(Checked::of(claim, did, (keys, true)))
 }

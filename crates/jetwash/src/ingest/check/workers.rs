@@ -26,6 +26,10 @@ pub(crate) struct Done {
 }
 
 /// The end of a check.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are checked, and a box would be an allocation for each"
+)]
 pub(crate) enum Outcome {
     Checked(Checked),
     /// There was nothing to check.

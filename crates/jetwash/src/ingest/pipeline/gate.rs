@@ -21,7 +21,7 @@ pub(crate) enum Sort {
     Check,
     /// The key of its account is to be looked up again.
     Invalidate,
-    /// There is none.
+    /// Nothing is to be done.
     Pass,
 }
 

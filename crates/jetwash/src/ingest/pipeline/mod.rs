@@ -4,12 +4,13 @@
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
 //! - `news` and `accounts`: is it news to the log?
-//! - `ruling`: what verification says of it.
+//! - `checker` and `ruling`: what verification says of it.
 //! - `waiting`: frames that wait for a key between these steps.
 //! - `output`: the JSON of a frame, encoded within bounds.
 //! - `fault` and `quota`: why something is lost, and how often that is told.
 
 mod accounts;
+mod checker;
 mod decode;
 mod fault;
 mod gate;
@@ -45,11 +46,11 @@ use crate::stats::{Snapshot, Stats};
 use crate::verify::{ResyncSender, Verify};
 
 use accounts::Accounts;
+use checker::Checker;
 pub(crate) use gate::Sort;
 use output::Output;
 use predicate::Predicate;
 use quota::Quota;
-use ruling::Checker;
 use source::{Source, contact_name};
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
@@ -200,7 +201,8 @@ impl Pipeline {
     /// Verifies commits before they are appended, each when it comes, on this thread.
     ///
     /// Nothing waits here: a commit whose key the identity service does not have in memory is
-    /// [unresolved](jetwash_verify::Verdict::Unresolved). An [`Ingest`](crate::Ingest) looks keys up
+    /// [unresolved](jetwash_verify::Verdict::Unresolved), and one whose key is there and does not fit
+    /// is invalid, though the key may have changed. An [`Ingest`](crate::Ingest) looks keys up
     /// first, and checks on several threads.
     #[must_use]
     pub fn verify(self, verify: &Verify) -> Self {
@@ -267,7 +269,8 @@ impl Pipeline {
         now_us: Micros,
         given: Given,
     ) -> Result<(), StoreError> {
-        let Some((place, peeked)) = self.begin(source, frame, now_us) else {
+        let is_kept = !given.is_invalid();
+        let Some((place, peeked)) = self.begin(source, frame, now_us, is_kept) else {
             return Ok(());
         };
         if place != Place::Next {
@@ -289,6 +292,7 @@ impl Pipeline {
         source: &str,
         frame: &'f [u8],
         now_us: Micros,
+        is_kept: bool,
     ) -> Option<(Place, Peek<'f>)> {
         self.now_us = now_us;
         self.output.begin_frame();
@@ -309,7 +313,8 @@ impl Pipeline {
         // out of turn is the exception, and is only believed once more of them have come.
         let place = self.sources[self.current].judge(&peeked);
         // Before the filter: kept frames are for programs that send the whole stream on.
-        if place == Place::Next
+        if is_kept
+            && place == Place::Next
             && self.appender.keeps_frames()
             && let Some(seq) = peeked.seq
         {

@@ -1,64 +1,16 @@
-//! What verification says of a frame, and what becomes of the repository's state.
-
-use std::sync::Arc;
+//! Rules on frames by their verdicts, and keeps the states of repositories.
 
 use jetwash_frame::{CommitMessage, SyncMessage};
 use jetwash_store::{AccountState, PackedRepo};
 use jetwash_verify::{
-    Claim, Judgement, Outcome, Policy, RepoState, SignatureCheck, Verdict, Verifier,
+    Claim, Judgement, Outcome, Policy, Reason, RepoState, SignatureCheck, Verdict,
 };
 
-use crate::ingest::check::{Checked, Keys, check_commit, check_sync};
+use crate::ingest::check::Checked;
 use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::News;
 use crate::ingest::pipeline::fault::Fault;
-use crate::verify::{Resync, ResyncSender};
-
-/// The parts of verification that the pipeline needs.
-#[derive(Debug)]
-pub(super) struct Checker {
-    pub(super) policy: Policy,
-    pub(super) keys: Arc<Keys>,
-    /// For frames that come without having been checked.
-    verifier: Verifier,
-    resyncs: ResyncSender,
-    /// To be reported with the next commit.
-    incomplete: Vec<Resync>,
-    /// Whether frames come through a stage, which looks after the keys before their turn.
-    is_staged: bool,
-}
-
-impl Checker {
-    pub(super) fn new(
-        policy: Policy,
-        keys: Arc<Keys>,
-        resyncs: ResyncSender,
-        is_staged: bool,
-    ) -> Self {
-        Self {
-            is_staged,
-            policy,
-            keys,
-            verifier: Verifier::new(),
-            resyncs,
-            incomplete: Vec::new(),
-        }
-    }
-
-    /// Notes an `#identity`, if nobody has done so.
-    pub(super) fn identity(&self, did: &str) {
-        if !self.is_staged {
-            self.keys.invalidate(did);
-        }
-    }
-
-    /// Reports the repositories that the last commit has shown to be incomplete.
-    pub(super) fn report(&mut self) {
-        for resync in self.incomplete.drain(..) {
-            self.resyncs.send(resync);
-        }
-    }
-}
+use crate::verify::Resync;
 
 /// The consequences of a verdict.
 pub(super) struct Ruling {
@@ -112,8 +64,7 @@ impl Pipeline {
             return Ok(Ruling::DELIVERED);
         };
         let policy = checker.policy;
-        let checked = checked
-            .unwrap_or_else(|| check_commit(&mut checker.verifier, commit, &checker.keys, now));
+        let checked = checked.unwrap_or_else(|| checker.check_commit(commit, now));
         let claim = checked.claim.map_err(|reason| self.invalid(reason))?;
         let state = news.state.as_ref().filter(|_| policy.needs_keys());
         // Of a signed commit, lenient believes the signature more than the relay.
@@ -176,8 +127,7 @@ impl Pipeline {
             return Ok(());
         };
         let policy = checker.policy;
-        let checked =
-            checked.unwrap_or_else(|| check_sync(&mut checker.verifier, sync, &checker.keys, now));
+        let checked = checked.unwrap_or_else(|| checker.check_sync(sync, now));
         let claim = checked.claim.map_err(|reason| self.invalid(reason))?;
         let is_followed = policy.needs_keys() && !self.is_partial();
         let mut state = self.account(sync.did);
@@ -212,7 +162,7 @@ impl Pipeline {
     }
 
     /// Counts what is invalid.
-    pub(super) fn invalid(&self, reason: jetwash_verify::Reason) -> Fault {
+    pub(super) fn invalid(&self, reason: Reason) -> Fault {
         self.stats.verdict(Verdict::Invalid(reason));
         Fault::Invalid(reason)
     }
@@ -222,7 +172,7 @@ impl Pipeline {
         let Some(checker) = &mut self.checker else {
             return;
         };
-        checker.incomplete.push(Resync {
+        checker.note(Resync {
             did: did.into(),
             rev: claim.rev(),
             data: *claim.data(),

@@ -27,6 +27,7 @@ impl Pipeline {
             self.lose("seq_invalid", &detail, (peeked.seq, peeked.did));
             return Ok(());
         };
+        let is_kept = !given.is_invalid();
         // The number alone does not say whether the source repeats itself or counts anew; whether
         // the frame has something new in it does. So it is worked on before the number is judged.
         let (events, known) = (self.pending, self.known);
@@ -46,7 +47,7 @@ impl Pipeline {
                 Ok(()) => Outcome::Undecided,
             }
         };
-        self.settle(place, seq, outcome, frame);
+        self.settle(place, seq, outcome, (frame, is_kept));
         Ok(())
     }
 
@@ -59,14 +60,20 @@ impl Pipeline {
     }
 
     /// Draws the conclusion from the outcome of a frame whose number was not next.
-    pub(super) fn settle(&mut self, place: Place, seq: u64, outcome: Outcome, frame: &[u8]) {
+    pub(super) fn settle(
+        &mut self,
+        place: Place,
+        seq: u64,
+        outcome: Outcome,
+        (frame, is_kept): (&[u8], bool),
+    ) {
         let source = &mut self.sources[self.current];
         let turn = source.numbering.settle(place, seq, outcome);
         if let Some(turn) = turn {
             self.turned(turn);
         }
         let source = &self.sources[self.current];
-        if source.numbering.position() == Some(seq) && place != Place::Again {
+        if is_kept && source.numbering.position() == Some(seq) && place != Place::Again {
             self.appender.keep_frame(&source.name, seq, frame);
         }
     }

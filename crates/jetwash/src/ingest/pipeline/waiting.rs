@@ -19,14 +19,14 @@ impl Pipeline {
         now_us: Micros,
         is_let_in: Option<bool>,
     ) -> bool {
-        let Some((place, peeked)) = self.begin(source, frame, now_us) else {
+        let Some((place, peeked)) = self.begin(source, frame, now_us, true) else {
             return false;
         };
         let is_wanted = place != Place::Illegal && self.is_wanted(&peeked, is_let_in);
         match peeked.seq.filter(|_| place != Place::Illegal) {
             Some(seq) if place != Place::Next => {
                 // What comes of it is seen too late for its number to be judged by it.
-                self.settle(place, seq, Self::undecided(frame), frame);
+                self.settle(place, seq, Self::undecided(frame), (frame, true));
             }
             None if place != Place::Next => {
                 let detail = "its number is not one that a relay gives";
@@ -34,7 +34,8 @@ impl Pipeline {
             }
             _ => {}
         }
-        if is_wanted && let Some(seq) = peeked.seq {
+        // 0 stands for no number.
+        if is_wanted && let Some(seq) = peeked.seq.filter(|&seq| seq > 0) {
             self.sources[self.current].waiting.insert(seq);
         }
         is_wanted
@@ -76,11 +77,11 @@ impl Pipeline {
 
     /// Drops a frame whose check panicked.
     pub(crate) fn lose_unchecked(&mut self, source: &str, frame: &[u8], now_us: Micros) {
-        let Some((place, peeked)) = self.begin(source, frame, now_us) else {
+        let Some((place, peeked)) = self.begin(source, frame, now_us, true) else {
             return;
         };
         if let Some(seq) = peeked.seq.filter(|_| place != Place::Next) {
-            self.settle(place, seq, Self::undecided(frame), frame);
+            self.settle(place, seq, Self::undecided(frame), (frame, true));
         }
         let detail = "its check panicked";
         self.lose("verifier_panicked", &detail, (peeked.seq, peeked.did));

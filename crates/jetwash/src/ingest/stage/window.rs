@@ -14,7 +14,7 @@ pub(super) struct Window {
 /// A frame, or news of a connection, at its place in the order.
 pub(super) struct Slot {
     pub(super) arrival: Arrival,
-    /// The account, by a hash with a secret key; `None` if there is none.
+    /// The account, by a hash with a secret key; `None` for a frame without one.
     pub(super) account: Option<u64>,
     /// The answer of the predicate, if it was asked.
     pub(super) is_let_in: Option<bool>,
