@@ -273,3 +273,58 @@ async fn a_client_that_falls_behind_the_log_is_told_that_it_is_too_slow() {
         assert_eq!(found["payload"]["seq"].to_string(), cursor);
     }
 }
+
+/// The limits of version 1 hold: here that on a socket which takes nothing.
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_closed_after_a_while() {
+    let options = ServeOptions::default().write_timeout(Duration::from_millis(300));
+    let world = World::start_narrow(options).await;
+    let mut client = Raw::connect_narrow(world.address).await;
+    client.upgrade(ROUTE, "", "").await;
+    client.send(0x89, b"").await;
+    assert_eq!(client.frame().await, Some((0x8a, Vec::new())));
+    for _ in 0..20 {
+        world.push(100).await;
+    }
+    let mut tick = interval(Duration::from_millis(20));
+    soon(async {
+        while world.server.subscribers() > 0 {
+            tick.tick().await;
+        }
+    })
+    .await;
+    // It finds whole messages in order, and then an end or a reset, but never silence.
+    let expected = messages(&world.log());
+    let mut count = 0;
+    while let Ok(Some((0x81, payload))) = client.try_frame().await {
+        let found: Value = serde_json::from_slice(&payload).unwrap();
+        if found["$type"] == "error" {
+            assert_eq!(found["error"], "ConsumerTooSlow");
+            break;
+        }
+        assert_eq!(found, expected[count]);
+        count += 1;
+    }
+    assert!((1..expected.len()).contains(&count), "{count}");
+}
+
+/// A thousand clients with filters do not take more than the memory there is for them.
+#[tokio::test]
+async fn filters_are_paid_for_from_the_memory_of_all_subscribers() {
+    let options = ServeOptions::default().memory_budget(100_000);
+    let world = World::start(options, None).await;
+    let dids: String = (0..500)
+        .map(|n| format!("dids=did:web:a{n}.example&"))
+        .collect();
+    let mut clients = Vec::new();
+    let refused = loop {
+        match crate::events::try_connect(&world, &dids).await {
+            Ok(client) => clients.push(client),
+            Err(refused) => break refused,
+        }
+        assert!(clients.len() < 10);
+    };
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains(r#""error":"ServiceUnavailable""#));
+    assert!(!clients.is_empty());
+}
