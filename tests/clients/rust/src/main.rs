@@ -280,7 +280,9 @@ fn shrike(address: String, is_compressed: bool, sender: UnboundedSender<String>)
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run()));
+        let ended = runtime
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(run()));
         if let Err(error) = ended {
             eprintln!("shrike: {error:#}");
         }
