@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use jetwash_sim::{Network, NetworkConfig};
 
 pub use renew::{Renewable, round_of};
-pub use websocket::{PONG, now_us, split_message, subscribe, time_of};
+pub use websocket::{PONG, now_us, split_message, subscribe, subscribe_at, time_of};
 
 /// Real frames where `JETWASH_CORPUS` has them, and simulated ones elsewhere, with a word on which.
 #[must_use]

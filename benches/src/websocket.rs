@@ -10,8 +10,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// When the connection fails, or the server refuses: then with its answer as the message.
 pub fn subscribe(stream: &mut TcpStream, server: SocketAddr, query: &str) -> io::Result<Vec<u8>> {
+    subscribe_at(stream, server, &format!("/subscribe?{query}"))
+}
+
+/// Works as [`subscribe`], for any path and query.
+///
+/// # Errors
+///
+/// As [`subscribe`].
+pub fn subscribe_at(
+    stream: &mut TcpStream,
+    server: SocketAddr,
+    target: &str,
+) -> io::Result<Vec<u8>> {
     let request = format!(
-        "GET /subscribe?{query} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\n\
+        "GET {target} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );

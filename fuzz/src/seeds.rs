@@ -455,6 +455,9 @@ fn queries() -> Vec<Vec<u8>> {
         "compress=true&requireHello=true&maxMessageSizeBytes=1000",
         "compress=batch&format=binary&zstdDictionary=7&progress=5&caughtUp=true",
         "format=v0&cursor=-1&a%20b=%zz;&+&=",
+        "cursor=seq&cursor=500",
+        "kinds=commit&kinds=sync&collections=app.bsky.graph.*&dids=did:web:a.example&cursor=500",
+        "cursor=1750000000000000&maxMessageSizeBytes=1000&zstdDictionary=7",
     ];
     let mut seeds: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     seeds.push("wantedCollections=a.b.c&".repeat(2_000).into_bytes());

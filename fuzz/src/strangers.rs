@@ -14,7 +14,7 @@ use regex::Regex;
 
 use crate::targets::dictionary;
 
-/// The query string of a subscriber.
+/// The query string of a subscriber, of either version.
 ///
 /// Accepted queries keep to the limits, and an unknown parameter changes nothing.
 pub fn query(data: &[u8]) {
@@ -27,6 +27,12 @@ pub fn query(data: &[u8]) {
         Err(reason) => assert!(!reason.is_empty()),
     }
     assert_eq!(fuzzing::query(&format!("{text}&novelty=1")), result);
+    let events = fuzzing::events_query(text);
+    match &events {
+        Ok((collections, dids)) => assert!(*collections <= 100 && *dids <= 10_000),
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+    assert_eq!(fuzzing::events_query(&format!("{text}&novelty=1")), events);
 }
 
 /// A text message of a subscriber.

@@ -5,7 +5,7 @@ use jetwash_cbor::{CborReader, Cid, Item, MAX_DEPTH, MapReader};
 use jetwash_dict::{BatchCompressor, BatchDecompressor, Decompressor, Dictionary};
 use jetwash_event::{
     AtUri, BinaryEncoder, BinaryEvent, Datetime, Did, Encoder, Facts, Handle, Nsid, ParsedEvent,
-    RecordKey, Tid, ToCbor, write_v0,
+    RecordKey, Tid, ToCbor, V2Encoder, write_v0,
 };
 use jetwash_frame::{Car, Frame, peek};
 use jetwash_mst::{
@@ -189,6 +189,12 @@ pub fn event(data: &[u8]) {
         assert_oracle_reads(&cbor);
         let depth = CborReader::new(&cbor).skip();
         depth.expect("what is written can be read");
+    }
+    let mut message = Vec::new();
+    let is_json = serde_json::from_str::<serde_json::Value>(text).is_ok();
+    if V2Encoder::new().encode(data, 7, &mut message).is_ok() && is_json {
+        let read = serde_json::from_slice::<serde_json::Value>(&message);
+        read.expect("a message of a line of JSON is JSON");
     }
     let _ = Facts::of(text);
     let mut old = Vec::new();

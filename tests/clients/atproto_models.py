@@ -1,7 +1,7 @@
 """As plain.py, with each record of Bluesky read by the models of the SDK `atproto`.
 
-That SDK has no client for this protocol: its Jetstream client speaks version 2 alone. What it can
-be asked is whether the records are still those that it knows.
+That SDK has no client for this protocol: its Jetstream client speaks version 2 alone, see
+atproto_v2.py. What it can be asked is whether the records are still those that it knows.
 
 Arguments: the address, and the number of events.
 """

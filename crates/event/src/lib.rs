@@ -4,8 +4,9 @@
 //!
 //! - On the way in, an [`Encoder`] turns a [`Draft`], borrowed from a firehose frame, into the
 //!   line that production Jetstream writes, byte for byte, the record straight from DAG-CBOR.
-//!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks, and a
-//!   [`BinaryEncoder`] into DAG-CBOR, which a [`BinaryEvent`] reads.
+//!   [`write_v0`] turns such a line into the shape of Jetstream's first weeks, a [`V2Encoder`] into
+//!   the message of version 2, and a [`BinaryEncoder`] into DAG-CBOR, which a [`BinaryEvent`]
+//!   reads.
 //! - On the way out, a [`ParsedEvent`] is parsed from such a line. Its record stays unparsed until
 //!   [`Commit::record`] parses it; [`Commit::record_cbor`] returns the bytes that the repository
 //!   holds. A [`Filter`] says which events a reader wants, by a [`DidSet`] too, which
@@ -54,6 +55,7 @@ mod facts;
 mod filter;
 mod filter_error;
 mod kind;
+mod line_head;
 mod micros;
 mod plc_did;
 mod record;
@@ -61,6 +63,7 @@ mod record_cbor;
 mod syntax;
 mod to_cbor;
 mod v0;
+mod v2;
 
 pub use binary::{BinaryEncoder, BinaryError, BinaryEvent, ParseBinaryError};
 pub use content_filter::ContentFilter;
@@ -79,3 +82,4 @@ pub use record_cbor::{RecordCborError, record_cbor};
 pub use syntax::{AtUri, Datetime, Did, Handle, IdentifierError, Nsid, RecordKey, Syntax, Tid};
 pub use to_cbor::{ToCbor, ToCborError, ToCborErrorKind};
 pub use v0::{V0Error, write_v0};
+pub use v2::{V2Encoder, V2Error, write_with_cursor};

@@ -1,5 +1,7 @@
 use thiserror::Error;
 
+use crate::line_head::{LineHead, Unexpected};
+
 /// Appends `line` in Jetstream's first shape: `type` `com`, `id` or `acc` in place of `kind`, and
 /// in a commit `type` `c`, `u` or `d` in place of `operation`.
 ///
@@ -25,37 +27,37 @@ use thiserror::Error;
 /// ```
 pub fn write_v0(line: &[u8], out: &mut Vec<u8>) -> Result<(), V0Error> {
     // Nothing is written before the whole head has been read, so an error leaves `out` alone.
-    let mut rest = Rest { line, position: 0 };
+    let mut rest = LineHead::new(line);
     rest.literal(br#"{"did":"#)?;
     rest.string()?;
     rest.literal(br#","time_us":"#)?;
     rest.digits()?;
-    let kind = rest.position;
+    let kind = rest.position();
     rest.literal(br#","kind":"#)?;
     let (old_kind, body): (&[u8], _) = match rest.string()? {
         br#""commit""# => (br#","type":"com""#, &br#","commit":{"#[..]),
         br#""identity""# => (br#","type":"id""#, br#","identity":{"#),
         br#""account""# => (br#","type":"acc""#, br#","account":{"#),
-        _ => return Err(rest.error()),
+        _ => return Err(rest.error().into()),
     };
-    let kind_end = rest.position;
+    let kind_end = rest.position();
     rest.literal(body)?;
-    let mut operation = rest.position..rest.position;
+    let mut operation = rest.position()..rest.position();
     let mut old_operation: &[u8] = b"";
     if old_kind == br#","type":"com""# {
         if rest.literal(br#""rev":"#).is_ok() {
             rest.string()?;
             rest.literal(b",")?;
         }
-        operation.start = rest.position;
+        operation.start = rest.position();
         rest.literal(br#""operation":"#)?;
         old_operation = match rest.string()? {
             br#""create""# => br#""type":"c""#,
             br#""update""# => br#""type":"u""#,
             br#""delete""# => br#""type":"d""#,
-            _ => return Err(rest.error()),
+            _ => return Err(rest.error().into()),
         };
-        operation.end = rest.position;
+        operation.end = rest.position();
     }
     if !line.ends_with(b"}}") {
         return Err(V0Error { offset: line.len() });
@@ -85,59 +87,8 @@ pub struct V0Error {
     pub offset: usize,
 }
 
-/// The rest of a line.
-struct Rest<'a> {
-    line: &'a [u8],
-    position: usize,
-}
-
-impl<'a> Rest<'a> {
-    const fn error(&self) -> V0Error {
-        V0Error {
-            offset: self.position,
-        }
-    }
-
-    fn bytes(&self) -> &'a [u8] {
-        let rest = self.line.get(self.position..);
-        debug_assert!(rest.is_some(), "a position beyond the line");
-        rest.unwrap_or_default()
-    }
-
-    fn literal(&mut self, expected: &[u8]) -> Result<(), V0Error> {
-        if !self.bytes().starts_with(expected) {
-            return Err(self.error());
-        }
-        self.position += expected.len();
-        Ok(())
-    }
-
-    /// Reads a string, quotes included.
-    fn string(&mut self) -> Result<&'a [u8], V0Error> {
-        let bytes = self.bytes();
-        let (Some(b'"'), mut end) = (bytes.first(), 1) else {
-            return Err(self.error());
-        };
-        loop {
-            match bytes.get(end) {
-                Some(b'"') => break,
-                Some(b'\\') => end += 2,
-                Some(_) => end += 1,
-                None => return Err(self.error()),
-            }
-        }
-        self.position += end + 1;
-        Ok(&bytes[..=end])
-    }
-
-    fn digits(&mut self) -> Result<(), V0Error> {
-        let digits = self.bytes().iter().take_while(|byte| byte.is_ascii_digit());
-        match digits.count() {
-            0 => Err(self.error()),
-            count => {
-                self.position += count;
-                Ok(())
-            }
-        }
+impl From<Unexpected> for V0Error {
+    fn from(Unexpected { offset }: Unexpected) -> Self {
+        Self { offset }
     }
 }

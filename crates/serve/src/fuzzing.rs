@@ -3,8 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use axum::http::HeaderMap;
+use jetwash::{Micros, Seq};
 
 use crate::options::ServeOptions;
+use crate::subscriber::cursor::Extent;
+use crate::subscriber::events_query::parse_events;
 use crate::subscriber::query::Query;
 use crate::subscriber::settings::Settings;
 use crate::subscriber::update::parse_update;
@@ -16,8 +19,20 @@ use crate::websocket::Incoming;
 ///
 /// With the body of the answer, when it is refused.
 pub fn query(text: &str) -> Result<(usize, usize), String> {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let query = Query::parse(text, &HeaderMap::new(), &ServeOptions::default(), now);
+    let (log, now) = now();
+    let query = Query::parse(text, &HeaderMap::new(), &ServeOptions::default(), log, now);
+    let query = query.map_err(|error| error.to_string())?;
+    Ok(counts(&query.settings))
+}
+
+/// Returns the same for a query string of version 2.
+///
+/// # Errors
+///
+/// With the message of the answer, when it is refused.
+pub fn events_query(text: &str) -> Result<(usize, usize), String> {
+    let (log, now) = now();
+    let query = parse_events(text, &HeaderMap::new(), &ServeOptions::default(), log, now);
     let query = query.map_err(|error| error.to_string())?;
     Ok(counts(&query.settings))
 }
@@ -53,6 +68,17 @@ pub fn client_frames(bytes: &[u8], piece: usize, max_message: usize) -> Vec<Stri
         }
     }
     found
+}
+
+/// A log of positions 100 to 999, and the time.
+fn now() -> (Extent, SystemTime) {
+    let log = Extent {
+        oldest_seq: Seq::new(100),
+        next_seq: Seq::new(1000),
+        oldest_time_us: Some(Micros::new(1_700_000_000_000_000)),
+    };
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    (log, now)
 }
 
 fn counts(settings: &Settings) -> (usize, usize) {

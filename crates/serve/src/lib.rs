@@ -1,8 +1,9 @@
 //! The Jetstream websocket protocol as an axum [`Router`](axum::Router).
 //!
-//! Point any client of Jetstream version 1 at it: `/subscribe` takes the same parameters, answers
-//! mistakes in the same words and sends the same bytes. [`Server::serve`] runs it alone;
-//! [`Server::router`] is for mounting it in another application.
+//! Point any client of Jetstream at it: `/subscribe` is the wire of version 1, and
+//! `/xrpc/network.bsky.jetstream.subscribeEvents` that of version 2. Each takes the same parameters,
+//! answers mistakes in the same way and sends the same bytes as the official server.
+//! [`Server::serve`] runs it alone; [`Server::router`] is for mounting it in another application.
 //!
 //! A subscriber is a socket and a position in the log, never a queue: a slow subscriber reads older
 //! events, from disk if necessary, and costs no memory. It is closed only when its socket takes
@@ -10,8 +11,8 @@
 //!
 //! # The parts
 //!
-//! - [`Server`] has the routes, `/subscribe` and the zstd dictionaries, and the subscribers. It is
-//!   a handle, and reports to the `metrics` facade.
+//! - [`Server`] has the routes, those to subscribe and the zstd dictionaries, and the subscribers. It
+//!   is a handle, and reports to the `metrics` facade.
 //! - [`ServeOptions`] limits subscribers: their filters, connections and events by address, delays
 //!   and timeouts.
 //! - [`serve_http`] serves any axum router within [`HttpLimits`], and [`raise_file_limit`] makes

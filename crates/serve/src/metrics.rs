@@ -2,6 +2,8 @@ use std::ops::AddAssign;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+use crate::form::format::{Compression, Format};
+
 /// The server's figures for the `metrics` facade, under the names that Jetstream version 1 uses, so
 /// that its dashboards continue working. Addresses are not among the labels: they have no bound.
 pub(crate) struct Metrics {
@@ -49,4 +51,54 @@ impl AddAssign for Delivered {
 /// Counts a subscriber that was not let in.
 pub(crate) fn refused(reason: &'static str) {
     counter!("jetwash_subscribers_refused_total", "reason" => reason).increment(1);
+}
+
+/// Counts what subscribers of version 2 get, under the names that Jetstream version 2 uses, for one
+/// way to compress.
+#[derive(Clone)]
+pub(crate) struct Sent {
+    subscribers: Gauge,
+    events: Counter,
+    bytes: Counter,
+}
+
+impl Sent {
+    /// Counts a subscriber that has come.
+    pub(crate) fn new(format: Format) -> Self {
+        let compression = match format.compression {
+            Compression::None => "none",
+            _ => "zstd",
+        };
+        let sent = Self {
+            subscribers: gauge!("jetstream_subscribe_subscribers", "compression" => compression),
+            events: counter!("jetstream_subscribe_events_sent_total", "compression" => compression),
+            bytes: counter!("jetstream_subscribe_bytes_sent_total", "compression" => compression),
+        };
+        sent.subscribers.increment(1);
+        sent
+    }
+
+    pub(crate) fn sent(&self, delivered: Delivered) {
+        self.events.increment(delivered.events);
+        self.bytes.increment(delivered.bytes);
+    }
+
+    /// Counts that the subscriber has gone, and whether it said so.
+    pub(crate) fn leave(self, is_clean: bool) {
+        self.subscribers.decrement(1);
+        if is_clean {
+            counter!("jetstream_subscribe_clean_disconnects_total").increment(1);
+        }
+    }
+}
+
+/// Counts the cursor of a subscriber of version 2.
+pub(crate) fn cursor_requested(mode: &'static str) {
+    counter!("jetstream_subscribe_cursor_requests_total", "mode" => mode).increment(1);
+}
+
+/// Counts what a subscriber of version 2 says about the subprotocol.
+pub(crate) fn subprotocol_negotiated(outcome: &'static str) {
+    counter!("jetstream_subscribe_subprotocol_negotiations_total", "outcome" => outcome)
+        .increment(1);
 }

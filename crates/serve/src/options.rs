@@ -34,6 +34,10 @@ pub struct ServeOptions {
     /// The dictionary for binary events. Defaults to no dictionary: that of the Jetstream is made
     /// for lines of JSON.
     pub binary_dictionary: Option<Dictionary>,
+    /// The dictionary for messages of Jetstream version 2. Defaults to that of the Jetstream,
+    /// whatever that is at the time. One that is trained on such messages, as the official one is,
+    /// makes them smaller. Its number must be another than those of the Jetstream's dictionaries.
+    pub v2_dictionary: Option<Dictionary>,
     /// The time after which a subscriber is closed if its socket takes no byte. Defaults to 90 s,
     /// so that a client which pauses for a minute loses nothing.
     pub write_timeout: Duration,
@@ -109,6 +113,13 @@ impl ServeOptions {
     #[must_use]
     pub fn binary_dictionary(mut self, dictionary: Dictionary) -> Self {
         self.binary_dictionary = Some(dictionary);
+        self
+    }
+
+    /// Sets [`ServeOptions::v2_dictionary`].
+    #[must_use]
+    pub fn v2_dictionary(mut self, dictionary: Dictionary) -> Self {
+        self.v2_dictionary = Some(dictionary);
         self
     }
 
@@ -230,6 +241,7 @@ impl Default for ServeOptions {
             max_streams: 8,
             max_streams_per_address: None,
             binary_dictionary: None,
+            v2_dictionary: None,
             write_timeout: Duration::from_secs(90),
             ping_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(60),

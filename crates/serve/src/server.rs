@@ -15,7 +15,7 @@ use crate::http::dictionaries::get_zstd_dictionary;
 use crate::http::headers::public;
 use crate::http::serving::serve_within;
 use crate::options::ServeOptions;
-use crate::subscriber::subscribers::{Subscribers, subscribe};
+use crate::subscriber::subscribers::{Subscribers, subscribe, subscribe_events};
 
 /// Serves a [`Jetstream`] to subscribers.
 ///
@@ -52,7 +52,11 @@ impl Server {
     /// Makes a server of the events that `jetstream` has and receives. It opens no socket.
     #[must_use]
     pub fn new(jetstream: Jetstream, options: ServeOptions) -> Self {
-        let dictionaries = Dictionaries::new(jetstream.clone(), options.binary_dictionary.clone());
+        let dictionaries = Dictionaries::new(
+            jetstream.clone(),
+            options.binary_dictionary.clone(),
+            options.v2_dictionary.clone(),
+        );
         let options = Arc::new(options);
         let subscribers = Subscribers::new(jetstream, Arc::clone(&options), dictionaries.clone());
         Self {
@@ -62,7 +66,8 @@ impl Server {
         }
     }
 
-    /// Returns the routes: `/subscribe`, and the dictionaries at
+    /// Returns the routes: `/subscribe` of version 1,
+    /// `/xrpc/network.bsky.jetstream.subscribeEvents` of version 2, and the dictionaries at
     /// `/xrpc/network.bsky.jetstream.getZstdDictionary`.
     ///
     /// Serve the application with [`serve_http`](crate::serve_http), which limits connections, or
@@ -79,8 +84,10 @@ impl Server {
     pub fn router(&self) -> Router {
         let subscribe = any(subscribe).with_state(Arc::clone(&self.subscribers));
         let dictionaries = get(get_zstd_dictionary).with_state(self.dictionaries.clone());
+        let events = any(subscribe_events).with_state(Arc::clone(&self.subscribers));
         Router::new()
             .route("/subscribe", subscribe)
+            .route("/xrpc/network.bsky.jetstream.subscribeEvents", events)
             .route(
                 "/xrpc/network.bsky.jetstream.getZstdDictionary",
                 dictionaries,
@@ -134,7 +141,8 @@ impl fmt::Debug for Server {
 }
 
 async fn welcome() -> &'static str {
-    "Welcome to Jetstream, served by jetwash. Subscribe to events at /subscribe\n"
+    "Welcome to Jetstream, served by jetwash. Subscribe to events at /subscribe or, in version \
+     2, at /xrpc/network.bsky.jetstream.subscribeEvents\n"
 }
 
 /// How long subscribers may take to leave when the server stops.

@@ -117,6 +117,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", env = "JETSTREAM_ZSTD_DICTIONARY_PATH")]
     pub(crate) dictionary: Option<PathBuf>,
 
+    /// A zstd dictionary for version 2 alone, such as the official one of number 20260811.
+    ///
+    /// Without it, events of version 2 are compressed with the same dictionary as those of version 1.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) v2_dictionary: Option<PathBuf>,
+
     /// After how many events `--dictionary auto` trains its first dictionary, and how often it looks
     /// whether another is needed
     #[arg(long, value_name = "EVENTS", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..))]

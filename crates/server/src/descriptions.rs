@@ -101,6 +101,36 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "Events that subscribers could have.",
     ),
     (
+        "jetstream_subscribe_bytes_sent_total",
+        Counter,
+        "Bytes of events written to subscribers of version 2.",
+    ),
+    (
+        "jetstream_subscribe_clean_disconnects_total",
+        Counter,
+        "Subscribers of version 2 that closed their connections themselves.",
+    ),
+    (
+        "jetstream_subscribe_cursor_requests_total",
+        Counter,
+        "Cursors of subscribers of version 2, by what they were.",
+    ),
+    (
+        "jetstream_subscribe_events_sent_total",
+        Counter,
+        "Events written to subscribers of version 2.",
+    ),
+    (
+        "jetstream_subscribe_subprotocol_negotiations_total",
+        Counter,
+        "Subscribers of version 2, by what they said about the subprotocol.",
+    ),
+    (
+        "jetstream_subscribe_subscribers",
+        Gauge,
+        "Subscribers of version 2 that are connected.",
+    ),
+    (
         "jetstream_subscribers_connected",
         Gauge,
         "Subscribers that are connected.",

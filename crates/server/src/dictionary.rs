@@ -40,7 +40,8 @@ pub(crate) enum LoadError {
     Other,
 }
 
-fn read(path: &Path) -> Result<Dictionary, LoadError> {
+/// Reads a dictionary from a file.
+pub(crate) fn read(path: &Path) -> Result<Dictionary, LoadError> {
     let path = path.to_owned();
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,

@@ -108,7 +108,12 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let (jetstream, ingest) = build(&arguments, &keys)?;
     let follower = verification::follower(&keys, jetstream.identities())?;
     let options = arguments.serve_options();
-    let options = options.binary_dictionary(Dictionary::builtin_binary()?);
+    let mut options = options.binary_dictionary(Dictionary::builtin_binary()?);
+    if let Some(path) = &arguments.v2_dictionary {
+        let dictionary =
+            dictionary::read(path).map_err(|error| format!("--v2-dictionary: {error}"))?;
+        options = options.v2_dictionary(dictionary);
+    }
     let server = Server::new(jetstream.clone(), options);
     let listener = bind("--listen", arguments.listen).await?;
     let reporting = report::every(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jetwash::Dictionary;
 use jetwash::dict::Decompressor;
-use jetwash_benches::{PONG, now_us, split_message, subscribe, time_of};
+use jetwash_benches::{PONG, now_us, split_message, subscribe_at, time_of};
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -19,6 +19,18 @@ use socket2::{Domain, Socket, Type};
 pub(crate) struct Shape {
     pub(crate) query: String,
     pub(crate) is_compressed: bool,
+    pub(crate) is_v2: bool,
+}
+
+impl Shape {
+    fn target(&self) -> String {
+        let route = if self.is_v2 {
+            "/xrpc/network.bsky.jetstream.subscribeEvents"
+        } else {
+            "/subscribe"
+        };
+        format!("{route}?{}", self.query)
+    }
 }
 
 /// Subscribers on one thread that do next to nothing with what they get: it is counted, and the
@@ -144,7 +156,7 @@ impl Member {
         }
         socket.connect(&server.into())?;
         let mut socket = std::net::TcpStream::from(socket);
-        let begun = subscribe(&mut socket, server, &shape.query)?;
+        let begun = subscribe_at(&mut socket, server, &shape.target())?;
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket: TcpStream::from_std(socket),

@@ -7,6 +7,7 @@
 //! cargo run --release -p jetwash-benches --bin load -- --stall
 //! cargo run --release -p jetwash-benches --bin load -- --replay 300000
 //! cargo run --release -p jetwash-benches --bin load -- --modes
+//! cargo run --release -p jetwash-benches --bin load -- --wires --subscribers 1000 --rate 500
 //! ```
 //!
 //! Frames are made before the clock starts, and sent again and again with sequence numbers that go
@@ -22,6 +23,7 @@ mod frames;
 mod modes;
 mod relay;
 mod server;
+mod wires;
 
 use std::error::Error;
 use std::fs;
@@ -92,6 +94,11 @@ struct Arguments {
     /// Compare the ways to compress, live and in playback
     #[arg(long)]
     modes: bool,
+
+    /// Compare the two versions of the wire, live and in playback, with the largest number of
+    /// subscribers and the highest rate
+    #[arg(long)]
+    wires: bool,
 
     /// How many different frames are made beforehand
     #[arg(long, default_value_t = 4000)]
@@ -164,6 +171,9 @@ impl Load {
         }
         if self.arguments.modes {
             return self.modes();
+        }
+        if self.arguments.wires {
+            return self.wires();
         }
         if let Some(events) = self.arguments.replay {
             return self.replay(events);
@@ -320,6 +330,7 @@ impl Load {
         Shape {
             query: format!("{filter}&compress={is_compressed}"),
             is_compressed,
+            is_v2: false,
         }
     }
 
@@ -339,6 +350,7 @@ impl Load {
             Shape {
                 query: "compress=false".to_owned(),
                 is_compressed: false,
+                is_v2: false,
             };
             100
         ];
@@ -398,6 +410,7 @@ impl Load {
         let shape = |is_compressed| Shape {
             query: format!("cursor=0&compress={is_compressed}"),
             is_compressed,
+            is_v2: false,
         };
         let one = |is_compressed| {
             let dictionary = &self.frames.dictionary;

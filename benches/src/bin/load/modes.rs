@@ -124,7 +124,18 @@ impl Load {
         let shape = Shape {
             query: query.to_owned(),
             is_compressed: true,
+            is_v2: false,
         };
+        self.equal_crowd(server, shape, readers)
+    }
+
+    /// Subscribers that all want the same.
+    pub(crate) fn equal_crowd(
+        &self,
+        server: &crate::server::Server,
+        shape: Shape,
+        readers: usize,
+    ) -> Result<Crowd, Box<dyn Error>> {
         // Nothing is decoded here, so that the reader is not what is measured.
         let never = u64::MAX;
         let dictionary = &self.frames.dictionary;
@@ -144,7 +155,7 @@ struct Cost {
 }
 
 /// Waits until nothing more comes, and says when the last came.
-fn wait_for_all(crowd: &Crowd) -> Instant {
+pub(crate) fn wait_for_all(crowd: &Crowd) -> Instant {
     let (mut bytes, mut last) = (0, Instant::now());
     while bytes == 0 || last.elapsed() < Duration::from_secs(2) {
         thread::sleep(Duration::from_micros(500));

@@ -21,3 +21,4 @@ mod record;
 mod syntax;
 mod to_cbor;
 mod v0;
+mod v2;

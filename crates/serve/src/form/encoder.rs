@@ -5,6 +5,7 @@ use jetwash::event::{ToCbor, write_v0};
 use jetwash::store::{Block, Run};
 use jetwash::{Dictionary, some_json_of};
 
+use crate::form::content_size::content_size;
 use crate::form::events::Events;
 use crate::form::format::{BATCH, Compression, Format, Shape};
 use crate::form::messages::Messages;
@@ -145,13 +146,13 @@ impl Encoder {
                 };
                 (Opcode::Text, payload)
             }
-            (Shape::V1, Compression::None) => (Opcode::Text, event),
-            (Shape::V1 | Shape::Binary, _) => (Opcode::Binary, event),
+            _ if self.format.is_text() => (Opcode::Text, event),
+            _ => (Opcode::Binary, event),
         };
         if payload.is_empty() {
             return None;
         }
-        if limit > 0 && payload.len() > limit {
+        if limit > 0 && self.limited_size(payload) > limit {
             return None;
         }
         if let Some(stream) = &mut self.stream {
@@ -163,6 +164,22 @@ impl Encoder {
         }
         write_frame(opcode, payload, out);
         Some(payload.len())
+    }
+
+    /// The size of a payload that a limit is compared with: in version 1 that of what is sent, in
+    /// version 2 that of the message before it is compressed.
+    fn limited_size(&self, payload: &[u8]) -> usize {
+        if self.format.shape == Shape::V2 && self.format.compression != Compression::None {
+            let size = content_size(payload);
+            debug_assert!(size.is_some(), "a frame made here has its size");
+            return size.map_or(payload.len(), |size| size as usize);
+        }
+        payload.len()
+    }
+
+    /// The shape that its messages have.
+    pub(crate) const fn shape(&self) -> Shape {
+        self.format.shape
     }
 
     /// Appends a message that is not an event, given in JSON.
@@ -178,7 +195,7 @@ impl Encoder {
                 debug_assert!(written.is_ok(), "a notice has no part that CBOR lacks");
                 written.map_or(notice.as_bytes(), |()| &binary)
             }
-            Shape::V0 | Shape::V1 => notice.as_bytes(),
+            _ => notice.as_bytes(),
         };
         match self.format.compression {
             Compression::None | Compression::Stream => {

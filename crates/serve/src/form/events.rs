@@ -16,7 +16,7 @@ enum Source {
 }
 
 /// Payloads that were made one after the other, in one piece of memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Made {
     bytes: Bytes,
     /// The end of each payload.

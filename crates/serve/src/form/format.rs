@@ -14,6 +14,10 @@ pub(crate) enum Shape {
     V0,
     /// A line of JSON as the log has it.
     V1,
+    /// The same with the event's position as the field `cursor`.
+    V1WithCursor,
+    /// The message of Jetstream version 2.
+    V2,
     /// DAG-CBOR.
     Binary,
 }
@@ -44,7 +48,7 @@ impl Format {
     pub(crate) const fn single(self) -> Self {
         let shape = match self.shape {
             Shape::V0 | Shape::V1 => Shape::V1,
-            Shape::Binary => Shape::Binary,
+            shape => shape,
         };
         let compression = match self.compression {
             Compression::None | Compression::Stream => Compression::None,

@@ -49,7 +49,7 @@ impl Messages {
             let page = recoder.events(run.block(), format, dictionary).ok()?;
             for index in run.indexes() {
                 let event = page.get(index)?;
-                // One that has no binary form was counted when it was recoded.
+                // One that the format does not have was counted when it was recoded.
                 if event.is_empty() {
                     continue;
                 }

@@ -10,6 +10,7 @@ use crate::form::binary::binary;
 use crate::form::compressors::Compressors;
 use crate::form::events::{Events, Made};
 use crate::form::format::{Compression, Format, Shape};
+use crate::form::second::{v1_with_cursor, v2};
 use crate::form::verdicts::with_verdicts;
 
 /// Makes events in formats that the log does not have, when first asked for. They are kept for a
@@ -79,10 +80,17 @@ impl Recoder {
             return Ok(Arc::clone(made).into());
         }
         let made = if format.compression == Compression::None {
-            if format.verdicts {
-                with_verdicts(block, &self.events(block, format.without_verdicts(), None)?)
-            } else {
-                binary(block)?
+            match format.shape {
+                _ if format.verdicts => {
+                    with_verdicts(block, &self.events(block, format.without_verdicts(), None)?)
+                }
+                Shape::Binary => binary(block)?,
+                Shape::V1WithCursor => v1_with_cursor(block)?,
+                Shape::V2 => v2(block)?,
+                Shape::V0 | Shape::V1 => {
+                    debug_assert!(false, "the log has these, or each subscriber makes its own");
+                    Made::default()
+                }
             }
         } else {
             let plain = self.events(block, format.plain(), None)?;

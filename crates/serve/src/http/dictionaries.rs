@@ -11,18 +11,21 @@ use serde::Deserialize;
 use crate::form::dictionaries::Dictionaries;
 use crate::form::format::Shape;
 use crate::http::headers::DICTIONARY_ID;
+use crate::http::xrpc::problem;
 
-/// The route `network.bsky.jetstream.getZstdDictionary`: returns the dictionary in use, with
-/// `format=binary` the one for binary events, or with `id` any that the log's events need.
+/// The route `network.bsky.jetstream.getZstdDictionary`: returns the dictionary in use for messages
+/// of version 2, with `format` the one for lines or binary events, or with `id` any that is in use
+/// or that the log's events need.
 pub(crate) async fn get_zstd_dictionary(
     State(dictionaries): State<Dictionaries>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Response {
-    // Only `binary` has a dictionary that differs; any other format is given the one for JSON.
+    // The route is one of version 2, so that is what clients mean who say nothing.
     let shape = match parameters.format.as_deref() {
         Some("binary") => Shape::Binary,
-        _ => Shape::V1,
+        Some("v1" | "v0") => Shape::V1,
+        _ => Shape::V2,
     };
     let dictionary = match parameters.id.as_deref() {
         None => dictionaries
@@ -101,15 +104,4 @@ impl AsRef<[u8]> for Shared {
 
 fn not_found(message: String) -> Response {
     problem(StatusCode::NOT_FOUND, "DictionaryNotFound", message)
-}
-
-/// An error in the form of XRPC.
-fn problem(status: StatusCode, error: &str, message: String) -> Response {
-    let body = serde_json::json!({"error": error, "message": message});
-    (
-        status,
-        [(CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
 }

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use jetwash::{Dictionary, Jetstream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,14 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::form::dictionaries::Dictionaries;
 use crate::form::encoder::Encoder;
-use crate::form::format::{Compression, Format};
+use crate::form::format::{Compression, Format, Shape};
 use crate::form::recoder::Recoder;
 use crate::memory::{Account, Budget, Purpose};
+use crate::metrics::{cursor_requested, subprotocol_negotiated};
 use crate::options::ServeOptions;
 use crate::subscriber::addresses::{Addresses, Share, client_ip};
+use crate::subscriber::events_query::{EventsQueryError, parse_events};
 use crate::subscriber::query::Query;
 use crate::subscriber::refusal::Refusal;
-use crate::websocket::accept;
+use crate::websocket::{Offer, accept, offer_of};
 
 /// Decides which requests become subscribers.
 pub(crate) struct Admission {
@@ -49,7 +52,16 @@ pub(crate) struct Admitted {
 pub(crate) type StreamPermits = Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)>;
 
 /// A request that becomes a websocket: the headers of the answer, and its connection.
-pub(crate) type Handshake = ([(HeaderName, HeaderValue); 3], OnUpgrade);
+pub(crate) type Handshake = (HeaderMap, OnUpgrade);
+
+/// The two ways to subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// `/subscribe`, as in version 1.
+    V1,
+    /// `network.bsky.jetstream.subscribeEvents`, of version 2.
+    V2,
+}
 
 impl Admission {
     pub(crate) fn new(
@@ -80,7 +92,23 @@ impl Admission {
     }
 
     /// Takes a subscriber's share of everything that is limited, or nothing.
-    pub(crate) fn admit(&self, mut request: Request) -> Result<(Handshake, Admitted), Refusal> {
+    pub(crate) fn admit(
+        &self,
+        request: Request,
+        wire: Wire,
+    ) -> Result<(Handshake, Admitted), Refusal> {
+        let admitted = self.try_admit(request, wire);
+        match wire {
+            Wire::V1 => admitted,
+            Wire::V2 => admitted.map_err(Refusal::into_xrpc),
+        }
+    }
+
+    fn try_admit(
+        &self,
+        mut request: Request,
+        wire: Wire,
+    ) -> Result<(Handshake, Admitted), Refusal> {
         if request.method() != Method::GET {
             return Err(Refusal::Method);
         }
@@ -90,9 +118,8 @@ impl Admission {
         }
         // Jetstream looks at the query first, so a bad one gets its words even without a handshake.
         let query = request.uri().query().unwrap_or_default();
-        let query = Query::parse(query, request.headers(), &self.options, self.now())
-            .map_err(|error| Refusal::bad_request(error.to_string()))?;
-        let headers = accept(request.headers()).map_err(|_| Refusal::NoHandshake)?;
+        let query = self.query(query, request.headers(), wire)?;
+        let headers = self.handshake(request.headers(), wire)?;
         let upgrade = request
             .extensions_mut()
             .remove::<OnUpgrade>()
@@ -108,6 +135,9 @@ impl Admission {
         let streams = self.streams(query.format, share.as_deref())?;
         let encoder = Encoder::new(query.format, dictionary, Arc::clone(&self.recoder))
             .map_err(|error| Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+        if wire == Wire::V2 {
+            cursor_requested(query.cursor_mode);
+        }
         let admitted = Admitted {
             query,
             encoder,
@@ -119,11 +149,49 @@ impl Admission {
         Ok(((headers, upgrade), admitted))
     }
 
-    /// The time after which a cursor is in the future. Events that arrive together get times that
-    /// run ahead of the clock, and all events may be ahead if the clock was set back.
-    fn now(&self) -> SystemTime {
-        let newest = self.jetstream.bounds().newest_time_us;
-        SystemTime::now().max(newest.unwrap_or_default().into())
+    fn query(&self, text: &str, headers: &HeaderMap, wire: Wire) -> Result<Query, Refusal> {
+        let bounds = self.jetstream.bounds();
+        // The time after which a cursor is in the future. Events that arrive together get times
+        // that run ahead of the clock, and all events may be ahead if the clock was set back.
+        let newest = bounds.newest_time_us.unwrap_or_default();
+        let now = SystemTime::now().max(newest.into());
+        let log = bounds.into();
+        match wire {
+            Wire::V1 => Query::parse(text, headers, &self.options, log, now)
+                .map_err(|error| Refusal::bad_request(error.to_string())),
+            Wire::V2 => {
+                let parsed = parse_events(text, headers, &self.options, log, now);
+                parsed.map_err(|error| {
+                    let name = match error {
+                        EventsQueryError::CursorTooOld { .. } => {
+                            cursor_requested("too_old");
+                            "CursorTooOld"
+                        }
+                        EventsQueryError::Invalid(_) => "InvalidRequest",
+                    };
+                    Refusal::Xrpc(StatusCode::BAD_REQUEST, name, error.to_string())
+                })
+            }
+        }
+    }
+
+    /// The headers of the answer that makes a request a websocket.
+    fn handshake(&self, request: &HeaderMap, wire: Wire) -> Result<HeaderMap, Refusal> {
+        let headers = accept(request).map_err(|_| Refusal::NoHandshake)?;
+        let mut headers = HeaderMap::from_iter(headers);
+        if wire == Wire::V2 {
+            let offer = offer_of(request, SUBPROTOCOL);
+            subprotocol_negotiated(match offer {
+                Offer::Absent => "absent",
+                Offer::Made => "accepted",
+                Offer::Other => "unsupported",
+            });
+            if offer == Offer::Made {
+                let name = HeaderValue::from_static(SUBPROTOCOL);
+                headers.insert(SEC_WEBSOCKET_PROTOCOL, name);
+            }
+        }
+        Ok(headers)
     }
 
     /// The address of a client, as far as it is known.
@@ -148,6 +216,12 @@ impl Admission {
         let Some(id) = query.dictionary else {
             return Ok(current);
         };
+        if query.format.shape == Shape::V2 {
+            return match current {
+                Some(current) if current.id() == id => Ok(Some(current)),
+                current => Err(unknown_dictionary(id, current)),
+            };
+        }
         let found = self.dictionaries.with_id(id).ok_or_else(|| {
             let current = current.map(|dictionary| dictionary.id());
             let current = current.map_or_else(|| "none".to_owned(), |id| id.to_string());
@@ -175,5 +249,17 @@ impl Admission {
     }
 }
 
+/// Refuses a dictionary that is not the one in use: version 2 has no other.
+fn unknown_dictionary(id: u32, current: Option<Dictionary>) -> Refusal {
+    let in_use = current.map_or_else(
+        || "this server compresses without a dictionary".to_owned(),
+        |current| format!("the one in use is {}", current.id()),
+    );
+    let message = format!("zstdDictionary {id} is not served: {in_use}");
+    Refusal::Xrpc(StatusCode::BAD_REQUEST, "UnknownZstdDictionary", message)
+}
+
+/// The subprotocol of version 2.
+const SUBPROTOCOL: &str = "xrpc.v1.json";
 /// The bytes of events that are kept in formats which the log does not have.
 const RECODED_BYTES: usize = 2 << 20;

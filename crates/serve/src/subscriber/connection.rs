@@ -3,13 +3,14 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use jetwash::store::Run;
+use jetwash::store::{GapCause, Run};
 use jetwash::{Cursor, Gap, Jetstream, Micros, Reader, Reading, Selection, Seq, StartFrom};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use crate::form::format::Shape;
 use crate::form::recoder::RecodeError;
 use crate::metrics::Metrics;
 use crate::subscriber::end::End;
@@ -36,6 +37,8 @@ pub(crate) struct Connection<R> {
     has_let_go: bool,
     /// Whether to say where events are missing.
     announces_gaps: bool,
+    /// Whether it ends where the log has forgotten events.
+    needs_all: bool,
 }
 
 impl<R: AsyncRead + Unpin> Connection<R> {
@@ -46,6 +49,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             announces_tip: query.caught_up && query.start != StartFrom::Live,
             has_let_go: false,
             announces_gaps: query.gaps,
+            needs_all: query.format.shape == Shape::V2,
         }
     }
 
@@ -64,8 +68,10 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             Err(end) => end,
         };
         if let Some((code, reason)) = end.close_frame()
-            && let Some(outbound) = outbound
+            && let Some(mut outbound) = outbound
         {
+            // Without it the close frame still says why.
+            let _ = outbound.push_error(&end);
             // Its settings go, and whatever else it held besides the rest of the output.
             let mut output = outbound.into_output();
             let is_over_budget = matches!(end, End::Memory(_));
@@ -100,6 +106,9 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             self.hello(outbound).await?;
         }
         let mut reader = self.start(outbound, jetstream, query.start).await?;
+        if query.is_outdated {
+            outbound.push_notice(Notice::OutdatedCursor)?;
+        }
         let place = live.join(jetstream).await.map_err(End::Read)?;
         loop {
             let outbound = home.as_mut().ok_or(End::Disconnected)?;
@@ -286,7 +295,13 @@ impl<R: AsyncRead + Unpin> Connection<R> {
     }
 
     /// Continues behind a gap, and tells the subscriber if it asked for that.
+    ///
+    /// In version 2 who is too slow is told so, and may fetch what is missing from elsewhere.
     fn come_to<W>(&self, outbound: &mut Outbound<W>, gap: &Gap) -> Result<(), End> {
+        if self.needs_all && gap.cause == GapCause::Trimmed {
+            let next_seq = gap.next_seq;
+            return Err(End::FellBehind { next_seq });
+        }
         if self.announces_gaps {
             outbound.push_notice(Notice::Gap(gap))?;
         }

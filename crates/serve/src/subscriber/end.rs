@@ -1,7 +1,7 @@
 use std::io;
 
-use jetwash::ReadError;
 use jetwash::dict::CompressError;
+use jetwash::{ReadError, Seq};
 use thiserror::Error;
 
 use crate::form::recoder::RecodeError;
@@ -15,6 +15,9 @@ pub(crate) enum End {
     ClosedByClient(Option<u16>),
     #[error("the client went away")]
     Disconnected,
+    /// In version 2: the log has forgotten events that it had not got yet.
+    #[error("the log has forgotten what comes before {next_seq}")]
+    FellBehind { next_seq: Seq },
     #[error(transparent)]
     Encode(CompressError),
     #[error("bad bytes from the client: {0}")]
@@ -27,6 +30,9 @@ pub(crate) enum End {
     PongTimeout,
     #[error("events cannot be read: {0}")]
     Read(ReadError),
+    /// In version 2, where a client has nothing to say.
+    #[error("a message from the client")]
+    Message,
     #[error("the server is shutting down")]
     ShuttingDown,
     #[error("bad settings from the client: {0}")]
@@ -42,10 +48,12 @@ impl End {
             Self::ClosedByClient(_) => "closed_by_client",
             Self::Disconnected => "disconnected",
             Self::Encode(_) => "encode_error",
+            Self::FellBehind { .. } => "fell_behind",
             Self::Incoming(IncomingError::TooBig { .. }) => "message_too_big",
             Self::Incoming(_) => "protocol_error",
             Self::Io(_) => "io_error",
             Self::Memory(_) => "memory_budget",
+            Self::Message => "client_message",
             Self::PongTimeout => "pong_timeout",
             Self::Read(_) => "read_error",
             Self::ShuttingDown => "shutting_down",
@@ -68,6 +76,11 @@ impl End {
                 };
                 (code, error.to_string())
             }
+            Self::FellBehind { .. } => (CloseCode::Policy, "too slow".to_owned()),
+            Self::Message => (
+                CloseCode::Policy,
+                "clients send no messages here".to_owned(),
+            ),
             Self::Memory(error) => (CloseCode::TryAgainLater, error.to_string()),
             Self::PongTimeout => (CloseCode::Policy, "no pong in time".to_owned()),
             Self::Read(error) => (CloseCode::Internal, error.to_string()),
@@ -75,6 +88,34 @@ impl End {
             Self::Update(reason) => (CloseCode::Normal, reason.clone()),
             Self::WriteTimeout => (CloseCode::Policy, "the socket took no bytes".to_owned()),
         })
+    }
+}
+
+impl End {
+    /// The error that a subscriber of version 2 gets, if it gets one. `next_seq` is the position of
+    /// the next event that it has not got.
+    pub(crate) fn to_v2(&self, next_seq: Seq) -> Option<String> {
+        let (name, message) = match self {
+            Self::FellBehind { next_seq: oldest } => (
+                "ConsumerTooSlow",
+                format!(
+                    "events from seq {next_seq} up to {oldest} were forgotten before you took them; \
+                     reconnect with cursor={oldest}"
+                ),
+            ),
+            Self::WriteTimeout => (
+                "ConsumerTooSlow",
+                format!("you took nothing for too long; reconnect with cursor={next_seq}"),
+            ),
+            Self::Read(_) | Self::Encode(_) => (
+                "InternalError",
+                format!("stream read failed; reconnect with cursor={next_seq}"),
+            ),
+            _ => return None,
+        };
+        Some(format!(
+            r#"{{"$type":"error","error":"{name}","message":"{message}"}}"#
+        ))
     }
 }
 
@@ -89,6 +130,41 @@ impl From<RecodeError> for End {
         match error {
             RecodeError::Encode(error) => Self::Encode(error),
             RecodeError::Read(error) => Self::Read(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By the lexicon: the names, and two texts.
+    #[test]
+    fn a_subscriber_of_version_2_is_told_where_to_resume() {
+        let told = |end: End| -> Option<(String, String)> {
+            let text = end.to_v2(Seq::new(41))?;
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(value["$type"], "error");
+            assert_eq!(value.as_object().unwrap().len(), 3);
+            let text = |name: &str| value[name].as_str().unwrap().to_owned();
+            Some((text("error"), text("message")))
+        };
+        let next_seq = Seq::new(90);
+        for (end, name, cursor) in [
+            (End::FellBehind { next_seq }, "ConsumerTooSlow", "cursor=90"),
+            (End::WriteTimeout, "ConsumerTooSlow", "cursor=41"),
+            (
+                End::Read(ReadError::NothingStored),
+                "InternalError",
+                "cursor=41",
+            ),
+        ] {
+            let (found, message) = told(end).unwrap();
+            assert_eq!(found, name);
+            assert!(message.ends_with(cursor), "{message}");
+        }
+        for end in [End::ShuttingDown, End::Message, End::PongTimeout] {
+            assert_eq!(told(end), None);
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 
+use crate::form::format::Shape;
 use crate::memory::{Account, NOTEWORTHY, OverBudget, Purpose};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
@@ -20,13 +21,15 @@ use crate::subscriber::query::Query;
 use crate::subscriber::settings::Settings;
 use crate::subscriber::update::UpdateError;
 use crate::subscriber::updates::Updates;
-use crate::websocket::{Incoming, Message};
+use crate::websocket::{Incoming, IncomingError, Message};
 
 /// One subscriber's way in, and everything that may happen while its task waits: messages, pings
 /// that are due, timeouts, the end of the server.
 pub(crate) struct Inbound<R> {
     socket: R,
     incoming: Incoming,
+    /// Whether messages from the subscriber mean anything, which they do not in version 2.
+    takes_messages: bool,
     /// The bytes that came with the handshake, until they have been acted on.
     early: usize,
     options: Arc<ServeOptions>,
@@ -114,7 +117,14 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             updates,
         } = common;
         let closing = account.ending().clone();
-        let mut incoming = Incoming::new(options.max_message_bytes);
+        let takes_messages = query.format.shape != Shape::V2;
+        // Where there are to be no messages, nothing of one is kept.
+        let most = if takes_messages {
+            options.max_message_bytes
+        } else {
+            0
+        };
+        let mut incoming = Incoming::new(most);
         incoming.buffer().extend_from_slice(early);
         let now = Instant::now();
         let ping_due = now + options.ping_interval;
@@ -122,6 +132,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         Self {
             socket,
             incoming,
+            takes_messages,
             early: early.len(),
             options,
             jetstream,
@@ -281,10 +292,13 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         // In order: a message after an update that is still being parsed waits, because it may be a
         // ping that asks whether the update holds.
         while self.reading.is_none()
-            && let Some(message) = self.incoming.next().map_err(End::Incoming)?
+            && let Some(message) = self.next_message()?
         {
             messages += 1;
             match message {
+                Message::Binary | Message::Text(_) if !self.takes_messages => {
+                    return Err(End::Message);
+                }
                 Message::Close(code) => return Err(End::ClosedByClient(code)),
                 Message::Ping(payload) => self.wanted.pong = Some(payload),
                 Message::Pong | Message::Binary => {}
@@ -307,6 +321,13 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             self.paused = now.checked_add(wait);
         }
         Ok(())
+    }
+
+    fn next_message(&mut self) -> Result<Option<Message>, End> {
+        self.incoming.next().map_err(|error| match error {
+            IncomingError::TooBig { .. } if !self.takes_messages => End::Message,
+            error => End::Incoming(error),
+        })
     }
 
     /// Tells the account about unfinished messages of a noteworthy size.

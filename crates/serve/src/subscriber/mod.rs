@@ -1,8 +1,9 @@
 //! One subscriber, from its query string to its last message.
 //!
-//! [`subscribers`] answers the route `/subscribe` and runs a task for each request that
-//! [`admission`] lets in; others get a [`refusal`]. [`query`] is what a subscriber asks for,
-//! [`settings`] the part of it that messages may change later: [`update`] parses them, [`updates`]
+//! [`subscribers`] answers the routes of both versions and runs a task for each request that
+//! [`admission`] lets in; others get a [`refusal`]. [`query`] is what a subscriber asks for, read
+//! from the [`pairs`] of its query string, for version 2 by [`events_query`]; [`cursor`] is where it
+//! starts. [`settings`] are the part of it that messages may change later: [`update`] parses them, [`updates`]
 //! decides when. [`addresses`] shares out what one address may take, with a [`bucket`] of tokens;
 //! an [`allowance`] is for what a subscriber may send.
 //!
@@ -16,11 +17,14 @@ pub(crate) mod admission;
 pub(crate) mod allowance;
 pub(crate) mod bucket;
 pub(crate) mod connection;
+pub(crate) mod cursor;
 pub(crate) mod end;
+pub(crate) mod events_query;
 pub(crate) mod inbound;
 pub(crate) mod notice;
 pub(crate) mod outbound;
 pub(crate) mod output;
+pub(crate) mod pairs;
 pub(crate) mod passage;
 pub(crate) mod query;
 pub(crate) mod refusal;

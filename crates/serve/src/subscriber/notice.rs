@@ -8,6 +8,8 @@ pub(crate) enum Notice<'a> {
     CaughtUp,
     /// Events are missing.
     Gap(&'a Gap),
+    /// A time as cursor was before the oldest event. In version 2 alone.
+    OutdatedCursor,
     /// The stream has got as far as this.
     Progress,
 }
@@ -18,6 +20,7 @@ impl Notice<'_> {
     pub(crate) fn to_json(self, time_us: Micros) -> String {
         let (kind, gap) = match self {
             Self::CaughtUp => ("caughtUp", None),
+            Self::OutdatedCursor => ("outdatedCursor", None),
             Self::Progress => ("progress", None),
             Self::Gap(gap) => ("gap", serde_json::to_string(&GapJson::of(gap)).ok()),
         };
@@ -30,6 +33,30 @@ impl Notice<'_> {
             Some(gap) => format!(r#"{{"kind":"{kind}","time_us":{time_us},"gap":{gap}}}"#),
             None => format!(r#"{{"kind":"{kind}","time_us":{time_us}}}"#),
         }
+    }
+}
+
+impl Notice<'_> {
+    /// The notice in version 2, whose info has a name and a text. `next_seq` is the position from
+    /// which a subscriber would resume.
+    pub(crate) fn to_v2(self, next_seq: Seq) -> String {
+        let (name, message) = match self {
+            Self::CaughtUp => ("CaughtUp", format!("resume at seq {next_seq}")),
+            Self::Progress => ("Progress", format!("resume at seq {next_seq}")),
+            Self::OutdatedCursor => (
+                "OutdatedCursor",
+                format!("the cursor is older than the log, resumed at seq {next_seq}"),
+            ),
+            Self::Gap(gap) => {
+                let cause = gap.cause.name();
+                let (first, next) = (gap.first_seq, gap.next_seq);
+                let message = format!("events are missing ({cause}) from seq {first} up to {next}");
+                ("Gap", message)
+            }
+        };
+        format!(
+            r##"{{"$type":"message","payload":{{"$type":"network.bsky.jetstream.subscribeEvents#info","message":"{message}","name":"{name}"}}}}"##
+        )
     }
 }
 

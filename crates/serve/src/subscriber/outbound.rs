@@ -7,11 +7,11 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::form::encoder::{Encoder, batch_end};
-use crate::form::format::BATCH;
+use crate::form::format::{BATCH, Shape};
 use crate::form::messages::Messages;
 use crate::form::recoder::RecodeError;
 use crate::memory::Account;
-use crate::metrics::{Delivered, Metrics};
+use crate::metrics::{Delivered, Metrics, Sent};
 use crate::subscriber::addresses::Share;
 use crate::subscriber::end::End;
 use crate::subscriber::notice::Notice;
@@ -38,6 +38,8 @@ pub(crate) struct Outbound<W> {
     share: Option<Arc<Share>>,
     /// Events that the address has paid for and not got.
     granted: usize,
+    /// Counts what a subscriber of version 2 gets.
+    sent: Option<Sent>,
 }
 
 /// Memory of a shard's task, which all its subscribers use in turn.
@@ -54,6 +56,7 @@ impl<W> Outbound<W> {
         encoder: Encoder,
         share: Option<Arc<Share>>,
         account: Arc<Account>,
+        sent: Option<Sent>,
     ) -> Self {
         Self {
             output: Output::new(socket, account),
@@ -63,7 +66,15 @@ impl<W> Outbound<W> {
             time_us: Micros::EPOCH,
             share,
             granted: 0,
+            sent,
         }
+    }
+
+    fn count(&self, delivered: Delivered) -> Delivered {
+        if let Some(sent) = &self.sent {
+            sent.sent(delivered);
+        }
+        delivered
     }
 
     pub(crate) const fn next_seq(&self) -> Seq {
@@ -105,8 +116,21 @@ impl<W> Outbound<W> {
 
     /// Appends a notice.
     pub(crate) fn push_notice(&mut self, notice: Notice<'_>) -> Result<(), CompressError> {
-        let notice = notice.to_json(self.time_us);
+        let notice = match self.encoder.shape() {
+            Shape::V2 => notice.to_v2(self.next_seq),
+            _ => notice.to_json(self.time_us),
+        };
         self.encoder.write_notice(&notice, self.output.buffer())
+    }
+
+    /// Appends the error that a subscriber of version 2 gets before its connection is closed.
+    pub(crate) fn push_error(&mut self, end: &End) -> Result<(), CompressError> {
+        match end.to_v2(self.next_seq) {
+            Some(error) if self.encoder.shape() == Shape::V2 => {
+                self.encoder.write_notice(&error, self.output.buffer())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The socket, for the time after the last event.
@@ -217,7 +241,8 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         if turn.is_none() {
             return Ok(Wait::Turn);
         }
-        metrics.delivered(self.fill(passage, until));
+        let delivered = self.fill(passage, until);
+        metrics.delivered(self.count(delivered));
         if !self.is_full() {
             return Ok(Wait::Settings);
         }
@@ -390,7 +415,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         if let Some(time_us) = last.last_time_us() {
             self.time_us = time_us;
         }
-        (delivered, self.output.offer(bytes))
+        (self.count(delivered), self.output.offer(bytes))
     }
 }
 

@@ -3,17 +3,22 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::HeaderMap;
 use jetwash::StartFrom;
-use percent_encoding::percent_decode;
 use thiserror::Error;
 
 use crate::form::format::{Compression, Format, Shape};
 use crate::options::ServeOptions;
+use crate::subscriber::cursor::{Extent, cursor_of_v1, cursor_or_seq};
+use crate::subscriber::pairs::Pairs;
 use crate::subscriber::settings::{Settings, SettingsError};
 
 /// The parameters of a subscriber's request.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
     pub(crate) start: StartFrom,
+    /// Whether that is later than the cursor said, and the subscriber is to know.
+    pub(crate) is_outdated: bool,
+    /// The sort of cursor, for a metric of version 2.
+    pub(crate) cursor_mode: &'static str,
     pub(crate) settings: Arc<Settings>,
     pub(crate) format: Format,
     /// The number of the dictionary that events have to be compressed with, if it matters.
@@ -28,41 +33,47 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Reads the query string as Jetstream does. Parameters that it does not know are ignored, and
-    /// so are pieces that are not well formed.
+    /// Reads the query string of `/subscribe` as Jetstream does. Parameters that it does not know
+    /// are ignored, and so are pieces that are not well formed.
     pub(crate) fn parse(
         query: &str,
         headers: &HeaderMap,
         options: &ServeOptions,
+        log: Extent,
         now: SystemTime,
     ) -> Result<Self, QueryError> {
-        let pairs = parse_pairs(query);
-        let first = |name: &str| {
-            pairs
-                .iter()
-                .find(|(key, _)| key == name)
-                .map_or("", |(_, value)| value.as_str())
+        let pairs = Pairs::parse(query);
+        let (first, all) = (|name| pairs.first(name), |name| pairs.all(name));
+        // No position is called `seq`, so the word may stand beside one.
+        let (words, cursors): (Vec<&str>, Vec<&str>) =
+            all("cursor").into_iter().partition(|value| *value == "seq");
+        let cursor = cursors.first().copied().unwrap_or_default();
+        let start = if words.is_empty() {
+            cursor_of_v1(cursor, now)
+        } else {
+            cursor_or_seq(cursor, log, now)
         };
-        let all = |name: &str| -> Vec<&str> {
-            pairs
-                .iter()
-                .filter(|(key, _)| key == name)
-                .map(|(_, value)| value.as_str())
-                .collect()
-        };
-        let start = parse_cursor(first("cursor"), now)?;
+        let start = start.ok_or_else(|| QueryError::Cursor(cursor.to_owned()))?;
         // Jetstream takes anything that is not a number for no limit.
         let size = first("maxMessageSizeBytes").parse().unwrap_or_default();
         let settings = Settings::new(&all("wantedCollections"), &all("wantedDids"), size, options)?;
         let mut format = parse_format(first("compress"), first("format"), headers)?;
-        if first("verdict") == "true" {
+        if !words.is_empty() {
             if format.shape != Shape::V1 {
+                return Err(QueryError::CursorField);
+            }
+            format.shape = Shape::V1WithCursor;
+        }
+        if first("verdict") == "true" {
+            if !matches!(format.shape, Shape::V1 | Shape::V1WithCursor) {
                 return Err(QueryError::Verdict);
             }
             format.verdicts = true;
         }
         Ok(Self {
             start,
+            is_outdated: false,
+            cursor_mode: "",
             settings: Arc::new(settings),
             format,
             dictionary: parse_dictionary(first("zstdDictionary"))?,
@@ -80,6 +91,8 @@ impl Query {
 pub(crate) enum QueryError {
     #[error("invalid cursor: {0}")]
     Cursor(String),
+    #[error("invalid cursor: seq (only events of the format v1 have a cursor)")]
+    CursorField,
     #[error("invalid zstdDictionary: {0} (it is the number of a dictionary)")]
     Dictionary(String),
     #[error("invalid format: {0} (it is v1, binary or v0, and v0 is not served compressed)")]
@@ -99,75 +112,12 @@ fn settings_text(error: &SettingsError) -> String {
     }
 }
 
-/// Splits a query string as Go's `net/url` does: a piece with a semicolon or a bad escape is left
-/// out, a plus sign is a space.
-fn parse_pairs(query: &str) -> Vec<(String, String)> {
-    let pieces = query
-        .split('&')
-        .filter(|piece| !piece.is_empty() && !piece.contains(';'));
-    pieces
-        .filter_map(|piece| {
-            let (key, value) = piece.split_once('=').unwrap_or((piece, ""));
-            Some((unescape(key)?, unescape(value)?))
-        })
-        .collect()
-}
-
-fn unescape(text: &str) -> Option<String> {
-    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
-        if !is_hex(rest.get(at + 1)) || !is_hex(rest.get(at + 2)) {
-            return None;
-        }
-        rest = &rest[at + 3..];
-    }
-    let text = text.replace('+', " ");
-    Some(
-        percent_decode(text.as_bytes())
-            .decode_utf8_lossy()
-            .into_owned(),
-    )
-}
-
-/// Cursors are times in microseconds. Seconds and milliseconds are taken for what they are: no
-/// time that a log can hold is so small in microseconds.
-fn parse_cursor(text: &str, now: SystemTime) -> Result<StartFrom, QueryError> {
-    if text.is_empty() {
-        return Ok(StartFrom::Live);
-    }
-    let number: i64 = text
-        .parse()
-        .map_err(|_| QueryError::Cursor(text.to_owned()))?;
-    let since_1970 = match u64::try_from(number) {
-        Err(_) | Ok(0) => return Ok(StartFrom::Oldest),
-        Ok(number) => match number {
-            ..SECONDS => Duration::from_micros(number),
-            SECONDS..MILLISECONDS => Duration::from_secs(number),
-            MILLISECONDS..MICROSECONDS => Duration::from_millis(number),
-            MICROSECONDS.. => Duration::from_micros(number),
-        },
-    };
-    let time = SystemTime::UNIX_EPOCH + since_1970;
-    Ok(if time > now {
-        StartFrom::Live
-    } else {
-        StartFrom::Time(time)
-    })
-}
-
 fn parse_format(compress: &str, format: &str, headers: &HeaderMap) -> Result<Format, QueryError> {
-    let encodings = headers.get_all("socket-encoding").iter();
-    let asks_for_zstd = || {
-        encodings
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.contains("zstd"))
-    };
     let compression = match compress {
         "batch" => Compression::Batch,
         "stream" => Compression::Stream,
         "true" => Compression::Event,
-        _ if asks_for_zstd() => Compression::Event,
+        _ if asks_for_zstd(headers) => Compression::Event,
         // What Jetstream does not know it takes for no.
         _ => Compression::None,
     };
@@ -184,6 +134,13 @@ fn parse_format(compress: &str, format: &str, headers: &HeaderMap) -> Result<For
     })
 }
 
+/// Whether the header that asks for compression is there.
+pub(crate) fn asks_for_zstd(headers: &HeaderMap) -> bool {
+    let encodings = headers.get_all("socket-encoding").iter();
+    let mut encodings = encodings.filter_map(|value| value.to_str().ok());
+    encodings.any(|value| value.contains("zstd"))
+}
+
 fn parse_dictionary(text: &str) -> Result<Option<u32>, QueryError> {
     if text.is_empty() {
         return Ok(None);
@@ -194,7 +151,7 @@ fn parse_dictionary(text: &str) -> Result<Option<u32>, QueryError> {
     }
 }
 
-fn parse_progress(text: &str) -> Result<Option<Duration>, QueryError> {
+pub(crate) fn parse_progress(text: &str) -> Result<Option<Duration>, QueryError> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -203,8 +160,3 @@ fn parse_progress(text: &str) -> Result<Option<Duration>, QueryError> {
         _ => Err(QueryError::Progress(text.to_owned())),
     }
 }
-
-/// March 1973 in seconds, and as much in milliseconds and microseconds.
-const SECONDS: u64 = 100_000_000;
-const MILLISECONDS: u64 = SECONDS * 1_000;
-const MICROSECONDS: u64 = SECONDS * 1_000_000;

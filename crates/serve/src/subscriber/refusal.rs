@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::headers::METHODS;
+use crate::http::xrpc::problem;
 use crate::metrics::refused;
 
 /// Why a request does not become a subscriber.
@@ -15,11 +16,36 @@ pub(crate) enum Refusal {
     NoHandshake,
     /// The server cannot give what is asked for; the text is the body of the answer.
     Text(StatusCode, String),
+    /// The same in version 2: the name of the error, and its message.
+    Xrpc(StatusCode, &'static str, String),
 }
 
 impl Refusal {
     pub(crate) fn bad_request(body: String) -> Self {
         Self::Text(StatusCode::BAD_REQUEST, body)
+    }
+
+    /// The refusal as version 2 has it.
+    pub(crate) fn into_xrpc(self) -> Self {
+        match self {
+            Self::Text(status, message) => {
+                let error = match status {
+                    StatusCode::BAD_REQUEST => "InvalidRequest",
+                    StatusCode::TOO_MANY_REQUESTS => "RateLimitExceeded",
+                    _ => "ServiceUnavailable",
+                };
+                Self::Xrpc(status, error, message)
+            }
+            Self::NoHandshake => {
+                let message = "this is a websocket, and the request is not a handshake";
+                Self::Xrpc(
+                    StatusCode::BAD_REQUEST,
+                    "InvalidRequest",
+                    message.to_owned(),
+                )
+            }
+            other => other,
+        }
     }
 
     /// Counts under `reason` that the server has no room.
@@ -50,6 +76,7 @@ impl IntoResponse for Refusal {
             // Jetstream answers these very bytes.
             Self::NoHandshake => (StatusCode::BAD_REQUEST, "Bad Request\n".to_owned(), true),
             Self::Text(status, body) => (status, body, false),
+            Self::Xrpc(status, error, message) => return problem(status, error, message),
         };
         let mut response = (status, Body::from(body)).into_response();
         let headers = response.headers_mut();

@@ -35,14 +35,17 @@ impl Settings {
         }
         // Negative means no limit, and so does what is left of a multiple of 2^32: clients of
         // Jetstream may rely on both.
-        let max_message_size = max_message_size.max(0) as u32;
+        Ok(Self::of(filter, max_message_size.max(0) as u32))
+    }
+
+    pub(crate) fn of(filter: Filter, max_message_size: u32) -> Self {
         let dids = filter.named_dids().map(|did| did.as_str().len() + ENTRY);
         let bytes = dids.sum::<usize>() + filter.collection_count() * COLLECTION;
-        Ok(Self {
+        Self {
             filter,
             max_message_size,
             bytes,
-        })
+        }
     }
 }
 

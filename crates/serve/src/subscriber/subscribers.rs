@@ -17,15 +17,16 @@ use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use crate::form::dictionaries::Dictionaries;
-use crate::form::format::Format;
+use crate::form::format::{Format, Shape};
 use crate::http::guarded::Guarded;
 use crate::http::open::Open;
 use crate::memory::Budget;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sent};
 use crate::options::ServeOptions;
-use crate::subscriber::admission::{Admission, Admitted};
+use crate::subscriber::admission::{Admission, Admitted, Wire};
 use crate::subscriber::allowance::Allowance;
 use crate::subscriber::connection::Connection;
+use crate::subscriber::end::End;
 use crate::subscriber::inbound::{Common, Inbound};
 use crate::subscriber::outbound::Outbound;
 use crate::subscriber::refusal::Refusal;
@@ -53,7 +54,17 @@ pub(crate) async fn subscribe(
     request: Request,
 ) -> Response {
     subscribers
-        .accept(request)
+        .accept(request, Wire::V1)
+        .unwrap_or_else(IntoResponse::into_response)
+}
+
+/// The route `network.bsky.jetstream.subscribeEvents`.
+pub(crate) async fn subscribe_events(
+    State(subscribers): State<Arc<Subscribers>>,
+    request: Request,
+) -> Response {
+    subscribers
+        .accept(request, Wire::V2)
         .unwrap_or_else(IntoResponse::into_response)
 }
 
@@ -97,8 +108,8 @@ impl Subscribers {
     }
 
     /// Answers a request, and starts the subscriber's task if it is let in.
-    fn accept(self: Arc<Self>, request: Request) -> Result<Response, Refusal> {
-        let ((headers, upgrade), admitted) = self.admission.admit(request)?;
+    fn accept(self: Arc<Self>, request: Request, wire: Wire) -> Result<Response, Refusal> {
+        let ((headers, upgrade), admitted) = self.admission.admit(request, wire)?;
         let subscribers = Arc::clone(&self);
         self.tasks.spawn(async move {
             let run = Arc::clone(&subscribers).run(upgrade, admitted);
@@ -143,6 +154,7 @@ impl Subscribers {
         } = admitted;
         let metrics = &self.metrics;
         metrics.subscribers.increment(1);
+        let sent = (query.format.shape == Shape::V2).then(|| Sent::new(query.format));
         let address = address.map(display);
         info!(address, "a subscriber has come");
         let common = Common {
@@ -153,13 +165,16 @@ impl Subscribers {
         };
         let allowance = Allowance::new(Arc::clone(&self.options), share.clone());
         let inbound = Inbound::new(read, early, &query, common, Arc::clone(&account), allowance);
-        let outbound = Outbound::new(write, &query, encoder, share, account);
+        let outbound = Outbound::new(write, &query, encoder, share, account, sent.clone());
         let connection = Connection::new(inbound, &query, Arc::clone(metrics));
         let live = self.tail_of(query.format);
         let end = connection
             .run(outbound, &self.jetstream, live, &query)
             .await;
         metrics.subscribers.decrement(1);
+        if let Some(sent) = sent {
+            sent.leave(matches!(end, End::ClosedByClient(_)));
+        }
         ::metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason())
             .increment(1);
         // The reason is from a fixed list. The rest may quote the client, so it is for debugging.

@@ -1,5 +1,6 @@
 use axum::http::header::{
-    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{HeaderName, HeaderValue};
 use base64::Engine;
@@ -32,6 +33,36 @@ pub(crate) fn accept(request: &HeaderMap) -> Result<[(HeaderName, HeaderValue); 
         (UPGRADE, HeaderValue::from_static("websocket")),
         (SEC_WEBSOCKET_ACCEPT, answer),
     ])
+}
+
+/// The offer of a subprotocol that a client makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// It names none.
+    Absent,
+    /// It names this one, perhaps among others.
+    Made,
+    /// It names others alone.
+    Other,
+}
+
+/// Returns whether a client offers a subprotocol. Case matters in such names.
+pub(crate) fn offer_of(request: &HeaderMap, protocol: &str) -> Offer {
+    let mut names = request
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .peekable();
+    if names.peek().is_none() {
+        Offer::Absent
+    } else if names.any(|name| name == protocol) {
+        Offer::Made
+    } else {
+        Offer::Other
+    }
 }
 
 /// The request is not a websocket handshake of version 13.
@@ -67,10 +98,11 @@ mod tests {
     use super::*;
 
     fn request(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
-            .collect()
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
+        headers
     }
 
     #[test]
@@ -83,6 +115,20 @@ mod tests {
         ]);
         let [_, _, (_, answer)] = accept(&headers).unwrap();
         assert_eq!(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_subprotocol_is_offered_by_its_very_name() {
+        let offer = |values: &[&'static str]| {
+            let pairs = values.iter().map(|value| (SEC_WEBSOCKET_PROTOCOL, *value));
+            offer_of(&request(&pairs.collect::<Vec<_>>()), "xrpc.v1.json")
+        };
+        assert_eq!(offer(&[]), Offer::Absent);
+        assert_eq!(offer(&[" ,"]), Offer::Absent);
+        assert_eq!(offer(&["xrpc.v1.json"]), Offer::Made);
+        assert_eq!(offer(&["chat, xrpc.v1.json"]), Offer::Made);
+        assert_eq!(offer(&["XRPC.v1.json"]), Offer::Other);
+        assert_eq!(offer(&["xrpc.v1.json2,chat"]), Offer::Other);
     }
 
     #[test]

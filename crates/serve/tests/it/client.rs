@@ -34,7 +34,18 @@ impl Client {
         query: &str,
         headers: &[(&'static str, &'static str)],
     ) -> Result<Self, Refusal> {
-        let url = format!("ws://{address}/subscribe?{query}");
+        let connected = Self::try_connect_to(address, "/subscribe", query, headers).await;
+        connected.map(|(client, _)| client)
+    }
+
+    /// Connects to a route, and gives the subprotocol that the server has chosen too.
+    pub(crate) async fn try_connect_to(
+        address: SocketAddr,
+        route: &str,
+        query: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<(Self, Option<String>), Refusal> {
+        let url = format!("ws://{address}{route}?{query}");
         let mut request = url.into_client_request().unwrap();
         for &(name, value) in headers {
             request.headers_mut().insert(name, value.parse().unwrap());
@@ -42,10 +53,12 @@ impl Client {
         let config = WebSocketConfig::default().max_message_size(None);
         let connect = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
         match soon(connect).await {
-            Ok((socket, _)) => Ok(Self {
-                socket,
-                early: Vec::new(),
-            }),
+            Ok((socket, response)) => {
+                let protocol = response.headers().get("sec-websocket-protocol");
+                let protocol = protocol.map(|name| name.to_str().unwrap().to_owned());
+                let early = Vec::new();
+                Ok((Self { socket, early }, protocol))
+            }
             Err(tungstenite::Error::Http(response)) => {
                 let kind = response.headers().get("content-type");
                 let kind = kind.map_or("", |kind| kind.to_str().unwrap());
@@ -180,27 +193,48 @@ pub(crate) struct Raw {
 impl Raw {
     /// Connects with a small receive buffer, and shakes hands.
     pub(crate) async fn subscribe(address: SocketAddr, query: &str) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(8 * 1024).unwrap();
-        Self::subscribe_on(socket, address, query).await
+        let mut raw = Self::connect_narrow(address).await;
+        let head = raw.upgrade("/subscribe", query, "").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        raw
     }
 
     /// Connects a socket, and shakes hands.
     pub(crate) async fn subscribe_on(socket: TcpSocket, address: SocketAddr, query: &str) -> Self {
-        let mut stream = soon(socket.connect(address)).await.unwrap();
-        let request = format!(
-            "GET /subscribe?{query} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: \
-             websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \
-             dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut raw = Self {
-            stream,
-            buffer: Vec::new(),
-        };
-        let head = raw.head().await;
+        let mut raw = Self::on(socket, address).await;
+        let head = raw.upgrade("/subscribe", query, "").await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         raw
+    }
+
+    /// Connects without a word.
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::on(TcpSocket::new_v4().unwrap(), address).await
+    }
+
+    /// The same with a small receive buffer.
+    pub(crate) async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        Self::on(socket, address).await
+    }
+
+    async fn on(socket: TcpSocket, address: SocketAddr) -> Self {
+        Self {
+            stream: soon(socket.connect(address)).await.unwrap(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Asks for a websocket, and gives the head of the answer.
+    pub(crate) async fn upgrade(&mut self, route: &str, query: &str, headers: &str) -> String {
+        let request = format!(
+            "GET {route}?{query} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: \
+             websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \
+             dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+        );
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        self.head().await
     }
 
     /// The head of an HTTP answer.

@@ -148,7 +148,7 @@ fn ask_for_dictionary(url: &str) -> Result<Decompressor, Box<dyn Error>> {
     let server = server
         .split_once("/subscribe")
         .map_or(server.as_str(), |(server, _)| server);
-    let url = format!("{server}/xrpc/network.bsky.jetstream.getZstdDictionary");
+    let url = format!("{server}/xrpc/network.bsky.jetstream.getZstdDictionary?format=v1");
     match ureq::get(&url).call() {
         Ok(mut answer) => {
             Ok(Dictionary::from_bytes(answer.body_mut().read_to_vec()?)?.decompressor())

@@ -24,6 +24,10 @@ fn every_metric_has_help_and_is_in_the_docs() {
     let url = program.url();
     assert!(tail(&[&url, "--count=100", "--compress"]).status.success());
     program.line("a subscriber has gone");
+    let events = "/xrpc/network.bsky.jetstream.subscribeEvents";
+    let second = url.replace("/subscribe", events);
+    assert!(tail(&[&second, "--count=100"]).status.success());
+    program.line("a subscriber has gone");
     let text = get(&program.metrics(), "/metrics");
     let listed = listed();
     let (mut helped, mut sorts) = (Vec::new(), BTreeMap::new());
@@ -55,6 +59,7 @@ fn every_metric_has_help_and_is_in_the_docs() {
     }
     assert!(samples > 50, "{text}");
     for name in [
+        "jetstream_subscribe_subscribers{compression=\"none\"} 0",
         "jetwash_build_info{version=",
         "jetwash_log_bytes ",
         "jetwash_log_oldest_timestamp_seconds ",

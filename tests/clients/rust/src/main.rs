@@ -1,7 +1,8 @@
-//! Reads a number of events with one of three clients, and prints what each is about.
+//! Reads a number of events with one of four clients, and prints what each is about.
 //!
 //! Arguments: the client, the server's address, the number of events, a file of collections one a
-//! line, and for compressed events the path of a dictionary.
+//! line, and for compressed events the path of a dictionary. Of these only `shrike` speaks version 2;
+//! it asks the server for its dictionary.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,7 @@ async fn main() -> Result<()> {
     match client.as_str() {
         "jetstream-oxide" => jetstream_oxide(address, dictionary, sender).await?,
         "rocketman" => rocketman(address, collections, dictionary, sender),
+        "shrike" => shrike(address, dictionary.is_some(), sender),
         "atproto-jetstream" => atproto_jetstream(address, dictionary, sender).await?,
         other => bail!("no such client: {other}"),
     }
@@ -216,4 +218,73 @@ async fn atproto_jetstream(
         }
     });
     Ok(())
+}
+
+/// Runs on a thread of its own: the client's futures stay on one.
+fn shrike(address: String, is_compressed: bool, sender: UnboundedSender<String>) {
+    use shrike::jetstream::{
+        CancelToken, ClientArchive, Cursor, Delivery, Engine, EngineConfig, EngineSink, Error,
+        Event, EventPayload, HttpDictionarySource, LiveConfig, LiveCursor, NativeHttpTransport,
+        NativeWsTransport, Operation,
+    };
+
+    struct Printer(UnboundedSender<String>);
+
+    impl EngineSink for Printer {
+        async fn deliver(&mut self, delivery: Delivery) -> bool {
+            let Delivery::Batch(batch) = delivery else {
+                return true;
+            };
+            let mut lines = batch.events().iter().map(describe);
+            lines.all(|line| self.0.send(line).is_ok())
+        }
+
+        async fn recoverable(&mut self, error: Error) -> bool {
+            eprintln!("shrike: {error}");
+            true
+        }
+    }
+
+    fn describe(event: &Event) -> String {
+        let did = event.did.as_str();
+        match &event.payload {
+            EventPayload::Commit(commit) => {
+                let operation = match commit.operation {
+                    Operation::Create => "create",
+                    Operation::Update => "update",
+                    Operation::Delete => "delete",
+                };
+                let (rev, collection) = (commit.rev.to_string(), commit.collection.to_string());
+                format!("{did} {rev} {operation} {collection}/{}", commit.rkey)
+            }
+            EventPayload::Identity(identity) => format!("{did} identity {}", identity.seq),
+            EventPayload::Account(account) => format!("{did} account {}", account.seq),
+            EventPayload::Sync(sync) => format!("{did} sync {}", sync.seq),
+        }
+    }
+
+    let run = async move || -> Result<()> {
+        let cancel = CancelToken::new();
+        let mut live = LiveConfig::new(&*address, false);
+        live.cursor = LiveCursor::Resume(Cursor::Seq(0));
+        live.compression = is_compressed;
+        let http = NativeHttpTransport::new().map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let socket = NativeWsTransport::new(live.read_limit);
+        let dictionary = HttpDictionarySource::new(http, &*address, false, cancel.clone());
+        let archive = None::<ClientArchive<NativeHttpTransport>>;
+        let engine = Engine::new(archive, socket, dictionary, EngineConfig::new(live), cancel);
+        engine.run(&mut Printer(sender)).await?;
+        Ok(())
+    };
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let ended = runtime
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(run()));
+        if let Err(error) = ended {
+            eprintln!("shrike: {error:#}");
+        }
+    });
 }

@@ -185,7 +185,8 @@ fn inbound<R: AsyncRead + Unpin>(socket: R, early: &[u8]) -> Inbound<R> {
 }
 
 fn query(text: &str, options: &ServeOptions) -> Query {
-    Query::parse(text, &HeaderMap::new(), options, SystemTime::now()).unwrap()
+    let log = Jetstream::builder().build().unwrap().0.bounds().into();
+    Query::parse(text, &HeaderMap::new(), options, log, SystemTime::now()).unwrap()
 }
 
 /// A payload that is too long to be parsed at once.
