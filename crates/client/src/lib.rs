@@ -1,0 +1,9 @@
+//! A client of Jetstream servers, versions 1 and 2: a stream of events that survives reconnects.
+
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "the parts come one by one")]
+
+mod connection;
+mod protocol;
+
+pub use connection::HostError;
+pub use protocol::Protocol;
