@@ -4,6 +4,8 @@
 
 mod connection;
 mod protocol;
+mod wire;
 
 pub use connection::HostError;
 pub use protocol::Protocol;
+pub use wire::{ClientBody, ClientCommit, ClientEvent, ClientKind, ClientSync, Malformed};
