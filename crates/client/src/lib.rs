@@ -3,9 +3,16 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "the parts come one by one")]
 
 mod connection;
+mod cursor;
+mod filter;
+mod item;
 mod protocol;
+mod resume;
 mod wire;
 
 pub use connection::HostError;
+pub use cursor::{ParseUpstreamCursorError, UpstreamCursor};
+pub use filter::ClientFilter;
+pub use item::{ClientGap, ClientGapCause, ClientItem, Connected, Disconnected};
 pub use protocol::Protocol;
 pub use wire::{ClientBody, ClientCommit, ClientEvent, ClientKind, ClientSync, Malformed};
