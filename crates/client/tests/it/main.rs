@@ -15,6 +15,7 @@ mod errors;
 mod events;
 mod failover;
 mod filter;
+mod own_server;
 mod resume;
 mod server;
 mod settings;
