@@ -17,13 +17,9 @@ pub(super) enum Joint {
         /// Whether the last event that the server's filter surely lets pass is still to come.
         is_awaited: bool,
     },
-    /// Another host was asked from a few seconds before the last event.
-    OtherLine {
-        from: Micros,
-        high: Micros,
-        /// Whether no event that is known has come, though there should be some.
-        is_awaited: bool,
-    },
+    /// Another host was asked from a few seconds before the last event; what is older than `from`
+    /// is not wanted.
+    OtherLine { from: Micros },
     /// Events up to this moment are not wanted.
     Skip { until: Micros },
 }

@@ -21,6 +21,8 @@ pub(crate) struct Resume {
     /// it again if it is asked from before it.
     witness: Option<Witness>,
     joint: Joint,
+    /// Set until the line is past the events of the one before it.
+    crossing: Option<Crossing>,
     /// The sequence that the connection is of. Each host has its own, two if it speaks two
     /// versions, and a new one when it counts anew.
     line: u32,
@@ -47,6 +49,15 @@ struct Witness {
     line: u32,
     time: Micros,
     hash: u64,
+}
+
+/// The way from one line to another. It may take several connections.
+#[derive(Clone, Copy)]
+struct Crossing {
+    /// The time of the last event of the lines before.
+    high: Micros,
+    /// Whether no event that is known has come, though there should be some.
+    is_awaited: bool,
 }
 
 /// The parts of an event that are compared.
@@ -89,6 +100,7 @@ impl Resume {
             place: None,
             witness: None,
             joint: Joint::Open,
+            crossing: None,
             line: 0,
             protocol: Protocol::V1,
             lines: Vec::new(),
@@ -111,15 +123,7 @@ impl Resume {
         self.protocol = protocol;
         let (joint, cursor) = match (self.place, &self.start) {
             (Some(place), _) if place.line == self.line => self.same_line(place),
-            (Some(place), _) => {
-                let from = self.reach_back(place.time, self.overlap);
-                let joint = Joint::OtherLine {
-                    from,
-                    high: place.time,
-                    is_awaited: self.witness.is_some_and(|witness| witness.time >= from),
-                };
-                (joint, Some(self.time_cursor(from)))
-            }
+            (Some(place), _) => self.other_line(place),
             (None, Some(start)) => {
                 let seq = start.seq_at(name).filter(|_| protocol == Protocol::V2);
                 match (seq.filter(|_| !self.by_time), start.time()) {
@@ -142,28 +146,53 @@ impl Resume {
     }
 
     fn same_line(&self, place: Place) -> (Joint, Option<u64>) {
-        match place.seq.filter(|_| self.protocol == Protocol::V2) {
-            Some(last) if self.by_time => {
-                (Joint::AfterSeq { last }, Some(self.time_cursor(place.time)))
-            }
-            Some(last) => (Joint::Seq { last }, Some(last)),
+        let seq = place.seq.filter(|_| self.protocol == Protocol::V2);
+        let (joint, cursor) = match seq {
+            Some(last) if self.by_time => (Joint::AfterSeq { last }, self.time_cursor(place.time)),
+            Some(last) => (Joint::Seq { last }, last),
             None => {
                 let from = self.reach_back(place.time, SAME_LINE_OVERLAP.min(self.overlap));
-                let joint = Joint::SameLine {
-                    high: place.time,
-                    is_awaited: self
-                        .witness
-                        .is_some_and(|witness| witness.line == self.line && witness.time >= from),
-                };
-                (joint, Some(self.time_cursor(from)))
+                let is_awaited = self
+                    .witness
+                    .is_some_and(|witness| witness.line == self.line && witness.time >= from);
+                let high = place.time;
+                let joint = Joint::SameLine { high, is_awaited };
+                (joint, self.time_cursor(from))
             }
-        }
+        };
+        // Events of the line before are still to come again, and are known by their content only.
+        let joint = match self.crossing {
+            Some(_) => Joint::OtherLine {
+                from: Micros::EPOCH,
+            },
+            None => joint,
+        };
+        (joint, Some(cursor))
+    }
+
+    fn other_line(&mut self, place: Place) -> (Joint, Option<u64>) {
+        let from = self.reach_over(place.time);
+        let before = self
+            .crossing
+            .map_or(Micros::EPOCH, |crossing| crossing.high);
+        self.crossing = Some(Crossing {
+            high: place.time.max(before),
+            is_awaited: self.witness.is_some_and(|witness| witness.time >= from),
+        });
+        (Joint::OtherLine { from }, Some(self.time_cursor(from)))
     }
 
     /// A moment before another, but not before the events that are recognised.
     fn reach_back(&self, time: Micros, overlap: Duration) -> Micros {
         time.minus(overlap)
             .max(self.window.oldest().unwrap_or(time))
+    }
+
+    /// The same for another host: by its clock, events are as much later or earlier as its clock
+    /// is, so that only the newer half of those that are recognised is sure to be.
+    fn reach_over(&self, time: Micros) -> Micros {
+        let span = time.since(self.window.oldest().unwrap_or(time));
+        time.minus(self.overlap.min(span / 2))
     }
 
     /// A time as a cursor. Version 2 takes small numbers for numbers of its sequence.
@@ -195,6 +224,9 @@ impl Resume {
     /// The filter was changed: the server may no longer send what it sent before.
     pub(crate) const fn filter_changed(&mut self) {
         self.witness = None;
+        if let Some(crossing) = &mut self.crossing {
+            crossing.is_awaited = false;
+        }
     }
 
     /// The host no longer has the number: from now on it is asked by time.
@@ -282,11 +314,7 @@ impl Resume {
                     is_awaited.then_some(ClientGapCause::Forgotten),
                 )
             }
-            Joint::OtherLine {
-                from,
-                high,
-                is_awaited,
-            } => self.decide_at_other(mark, from, high, is_awaited),
+            Joint::OtherLine { from } => self.decide_at_other(mark, from),
             Joint::Skip { until } if time <= until => (Verdict::Before, None),
             Joint::Open => (self.decide_within(mark), None),
             Joint::AfterSeq { .. } | Joint::Skip { .. } => {
@@ -298,24 +326,20 @@ impl Resume {
 
     /// Another host's clock and numbers are its own, so events are known by their content until
     /// both hosts are surely past what the last one sent.
-    fn decide_at_other(
-        &mut self,
-        mark: Mark,
-        from: Micros,
-        high: Micros,
-        is_awaited: bool,
-    ) -> (Verdict, Option<ClientGapCause>) {
-        let is_known = self.window.has_content(mark.hash);
-        let misses = is_awaited && !is_known && mark.time > high;
-        self.joint = if mark.time > high.plus(self.overlap) {
-            Joint::Open
-        } else {
-            Joint::OtherLine {
-                from,
-                high,
-                is_awaited: is_awaited && !is_known && !misses,
-            }
+    fn decide_at_other(&mut self, mark: Mark, from: Micros) -> (Verdict, Option<ClientGapCause>) {
+        let Some(Crossing { high, is_awaited }) = self.crossing else {
+            self.joint = Joint::Open;
+            return (self.decide_within(mark), None);
         };
+        let is_known = self.window.has_content(mark.hash);
+        let misses = is_awaited && !is_known && mark.time >= from;
+        if mark.time > high.plus(self.overlap) {
+            self.joint = Joint::Open;
+            self.crossing = None;
+        } else {
+            let is_awaited = is_awaited && !is_known && !misses;
+            self.crossing = Some(Crossing { high, is_awaited });
+        }
         if is_known {
             return (Verdict::Repeat, None);
         }

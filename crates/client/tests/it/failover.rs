@@ -9,37 +9,37 @@ async fn another_host_is_joined_by_the_content_of_events() {
     let hosts = [first.url(), second.url()];
     let mut client = Client::builder(hosts).compress(false).build().unwrap();
     let mut connection = first.accept().await;
-    for n in 0..20 {
+    for n in 0..30 {
         connection
             .text(frame(n, 100 + n, DAY + n * 1_000_000))
             .await;
     }
-    assert_eq!(numbers(&mut client, 20).await, (0..20).collect::<Vec<_>>());
+    assert_eq!(numbers(&mut client, 30).await, (0..30).collect::<Vec<_>>());
     connection.kill();
     drop(first);
     let mut connection = second.accept().await;
     assert_eq!(
         connection.asked.cursor(),
-        Some(DAY + 9_000_000),
+        Some(DAY + 19_000_000),
         "10 s before the last event"
     );
     // Its clock is 300 ms behind, its numbers are others, and it starts too early.
-    for n in 0..24 {
+    for n in 0..34 {
         connection
             .text(frame(n, 7000 + n, DAY + n * 1_000_000 - 300_000))
             .await;
     }
-    assert_eq!(numbers(&mut client, 4).await, [20, 21, 22, 23]);
+    assert_eq!(numbers(&mut client, 4).await, [30, 31, 32, 33]);
     let snapshot = client.snapshot();
-    assert_eq!((snapshot.repeats, snapshot.gaps), (20, 0));
+    assert_eq!((snapshot.repeats, snapshot.gaps), (30, 0));
     assert_eq!(snapshot.host.as_deref(), Some(&*second.url()));
     // There it goes on with the numbers of that host.
     connection.kill();
     let mut connection = second.accept().await;
-    assert_eq!(connection.asked.cursor(), Some(7023));
-    connection.text(frame(23, 7023, DAY + 22_700_000)).await;
-    connection.text(frame(24, 7024, DAY + 23_700_000)).await;
-    assert_eq!(numbers(&mut client, 1).await, [24]);
+    assert_eq!(connection.asked.cursor(), Some(7033));
+    connection.text(frame(33, 7033, DAY + 32_700_000)).await;
+    connection.text(frame(34, 7034, DAY + 33_700_000)).await;
+    assert_eq!(numbers(&mut client, 1).await, [34]);
 }
 
 #[tokio::test]

@@ -20,3 +20,4 @@ mod resume;
 mod server;
 mod settings;
 mod silence;
+mod tls;

@@ -215,7 +215,7 @@ async fn a_host_that_counts_anew_is_joined_by_time() {
     assert_eq!(connection.asked.cursor(), Some(1002));
     connection.text(frame(4, 4, DAY + 3)).await;
     let mut connection = server.accept().await;
-    assert_eq!(connection.asked.cursor(), Some(DAY));
+    assert_eq!(connection.asked.cursor(), Some(DAY + 1));
     for n in 1..5 {
         connection.text(frame(n, n, DAY + n - 1)).await;
     }
