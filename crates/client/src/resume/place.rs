@@ -177,15 +177,16 @@ impl Resume {
             .map_or(Micros::EPOCH, |crossing| crossing.high);
         self.crossing = Some(Crossing {
             high: place.time.max(before),
-            is_awaited: self.witness.is_some_and(|witness| witness.time >= from),
+            is_awaited: self.witness.is_some(),
         });
         (Joint::OtherLine { from }, Some(self.time_cursor(from)))
     }
 
-    /// A moment before another, but not before the events that are recognised.
+    /// A moment before the last event, but not before the events of this line that are
+    /// recognised.
     fn reach_back(&self, time: Micros, overlap: Duration) -> Micros {
-        time.minus(overlap)
-            .max(self.window.oldest().unwrap_or(time))
+        let oldest = self.window.oldest_of(self.line).unwrap_or(time);
+        time.minus(overlap).max(oldest.min(time))
     }
 
     /// The same for another host: by its clock, events are as much later or earlier as its clock
@@ -271,12 +272,16 @@ impl Resume {
     }
 
     /// The event that was judged last passes the whole filter.
-    pub(crate) const fn pass(&mut self, mark: Mark) {
-        self.witness = Some(Witness {
-            line: self.line,
-            time: mark.time,
-            hash: mark.hash,
-        });
+    pub(crate) fn pass(&mut self, mark: Mark) {
+        // One that came late does not take the place of a later one.
+        let is_further = |witness: Witness| witness.line != self.line || mark.time >= witness.time;
+        if self.witness.is_none_or(is_further) {
+            self.witness = Some(Witness {
+                line: self.line,
+                time: mark.time,
+                hash: mark.hash,
+            });
+        }
     }
 
     fn decide(&mut self, mark: Mark) -> (Verdict, Option<ClientGapCause>) {
@@ -332,7 +337,10 @@ impl Resume {
             return (self.decide_within(mark), None);
         };
         let is_known = self.window.has_content(mark.hash);
-        let misses = is_awaited && !is_known && mark.time >= from;
+        // Only version 2 starts earlier than it was asked to; of that, the window knows the end.
+        let oldest = self.window.oldest().unwrap_or(from);
+        let is_before = self.protocol == Protocol::V2 && mark.time < from.min(oldest);
+        let misses = is_awaited && !is_known && !is_before;
         if mark.time > high.plus(self.overlap) {
             self.joint = Joint::Open;
             self.crossing = None;
@@ -343,7 +351,7 @@ impl Resume {
         if is_known {
             return (Verdict::Repeat, None);
         }
-        if mark.time < from {
+        if is_before {
             return (Verdict::Before, None);
         }
         let cause = if self.is_renumbered {

@@ -48,6 +48,12 @@ impl Window {
         self.entries.front().map(|entry| entry.time)
     }
 
+    /// Returns the time of the oldest event of a line that is recognised.
+    pub(super) fn oldest_of(&self, line: u32) -> Option<Micros> {
+        let mut of_line = self.entries.iter().filter(|entry| entry.line == line);
+        of_line.next().map(|entry| entry.time)
+    }
+
     /// Takes in an event, and forgets the oldest if there is no more room.
     pub(super) fn push(&mut self, hash: u64, time: Micros, line: u32) {
         let entry = Entry { hash, time, line };

@@ -1,6 +1,5 @@
 use bytes::Bytes;
 use jetwash_dict::{DecompressError, compressed_dictionary_id};
-use tokio::time::Instant;
 
 use super::runner::{End, Runner};
 use super::session::Session;
@@ -74,18 +73,18 @@ impl Runner {
             Verdict::New => {}
             Verdict::Repeat => {
                 // It is life, if nothing new.
-                session.last_event = Instant::now();
+                session.last_event = session.heard;
                 self.tally.add(Count::Repeats, 1);
                 return Ok(());
             }
             Verdict::Before => {
-                session.last_event = Instant::now();
+                session.last_event = session.heard;
                 self.tally.add(Count::BeforeCursor, 1);
                 return Ok(());
             }
             Verdict::Renumbered => return Err(End::Again("the host counts its events anew")),
         }
-        session.last_event = Instant::now();
+        session.last_event = session.heard;
         if self.new_events == 0 {
             self.hosts.progress();
         }

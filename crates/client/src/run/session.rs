@@ -22,7 +22,7 @@ pub(super) struct Session {
     /// The part of the filter that the server knows.
     pushed: Pushed,
     /// When the last bytes came, and the last event.
-    heard: Instant,
+    pub(super) heard: Instant,
     pub(super) last_event: Instant,
     has_pinged: bool,
     /// How many dictionaries were asked for.
