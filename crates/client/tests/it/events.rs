@@ -203,3 +203,77 @@ fn the_event_that_version_1_lacks_is_read() {
     );
     assert!(event.to_parsed().is_none());
 }
+
+/// Changes at random places: a byte written over, put in, or left out.
+fn changed(text: &str, changes: &[(usize, u8, u8)]) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    for &(at, how, byte) in changes {
+        let at = at % bytes.len().max(1);
+        match how % 3 {
+            0 if at < bytes.len() => bytes[at] = byte,
+            1 => bytes.insert(at, byte),
+            _ if at < bytes.len() => drop(bytes.remove(at)),
+            _ => {}
+        }
+    }
+    bytes
+}
+
+fn texts() -> Vec<(Protocol, String)> {
+    let account = r#"{"did":"did:web:a.example","time_us":1,"kind":"account","account":{"active":false,"did":"did:web:a.example","seq":7,"status":"a\"","time":"x"}}"#;
+    let identity = r#"{"$type":"message","payload":{"$type":"network.bsky.jetstream.subscribeEvents#identity","did":"did:web:a.example","identity":{"did":"did:web:a.example","handle":"a.example","seq":2167,"time":"2026-01-01T00:00:06.331Z"},"seq":132,"time":"2026-11-26T11:31:12.169892Z"}}"#;
+    vec![
+        (Protocol::V1, line(7, DAY)),
+        (
+            Protocol::V1,
+            line(7, DAY).replace("did:web", "did\\u003aweb"),
+        ),
+        (Protocol::V1, account.to_owned()),
+        (Protocol::V2, frame(7, 9, DAY)),
+        (
+            Protocol::V2,
+            frame(7, 9, DAY).replace("3l3qo2v", "3l3qo2\\u0076"),
+        ),
+        (Protocol::V2, identity.to_owned()),
+    ]
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(5000))]
+
+    /// Whatever a message holds, it is refused, or says what another reader of JSON finds in it.
+    #[test]
+    fn a_message_that_is_read_says_what_its_json_says(
+        which in 0..6_usize,
+        changes in proptest::collection::vec((0..1000_usize, 0..3_u8, proptest::prelude::any::<u8>()), 0..4),
+    ) {
+        let (protocol, text) = &texts()[which];
+        let bytes = changed(text, &changes);
+        let Ok(event) = ClientEvent::parse(*protocol, bytes.clone()) else {
+            return Ok(());
+        };
+        let value: Value = serde_json::from_slice(&bytes).expect("it is JSON");
+        let (own, time) = match protocol {
+            Protocol::V1 => (&value, "time_us"),
+            _ => (&value["payload"], "time"),
+        };
+        proptest::prop_assert_eq!(event.did(), &own["did"]);
+        proptest::prop_assert!(!own[time].is_null());
+        if *protocol == Protocol::V2 {
+            proptest::prop_assert_eq!(event.seq(), own["seq"].as_u64());
+        }
+        if let Some(commit) = event.commit() {
+            let body = if *protocol == Protocol::V1 { &own["commit"] } else { own };
+            proptest::prop_assert_eq!(commit.rkey, &body["rkey"]);
+            proptest::prop_assert_eq!(commit.rev, &body["rev"]);
+            proptest::prop_assert_eq!(commit.collection, &body["collection"]);
+            proptest::prop_assert_eq!(commit.operation.as_str(), &body["operation"]);
+            let record = commit.record.map(|record| serde_json::from_str(record).unwrap());
+            proptest::prop_assert_eq!(record.unwrap_or(Value::Null), body["record"].clone());
+        }
+        // The text that it keeps is read as the same event.
+        let again = ClientEvent::parse(*protocol, event.text().clone()).unwrap();
+        proptest::prop_assert_eq!(format!("{again:?}"), format!("{event:?}"));
+        proptest::prop_assert!(event.to_parsed().is_some());
+    }
+}
