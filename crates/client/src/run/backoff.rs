@@ -5,6 +5,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Backoff {
     attempts: u32,
+    flaps: u32,
     random: u64,
 }
 
@@ -12,13 +13,18 @@ impl Backoff {
     pub(super) const fn new(seed: u64) -> Self {
         Self {
             attempts: 0,
+            flaps: 0,
             random: seed | 1,
         }
     }
 
-    /// A connection has brought something.
-    pub(super) const fn progress(&mut self) {
+    /// After a connection that brought `events`: between half and all of 250 ms, doubling up to 2 s
+    /// if each brings only a few, lest a host that ends them early is hammered.
+    pub(super) fn after_progress(&mut self, events: u64) -> Duration {
         self.attempts = 0;
+        self.flaps = if events < FEW { self.flaps + 1 } else { 0 };
+        let doublings = self.flaps.saturating_sub(1).min(3);
+        self.spread(SHORTEST * (1 << doublings))
     }
 
     /// Between half and all of 250 ms, 500 ms, 1 s, … up to 30 s.
@@ -44,6 +50,7 @@ impl Backoff {
 }
 
 const SHORTEST: Duration = Duration::from_millis(250);
+const FEW: u64 = 10;
 const LONGEST: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -60,7 +67,14 @@ mod tests {
                 "{wait} of {expected}"
             );
         }
-        backoff.progress();
+        assert!((125..=250).contains(&backoff.after_progress(10).as_millis()));
         assert!((125..=250).contains(&backoff.next().as_millis()));
+        for expected in [250, 500, 1_000, 2_000, 2_000] {
+            let wait = backoff.after_progress(9).as_millis();
+            assert!(
+                (expected / 2..=expected).contains(&wait),
+                "{wait} of {expected}"
+            );
+        }
     }
 }

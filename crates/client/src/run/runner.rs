@@ -51,6 +51,8 @@ pub(super) enum End {
     Stopped,
     /// The same host is to be asked again in another way, at once.
     Again(&'static str),
+    /// Version 2 has to be asked anew for another filter.
+    Refilter,
     Failed(ConnectionError),
     Fatal(ClientError),
 }
@@ -110,11 +112,11 @@ impl Runner {
             let has_progressed = self.new_events > 0;
             if has_progressed {
                 self.repeated = 0;
-                self.backoff.progress();
             }
             let (reason, wait) = match end {
                 End::Stopped => return,
                 End::Fatal(error) => return self.output.fail(error).await,
+                End::Refilter => ("the filter has changed".to_owned(), self.backoff.short()),
                 End::Again(reason) if self.repeated < MAX_REPEATED => {
                     self.repeated += 1;
                     (reason.to_owned(), Duration::ZERO)
@@ -162,7 +164,7 @@ impl Runner {
             } else {
                 self.hosts.advance()
             };
-            return Ok(self.backoff.short().max(resting));
+            return Ok(self.backoff.after_progress(self.new_events).max(resting));
         }
         self.failures += 1;
         let resting = self.hosts.advance();

@@ -41,7 +41,7 @@ impl Runner {
         let end = self.read(&mut session).await;
         self.tally
             .add(Count::BytesReceived, session.socket.take_received());
-        if matches!(end, Err(End::Again(_) | End::Stopped)) {
+        if matches!(end, Err(End::Again(_) | End::Refilter | End::Stopped)) {
             // The host deserves a goodbye, but is not waited for.
             let _ = tokio::time::timeout(GOODBYE, session.socket.close()).await;
         }
@@ -309,7 +309,7 @@ impl Runner {
         }
         session.last_event = Instant::now();
         if session.protocol == Protocol::V2 {
-            return Err(End::Again("the filter has changed"));
+            return Err(End::Refilter);
         }
         session.socket.send_text(&pushed.update())?;
         session.pushed = pushed;
