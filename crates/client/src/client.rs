@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::vec;
 
 use futures_core::Stream;
+use jetwash_event::Micros;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -41,8 +42,11 @@ pub struct Client {
     batches: mpsc::Receiver<Batch>,
     batch: vec::IntoIter<ClientItem>,
     handle: ClientHandle,
-    cursor: Option<UpstreamCursor>,
+    /// Time and number of the last event, and the host that it is from.
+    last: Option<(Micros, Option<u64>)>,
     host: Arc<str>,
+    /// The host of the next event, if that is another.
+    next_host: Option<Arc<str>>,
 }
 
 impl Client {
@@ -65,8 +69,9 @@ impl Client {
                 filters: Arc::new(filters),
                 counters,
             },
-            cursor: None,
+            last: None,
             host: "".into(),
+            next_host: None,
         }
     }
 
@@ -81,7 +86,8 @@ impl Client {
     /// that stores it once the event is handled continues after it.
     #[must_use]
     pub fn cursor(&self) -> Option<UpstreamCursor> {
-        self.cursor.clone()
+        let (time, seq) = self.last?;
+        Some(UpstreamCursor::new(Arc::clone(&self.host), time, seq))
     }
 
     /// Returns a handle to change the filter and to read the counters.
@@ -99,10 +105,14 @@ impl Client {
     fn note(&mut self, item: &ClientItem) {
         match item {
             ClientItem::Event(event) => {
-                let host = Arc::clone(&self.host);
-                self.cursor = Some(UpstreamCursor::new(host, event.time(), event.seq()));
+                self.last = Some((event.time(), event.seq()));
+                if let Some(host) = self.next_host.take() {
+                    self.host = host;
+                }
             }
-            ClientItem::Connected(connected) => self.host = Arc::clone(&connected.host),
+            ClientItem::Connected(connected) => {
+                self.next_host = Some(Arc::clone(&connected.host));
+            }
             _ => {}
         }
     }
@@ -147,7 +157,7 @@ impl Stream for Client {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
-            .field("cursor", &self.cursor)
+            .field("cursor", &self.cursor())
             .finish_non_exhaustive()
     }
 }

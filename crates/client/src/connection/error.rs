@@ -47,8 +47,7 @@ impl ConnectionError {
 }
 
 /// An answer that opens no websocket.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("with the HTTP status {status}{}{message}", if message.is_empty() { "" } else { ": " })]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     /// For how long the host does not want to be asked again.
@@ -88,6 +87,18 @@ impl Refusal {
     /// Whether the same request would be refused again.
     pub(crate) const fn is_permanent(&self) -> bool {
         self.is_absent() || matches!(self.status, 400 | 401 | 403 | 414 | 431)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "with the HTTP status {}", self.status)?;
+        for text in [&self.name, &self.message] {
+            if !text.is_empty() {
+                write!(f, ": {text}")?;
+            }
+        }
+        Ok(())
     }
 }
 
