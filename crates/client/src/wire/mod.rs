@@ -6,6 +6,7 @@
 //! - `message`: all that a message may be.
 //! - `parse`, and for each version `v1` and `v2`: read a message.
 //! - `outcome` and `parts`: the steps that both have in common.
+//! - `usual`: a faster way for commits in the form that servers write.
 //! - `time`: reads the timestamps of version 2.
 //! - `malformed`: why a message could not be read.
 
@@ -19,6 +20,7 @@ mod parse;
 mod parts;
 mod sync;
 mod time;
+mod usual;
 mod v1;
 mod v2;
 

@@ -9,6 +9,7 @@ use super::malformed::Malformed;
 use super::message::{Message, ServerGap};
 use super::outcome::{Outcome, Read, read_with};
 use super::parts::{AccountText, CommitText, IdentityText, Parts, Text, check_did};
+use super::usual;
 
 #[derive(Deserialize, Serialize)]
 struct Line<'a> {
@@ -53,10 +54,13 @@ struct Gap<'a> {
 
 /// Reads a message.
 pub(super) fn read(text: Bytes) -> Result<Message, Malformed> {
-    read_with(text, read_line)
+    read_with(text, |text| match usual::line(text) {
+        Some(read) => Ok(Outcome::Event(read)),
+        None => read_line(text),
+    })
 }
 
-fn read_line(text: &str) -> Result<Outcome, Malformed> {
+pub(super) fn read_line(text: &str) -> Result<Outcome, Malformed> {
     let line: Line<'_> = serde_json::from_str(text).map_err(|_| Malformed::Json)?;
     let kind = &*line.kind.0;
     if let ("gap", Some(gap)) = (kind, &line.gap) {

@@ -9,6 +9,7 @@ use super::message::Message;
 use super::outcome::{Outcome, Read, read_with};
 use super::parts::{AccountText, CommitText, IdentityText, Parts, SyncText, Text, check_did};
 use super::time::micros;
+use super::usual;
 
 #[derive(Deserialize, Serialize)]
 struct Envelope<'a> {
@@ -59,10 +60,13 @@ struct Payload<'a> {
 
 /// Reads a message.
 pub(super) fn read(text: Bytes) -> Result<Message, Malformed> {
-    read_with(text, read_frame)
+    read_with(text, |text| match usual::frame(text) {
+        Some(read) => Ok(Outcome::Event(read)),
+        None => read_frame(text),
+    })
 }
 
-fn read_frame(text: &str) -> Result<Outcome, Malformed> {
+pub(super) fn read_frame(text: &str) -> Result<Outcome, Malformed> {
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|_| Malformed::Json)?;
     match (&*envelope.kind.0, &envelope.payload, &envelope.error) {
         ("message", Some(payload), _) => match read_payload(text, payload)? {
