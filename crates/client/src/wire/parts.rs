@@ -107,7 +107,7 @@ impl CommitText<'_, '_> {
             "delete" => Operation::Delete,
             _ => return Err(Malformed::Operation),
         };
-        if let Some(cid) = self.cid {
+        if let Some(cid) = self.cid.filter(|cid| !is_usual_cid(&cid.0)) {
             let parsed: Result<Cid, _> = cid.0.parse();
             parsed.map_err(|_| Malformed::Cid)?;
         }
@@ -220,6 +220,20 @@ pub(super) fn check_did(did: &str) -> Result<(), Malformed> {
     Did::check(did).map_err(|_| Malformed::Did)
 }
 
+/// Whether text is surely a CID, as nearly all are: version 1 in base32, DAG-CBOR, SHA-256. Nothing
+/// is decoded for that: the first 32 of its bits are fixed, and the last two bits of its
+/// last digit are zero.
+fn is_usual_cid(text: &str) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(byte);
+    let Some([first, middle @ .., last]) = text.strip_prefix("bafyrei").map(str::as_bytes) else {
+        return false;
+    };
+    middle.len() == 50
+        && (b'a'..=b'h').contains(first)
+        && b"aeimquy4".contains(last)
+        && middle.iter().all(is_digit)
+}
+
 fn check_account(outer: &str, inner: &str) -> Result<(), Malformed> {
     if outer == inner {
         Ok(())
@@ -230,4 +244,34 @@ fn check_account(outer: &str, inner: &str) -> Result<(), Malformed> {
 
 fn text_of<'t>(text: Option<&'t Text<'_>>) -> &'t str {
     text.map_or("", |text| &text.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn a_cid_that_looks_usual_is_a_cid(text in "bafyre[hij][a-z2-7]{52}") {
+            let parsed: Result<Cid, _> = text.parse();
+            proptest::prop_assert_eq!(is_usual_cid(&text), parsed.is_ok(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_cid_of_another_length_or_codec_is_left_to_the_parser() {
+        let cid = "bafyreib25swk3a6waplk2ie75u4a3qfejnkoiezfowuz7sa74i7tief3di";
+        assert!(is_usual_cid(cid));
+        for text in [
+            "",
+            "bafyrei",
+            &cid[..58],
+            &format!("{cid}a"),
+            &cid.replace("fyr", "fkr"),
+        ] {
+            assert!(!is_usual_cid(text), "{text}");
+        }
+    }
 }
