@@ -7,7 +7,7 @@
 //! - `reading`: from a message to a decision.
 //! - `request`: the filter as the wire can say it.
 //! - `dictionaries`: gets and keeps dictionaries.
-//! - `pace`: tells silence from a quiet hour.
+//! - `pace`: distinguishes silence from a quiet hour.
 //! - `backoff`: how long to wait before the next attempt.
 //! - `output`: hands items over in batches.
 

@@ -135,8 +135,9 @@ impl Runner {
 
     /// Chooses the host to ask next, and how long to wait before.
     ///
-    /// A host that has just sent something is asked again, because only there the stream goes on
-    /// exactly; one that is silent, refuses or breaks the protocol gives way to the next.
+    /// A host that has just sent something is asked again, because only there the stream continues
+    /// exactly; for one that is silent, refuses or breaks the protocol the next is
+    /// asked.
     fn failed(
         &mut self,
         error: &ConnectionError,

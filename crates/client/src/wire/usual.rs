@@ -166,7 +166,8 @@ mod tests {
         }
     }
 
-    /// What this reader finds, the reader of any JSON finds as well. Returns whether it was read.
+    /// Checks that the reader of any JSON finds the same, if this one finds anything. Returns whether
+    /// it does.
     fn agrees(text: &str) -> bool {
         let usual = shown(text, |text| line(text).map(Outcome::Event));
         let any = shown(text, |text| v1::read_line(text).ok());

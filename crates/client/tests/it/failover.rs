@@ -33,7 +33,7 @@ async fn another_host_is_joined_by_the_content_of_events() {
     let snapshot = client.snapshot();
     assert_eq!((snapshot.repeats, snapshot.gaps), (30, 0));
     assert_eq!(snapshot.host.as_deref(), Some(&*second.url()));
-    // There it goes on with the numbers of that host.
+    // There it continues with the numbers of that host.
     connection.kill();
     let mut connection = second.accept().await;
     assert_eq!(connection.asked.cursor(), Some(7033));

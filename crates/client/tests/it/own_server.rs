@@ -54,7 +54,7 @@ fn first(lines: &[String]) -> UpstreamCursor {
     UpstreamCursor::at_time(Micros::new(value["time_us"].as_u64().unwrap()))
 }
 
-/// A proxy that cuts each connection after so many bytes of the server, and each later than the
+/// A proxy that cuts each connection after a number of the server's bytes, each later than the
 /// one before.
 async fn cutting(to: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

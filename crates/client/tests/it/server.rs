@@ -95,7 +95,7 @@ impl Server {
         Self::with(|asked| (asked.path != V2_PATH).then(|| Answer::new(404, "Not Found"))).await
     }
 
-    /// A server that gives the answer of the rule, or else opens a websocket.
+    /// A server that answers by the rule, or else opens a websocket.
     pub(crate) async fn with(
         rule: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
