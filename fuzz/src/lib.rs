@@ -5,6 +5,7 @@
 //! independent decoder exists it is the oracle: both must agree on what is accepted and on what
 //! it means.
 
+mod client;
 #[path = "../../crates/event/tests/it/oracle.rs"]
 #[allow(dead_code, reason = "its tables are for the tests it is shared with")]
 mod oracle;
@@ -13,6 +14,7 @@ mod strangers;
 mod targets;
 mod verify;
 
+pub use client::client_message;
 pub use seeds::write_seeds;
 pub use strangers::{
     client_frames, did_document, did_file, identifiers, options_update, query, store_block,

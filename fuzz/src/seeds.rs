@@ -31,6 +31,7 @@ pub fn write_seeds(target: &str) {
             [binary(&events()), deep_lines(), deep].concat()
         }
         "client_frames" => client_frames(),
+        "client_message" => [events(), deep_lines(), crate::client::seeds()].concat(),
         "dict" => packed(&events()),
         "did_document" => [did_documents(), deep_json("")].concat(),
         "did_file" => did_files(),
