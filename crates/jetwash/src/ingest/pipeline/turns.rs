@@ -10,7 +10,7 @@ use crate::ingest::dedup;
 use crate::ingest::numbering::{Outcome, Place, Turn};
 use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::Accounts;
-use crate::ingest::pipeline::source::Source;
+use crate::ingest::pipeline::source::{Source, is_contact_name};
 
 impl Pipeline {
     /// Takes in a frame whose number does not follow the last one of its source.
@@ -180,6 +180,12 @@ impl Pipeline {
         let mut sources = self.sources.iter_mut();
         let known = sources.find(|known| *known.name == *source);
         known.is_some_and(|source| std::mem::take(&mut source.gives_up))
+    }
+
+    /// The names of the sources of earlier runs, as far as the log has their cursors.
+    pub(crate) fn earlier_sources(&self) -> impl Iterator<Item = &str> {
+        let names = self.appender.cursors().map(|(name, _)| name);
+        names.filter(|name| !is_contact_name(name))
     }
 
     /// The cursor to ask `source` for the next time, which is 0 for all that it has: if it has said
