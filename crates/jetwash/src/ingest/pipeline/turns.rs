@@ -62,11 +62,13 @@ impl Pipeline {
     pub(super) fn settle(&mut self, place: Place, seq: u64, outcome: Outcome, frame: &[u8]) {
         let source = &mut self.sources[self.current];
         let turn = source.numbering.settle(place, seq, outcome);
+        // A repetition may end with the newest number, whose frame is kept already.
+        let is_accepted = turn.is_some() || place == Place::First;
         if let Some(turn) = turn {
             self.turned(turn);
         }
         let source = &self.sources[self.current];
-        if source.numbering.position() == Some(seq) && place != Place::Again {
+        if is_accepted && source.numbering.position() == Some(seq) {
             self.appender.keep_frame(&source.name, seq, frame);
         }
     }
