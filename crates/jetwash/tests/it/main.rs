@@ -34,6 +34,7 @@ mod supervision;
 mod testing;
 mod time;
 mod upstream;
+mod verified_hostile;
 
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash::{Event, Filter, Jetstream, Pipeline, StartFrom};
