@@ -35,6 +35,7 @@ mod testing;
 mod time;
 mod upstream;
 mod verified_hostile;
+mod verified_kill;
 
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash::{Event, Filter, Jetstream, Pipeline, StartFrom};
