@@ -282,5 +282,5 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 /// Frames a round, and a commit.
-const ROUND: usize = 2_000;
+const ROUND: usize = 1_000;
 const BATCH: usize = 256;
