@@ -71,8 +71,8 @@ fn kill_while_verifying(keeps_frames: bool) {
         "{killed} kills in {epochs} runs over the same frames, {waiting} while frames waited for \
          keys behind others that were in the log: {tally:?}"
     );
-    assert!(waiting > 0, "no frame waited when the process died");
     if kills >= 200 {
+        assert!(waiting > 0, "no frame waited when the process died");
         for (point, _) in POINTS {
             assert!(tally.contains_key(point), "{point} was never reached");
         }
