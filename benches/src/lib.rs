@@ -2,7 +2,8 @@
 //!
 //! A bench prints a table whose rows were measured in turns, round after round, so that a machine
 //! that changes its speed changes all rows alike. What counts is the ratio of two rows; the
-//! absolute figures are those of one machine on one day.
+//! absolute figures are those of one machine on one day. The time that the thread had a processor
+//! stands beside the time that passed: where other programs run, only that one can be compared.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -13,6 +14,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use jetwash_sim::{Network, NetworkConfig};
+use rustix::time::{ClockId, clock_gettime};
 
 pub use renew::{Renewable, round_of};
 pub use websocket::{PONG, now_us, split_message, subscribe, subscribe_at, time_of};
@@ -57,6 +59,8 @@ struct Row<'a> {
     prepare: Box<dyn FnMut() + 'a>,
     work: Box<dyn FnMut() + 'a>,
     rounds: Vec<Duration>,
+    /// The time that the thread had a processor, which leaves out other threads of the row.
+    own: Vec<Duration>,
 }
 
 impl<'a> Table<'a> {
@@ -90,6 +94,7 @@ impl<'a> Table<'a> {
             prepare: Box::new(prepare),
             work,
             rounds: Vec::new(),
+            own: Vec::new(),
         });
         self
     }
@@ -105,32 +110,39 @@ impl<'a> Table<'a> {
         while start.elapsed() < time {
             for row in &mut self.rows {
                 (row.prepare)();
-                let start = Instant::now();
+                let (start, own) = (Instant::now(), own_time());
                 (row.work)();
                 row.rounds.push(start.elapsed());
+                row.own.push(own_time().saturating_sub(own));
             }
         }
         let items = self.items as f64;
         let medians: Vec<f64> = self
             .rows
             .iter_mut()
-            .map(|row| row.median().as_nanos() as f64 / items)
+            .map(|row| median(&mut row.rounds).as_nanos() as f64 / items)
             .collect();
         println!("\n{}", self.title);
-        println!("{:<44} {:>12} {:>14}", "", "ns each", "each second");
-        for (row, &median) in self.rows.iter().zip(&medians) {
-            println!("{:<44} {median:>12.0} {:>14.0}", row.name, 1e9 / median);
+        println!(
+            "{:<44} {:>12} {:>14} {:>18}",
+            "", "ns each", "each second", "ns of this thread"
+        );
+        for (row, &each) in self.rows.iter_mut().zip(&medians) {
+            let own = median(&mut row.own).as_nanos() as f64 / items;
+            let name = row.name;
+            println!("{name:<44} {each:>12.0} {:>14.0} {own:>18.0}", 1e9 / each);
         }
         medians
     }
 }
 
-impl Row<'_> {
-    fn median(&mut self) -> Duration {
-        self.rounds.sort_unstable();
-        self.rounds
-            .get(self.rounds.len() / 2)
-            .copied()
-            .unwrap_or_default()
-    }
+fn median(rounds: &mut [Duration]) -> Duration {
+    rounds.sort_unstable();
+    rounds.get(rounds.len() / 2).copied().unwrap_or_default()
+}
+
+/// The time that this thread has had a processor.
+fn own_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

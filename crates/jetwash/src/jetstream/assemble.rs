@@ -92,6 +92,8 @@ fn sources_of(config: &Config, pipeline: &Pipeline) -> (Arc<SourceCursors>, Vec<
     // The cursors that the caller gave are set by now, so these are where sources continue.
     let relay_names = || config.relays.0.iter().map(Endpoint::to_string);
     let names = relay_names().chain(config.sources.iter().map(|source| source.name.clone()));
+    // Those of earlier runs too: frames may be pushed under their names.
+    let names = names.chain(pipeline.earlier_sources().map(str::to_owned));
     let known = names.map(|name| (name.as_str().into(), Known::of(pipeline, &name)));
     let cursors = Arc::new(SourceCursors::new(known, relay_names()));
     let watch_of = |name: String| Arc::new(Watch::new(name.into()));

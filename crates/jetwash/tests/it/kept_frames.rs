@@ -95,6 +95,23 @@ async fn frames_are_read_from_disk_after_a_restart() {
     assert_eq!(reader.next().await.unwrap().unwrap()[0].seq, sent[0].0);
 }
 
+#[tokio::test]
+async fn what_a_source_repeats_is_kept_once() {
+    let sent = network(300);
+    // With events, by which a repetition is recognised.
+    let (jetstream, stop, task) = start(Jetstream::builder().keep_frames(1 << 30));
+    let pusher = jetstream.pusher(RELAY);
+    // Up to the newest again, so that a number that is next comes right after the repetition.
+    for (_, frame) in sent[..200].iter().chain(&sent[100..]) {
+        pusher.push(frame.clone()).await.unwrap();
+    }
+    assert_eq!(take(&jetstream, FrameStart::Oldest, 300).await, sent);
+    drop(stop);
+    task.await.unwrap();
+    let snapshot = jetstream.snapshot();
+    assert_eq!((snapshot.frames, snapshot.gaps.len()), (400, 0));
+}
+
 #[test]
 fn frames_that_are_not_kept_cannot_be_read() {
     let (jetstream, _ingest) = Jetstream::builder().build().unwrap();

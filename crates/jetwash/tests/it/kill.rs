@@ -19,7 +19,7 @@ use crate::NOW_US;
 use crate::simulated::{describe, expected_of};
 
 /// The points at which the process can be made to die, all along the way of a commit and of a trim.
-const POINTS: [(&str, u64); 11] = [
+const POINTS: [(&str, u64); 14] = [
     ("open.engine", 1),
     ("open.versioned", 1),
     ("open.bucket_deleted", 1),
@@ -31,6 +31,9 @@ const POINTS: [(&str, u64); 11] = [
     ("commit.published", 100),
     ("trim.floor_written", 2),
     ("trim.bucket_deleted", 2),
+    ("trim.accounts_begun", 6),
+    ("trim.accounts_deleted", 2),
+    ("open.accounts_deleted", 1),
 ];
 
 #[test]
@@ -73,14 +76,7 @@ impl World {
         };
         let frames: Vec<SimFrame> = Network::new(config).unwrap().take(count).collect();
         let folder = tempfile::tempdir().unwrap();
-        let mut file = BufWriter::new(File::create(folder.path().join("frames")).unwrap());
-        for frame in &frames {
-            file.write_all(&frame.seq.to_le_bytes()).unwrap();
-            file.write_all(&(frame.bytes.len() as u64).to_le_bytes())
-                .unwrap();
-            file.write_all(&frame.bytes).unwrap();
-        }
-        file.flush().unwrap();
+        write_frames(&folder.path().join("frames"), &frames);
         Self {
             folder,
             expected: frames.iter().flat_map(expected_of).collect(),
@@ -132,7 +128,9 @@ impl<'a> Epoch<'a> {
             .stdout(Stdio::piped());
         let mut lines_left = u64::MAX;
         let mut point = None;
-        if kill && random.below(2) == 0 {
+        // What it leaves behind is to be found half-done as often as can be.
+        let is_half_done = self.last_death == "trim.accounts_begun";
+        if kill && (is_half_done || random.below(2) == 0) {
             let (name, passes) = self.choose(random);
             let pass = 1 + random.below(passes);
             command.env("JETWASH_CRASH_POINT", format!("{name}:{pass}"));
@@ -179,11 +177,12 @@ impl<'a> Epoch<'a> {
     fn choose(&self, random: &mut Random) -> (&'static str, u64) {
         let special = match self.last_death {
             "trim.floor_written" => Some("open.bucket_deleted"),
+            "trim.accounts_begun" => Some("open.accounts_deleted"),
             _ if self.next_seq == 1 => Some("open.versioned"),
             _ => None,
         };
         match special {
-            Some(name) if random.below(2) == 0 => (name, 1),
+            Some(name) if name == "open.accounts_deleted" || random.below(2) == 0 => (name, 1),
             _ => POINTS[random.below(POINTS.len() as u64) as usize],
         }
     }
@@ -223,7 +222,7 @@ impl<'a> Epoch<'a> {
 }
 
 /// Whether a process came to the end that it was to come to.
-fn was_killed(status: ExitStatus, by_us: bool) -> bool {
+pub(crate) fn was_killed(status: ExitStatus, by_us: bool) -> bool {
     const AT_A_CRASH_POINT: i32 = 86;
     match status.code() {
         Some(code) => code == AT_A_CRASH_POINT,
@@ -239,7 +238,8 @@ fn child_that_takes_in_frames() {
     let mut random = Random(number("JETWASH_KILL_SEED"));
     let (appender, store) = store::open(Location::Disk(folder), options(&mut random)).unwrap();
     println!("next {}", appender.next_seq());
-    let mut pipeline = Pipeline::new(appender);
+    // The states of accounts are a ring of their own, with ends of their own.
+    let mut pipeline = Pipeline::new(appender).deduplicate();
     let position = AtomicU64::new(number("JETWASH_KILL_CURSOR") + 1);
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -290,6 +290,7 @@ fn options(random: &mut Random) -> Options {
         .hot_bytes(20_000)
         .cache_bytes(50_000)
         .memtable_bytes(1 << 16)
+        .account_bytes(10_000)
         .retention(Retention {
             max_age: None,
             max_bytes: Some(1_000_000),
@@ -321,7 +322,18 @@ fn follow(store: &Store, position: &AtomicU64, is_done: &AtomicBool) {
     }
 }
 
-fn read_frames(path: &Path) -> Vec<(u64, Vec<u8>)> {
+pub(crate) fn write_frames(path: &Path, frames: &[SimFrame]) {
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    for frame in frames {
+        file.write_all(&frame.seq.to_le_bytes()).unwrap();
+        file.write_all(&(frame.bytes.len() as u64).to_le_bytes())
+            .unwrap();
+        file.write_all(&frame.bytes).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+pub(crate) fn read_frames(path: &Path) -> Vec<(u64, Vec<u8>)> {
     let bytes = fs::read(path).unwrap();
     let mut input = bytes.as_slice();
     let mut frames = Vec::new();
@@ -340,10 +352,10 @@ fn read_frames(path: &Path) -> Vec<(u64, Vec<u8>)> {
 }
 
 /// Numbers that look random and are the same each time: `SplitMix64`.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

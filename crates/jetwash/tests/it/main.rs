@@ -35,6 +35,8 @@ mod testing;
 mod time;
 mod upstream;
 mod verified_edges;
+mod verified_hostile;
+mod verified_kill;
 mod verify;
 
 use jetwash::store::{self, Location, Options, Read, Store};

@@ -59,6 +59,21 @@ async fn the_simulator_feeds_subscriptions_from_the_start() {
 }
 
 #[tokio::test]
+async fn a_pusher_learns_after_a_restart_where_its_source_was() {
+    let folder = tempfile::tempdir().unwrap();
+    for position in [None, Some(100)] {
+        let (jetstream, stop, task) = start(Jetstream::builder().folder(folder.path()));
+        assert_eq!(jetstream.source_cursor("mine"), position);
+        let pusher = jetstream.pusher("mine");
+        for frame in frames(100) {
+            pusher.push(frame).await.unwrap();
+        }
+        drop(stop);
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_simulator_goes_on_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (mut seen, mut frames) = (0, 0);

@@ -242,6 +242,34 @@ fn events_and_frames_do_not_mind_each_other(place: &Place) {
 }
 
 #[test]
+fn frames_that_come_again_after_a_crash_are_kept_once() {
+    let place = Place::disk();
+    let (mut appender, store) = place.open(keeping(1 << 26));
+    keep(&mut appender, RELAY, 10..100);
+    // The events of a frame were still to come, so the stored cursor is before it.
+    appender.set_cursor(RELAY, 40);
+    appender.commit().unwrap();
+    drop((appender, store));
+    let (mut appender, store) = place.open(keeping(1 << 26));
+    keep(&mut appender, RELAY, 41..70);
+    // A crash in the middle, which leaves no more than the first one did.
+    drop((appender, store));
+    let (mut appender, store) = place.open(keeping(1 << 26));
+    assert_eq!(appender.cursor(RELAY), Some(69));
+    keep(&mut appender, RELAY, 70..130);
+    assert_eq!(
+        drain(&mut reader(&store, RELAY, FrameStart::Oldest)),
+        all_of(10..130)
+    );
+    // Within a process, a number that is not greater is one of a source that counts anew.
+    keep(&mut appender, RELAY, 50..60);
+    assert_eq!(
+        drain(&mut reader(&store, RELAY, FrameStart::Oldest)),
+        all_of(50..60)
+    );
+}
+
+#[test]
 fn frames_stay_when_the_ring_is_opened_again() {
     let place = Place::disk();
     let mut expected = Vec::new();

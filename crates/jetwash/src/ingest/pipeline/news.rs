@@ -177,8 +177,12 @@ impl Pipeline {
         peeked: &Peek<'_>,
         frame: &[u8],
     ) -> bool {
-        let known = self.sources.iter().find(|known| *known.name == *source);
-        let position = known.and_then(|source| source.numbering.position());
+        // In the first batch of a process this comes before any frame has had its turn.
+        if self.accounts == Accounts::Wanted {
+            self.keep_accounts();
+        }
+        let index = self.source(source);
+        let position = self.sources[index].numbering.position();
         let is_again = self.sources.len() > 1 || peeked.seq <= position;
         if self.accounts != Accounts::Kept || !is_again {
             return false;

@@ -98,8 +98,14 @@ impl Source {
 /// The name under which the log has when a source was first connected to. No source has such a
 /// name, as the addresses of relays have no fragments.
 pub(super) fn contact_name(source: &str) -> String {
-    format!("{source}#first-contact")
+    format!("{source}{CONTACT}")
 }
+
+pub(super) fn is_contact_name(name: &str) -> bool {
+    name.ends_with(CONTACT)
+}
+
+const CONTACT: &str = "#first-contact";
 
 const GAPS_A_MINUTE: u32 = 10;
 /// How many seconds the clock of a source may be behind the one here.

@@ -10,7 +10,7 @@ use crate::ingest::dedup;
 use crate::ingest::numbering::{Outcome, Place, Turn};
 use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::Accounts;
-use crate::ingest::pipeline::source::Source;
+use crate::ingest::pipeline::source::{Source, is_contact_name};
 
 impl Pipeline {
     /// Takes in a frame whose number does not follow the last one of its source.
@@ -69,11 +69,13 @@ impl Pipeline {
     ) {
         let source = &mut self.sources[self.current];
         let turn = source.numbering.settle(place, seq, outcome);
+        // A repetition may end with the newest number, whose frame is kept already.
+        let is_accepted = turn.is_some() || place == Place::First;
         if let Some(turn) = turn {
             self.turned(turn);
         }
         let source = &self.sources[self.current];
-        if is_kept && source.numbering.position() == Some(seq) && place != Place::Again {
+        if is_kept && is_accepted && source.numbering.position() == Some(seq) {
             self.appender.keep_frame(&source.name, seq, frame);
         }
     }
@@ -187,6 +189,12 @@ impl Pipeline {
         let mut sources = self.sources.iter_mut();
         let known = sources.find(|known| *known.name == *source);
         known.is_some_and(|source| std::mem::take(&mut source.gives_up))
+    }
+
+    /// The names of the sources of earlier runs, as far as the log has their cursors.
+    pub(crate) fn earlier_sources(&self) -> impl Iterator<Item = &str> {
+        let names = self.appender.cursors().map(|(name, _)| name);
+        names.filter(|name| !is_contact_name(name))
     }
 
     /// The cursor to ask `source` for the next time, which is 0 for all that it has: if it has said

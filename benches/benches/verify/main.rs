@@ -1,5 +1,6 @@
 //! Times the checks of a frame one by one: structure, proof, signature on either curve, and all of
-//! it, beside the same with `shrike` and the hashing of the blocks, which every way needs.
+//! it, beside the same with `shrike` and the hashing of the blocks, which every way needs. Then the
+//! whole way into the log with and without them, and what happens when no key is known.
 
 #![allow(
     clippy::expect_used,
@@ -8,25 +9,29 @@
     reason = "a bench prints its figures, and ends where its input is not what it should be"
 )]
 
+mod cold;
+mod input;
+mod into_log;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
-use jetwash::Micros;
 use jetwash::frame::{Car, CommitMessage, Frame};
 use jetwash_benches::Table;
 use jetwash_cbor::Link;
-use jetwash_sim::{Network, NetworkConfig};
 use jetwash_verify::{Claim, Known, KnownKey, PublicKey, RepoState, Verdict, Verifier};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shrike::crypto::VerifyingKey;
 use shrike::mst::{BlockStore, MemBlockStore};
 
-const NOW: Micros = Micros::new(1_900_000_000_000_000);
+use crate::input::{Input, NOW};
 
 fn main() {
-    let Input { frames, keys, kind } = Input::new();
+    let input = Input::new();
+    let Input {
+        frames, keys, kind, ..
+    } = &input;
     let decoded: Vec<Frame<'_>> = frames
         .iter()
         .map(|frame| Frame::decode(frame).unwrap())
@@ -37,11 +42,14 @@ fn main() {
     println!("{count} commits among {kind} of {mean} bytes in the mean");
     let accounts: Vec<Account<'_>> = commits
         .iter()
-        .map(|commit| Account::new(commit, &keys))
+        .map(|commit| Account::new(commit, keys))
         .collect();
-    steps(&frames, &commits, &accounts);
+    steps(frames, &commits, &accounts);
     beside(&commits, &accounts);
-    threads(&decoded, &keys);
+    threads(&decoded, keys);
+    into_log::new_accounts(&input);
+    into_log::known_accounts();
+    cold::run();
 }
 
 /// The steps, each on its own, on one thread.
@@ -221,48 +229,6 @@ impl<'a> Account<'a> {
             ..Known::default()
         }
     }
-}
-
-/// Frames with the keys of their accounts.
-struct Input {
-    frames: Vec<Vec<u8>>,
-    keys: HashMap<String, PublicKey>,
-    kind: &'static str,
-}
-
-impl Input {
-    fn new() -> Self {
-        if let Some(corpus) = jetwash_corpus::corpus("real frames, so simulated ones are used") {
-            let documents = corpus.json("firehose-2026-07-04/did_docs.json");
-            let documents = documents.as_object().unwrap().iter();
-            return Self {
-                frames: corpus.frames("firehose-2026-07-04/frames.bin.zst"),
-                keys: documents
-                    .map(|(did, document)| (did.clone(), key_of(document)))
-                    .collect(),
-                kind: "real frames",
-            };
-        }
-        let mut network = Network::new(NetworkConfig::full_size()).unwrap();
-        let frames: Vec<_> = network.by_ref().take(1000).collect();
-        let key = |did: &str| {
-            let document = network.did_document(did).unwrap();
-            key_of(&serde_json::from_str(&document).unwrap())
-        };
-        Self {
-            keys: frames
-                .iter()
-                .map(|frame| (frame.did.to_string(), key(&frame.did)))
-                .collect(),
-            frames: frames.into_iter().map(|frame| frame.bytes).collect(),
-            kind: "simulated frames",
-        }
-    }
-}
-
-fn key_of(document: &Value) -> PublicKey {
-    let text = document["verificationMethod"][0]["publicKeyMultibase"].as_str();
-    PublicKey::from_multikey(text.unwrap()).unwrap()
 }
 
 fn commit_of<'a, 'f>(frame: &'a Frame<'f>) -> Option<&'a CommitMessage<'f>> {
