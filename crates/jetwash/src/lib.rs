@@ -202,7 +202,7 @@ pub use jetwash_frame as frame;
 pub use jetwash_identity as identity;
 pub use jetwash_mst as mst;
 #[cfg(feature = "simulator")]
-pub use jetwash_sim::NetworkConfig;
+pub use jetwash_sim::{ConfigError, NetworkConfig};
 pub use jetwash_store as store;
 pub use jetwash_store::{Cursor, FrameStart, Gap, GapCause, KeptFrame, LogId, Seq, UpstreamGap};
 pub use jetwash_verify as verification;

@@ -7,6 +7,8 @@ use jetwash::NetworkConfig;
 use jetwash_serve::{HttpLimits, ServeOptions};
 
 use crate::listen::ListenAddress;
+use crate::size::parse_bytes;
+use crate::verification::{Keys, VerifyOptions};
 
 /// A Jetstream server: the AT Protocol firehose as small JSON events over a websocket.
 ///
@@ -32,19 +34,22 @@ pub(crate) struct Arguments {
 
     /// Accounts of the network in this process
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, requires = "sim")]
-    pub(crate) sim_accounts: usize,
+    sim_accounts: usize,
 
     /// Records of a typical account of the network in this process.
     ///
     /// At the default frames are as large as the real ones; with 500 it takes less time and memory
     /// to begin.
     #[arg(long, value_name = "NUMBER", default_value_t = NetworkConfig::full_size().records, requires = "sim")]
-    pub(crate) sim_records: u64,
+    sim_records: u64,
 
     /// Take frames from a file: each a little-endian 32-bit length and as many bytes, and the
     /// whole packed with zstd if the name ends in .zst
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
+
+    #[command(flatten)]
+    verify: VerifyOptions,
 
     /// Where subscribers connect; without a host, as in :6008, over IPv4 and IPv6 on all interfaces
     #[arg(
@@ -276,8 +281,26 @@ impl Arguments {
 
     /// The folder of the log; `None` for a log in memory.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
-        let is_lasting = self.data_dir.is_some() || (!self.sim && self.replay.is_none());
-        is_lasting.then(|| self.data_folder().join("log"))
+        self.lasting_folder().map(|folder| folder.join("log"))
+    }
+
+    /// Whose keys commits are verified with. `network` is the one in this process.
+    pub(crate) fn keys<'a>(&'a self, network: Option<&'a NetworkConfig>) -> Keys<'a> {
+        Keys {
+            options: &self.verify,
+            policy: self.verify.policy(self.replay.is_some()),
+            network,
+            folder: self.lasting_folder(),
+        }
+    }
+
+    /// The network in this process, as it is before it starts.
+    pub(crate) fn network(&self) -> Option<NetworkConfig> {
+        self.sim.then(|| NetworkConfig {
+            accounts: self.sim_accounts,
+            records: self.sim_records,
+            ..NetworkConfig::default()
+        })
     }
 
     /// Where the official dictionary is kept once it has been downloaded.
@@ -311,6 +334,12 @@ impl Arguments {
         }
         let memory = usize::try_from(self.subscriber_memory).unwrap_or(usize::MAX);
         options.memory_budget(memory).http(limits)
+    }
+
+    /// The data folder, unless everything is in memory.
+    fn lasting_folder(&self) -> Option<PathBuf> {
+        let is_lasting = self.data_dir.is_some() || (!self.sim && self.replay.is_none());
+        is_lasting.then(|| self.data_folder())
     }
 
     fn data_folder(&self) -> PathBuf {
@@ -373,30 +402,6 @@ fn parse_positive(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_bytes(text: &str) -> Result<u64, String> {
-    let digits = text
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit.trim() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return Err("the unit must be kB, MB, GB, TB, KiB, MiB, GiB or TiB".to_owned()),
-    };
-    let bytes = number
-        .parse()
-        .ok()
-        .and_then(|number: u64| number.checked_mul(factor));
-    bytes.ok_or_else(|| "it must be a whole number with a unit, such as 50GB".to_owned())
-}
-
 /// It may give one relay where the option may give more, so it is read by hand.
 const RELAY_VARIABLE: &str = "JETSTREAM_WS_URL";
 /// How many subscribers an address may have at least, if that is not given.
@@ -406,15 +411,6 @@ const DEFAULT_RELAY: &str = "wss://relay1.us-east.bsky.network";
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(parse_bytes("1048576"), Ok(1 << 20));
-        assert_eq!(parse_bytes("50GB"), Ok(50_000_000_000));
-        assert_eq!(parse_bytes("10 GiB"), Ok(10 << 30));
-        assert!(parse_bytes("ten").is_err() && parse_bytes("1.5GB").is_err());
-        assert!(parse_bytes("99999999999TB").is_err());
-    }
 
     #[test]
     fn rates_may_have_a_fraction_as_the_official_variable_does() {

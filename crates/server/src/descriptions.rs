@@ -191,6 +191,11 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "Gaps that readers were told of, once for each reader, by cause.",
     ),
     (
+        "jetwash_held_frames",
+        Gauge,
+        "Frames that wait for the key of their account.",
+    ),
+    (
         "jetwash_ignored_total",
         Counter,
         "Frames of kinds that are not known, which is no loss.",
@@ -214,6 +219,11 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "jetwash_repeated_total",
         Counter,
         "Frames with something in them that was in the log already, which is no loss.",
+    ),
+    (
+        "jetwash_resyncs_total",
+        Counter,
+        "Repositories that turned out to lack commits, by what showed it.",
     ),
     (
         "jetwash_subscriber_memory_bytes",
@@ -260,6 +270,11 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         Gauge,
         "How the connection to a relay is: 0 connecting, 1 connected, 2 silent, 3 stalled.",
     ),
+    (
+        "jetwash_verdicts_total",
+        Counter,
+        "Commits and #sync frames that were verified, by verdict, and what is invalid by reason.",
+    ),
 ];
 
 /// Those that are looked up when somebody asks.
@@ -268,6 +283,81 @@ pub(crate) const LOOKED_UP: &[(&str, Sort, &str)] = &[
         "jetwash_build_info",
         Gauge,
         "1; the label says which version runs.",
+    ),
+    (
+        "jetwash_identity_bytes",
+        Gauge,
+        "Memory that DID documents take, in bytes.",
+    ),
+    (
+        "jetwash_identity_disk_errors_total",
+        Counter,
+        "Times that the file of identities could not be read or written to.",
+    ),
+    (
+        "jetwash_identity_disk_hits_total",
+        Counter,
+        "Look-ups of identities that the file answered.",
+    ),
+    (
+        "jetwash_identity_entries",
+        Gauge,
+        "DID documents in memory.",
+    ),
+    (
+        "jetwash_identity_errors_total",
+        Counter,
+        "Look-ups of identities that failed, by kind.",
+    ),
+    (
+        "jetwash_identity_export_failures_total",
+        Counter,
+        "Lines of an export that could not be read, and endings of its pages and its stream.",
+    ),
+    (
+        "jetwash_identity_exported_total",
+        Counter,
+        "Operations that were taken from the export of a directory.",
+    ),
+    (
+        "jetwash_identity_invalidations_total",
+        Counter,
+        "DID documents that were forgotten because they were said to have changed.",
+    ),
+    (
+        "jetwash_identity_not_kept_total",
+        Counter,
+        "DID documents that were too long for the file of identities.",
+    ),
+    (
+        "jetwash_identity_questions_total",
+        Counter,
+        "Questions for DID documents, by what answered them.",
+    ),
+    (
+        "jetwash_identity_refreshes_total",
+        Counter,
+        "Look-ups of old DID documents, for which nobody waits.",
+    ),
+    (
+        "jetwash_identity_requests_total",
+        Counter,
+        "Requests that were sent to directories and hosts of did:web.",
+    ),
+    (
+        "jetwash_identity_sourced_total",
+        Counter,
+        "Questions to the simulated network, or another source in the process.",
+    ),
+    (
+        "jetwash_identity_suspicions_total",
+        Counter,
+        "Bad signatures that made a key suspect, by whether it was looked up again.",
+    ),
+    (
+        "jetwash_identity_under_way",
+        Gauge,
+        "Look-ups of identities that are under way or waiting.",
     ),
     (
         "jetwash_log_bytes",
@@ -303,10 +393,41 @@ pub(crate) const LOOKED_UP: &[(&str, Sort, &str)] = &[
 mod tests {
     use super::*;
 
+    use jetwash::Reason;
+    use jetwash::identity::ResolveErrorKind;
+
+    fn docs() -> String {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// The text under a heading, up to the next one.
+    fn section<'a>(docs: &'a str, heading: &str) -> &'a str {
+        let (_, after) = docs.split_once(heading).unwrap();
+        after.split_once("\n##").unwrap().0
+    }
+
+    #[test]
+    fn the_docs_have_every_reason_of_what_is_invalid() {
+        let docs = docs();
+        let rows = section(&docs, "### Verdicts").lines();
+        let rows = rows.filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
+        let listed: Vec<_> = rows.skip_while(|name| *name != "---").skip(1).collect();
+        assert_eq!(listed, Reason::ALL.map(Reason::name));
+    }
+
+    #[test]
+    fn the_docs_have_every_kind_of_error_of_identities() {
+        let docs = docs();
+        let (_, kinds) = section(&docs, "### Identities").split_once("\n- ").unwrap();
+        let mut listed: Vec<_> = kinds.split('`').skip(1).step_by(2).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, ResolveErrorKind::ALL.map(ResolveErrorKind::as_str));
+    }
+
     #[test]
     fn the_docs_have_the_same_list() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = docs();
         let (server, _) = text.split_once("## Of consumers and spools").unwrap();
         let mut listed = Vec::new();
         for line in server.lines().filter(|line| line.starts_with("| `")) {

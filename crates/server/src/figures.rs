@@ -3,6 +3,7 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jetwash::Jetstream;
+use jetwash::identity::{Identities, IdentitySnapshot, ResolveErrorKind};
 
 use crate::descriptions::LOOKED_UP;
 
@@ -27,29 +28,36 @@ impl Figures {
 
     pub(crate) fn render(&self) -> String {
         let mut text = String::new();
+        let identities = self.jetstream.identities().map(Identities::snapshot);
         for (name, sort, help) in LOOKED_UP {
-            let Some(value) = self.value(name) else {
+            let mut samples: Vec<_> = self.value(name).into_iter().collect();
+            if let Some(snapshot) = &identities {
+                samples.extend(identity_samples(name, snapshot));
+            }
+            if samples.is_empty() {
                 continue;
-            };
-            let labels = match *name {
-                "jetwash_build_info" => concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"),
-                _ => "",
-            };
+            }
             let sort = sort.as_str();
             // Writing to a string does not fail.
-            let _ = write!(
-                text,
-                "# HELP {name} {help}\n# TYPE {name} {sort}\n{name}{labels} {value}\n\n"
-            );
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {sort}\n");
+            for (label, value) in samples {
+                let _ = match label {
+                    Some((label, of)) => writeln!(text, "{name}{{{label}=\"{of}\"}} {value}"),
+                    None => writeln!(text, "{name} {value}"),
+                };
+            }
+            text.push('\n');
         }
         text
     }
 
     /// `None` where it cannot be known: there is no `/proc`, or no event.
-    fn value(&self, name: &str) -> Option<f64> {
+    fn value(&self, name: &str) -> Option<Sample> {
         let bounds = self.jetstream.bounds();
-        Some(match name {
-            "jetwash_build_info" => 1.0,
+        let value = match name {
+            "jetwash_build_info" => {
+                return Some((Some(("version", env!("CARGO_PKG_VERSION"))), 1.0));
+            }
             "jetwash_log_bytes" => bounds.bytes as f64,
             "jetwash_log_events" => bounds.events() as f64,
             "jetwash_log_oldest_timestamp_seconds" => bounds.oldest_time_us?.get() as f64 / 1e6,
@@ -63,7 +71,58 @@ impl Figures {
                 cpu_seconds(&fs::read_to_string("/proc/self/stat").ok()?)?
             }
             _ => return None,
-        })
+        };
+        Some((None, value))
+    }
+}
+
+/// The label, whose value is from a fixed list, and the value.
+type Sample = (Option<(&'static str, &'static str)>, f64);
+
+/// The samples of a metric about identities. Where there are labels, those of which nothing was
+/// counted are left out.
+fn identity_samples(name: &str, snapshot: &IdentitySnapshot) -> Vec<Sample> {
+    let labelled = |label: &'static str, counts: &[(&'static str, u64)]| {
+        let counted = counts.iter().filter(|(_, count)| *count > 0);
+        let sample = |(of, count): &(_, u64)| (Some((label, *of)), *count as f64);
+        counted.map(sample).collect()
+    };
+    let count = |count: u64| vec![(None, count as f64)];
+    match name {
+        "jetwash_identity_questions_total" => labelled(
+            "answer",
+            &[
+                ("memory", snapshot.hits),
+                ("stale", snapshot.stale),
+                ("negative", snapshot.negative),
+                ("joined", snapshot.joined),
+                ("look_up", snapshot.look_ups),
+            ],
+        ),
+        "jetwash_identity_suspicions_total" => labelled(
+            "outcome",
+            &[
+                ("looked_up", snapshot.suspicions),
+                ("refused", snapshot.suspicions_refused),
+            ],
+        ),
+        "jetwash_identity_errors_total" => {
+            let kinds = ResolveErrorKind::ALL.map(|kind| (kind.as_str(), snapshot.errors(kind)));
+            labelled("kind", &kinds)
+        }
+        "jetwash_identity_bytes" => count(snapshot.bytes),
+        "jetwash_identity_disk_errors_total" => count(snapshot.disk_errors),
+        "jetwash_identity_disk_hits_total" => count(snapshot.disk_hits),
+        "jetwash_identity_entries" => count(snapshot.entries),
+        "jetwash_identity_export_failures_total" => count(snapshot.export_failures),
+        "jetwash_identity_exported_total" => count(snapshot.exported),
+        "jetwash_identity_invalidations_total" => count(snapshot.invalidations),
+        "jetwash_identity_not_kept_total" => count(snapshot.not_kept),
+        "jetwash_identity_refreshes_total" => count(snapshot.refreshes),
+        "jetwash_identity_requests_total" => count(snapshot.requests),
+        "jetwash_identity_sourced_total" => count(snapshot.sourced),
+        "jetwash_identity_under_way" => count(snapshot.under_way),
+        _ => Vec::new(),
     }
 }
 

@@ -9,6 +9,8 @@ mod memory;
 mod metrics;
 mod replay;
 mod report;
+mod size;
+mod verification;
 
 use std::env;
 use std::error::Error;
@@ -32,6 +34,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::arguments::Arguments;
 use crate::listen::ListenAddress;
+use crate::verification::Keys;
 
 fn main() -> ExitCode {
     memory::share();
@@ -100,7 +103,10 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         warn!(%error, "the limit of open files stays as it is");
     }
     let metrics = metrics::install()?;
-    let (jetstream, ingest) = build(&arguments)?;
+    let network = arguments.network();
+    let keys = arguments.keys(network.as_ref());
+    let (jetstream, ingest) = build(&arguments, &keys)?;
+    let follower = verification::follower(&keys, jetstream.identities())?;
     let options = arguments.serve_options();
     let mut options = options.binary_dictionary(Dictionary::builtin_binary()?);
     if let Some(path) = &arguments.v2_dictionary {
@@ -118,7 +124,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     );
     let reporting = tokio::spawn(reporting);
     let metrics_listener = bind("--metrics-listen", arguments.metrics_listen).await?;
-    announce(&arguments, &jetstream, &listener, &metrics_listener);
+    announce(&arguments, &keys, &jetstream, &listener, &metrics_listener);
 
     let (stop, stopped) = watch::channel(());
     let stopped = || {
@@ -126,6 +132,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         async move { drop(stopped.changed().await) }
     };
     let metrics = metrics::serve(metrics_listener, metrics, jetstream.clone(), stopped());
+    let watching = tokio::spawn(verification::watch_resyncs(jetstream.resyncs()));
+    let following = follower.map(|follower| tokio::spawn(follower.run(stopped())));
     let serving = tokio::spawn(server.serve(listener, stopped()));
     let measuring = tokio::spawn(metrics);
     // Subscribers are closed first: the log ends when there is nobody left to miss it.
@@ -133,14 +141,19 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     stop.send_replace(());
     serving.await??;
     measuring.await??;
+    if let Some(following) = following {
+        following.await?;
+    }
+    watching.abort();
     reporting.abort();
     hangups.abort();
     info!("stopped");
     Ok(outcome?)
 }
 
-fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
+fn build(arguments: &Arguments, keys: &Keys<'_>) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
     let mut builder = Jetstream::builder()
+        .verify(verification::verify(keys)?)
         .retain_for(arguments.event_ttl)
         .memory_budget(usize::try_from(arguments.memory_budget).unwrap_or(usize::MAX))
         .intake_bytes(INTAKE_BYTES);
@@ -166,7 +179,7 @@ fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
         builder = builder.auto_dictionary(auto);
     }
     builder = builder.dictionary(dictionary);
-    Ok(add_sources(builder, arguments)?.build()?)
+    Ok(add_sources(builder, arguments, keys.network)?.build()?)
 }
 
 /// Makes the log one that can be opened, and says what was found.
@@ -185,6 +198,7 @@ fn repair(folder: &Path) -> Result<(), Box<dyn Error>> {
 fn add_sources(
     mut builder: JetstreamBuilder,
     arguments: &Arguments,
+    network: Option<&NetworkConfig>,
 ) -> Result<JetstreamBuilder, Box<dyn Error>> {
     for relay in arguments.relays() {
         if let Ok(cursor) = u64::try_from(arguments.override_relay_cursor) {
@@ -197,14 +211,9 @@ fn add_sources(
             replay::open(path).map_err(|error| format!("--replay {}: {error}", path.display()))?;
         builder = builder.frame_stream(path.display().to_string(), frames);
     }
-    if arguments.sim {
-        let config = NetworkConfig {
-            accounts: arguments.sim_accounts,
-            records: arguments.sim_records,
-            ..NetworkConfig::default()
-        };
+    if let Some(config) = network {
         // It continues from one run to the next, as the real network does.
-        let network = config.starting_at(SystemTime::now());
+        let network = config.clone().starting_at(SystemTime::now());
         builder = builder.simulator(network, arguments.sim_rate());
     }
     Ok(builder)
@@ -213,6 +222,7 @@ fn add_sources(
 /// Prints where events come from, where they are kept, and where they are served.
 fn announce(
     arguments: &Arguments,
+    keys: &Keys<'_>,
     jetstream: &Jetstream,
     listener: &TcpListener,
     metrics_listener: &TcpListener,
@@ -262,6 +272,7 @@ fn announce(
         .map_or(0, |dictionary| dictionary.id());
     info!("events come from {source}");
     info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}, number {id}");
+    info!("{}", verification::policy_line(keys));
     info!("subscribe at ws://{address}/subscribe");
     if let Ok(address) = metrics_listener.local_addr() {
         info!("metrics at http://{address}/metrics");

@@ -11,6 +11,7 @@ use jetwash_event::Did;
 use jetwash_identity::{DocumentAnswer, DocumentSource, IdentityOptions};
 use jetwash_sim::{ConfigError, Network, NetworkConfig, SimDirectory};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use tracing::error;
 
 use crate::builder::JetstreamBuilder;
@@ -99,9 +100,12 @@ pub fn simulator_identities(network: &NetworkConfig) -> Result<IdentityOptions, 
 struct Simulated(SimDirectory);
 
 impl DocumentSource for Simulated {
+    /// On a thread that may block: the first answer about a network of millions takes seconds.
     fn document<'a>(&'a self, did: &'a Did) -> BoxFuture<'a, io::Result<DocumentAnswer>> {
-        Box::pin(async {
-            let document = self.0.document(did.as_ref()).map(String::into_bytes);
+        let (directory, did) = (self.0.clone(), did.clone());
+        Box::pin(async move {
+            let document = spawn_blocking(move || directory.document(did.as_ref())).await?;
+            let document = document.map(String::into_bytes);
             Ok(document.map_or(DocumentAnswer::NotFound, DocumentAnswer::Document))
         })
     }

@@ -41,7 +41,7 @@ async fn every_edge_frame_gets_its_class_and_its_neighbours_arrive() {
     }
 }
 
-/// What a class is to lead to.
+/// The consequence of a class.
 enum Expected {
     /// Events, all with this verdict, or with none.
     Events(Option<Verdict>),

@@ -509,23 +509,28 @@ async fn a_network_comes_out_as_it_does_without_verification() {
 async fn a_frame_that_is_known_to_be_invalid_is_not_kept() {
     let verify = Verify::lenient(Directory::open().identities());
     let mut world = World::of(Jetstream::builder().keep_frames(1 << 20).verify(verify));
-    // So that the key is there when the forged one comes.
     world.create(0, "1").await;
     world.take(1).await;
-    let forged = forged(&world.frame(&create(0, "2")));
-    world.push(forged).await;
-    world.create(0, "3").await;
+    for number in 2..4 {
+        // For the first, the key is looked up again meanwhile; for the second it is not.
+        let forged = forged(&world.frame(&create(0, &number.to_string())));
+        world.push(forged).await;
+        world
+            .until(|snapshot| snapshot.invalid.get("signature_mismatch") == Some(&(number - 1)))
+            .await;
+    }
+    world.create(0, "4").await;
     world.take(1).await;
     let mut kept = world
         .jetstream
         .kept_frames("relay", FrameStart::Oldest)
         .unwrap();
     let mut seqs = Vec::new();
-    while seqs.len() < 2 {
+    while seqs.len() < 3 {
         let frames = kept.next().await.unwrap().unwrap();
         seqs.extend(frames.iter().map(|frame| frame.seq));
     }
-    assert_eq!(seqs, [1, 3]);
+    assert_eq!(seqs, [1, 2, 4]);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 pub(crate) struct Format {
     pub(crate) shape: Shape,
     pub(crate) compression: Compression,
+    /// Whether each commit carries its verdict: the parameter `verdict`.
+    pub(crate) verdicts: bool,
 }
 
 /// The shape of an event before it is compressed: the parameter `format`.
@@ -38,6 +40,7 @@ impl Format {
     pub(crate) const LOG: Self = Self {
         shape: Shape::V1,
         compression: Compression::None,
+        verdicts: false,
     };
 
     /// The format in which single events are shared by all subscribers of this one. What it lacks,
@@ -51,14 +54,26 @@ impl Format {
             Compression::None | Compression::Stream => Compression::None,
             Compression::Event | Compression::Batch => Compression::Event,
         };
-        Self { shape, compression }
+        Self {
+            shape,
+            compression,
+            ..self
+        }
     }
 
     /// The same shape without compression.
     pub(crate) const fn plain(self) -> Self {
         Self {
-            shape: self.shape,
             compression: Compression::None,
+            ..self
+        }
+    }
+
+    /// The same events without their verdicts.
+    pub(crate) const fn without_verdicts(self) -> Self {
+        Self {
+            verdicts: false,
+            ..self
         }
     }
 

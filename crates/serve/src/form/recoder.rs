@@ -11,6 +11,7 @@ use crate::form::compressors::Compressors;
 use crate::form::events::{Events, Made};
 use crate::form::format::{Compression, Format, Shape};
 use crate::form::second::{v1_with_cursor, v2};
+use crate::form::verdicts::with_verdicts;
 
 /// Makes events in formats that the log does not have, when first asked for. They are kept for a
 /// while, for other subscribers that read the same events at about the same time.
@@ -72,13 +73,17 @@ impl Recoder {
         }
         let place = self.kept().place(Key::new(block, format, dictionary));
         // The lock is held while events are made, so that others wait for them instead of making
-        // them too. The place of plain events is locked under it, and never the other way round.
+        // them too. The place of plain events is locked under it, and under that the place of those
+        // without verdicts; never the other way round.
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*place {
             return Ok(Arc::clone(made).into());
         }
         let made = if format.compression == Compression::None {
             match format.shape {
+                _ if format.verdicts => {
+                    with_verdicts(block, &self.events(block, format.without_verdicts(), None)?)
+                }
                 Shape::Binary => binary(block)?,
                 Shape::V1WithCursor => v1_with_cursor(block)?,
                 Shape::V2 => v2(block)?,
@@ -132,6 +137,9 @@ enum Stored {
 
 impl Stored {
     fn of(block: &Block, format: Format, dictionary: Option<&Dictionary>) -> Option<Self> {
+        if format.verdicts {
+            return None;
+        }
         let id = dictionary.map(Dictionary::id);
         match (format.shape, format.compression) {
             (Shape::V1, Compression::None) => Some(Self::Json),

@@ -42,6 +42,7 @@ pub(crate) fn parse_events(
         settings: Arc::new(settings),
         format: Format {
             shape: Shape::V2,
+            verdicts: false,
             compression: if dictionary.is_some() {
                 Compression::Event
             } else {

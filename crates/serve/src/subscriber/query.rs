@@ -64,6 +64,12 @@ impl Query {
             }
             format.shape = Shape::V1WithCursor;
         }
+        if first("verdict") == "true" {
+            if !matches!(format.shape, Shape::V1 | Shape::V1WithCursor) {
+                return Err(QueryError::Verdict);
+            }
+            format.verdicts = true;
+        }
         Ok(Self {
             start,
             is_outdated: false,
@@ -93,6 +99,8 @@ pub(crate) enum QueryError {
     Format(String),
     #[error("invalid progress: {0} (it is a number of seconds from 1 to 3600)")]
     Progress(String),
+    #[error("invalid verdict: true (only events of the format v1 have a verdict)")]
+    Verdict,
     #[error("{}", settings_text(.0))]
     Settings(#[from] SettingsError),
 }
@@ -119,7 +127,11 @@ fn parse_format(compress: &str, format: &str, headers: &HeaderMap) -> Result<For
         ("v0", Compression::None) => Shape::V0,
         (other, _) => return Err(QueryError::Format(other.to_owned())),
     };
-    Ok(Format { shape, compression })
+    Ok(Format {
+        shape,
+        compression,
+        verdicts: false,
+    })
 }
 
 /// Whether the header that asks for compression is there.

@@ -35,3 +35,4 @@ mod rotation;
 mod slow;
 mod strangers;
 mod updates;
+mod verdicts;

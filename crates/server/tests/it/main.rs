@@ -19,6 +19,8 @@ mod repair;
 mod settings;
 #[cfg(unix)]
 mod tail;
+#[cfg(unix)]
+mod verify;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -1,0 +1,37 @@
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err("the unit must be kB, MB, GB, TB, KiB, MiB, GiB or TiB".to_owned()),
+    };
+    let bytes = number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(factor));
+    bytes.ok_or_else(|| "it must be a whole number with a unit, such as 50GB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_bytes("1048576"), Ok(1 << 20));
+        assert_eq!(parse_bytes("50GB"), Ok(50_000_000_000));
+        assert_eq!(parse_bytes("10 GiB"), Ok(10 << 30));
+        assert!(parse_bytes("ten").is_err() && parse_bytes("1.5GB").is_err());
+        assert!(parse_bytes("99999999999TB").is_err());
+    }
+}
