@@ -43,6 +43,7 @@ pub(crate) fn parse_events(
         format: Format {
             verdicts: false,
             shape: Shape::V2,
+            verdicts: false,
             compression: if dictionary.is_some() {
                 Compression::Event
             } else {
