@@ -8,6 +8,7 @@ use jetwash::{Dictionary, Filter, Jetstream, StartFrom};
 use jetwash_client::{Client, ClientFilter, ClientKind, Micros, Protocol, UpstreamCursor};
 use jetwash_serve::{ServeOptions, Server};
 use jetwash_sim::{Network, NetworkConfig};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -50,7 +51,7 @@ async fn server(dictionary: Option<Dictionary>) -> (SocketAddr, Vec<String>) {
 
 /// The cursor of the first event: the log has nothing before it, and the server would say so.
 fn first(lines: &[String]) -> UpstreamCursor {
-    let value: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    let value: Value = serde_json::from_str(&lines[0]).unwrap();
     UpstreamCursor::at_time(Micros::new(value["time_us"].as_u64().unwrap()))
 }
 
@@ -75,6 +76,49 @@ async fn cutting(to: SocketAddr) -> SocketAddr {
         }
     });
     address
+}
+
+/// Follows the second version, which has the same events at the positions of the log.
+async fn sees_positions(dictionary: Option<Dictionary>) {
+    let (server, lines) = server(dictionary).await;
+    let proxy = cutting(server).await;
+    // Recognised without being told.
+    let mut client = Client::builder([format!("ws://{proxy}")])
+        .cursor(UpstreamCursor::at_seq(0))
+        .build()
+        .unwrap();
+    for (seq, line) in (1..).zip(&lines) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let event = event(&mut client).await;
+        assert_eq!(
+            (event.seq(), event.did()),
+            (Some(seq), line["did"].as_str().unwrap())
+        );
+        let Some(commit) = event.commit() else {
+            assert!(line["commit"].is_null());
+            continue;
+        };
+        assert_eq!(commit.rkey, line["commit"]["rkey"]);
+        assert_eq!(commit.cid, line["commit"]["cid"].as_str());
+        let record = commit
+            .record
+            .map(|record| serde_json::from_str::<Value>(record).unwrap());
+        assert_eq!(record.unwrap_or_default(), line["commit"]["record"]);
+    }
+    let snapshot = client.snapshot();
+    assert_eq!(snapshot.protocol, Some(Protocol::V2));
+    assert!(snapshot.connections > 3, "{snapshot:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_second_version_is_recognised_and_followed_exactly_through_cuts() {
+    sees_positions(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_second_version_is_followed_compressed() {
+    let samples = (0..2000).map(|n| crate::server::line(n, 1_783_175_887_517_000 + 977 * n));
+    sees_positions(Some(Dictionary::train(samples, 2048, 77).unwrap())).await;
 }
 
 async fn sees_the_log(dictionary: Option<Dictionary>) -> Client {
@@ -119,6 +163,7 @@ async fn its_events_are_filtered_at_both_ends() {
         .collections(["app.bsky.feed.like"])
         .unwrap();
     let mut client = Client::builder([format!("ws://{server}")])
+        .protocol(Protocol::V1)
         .filter(filter.kinds([ClientKind::Commit]))
         .cursor(first(&lines))
         .build()

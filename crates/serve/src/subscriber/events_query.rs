@@ -41,7 +41,6 @@ pub(crate) fn parse_events(
         cursor_mode: mode,
         settings: Arc::new(settings),
         format: Format {
-            verdicts: false,
             shape: Shape::V2,
             verdicts: false,
             compression: if dictionary.is_some() {
