@@ -160,6 +160,22 @@ impl Filter {
         self.collections.len() + self.prefixes.len()
     }
 
+    /// The collections it names, in no order: each an NSID, or the start of some, ended by `.*`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::Filter;
+    ///
+    /// let filter = Filter::new().collections(["app.bsky.graph.*"])?;
+    /// assert_eq!(filter.named_collections().collect::<Vec<_>>(), ["app.bsky.graph.*"]);
+    /// # Ok::<(), jetwash_event::FilterError>(())
+    /// ```
+    pub fn named_collections(&self) -> impl Iterator<Item = String> {
+        let whole = self.collections.iter().map(Nsid::to_string);
+        whole.chain(self.prefixes.iter().map(|prefix| format!("{prefix}*")))
+    }
+
     /// How many accounts it names itself, not counting those in its sets.
     #[must_use]
     pub fn did_count(&self) -> usize {

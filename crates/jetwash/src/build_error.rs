@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use jetwash_client::ClientBuildError;
 use jetwash_store::{OpenError, StoreError};
 use thiserror::Error;
 
@@ -67,8 +68,8 @@ pub enum Mistake {
         /// The setting.
         delay: Duration,
     },
-    /// A cursor is given for a relay that is not used.
-    #[error("a cursor is given for {0}, which is not among the relays")]
+    /// A cursor is given for a relay, or a host of a Jetstream, that is not used.
+    #[error("a cursor is given for {0}, which is not among the relays and Jetstreams")]
     CursorWithoutRelay(String),
     /// The dictionary could not be put into the log.
     #[error("dictionary: {0}")]
@@ -100,6 +101,9 @@ pub enum Mistake {
         /// The setting.
         bytes: usize,
     },
+    /// A host of a Jetstream, or a setting of how it is connected to.
+    #[error("Jetstream: {0}")]
+    Jetstream(ClientBuildError),
     /// The relay address is not a valid host or URL.
     #[error(transparent)]
     Relay(EndpointError),
@@ -118,6 +122,11 @@ pub enum Mistake {
     /// The log cannot be opened.
     #[error(transparent)]
     Store(OpenError),
+    /// Strict verification would drop all that a Jetstream sends.
+    #[error(
+        "strict verification: nothing that a Jetstream sends is signed, so none of it would be kept"
+    )]
+    UnverifiableSource,
     /// No thread would verify, or too many.
     #[error("{count} threads that verify: it must be between 1 and 64")]
     VerifyWorkers {

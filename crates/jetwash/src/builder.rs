@@ -9,13 +9,16 @@ use jetwash_event::Filter;
 use jetwash_frame::Peek;
 use jetwash_mst::BlockCheck;
 use jetwash_store::{Location, Options, Retention};
+use jetwash_verify::Policy;
 
 use crate::build_error::{BuildError, Mistake};
 use crate::clock::Clock;
 use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
 use crate::jetstream::{Ingest, Jetstream, assemble};
-use crate::source::{Endpoint, FrameStream, Prepared, RelayOptionError, RelayOptions};
+use crate::source::{
+    Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError, RelayOptions,
+};
 use crate::verify::{HOLD_BYTES, Verify, WORKERS};
 
 /// Puts a [`Jetstream`] together.
@@ -42,6 +45,7 @@ pub struct JetstreamBuilder {
     relays: Vec<String>,
     cursors: Vec<(String, u64)>,
     relay_options: RelayOptions,
+    pub(crate) jetstreams: Jetstreams,
     pub(crate) sources: Vec<FrameStream>,
     folder: Option<PathBuf>,
     retain_for: Option<Duration>,
@@ -185,7 +189,8 @@ impl JetstreamBuilder {
     /// Also keeps out every frame for which `predicate` says `false`. It is asked about each
     /// commit, identity and account that the ingest filter lets pass, before anything is decoded,
     /// on the one thread that all frames go through: it should take nanoseconds. A frame at which
-    /// it panics is dropped, as `gate_panicked`.
+    /// it panics is dropped, as `gate_panicked`. Events of a [Jetstream](Self::jetstream) have no
+    /// frame, and it is not asked about them.
     ///
     /// # Examples
     ///
@@ -276,7 +281,8 @@ impl JetstreamBuilder {
         let relays = self.parse_relays(&mut mistakes);
         let cursors = self.parse_cursors(&relays, &mut mistakes);
         self.check_bounds(&mut mistakes);
-        self.check_names(&relays, &mut mistakes);
+        let jetstreams = self.prepare_jetstreams(&mut mistakes);
+        self.check_names(&relays, &jetstreams, &mut mistakes);
         let relay_options = self.prepare_relays(&relays, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(BuildError { mistakes });
@@ -288,6 +294,7 @@ impl JetstreamBuilder {
             options,
             relays: (relays, relay_options),
             cursors,
+            jetstreams,
             sources: self.sources,
             dictionary: self.dictionary,
             auto_dictionary: self.auto_dictionary,
@@ -300,6 +307,14 @@ impl JetstreamBuilder {
             clock: self.clock,
             verify: self.verify,
         })
+    }
+
+    pub(crate) const fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.verify.policy == Policy::Strict
     }
 
     fn log_options(&self) -> Options {
@@ -402,8 +417,15 @@ impl JetstreamBuilder {
         }
     }
 
-    fn check_names(&self, relays: &[Endpoint], mistakes: &mut Vec<Mistake>) {
-        let mut names: Vec<String> = relays.iter().map(Endpoint::to_string).collect();
+    fn check_names(
+        &self,
+        relays: &[Endpoint],
+        jetstreams: &[JetstreamSource],
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let hosts = jetstreams.iter().flat_map(JetstreamSource::host_names);
+        let relays = relays.iter().map(Endpoint::to_string);
+        let mut names: Vec<String> = relays.chain(hosts.map(str::to_owned)).collect();
         for source in &self.sources {
             if names.contains(&source.name) {
                 mistakes.push(Mistake::RepeatedSource(source.name.clone()));

@@ -180,6 +180,7 @@ mod stats;
 mod tasks;
 #[cfg(feature = "simulator")]
 pub mod testing;
+mod upstreams;
 mod verify;
 
 pub use build_error::{BuildError, Mistake};
@@ -194,6 +195,8 @@ pub use consumer::{
 pub use did_file::{DidFile, DidFileError, DidFileStatus};
 pub use ingest::{AutoDictionary, Pipeline, RotateError, Stopped};
 pub use jetstream::{Ingest, Jetstream, RunError};
+pub use jetwash_client as client;
+pub use jetwash_client::{Protocol, UpstreamCursor};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;
@@ -214,8 +217,8 @@ pub use read::{
 };
 pub use rustls;
 pub use source::{
-    Endpoint, EndpointError, NotReady, Pusher, RelayOptionError, RelayOptions, Upstream,
-    UpstreamState,
+    Endpoint, EndpointError, JetstreamOptions, NotReady, Pusher, RelayOptionError, RelayOptions,
+    Upstream, UpstreamState,
 };
 #[cfg(feature = "simulator")]
 pub use source::{SIMULATOR, simulator_identities};

@@ -192,7 +192,7 @@ impl Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Frames that arrived.
+    /// Frames that arrived, and events of Jetstreams.
     pub frames: u64,
     /// Their bytes.
     pub frame_bytes: u64,
@@ -215,7 +215,7 @@ pub struct Snapshot {
     /// Gaps: events are missing, or may be, although nothing was dropped here. By the name of the
     /// [cause](jetwash_store::GapCause::name).
     pub gaps: BTreeMap<&'static str, u64>,
-    /// Connections to relays that ended, counted by reason.
+    /// Connections to relays that ended, counted by reason, and as `jetstream` those to Jetstreams.
     pub reconnects: BTreeMap<&'static str, u64>,
     /// Why the log cannot be written at the moment: the disk is full, for example. Sources wait
     /// meanwhile and readers continue; nothing is lost that the sources still have afterwards. `None`
@@ -223,7 +223,7 @@ pub struct Snapshot {
     pub stalled: Option<String>,
     /// Panics that were caught, counted by where they were: `source`, a stream that the caller
     /// brought; `ingest_filter_with` and `filter`, closures; `handler`, that of a consumer;
-    /// `relay`, `trainer` and `writer`, tasks of this crate; and what
+    /// `relay`, `jetstream`, `trainer` and `writer`, tasks of this crate; and what
     /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could continue did.
     pub panics: BTreeMap<&'static str, u64>,
     /// Jumps of the clock that the log's time did not follow, or not at once: see

@@ -24,6 +24,13 @@ pub(crate) struct Arguments {
     #[arg(long = "relay", value_name = "URL", conflicts_with_all = ["sim", "replay"])]
     relays: Vec<String>,
 
+    /// Take events from another Jetstream, of version 1 or 2, instead of a relay: a host, or a URL;
+    /// of several, the next is used when one fails
+    ///
+    /// With `--relay` both are followed, and events that come from both are kept once.
+    #[arg(long = "jetstream", value_name = "URL", conflicts_with_all = ["sim", "replay"])]
+    pub(crate) jetstreams: Vec<String>,
+
     /// Take frames from a network in this process: no connection is made to anywhere
     #[arg(long, conflicts_with = "replay")]
     pub(crate) sim: bool,
@@ -267,12 +274,13 @@ impl Arguments {
         unused
     }
 
-    /// The relays to connect to; none with `--sim` or `--replay`.
+    /// The relays to connect to; none with `--sim` or `--replay`, and only those of the command line
+    /// with `--jetstream`.
     pub(crate) fn relays(&self) -> Vec<String> {
         if self.sim || self.replay.is_some() {
             return Vec::new();
         }
-        if !self.relays.is_empty() {
+        if !self.relays.is_empty() || !self.jetstreams.is_empty() {
             return self.relays.clone();
         }
         let from_environment = env::var(RELAY_VARIABLE).ok().filter(|url| !url.is_empty());
@@ -435,12 +443,16 @@ mod tests {
             Some("./data/log".into())
         );
         assert!(parse("server --sim").relays().is_empty());
+        assert!(parse("server --jetstream a.example").relays().is_empty());
+        let both = parse("server --jetstream a.example --relay b.example");
+        assert_eq!(both.relays(), ["b.example"]);
     }
 
     #[test]
     fn sources_exclude_each_other() {
         for line in [
             "server --sim --relay a.example",
+            "server --sim --jetstream a.example",
             "server --sim --replay file",
         ] {
             assert!(

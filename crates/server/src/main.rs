@@ -21,7 +21,8 @@ use std::thread;
 use std::time::SystemTime;
 
 use jetwash::{
-    AutoDictionary, Dictionary, Endpoint, Ingest, Jetstream, JetstreamBuilder, NetworkConfig, store,
+    AutoDictionary, Dictionary, Endpoint, Ingest, Jetstream, JetstreamBuilder, JetstreamOptions,
+    NetworkConfig, store,
 };
 use jetwash_serve::{Server, raise_file_limit};
 use tokio::net::TcpListener;
@@ -178,6 +179,7 @@ fn build(arguments: &Arguments, keys: &Keys<'_>) -> Result<(Jetstream, Ingest), 
         let auto = AutoDictionary::new().first_after(events).look_every(events);
         builder = builder.auto_dictionary(auto);
     }
+    builder = add_jetstreams(builder, arguments, &dictionary);
     builder = builder.dictionary(dictionary);
     Ok(add_sources(builder, arguments, keys.network)?.build()?)
 }
@@ -193,6 +195,24 @@ fn repair(folder: &Path) -> Result<(), Box<dyn Error>> {
         info!("repair: {line}");
     }
     Ok(())
+}
+
+/// Dictionaries that are fetched for a Jetstream are kept beside that of the server, which may be
+/// the one that the Jetstream has.
+fn add_jetstreams(
+    builder: JetstreamBuilder,
+    arguments: &Arguments,
+    dictionary: &Dictionary,
+) -> JetstreamBuilder {
+    if arguments.jetstreams.is_empty() {
+        return builder;
+    }
+    let options = JetstreamOptions::new()
+        .dictionary(dictionary.clone())
+        .dictionary_folder(arguments.dictionary_folder());
+    builder
+        .jetstreams(arguments.jetstreams.clone())
+        .jetstream_options(options)
 }
 
 fn add_sources(
@@ -233,11 +253,12 @@ fn announce(
         (None, false) => {
             let relays = arguments.relays();
             let full = |relay: &String| relay.parse::<Endpoint>().map(|relay| relay.to_string());
-            relays
-                .iter()
-                .filter_map(|relay| full(relay).ok())
-                .collect::<Vec<_>>()
-                .join(" and ")
+            let mut names: Vec<_> = relays.iter().filter_map(|relay| full(relay).ok()).collect();
+            if !arguments.jetstreams.is_empty() {
+                let hosts = arguments.jetstreams.join(" or ");
+                names.push(format!("the Jetstream {hosts}"));
+            }
+            names.join(" and ")
         }
     };
     let place = match arguments.folder() {

@@ -86,7 +86,8 @@ pub(crate) fn op_digest(op: &RepoOp<'_>) -> u64 {
     digest_op(action, op.path, cid)
 }
 
-fn digest_op(action: &str, path: &str, cid: Option<&Cid>) -> u64 {
+/// Identifies an operation by its parts, as [`op_digest`] does.
+pub(crate) fn digest_op(action: &str, path: &str, cid: Option<&Cid>) -> u64 {
     let cid = cid.map_or(&[][..], |cid| cid.as_bytes());
     AccountState::digest(&[action.as_bytes(), path.as_bytes(), cid])
 }
@@ -96,7 +97,8 @@ pub(crate) fn identity_digest(identity: &IdentityMessage<'_>) -> u64 {
     digest_identity(identity.handle, identity.time)
 }
 
-fn digest_identity(handle: Option<&str>, time: &str) -> u64 {
+/// Identifies an identity event by its parts, as [`identity_digest`] does.
+pub(crate) fn digest_identity(handle: Option<&str>, time: &str) -> u64 {
     AccountState::digest(&[
         b"identity",
         handle.unwrap_or_default().as_bytes(),
@@ -109,7 +111,8 @@ pub(crate) fn account_digest(account: &AccountMessage<'_>) -> u64 {
     digest_account(account.active, account.status, account.time)
 }
 
-fn digest_account(active: bool, status: Option<&str>, time: &str) -> u64 {
+/// Identifies a change of the hosting status by its parts, as [`account_digest`] does.
+pub(crate) fn digest_account(active: bool, status: Option<&str>, time: &str) -> u64 {
     let status = status.unwrap_or_default().as_bytes();
     AccountState::digest(&[b"account", &[u8::from(active)], status, time.as_bytes()])
 }

@@ -2,6 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use jetwash_client::ClientEvent;
+use jetwash_store::GapCause;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
@@ -33,6 +35,34 @@ pub(crate) enum Content {
     },
     /// The relay said that the cursor is ahead of all that it has, so it counts anew.
     CursorRefused,
+    /// A connection to a host of a Jetstream was made.
+    Joined {
+        host: Arc<str>,
+    },
+    /// Events of a Jetstream, all from one host.
+    Events {
+        host: Arc<str>,
+        events: Vec<ClientEvent>,
+    },
+    /// A Jetstream lacks events after those that came.
+    Missing {
+        cause: GapCause,
+    },
+}
+
+impl Content {
+    /// The bytes that it counts for in the queue.
+    fn len(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.len(),
+            Self::Events { events, .. } => events.iter().map(|event| event.text().len()).sum(),
+            Self::Connected { .. }
+            | Self::SteppedOver { .. }
+            | Self::CursorRefused
+            | Self::Joined { .. }
+            | Self::Missing { .. } => 0,
+        }
+    }
 }
 
 /// The way into the pipeline, bounded by bytes: a source that is faster than the pipeline waits,
@@ -84,12 +114,10 @@ impl Intake {
     /// Waits for room and passes on news of the connection, in order with its frames.
     pub(crate) async fn pass_on(&self, source: &Arc<str>, content: Content) -> Result<(), Stopped> {
         let arrived = Instant::now();
-        let bytes = match &content {
-            Content::Frame(frame) => frame.len(),
-            Content::Connected { .. } | Content::SteppedOver { .. } | Content::CursorRefused => 0,
-        };
         // A frame larger than the whole budget goes alone.
-        let share = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.budget);
+        let share = u32::try_from(content.len())
+            .unwrap_or(u32::MAX)
+            .min(self.budget);
         let room = Arc::clone(&self.room)
             .acquire_many_owned(share)
             .await

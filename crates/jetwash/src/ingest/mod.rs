@@ -5,6 +5,7 @@
 //! - `check` and `stage`: verifies frames, on threads of their own and yet in order.
 //! - `pipeline`: turns frames into events and appends them.
 //! - `numbering` and `dedup`: tell what is next, what is repeated and what is missing.
+//! - `host_place` and `malformed`: how far a Jetstream is, and what it sends that is no event.
 //! - `record_cache`: the latest records, for a later event to look back at.
 //! - `tally`: counts for the `metrics` facade.
 //! - `log_time`: the time that events get, whatever the clock does.
@@ -16,8 +17,10 @@ mod check;
 mod cursors;
 mod dedup;
 mod dictionaries;
+mod host_place;
 mod intake;
 mod log_time;
+mod malformed;
 mod numbering;
 mod pipeline;
 mod record_cache;
@@ -31,9 +34,11 @@ pub(crate) use check::Keys;
 pub(crate) use cursors::{Known, SourceCursors};
 pub(crate) use dictionaries::Dictionaries;
 pub use dictionaries::RotateError;
+pub(crate) use host_place::HostPlace;
 pub use intake::Stopped;
 pub(crate) use intake::{Content, Intake};
 pub(crate) use log_time::LogTime;
+pub(crate) use malformed::malformed_reason;
 pub use pipeline::Pipeline;
 pub(crate) use record_cache::RecordCache;
 pub(crate) use stage::CheckStage;

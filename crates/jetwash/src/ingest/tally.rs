@@ -118,11 +118,16 @@ impl Tally {
 
 impl SourceTally {
     pub(crate) fn frame(&mut self, peeked: &Peek<'_>) {
-        let index = FRAMES.iter().position(|listed| *listed == peeked.kind);
+        self.message(peeked.kind, peeked.seq);
+    }
+
+    /// Counts a message of this kind, which had this number if it had one.
+    pub(crate) fn message(&mut self, kind: FrameKind, seq: Option<u64>) {
+        let index = FRAMES.iter().position(|listed| *listed == kind);
         if let Some(count) = index.and_then(|index| self.frames.get_mut(index)) {
             *count += 1;
         }
-        self.last_seq = peeked.seq.or(self.last_seq);
+        self.last_seq = seq.or(self.last_seq);
     }
 
     pub(crate) fn flush(&mut self, source: &str, now_us: Micros) {

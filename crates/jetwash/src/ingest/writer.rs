@@ -213,6 +213,13 @@ impl Writer {
             Content::Connected { cursor } => pipeline.connected(source, cursor, now_us),
             Content::SteppedOver { first, next } => pipeline.stepped_over(source, first, next),
             Content::CursorRefused => pipeline.cursor_refused(source),
+            Content::Joined { host } => pipeline.joined(source, &host, now_us),
+            Content::Events { host, events } => {
+                for event in &events {
+                    pipeline.event(source, &host, event, now_us)?;
+                }
+            }
+            Content::Missing { cause } => pipeline.missing(source, cause, now_us),
         }
         Ok(arrival.source)
     }

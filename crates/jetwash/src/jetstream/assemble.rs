@@ -29,11 +29,11 @@ pub(crate) fn assemble(
     let keys = Arc::new(Keys::new(verify.identities.clone()));
     let resyncs = ResyncSender::new(verify.policy.needs_keys());
     let resync_source = resyncs.source();
-    let pipeline = pipeline_of(&mut config, appender, dictionary.as_ref())?
+    let mut pipeline = pipeline_of(&mut config, appender, dictionary.as_ref())?
         .staged(verify.policy, Arc::clone(&keys), resyncs)
         .record_cache(records.clone())
         .stats(Arc::clone(&stats));
-    let (cursors, upstreams) = sources_of(&config, &pipeline);
+    let (cursors, upstreams) = sources_of(&mut config, &mut pipeline);
     let (dictionaries, rotations) = Dictionaries::new(dictionary);
     let (positions, asked) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
@@ -54,6 +54,7 @@ pub(crate) fn assemble(
     let feeds = Feeds {
         relays: config.relays,
         upstreams: upstreams.clone(),
+        jetstreams: config.jetstreams,
         sources: config.sources,
         intake: intake.clone(),
         cursors: Arc::clone(&cursors),
@@ -87,17 +88,33 @@ pub(crate) fn assemble(
     Ok((Jetstream { shared }, ingest))
 }
 
-/// How far the sources are, and how the connection to each relay is.
-fn sources_of(config: &Config, pipeline: &Pipeline) -> (Arc<SourceCursors>, Vec<Arc<Watch>>) {
+/// How far the sources are, and how the connections to the relays and then the Jetstreams are.
+fn sources_of(
+    config: &mut Config,
+    pipeline: &mut Pipeline,
+) -> (Arc<SourceCursors>, Vec<Arc<Watch>>) {
+    for source in &mut config.jetstreams {
+        if let Some(place) = pipeline.add_jetstream(&source.name(), source.host_names()) {
+            source.resume(&place);
+        }
+    }
     // The cursors that the caller gave are set by now, so these are where sources continue.
     let relay_names = || config.relays.0.iter().map(Endpoint::to_string);
-    let names = relay_names().chain(config.sources.iter().map(|source| source.name.clone()));
+    let jetstream_names = || {
+        config
+            .jetstreams
+            .iter()
+            .map(|source| source.name().to_string())
+    };
+    let streams = config.sources.iter().map(|source| source.name.clone());
+    let names = relay_names().chain(jetstream_names()).chain(streams);
     // Those of earlier runs too: frames may be pushed under their names.
     let names = names.chain(pipeline.earlier_sources().map(str::to_owned));
     let known = names.map(|name| (name.as_str().into(), Known::of(pipeline, &name)));
     let cursors = Arc::new(SourceCursors::new(known, relay_names()));
     let watch_of = |name: String| Arc::new(Watch::new(name.into()));
-    (cursors, relay_names().map(watch_of).collect())
+    let upstreams = relay_names().chain(jetstream_names());
+    (cursors, upstreams.map(watch_of).collect())
 }
 
 /// A pipeline that takes what the caller wants, from where the caller says.
@@ -119,7 +136,9 @@ fn pipeline_of(
         pipeline = pipeline.dictionary(dictionary)?;
     }
     // One source seldom repeats itself, and is recognised when it does; several always do.
-    if config.relays.0.len() + config.sources.len() > 1 {
+    // Of a Jetstream, each operation is to be recognised.
+    let is_one = config.relays.0.len() + config.sources.len() <= 1;
+    if !is_one || !config.jetstreams.is_empty() {
         pipeline = pipeline.deduplicate();
     }
     Ok(pipeline)

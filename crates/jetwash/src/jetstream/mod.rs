@@ -109,7 +109,9 @@ impl Jetstream {
 
     /// The sequence number up to which the frames of a source are in the log.
     ///
-    /// A relay's name is its [`Endpoint`](crate::Endpoint) as text.
+    /// A relay's name is its [`Endpoint`](crate::Endpoint) as text. That of a Jetstream is `wss://` and
+    /// its first host, and its cursor is the time of the last event by the host's clock, in
+    /// microseconds since 1970.
     #[must_use]
     pub fn source_cursor(&self, name: &str) -> Option<u64> {
         self.shared.cursors.known(name)?.cursor

@@ -16,7 +16,9 @@ use crate::ingest::{
     AutoDictionary, CheckStage, Dictionaries, Intake, Keys, SourceCursors, Writer, attend,
 };
 use crate::panic::catch;
-use crate::source::{Follower, FrameStream, Relays, Watch, describe, publish};
+use crate::source::{
+    Follower, FrameStream, JetstreamFeed, JetstreamSource, Relays, Watch, describe, publish,
+};
 use crate::stats::Stats;
 use crate::tasks::{Death, Tasks};
 use crate::verify::Verify;
@@ -148,8 +150,9 @@ impl fmt::Debug for Ingest {
 /// The sources of a run, and what they need to feed the writer.
 pub(super) struct Feeds {
     pub(super) relays: Relays,
-    /// How the connection to each relay is, in the same order.
+    /// How the connection to each relay is, in the same order, and then to each Jetstream.
     pub(super) upstreams: Vec<Arc<Watch>>,
+    pub(super) jetstreams: Vec<JetstreamSource>,
     pub(super) sources: Vec<FrameStream>,
     pub(super) intake: Intake,
     pub(super) cursors: Arc<SourceCursors>,
@@ -168,21 +171,31 @@ impl Feeds {
             let name = source.name.clone();
             tasks.spawn("source", name, source.feed(self.intake.clone()));
         }
-        let (relays, Some(options)) = self.relays else {
+        if self.upstreams.is_empty() {
             return;
-        };
-        let follower = Follower {
-            intake: self.intake,
-            cursors: self.cursors,
-            stats: Arc::clone(&self.stats),
-            clock: self.clock,
-            options: Arc::new(options),
-            died: tasks.died(),
-        };
-        for (endpoint, watch) in relays.into_iter().zip(&self.upstreams) {
-            let name = endpoint.to_string();
-            let follow = follower.clone().follow(endpoint, Arc::clone(watch));
-            tasks.spawn("relay", name, follow);
+        }
+        let mut watches = self.upstreams.iter();
+        if let (relays, Some(options)) = self.relays {
+            let follower = Follower {
+                intake: self.intake.clone(),
+                cursors: self.cursors,
+                stats: Arc::clone(&self.stats),
+                clock: self.clock.clone(),
+                options: Arc::new(options),
+                died: tasks.died(),
+            };
+            for (endpoint, watch) in relays.into_iter().zip(watches.by_ref()) {
+                let name = endpoint.to_string();
+                let follow = follower.clone().follow(endpoint, Arc::clone(watch));
+                tasks.spawn("relay", name, follow);
+            }
+        }
+        for (source, watch) in self.jetstreams.into_iter().zip(watches) {
+            let name = source.name().to_string();
+            let (intake, stats) = (self.intake.clone(), Arc::clone(&self.stats));
+            let (watch, clock, died) = (Arc::clone(watch), self.clock.clone(), tasks.died());
+            let feed = JetstreamFeed::new(source, intake, stats, watch, clock, died);
+            tasks.spawn("jetstream", name, feed.follow());
         }
         describe();
         let publish = publish(self.upstreams, self.stats);

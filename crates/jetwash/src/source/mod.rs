@@ -1,4 +1,5 @@
-//! Where frames come from: relays, a simulated network, and streams that the caller supplies.
+//! Where events come from: relays, Jetstreams, a simulated network, and streams that the caller
+//! supplies.
 //!
 //! - `options` and `relay_option_error`: the caller's settings for relays, checked before any
 //!   socket is opened.
@@ -8,6 +9,7 @@
 //!   and gives a `socket` of websocket messages.
 //! - `steps`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
 //! - `error`: why a connection ended.
+//! - `jetstream`: follows another Jetstream.
 //! - `frame_stream` and `pusher`: frames that the caller supplies.
 //! - `simulator`: a network in the process, with the feature of that name.
 
@@ -19,6 +21,7 @@ mod error;
 mod follow;
 mod frame_stream;
 mod http;
+mod jetstream;
 mod options;
 mod proxy;
 mod pulse;
@@ -35,6 +38,8 @@ mod steps;
 pub use endpoint::{Endpoint, EndpointError};
 pub(crate) use follow::{Follower, Relays};
 pub(crate) use frame_stream::FrameStream;
+pub use jetstream::JetstreamOptions;
+pub(crate) use jetstream::{JetstreamFeed, JetstreamMistake, JetstreamSource, Jetstreams};
 pub(crate) use options::Prepared;
 pub use options::RelayOptions;
 pub use pusher::Pusher;

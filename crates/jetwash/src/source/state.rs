@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval};
 
 use crate::stats::Stats;
 
-/// A relay, and how the connection to it is: see
+/// A relay or a Jetstream, and how the connection to it is: see
 /// [`Jetstream::upstreams`](crate::Jetstream::upstreams).
 ///
 /// # Examples
@@ -26,13 +26,14 @@ use crate::stats::Stats;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Upstream {
-    /// Its name, which is that of its cursor: the [`Endpoint`](crate::Endpoint) as text.
+    /// Its name, which is that of its cursor: the [`Endpoint`](crate::Endpoint) as text, or the first
+    /// host of a Jetstream.
     pub name: Arc<str>,
     /// How the connection is.
     pub state: UpstreamState,
     /// How long the connection has lasted; `None` without a connection.
     pub connected_for: Option<Duration>,
-    /// How long ago the last frame came, from any connection.
+    /// How long ago the last frame or event came, from any connection.
     pub last_event: Option<Duration>,
     /// How long ago anything came: a frame, a ping or a pong.
     pub last_message: Option<Duration>,

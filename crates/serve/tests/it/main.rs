@@ -23,6 +23,7 @@ mod frames;
 mod gaps;
 mod handshake;
 mod held;
+mod jetstream_upstream;
 mod limits;
 mod liveness;
 mod log;

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use jetwash_event::{Datetime, Did, Draft, DraftBody, Micros, Operation, Tid};
 use jetwash_frame::{AccountMessage, CommitMessage, Frame, IdentityMessage, SyncMessage};
 use jetwash_mst::{BlockCheck, Leaf, LeafChange, Leaves, OpError, leaves_of, sync_object};
@@ -269,6 +271,19 @@ impl Pipeline {
         let record =
             self.output
                 .encode(&mut self.encoder, draft, commit, time_us, &mut self.line)?;
+        self.push_line(kind, collection, commit, draft, time_us, record)
+    }
+
+    /// Appends the event whose line has been written. `record` is where its record is in the line.
+    pub(super) fn push_line(
+        &mut self,
+        kind: EventKind,
+        collection: &str,
+        commit: CommitPart,
+        draft: &Draft<'_>,
+        time_us: Micros,
+        record: Range<usize>,
+    ) -> Result<(), Stop> {
         let json = self.line.as_slice();
         let compressed = match &mut self.compressor {
             Some(compressor) => {

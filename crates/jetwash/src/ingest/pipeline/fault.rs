@@ -1,9 +1,12 @@
-use jetwash_event::{IdentifierError, RecordError};
+use jetwash_client::Malformed;
+use jetwash_event::{IdentifierError, RecordError, ToCborError};
 use jetwash_frame::FrameError;
 use jetwash_mst::{CommitError, OpFault};
 use jetwash_store::StoreError;
 use jetwash_verify::Reason;
 use thiserror::Error;
+
+use crate::ingest::malformed::malformed_reason;
 
 /// The reason why a frame, or one of its operations, was dropped.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -20,10 +23,14 @@ pub(super) enum Fault {
     Invalid(Reason),
     #[error(transparent)]
     Op(OpFault),
+    #[error("the event is malformed: {0}")]
+    Malformed(Malformed),
     #[error("the frame's events have too much JSON")]
     OutputTooLong,
     #[error(transparent)]
     Record(RecordError),
+    #[error("the record is not one of the data model: {0}")]
+    RecordJson(ToCborError),
     #[error(
         "`rebase` is set: the history before the commit was rewritten, which is no longer done"
     )]
@@ -48,8 +55,10 @@ impl Fault {
             Self::Frame(error) => error.reason(),
             Self::Invalid(reason) => reason.name(),
             Self::Op(fault) => fault.reason(),
+            Self::Malformed(malformed) => malformed_reason(*malformed),
             Self::OutputTooLong => "output_too_long",
             Self::Record(error) => error.reason(),
+            Self::RecordJson(_) => "record_json",
             Self::Rebase => "rebase",
             Self::Rev(_) => "rev_invalid",
             Self::Time(_) => "time_invalid",

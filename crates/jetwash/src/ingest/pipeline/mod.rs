@@ -3,6 +3,7 @@
 //! - `gate` and `predicate`: is anything of the frame wanted?
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
+//! - `events` and `record_text`: an event of a Jetstream, appended to the log.
 //! - `news` and `accounts`: is it news to the log?
 //! - `checker` and `ruling`: what verification says of it.
 //! - `waiting`: frames that wait for a key between these steps.
@@ -12,12 +13,14 @@
 mod accounts;
 mod checker;
 mod decode;
+mod events;
 mod fault;
 mod gate;
 mod news;
 mod output;
 mod predicate;
 mod quota;
+mod record_text;
 mod ruling;
 mod source;
 mod turns;
@@ -37,6 +40,7 @@ use tracing::warn;
 
 use crate::ingest::check::{Given, Keys};
 use crate::ingest::dedup::Revs;
+use crate::ingest::host_place::{HostPlace, newest_place};
 use crate::ingest::numbering::Place;
 use crate::ingest::record_cache::RecordCache;
 use crate::ingest::tally::Tally;
@@ -51,7 +55,8 @@ pub(crate) use gate::Sort;
 use output::Output;
 use predicate::Predicate;
 use quota::Quota;
-use source::{Source, contact_name};
+use record_text::RecordText;
+use source::Source;
 
 /// Turns frames into events and appends them to the log: the whole way in, on one thread.
 ///
@@ -110,6 +115,8 @@ pub struct Pipeline {
     now_us: Micros,
     stats: Arc<Stats>,
     noise: Noise,
+    /// Rewrites records that a Jetstream writes otherwise than we do.
+    record_text: RecordText,
     line: Vec<u8>,
     compressed: Vec<u8>,
     pending: usize,
@@ -144,6 +151,7 @@ impl Pipeline {
             now_us: Micros::EPOCH,
             stats: Arc::default(),
             noise: Noise::default(),
+            record_text: RecordText::default(),
             line: Vec::new(),
             compressed: Vec::new(),
             pending: 0,
@@ -357,13 +365,7 @@ impl Pipeline {
     pub fn commit(&mut self) -> Result<(), StoreError> {
         for source in &mut self.sources {
             if std::mem::take(&mut source.is_touched) {
-                match (source.stored_position(), source.contact_us) {
-                    (Some(position), _) => self.appender.set_cursor(&source.name, position),
-                    (None, Some(contact)) => self
-                        .appender
-                        .set_cursor(&contact_name(&source.name), contact.get()),
-                    (None, None) => {}
-                }
+                source.store_cursor(&mut self.appender);
                 source.tally.flush(&source.name, self.now_us);
             }
         }
@@ -442,9 +444,24 @@ impl Pipeline {
     #[must_use]
     pub fn cursor(&self, source: &str) -> Option<u64> {
         match self.sources.iter().find(|known| *known.name == *source) {
+            Some(Source {
+                place: Some(place), ..
+            }) => Some(place.time().get()),
             Some(source) => source.stored_position(),
             None => self.appender.cursor(source),
         }
+    }
+
+    /// Adds a Jetstream as a source, and returns how far an earlier run has come with its hosts.
+    pub(crate) fn add_jetstream<'h>(
+        &mut self,
+        source: &str,
+        hosts: impl Iterator<Item = &'h str>,
+    ) -> Option<HostPlace> {
+        let place = newest_place(hosts, &self.appender);
+        let index = self.source(source);
+        self.sources[index].place.clone_from(&place);
+        place
     }
 
     /// Sets the cursor of `source`, backwards too; it is stored with the next commit.

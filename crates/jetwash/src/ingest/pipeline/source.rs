@@ -4,6 +4,7 @@ use jetwash_event::Micros;
 use jetwash_frame::Peek;
 use jetwash_store::Appender;
 
+use crate::ingest::host_place::HostPlace;
 use crate::ingest::numbering::{Numbering, Place};
 use crate::ingest::pipeline::quota::Quota;
 use crate::ingest::tally::SourceTally;
@@ -28,6 +29,8 @@ pub(super) struct Source {
     pub(super) quota: Quota,
     /// The numbers of frames that wait for a key.
     pub(super) waiting: BTreeSet<u64>,
+    /// How far it is, if it is a Jetstream.
+    pub(super) place: Option<HostPlace>,
 }
 
 impl Source {
@@ -46,6 +49,7 @@ impl Source {
             tally: SourceTally::default(),
             quota: Quota::new(GAPS_A_MINUTE),
             waiting: BTreeSet::new(),
+            place: None,
         }
     }
 
@@ -75,6 +79,20 @@ impl Source {
         Some(waiting.map_or(position, |waiting| waiting.min(position)))
     }
 
+    /// Stores how far it is. Those of a Jetstream are not numbers of its own.
+    pub(super) fn store_cursor(&mut self, appender: &mut Appender) {
+        if let Some(place) = &mut self.place {
+            return place.store(appender);
+        }
+        match (self.stored_position(), self.contact_us) {
+            (Some(position), _) => appender.set_cursor(&self.name, position),
+            (None, Some(contact)) => {
+                appender.set_cursor(&contact_name(&self.name), contact.get());
+            }
+            (None, None) => {}
+        }
+    }
+
     pub(super) fn resume_from(&self) -> Option<u64> {
         if self.asks_live {
             return None;
@@ -97,7 +115,7 @@ impl Source {
 
 /// The name under which the log has when a source was first connected to. No source has such a
 /// name, as the addresses of relays have no fragments.
-pub(super) fn contact_name(source: &str) -> String {
+fn contact_name(source: &str) -> String {
     format!("{source}{CONTACT}")
 }
 

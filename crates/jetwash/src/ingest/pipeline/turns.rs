@@ -98,7 +98,7 @@ impl Pipeline {
 
     /// Notes a gap of the source at hand, unless it has had too many of them: a relay may send what
     /// it likes.
-    fn source_gap(&mut self, cause: GapCause, first: Option<u64>, next: Option<u64>) {
+    pub(super) fn source_gap(&mut self, cause: GapCause, first: Option<u64>, next: Option<u64>) {
         self.stats.gap(cause.name());
         let source = &mut self.sources[self.current];
         if !source.quota.take(self.now_us) {

@@ -1,0 +1,233 @@
+//! Takes in the events of a Jetstream, which come one by one and without a signature.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetwash_client::{ClientBody, ClientCommit, ClientEvent, ClientKind, Malformed};
+use jetwash_event::{
+    Account, Cid, Datetime, Draft, DraftBody, Identity, Kind, Micros, Operation, Tid,
+};
+use jetwash_frame::FrameKind;
+use jetwash_store::{CommitPart, EventKind, GapCause, StoreError};
+
+use crate::ingest::dedup;
+use crate::ingest::host_place::HostPlace;
+use crate::ingest::pipeline::Pipeline;
+use crate::ingest::pipeline::accounts::Accounts;
+use crate::ingest::pipeline::fault::{Fault, Stop};
+
+impl Pipeline {
+    /// Notes that a host of a Jetstream was connected to, without a cursor. If nothing has come
+    /// before, this is where another run continues, so that a crash before the first event loses
+    /// nothing.
+    pub(crate) fn joined(&mut self, source: &str, host: &Arc<str>, now_us: Micros) {
+        self.now_us = now_us;
+        self.current = self.source(source);
+        let source = &mut self.sources[self.current];
+        if source.place.is_none() {
+            source.place = Some(HostPlace::at_contact(host, now_us));
+            source.is_touched = true;
+        }
+    }
+
+    /// Notes that a Jetstream lacks events.
+    pub(crate) fn missing(&mut self, source: &str, cause: GapCause, now_us: Micros) {
+        self.now_us = now_us;
+        self.current = self.source(source);
+        self.source_gap(cause, None, None);
+    }
+
+    /// Takes in one event that `host` sent. It becomes visible with the next commit, together with
+    /// the place behind it. What is wrong with it costs only itself.
+    pub(crate) fn event(
+        &mut self,
+        source: &str,
+        host: &Arc<str>,
+        event: &ClientEvent,
+        now_us: Micros,
+    ) -> Result<(), StoreError> {
+        self.now_us = now_us;
+        self.output.begin_frame();
+        self.stats.frame(event.text().len());
+        self.current = self.source(source);
+        // Repeats are recognised by the states of accounts: a revision alone does not say which of
+        // its operations have come.
+        if self.accounts != Accounts::Kept {
+            self.keep_accounts();
+        }
+        let (kind, frame_kind) = match event.kind() {
+            ClientKind::Commit => (Some(Kind::Commit), FrameKind::Commit),
+            ClientKind::Identity => (Some(Kind::Identity), FrameKind::Identity),
+            ClientKind::Account => (Some(Kind::Account), FrameKind::Account),
+            ClientKind::Sync => (None, FrameKind::Sync),
+            _ => (None, FrameKind::Unknown),
+        };
+        let from = &mut self.sources[self.current];
+        from.tally.message(frame_kind, event.seq());
+        from.is_touched = true;
+        match &mut from.place {
+            Some(place) => place.advance(host, event),
+            place => *place = Some(HostPlace::behind(host, event)),
+        }
+        // As of a relay, nothing comes of a `#sync`.
+        let Some(kind) = kind else {
+            return Ok(());
+        };
+        if !self.filter.matches(kind, event.did(), event.collection()) {
+            self.stats.rejected();
+            return Ok(());
+        }
+        self.verdict = 0;
+        let outcome = match event.body() {
+            ClientBody::Commit(commit) => self.commit_event(event.did(), &commit, now_us),
+            ClientBody::Identity(identity) => self.identity_event(event.did(), identity, now_us),
+            ClientBody::Account(account) => self.account_event(event.did(), account, now_us),
+            _ => Ok(()),
+        };
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Stop::Store(error)) => Err(error),
+            Err(Stop::Fault(fault)) => {
+                self.lose(fault.reason(), &fault, (event.seq(), Some(event.did())));
+                Ok(())
+            }
+        }
+    }
+
+    /// Appends an operation, unless the log has it. The revision says how new it is, and the digests
+    /// of the account which operations of the newest revision have come, from whatever source.
+    fn commit_event(
+        &mut self,
+        did: &str,
+        commit: &ClientCommit<'_>,
+        now_us: Micros,
+    ) -> Result<(), Stop> {
+        let rev: Tid = commit.rev.parse().map_err(Fault::Rev)?;
+        let cid: Option<Cid> = match commit.cid.map(str::parse).transpose() {
+            Ok(cid) => cid,
+            Err(_) => return Err(Fault::Malformed(Malformed::Cid).into()),
+        };
+        self.tally.commit(commit.rev);
+        let path = format!("{}/{}", commit.collection, commit.rkey);
+        let digest = dedup::digest_op(commit.operation.as_str(), &path, cid.as_ref());
+        let number = dedup::rev_number(&rev);
+        let mut state = self.account(did);
+        if number < state.rev || number == state.rev && state.ops.contains(&digest) {
+            self.repeated();
+            return Ok(());
+        }
+        if number > state.rev {
+            state.rev = number;
+            state.ops.clear();
+            // What a relay sends next does not follow on the commit that was verified last.
+            state.repo = None;
+        }
+        self.operation(did, commit, cid.as_ref(), now_us)?;
+        // Nobody is to keep the real events of an account out with a time that is yet to come.
+        let latest = self.appender.next_time_us(now_us);
+        if rev.time() <= latest.plus(BELIEVABLE) {
+            dedup::add_op(&mut state, digest);
+            self.appender.set_account(did, &state);
+        }
+        Ok(())
+    }
+
+    /// Appends an operation that is news.
+    fn operation(
+        &mut self,
+        did: &str,
+        commit: &ClientCommit<'_>,
+        cid: Option<&Cid>,
+        now_us: Micros,
+    ) -> Result<(), Stop> {
+        let (json, record) = match (commit.operation, commit.record, cid) {
+            (Operation::Delete, None, None) => (None, None),
+            (Operation::Create | Operation::Update, Some(json), Some(cid)) => {
+                (Some(json), Some((&[][..], cid)))
+            }
+            _ => return Err(Fault::Malformed(Malformed::Json).into()),
+        };
+        let json = json.map(|json| self.record_text.form(json, &mut self.encoder));
+        let json = json.transpose()?;
+        self.tally.op(commit.operation, commit.collection);
+        let body = DraftBody::Commit {
+            rev: commit.rev,
+            operation: commit.operation,
+            collection: commit.collection,
+            rkey: commit.rkey,
+            record,
+        };
+        let kind = commit.operation.into();
+        let json = json.as_deref().unwrap_or_default();
+        self.append_json(kind, commit.collection, &Draft { did, body }, json, now_us)
+    }
+
+    fn identity_event(
+        &mut self,
+        did: &str,
+        identity: &Identity,
+        now_us: Micros,
+    ) -> Result<(), Stop> {
+        let Identity { handle, seq, time } = identity;
+        Datetime::check_rfc3339(time).map_err(Fault::Time)?;
+        let digest = dedup::digest_identity(handle.as_deref(), time);
+        if !self.is_news(did, digest) {
+            return Ok(());
+        }
+        let body = DraftBody::Identity {
+            handle: handle.as_deref(),
+            seq: *seq,
+            time,
+        };
+        self.append_json(EventKind::Identity, "", &Draft { did, body }, &[], now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
+    }
+
+    fn account_event(&mut self, did: &str, account: &Account, now_us: Micros) -> Result<(), Stop> {
+        let Account {
+            active,
+            seq,
+            status,
+            time,
+        } = account;
+        Datetime::check_rfc3339(time).map_err(Fault::Time)?;
+        let digest = dedup::digest_account(*active, status.as_deref(), time);
+        if !self.is_news(did, digest) {
+            return Ok(());
+        }
+        let body = DraftBody::Account {
+            active: *active,
+            seq: *seq,
+            status: status.as_deref(),
+            time,
+        };
+        self.append_json(EventKind::Account, "", &Draft { did, body }, &[], now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
+    }
+
+    /// Appends an event whose record is there as JSON. The stream does not say how many operations
+    /// a commit has, so each stands for a whole one.
+    fn append_json(
+        &mut self,
+        kind: EventKind,
+        collection: &str,
+        draft: &Draft<'_>,
+        json: &[u8],
+        now_us: Micros,
+    ) -> Result<(), Stop> {
+        let time_us = self.appender.next_time_us(now_us);
+        self.line.clear();
+        let record = self
+            .encoder
+            .encode_again(draft, time_us, json, LINE_JSON, &mut self.line)
+            .map_err(Fault::Record)?;
+        self.push_line(kind, collection, CommitPart::WHOLE, draft, time_us, record)
+    }
+}
+
+/// How far the revisions of an account may be ahead of the clock here.
+const BELIEVABLE: Duration = Duration::from_secs(3_600);
+/// The longest line: as much as the JSON of a frame may have.
+const LINE_JSON: usize = 16 << 20;
