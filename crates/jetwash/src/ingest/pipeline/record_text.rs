@@ -7,9 +7,9 @@ use crate::ingest::pipeline::fault::Fault;
 /// Brings the JSON of records into the form that lines have here.
 ///
 /// A Jetstream of version 1 writes records as we do, and version 2 too, but for the order of the
-/// keys of blobs. So a record is looked at once, and is only written anew if it differs in
-/// something that can be seen: white space, escapes, blobs, or depth. The order of other keys is
-/// taken over as it is.
+/// keys of blobs, and for backspaces and form feeds, which it writes with letters. So a record is
+/// looked at once, and is only written anew if it differs in something that can be seen: white
+/// space, escapes, blobs, or depth. The order of other keys is taken over as it is.
 #[derive(Debug, Default)]
 pub(super) struct RecordText {
     to_cbor: ToCbor,
@@ -84,8 +84,10 @@ fn is_compact(json: &[u8]) -> bool {
 /// The length of an escape behind its backslash, if it is one that is written here.
 fn escape(rest: &[u8]) -> Option<usize> {
     match rest {
-        [b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(1),
-        [b'u', b'0', b'0', b'0' | b'1', ..] => Some(5),
+        [b'"' | b'\\' | b'n' | b'r' | b't', ..] => Some(1),
+        // These have letters.
+        [b'u', b'0', b'0', b'0', b'9' | b'a' | b'd', ..] => None,
+        [b'u', b'0', b'0', b'0' | b'1', b'0'..=b'9' | b'a'..=b'f', ..] => Some(5),
         [b'u', b'0', b'0', b'2', b'6', ..] => Some(5),
         [b'u', b'0', b'0', b'3', b'c' | b'e', ..] => Some(5),
         [b'u', b'2', b'0', b'2', b'8' | b'9', ..] => Some(5),
@@ -123,6 +125,10 @@ mod tests {
             ("{\n\"a\":1}", r#"{"a":1}"#),
             (r#"{"a":"<&>"}"#, r#"{"a":"\u003c\u0026\u003e"}"#),
             (r#"{"a":"\/\u00e9"}"#, r#"{"a":"/é"}"#),
+            (
+                r#"{"a":"\b\f\u0009\u001F"}"#,
+                r#"{"a":"\u0008\u000c\t\u001f"}"#,
+            ),
             ("{\"a\":\"\u{2028}\"}", r#"{"a":"\u2028"}"#),
         ] {
             let form = text.form(json, &mut encoder).unwrap();
