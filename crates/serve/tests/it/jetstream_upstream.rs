@@ -223,7 +223,9 @@ async fn follows_event_by_event(dictionary: Option<Dictionary>, options: Jetstre
 
 #[tokio::test]
 async fn a_log_that_follows_plain_messages_is_the_log() {
-    follows_event_by_event(None, plain()).await;
+    for protocol in [Protocol::V1, Protocol::V2] {
+        follows_event_by_event(None, plain().protocol(protocol)).await;
+    }
 }
 
 #[tokio::test]
@@ -234,17 +236,25 @@ async fn a_log_that_follows_compressed_messages_is_the_log() {
     };
     let bytes = corpus.bytes("dictionaries/legacy_subscribe.zdict");
     let dictionary = Dictionary::from_bytes(bytes).unwrap();
-    let options = JetstreamOptions::new().dictionary(dictionary.clone());
-    follows_event_by_event(Some(dictionary), options).await;
+    for protocol in [Protocol::V1, Protocol::V2] {
+        let options = JetstreamOptions::new().dictionary(dictionary.clone());
+        follows_event_by_event(Some(dictionary.clone()), options.protocol(protocol)).await;
+    }
 }
 
 #[tokio::test]
 async fn nothing_is_lost_or_repeated_over_restarts_at_random_points() {
+    for protocol in [Protocol::V1, Protocol::V2] {
+        is_restarted_at_random_points(protocol).await;
+    }
+}
+
+async fn is_restarted_at_random_points(protocol: Protocol) {
     let world = World::start(ServeOptions::default(), None).await;
     let folder = tempfile::tempdir().unwrap();
     let builder = || {
         follow(world.address)
-            .jetstream_options(plain())
+            .jetstream_options(plain().protocol(protocol))
             .folder(folder.path())
     };
     let first = Follower::start(builder());
