@@ -17,7 +17,8 @@ use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
 use crate::jetstream::{Ingest, Jetstream, assemble};
 use crate::source::{
-    Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError, RelayOptions,
+    BoxedSource, Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError,
+    RelayOptions, Source,
 };
 use crate::verify::{HOLD_BYTES, Verify, WORKERS};
 
@@ -46,7 +47,7 @@ pub struct JetstreamBuilder {
     cursors: Vec<(String, u64)>,
     relay_options: RelayOptions,
     pub(crate) jetstreams: Jetstreams,
-    pub(crate) sources: Vec<FrameStream>,
+    pub(crate) sources: Vec<BoxedSource>,
     folder: Option<PathBuf>,
     retain_for: Option<Duration>,
     retain_bytes: Option<u64>,
@@ -91,16 +92,17 @@ impl JetstreamBuilder {
     /// If the stream panics, it ends; the other sources continue. [`Jetstream::snapshot`] counts that
     /// at once, and [`Ingest::run`] tells it at its end.
     pub fn frame_stream(
-        mut self,
+        self,
         name: impl Into<String>,
         frames: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Self {
-        let name = name.into();
-        self.sources.push(FrameStream {
-            name,
-            frames: Box::pin(frames),
-            cursor: None,
-        });
+        self.source(FrameStream::new(name.into(), frames))
+    }
+
+    /// Takes frames or events from a source of your own: see [`Source`]. With several sources,
+    /// events that come from more than one are kept once.
+    pub fn source(mut self, source: impl Source) -> Self {
+        self.sources.push(BoxedSource::new("source", source));
         self
     }
 
@@ -427,10 +429,11 @@ impl JetstreamBuilder {
         let relays = relays.iter().map(Endpoint::to_string);
         let mut names: Vec<String> = relays.chain(hosts.map(str::to_owned)).collect();
         for source in &self.sources {
-            if names.contains(&source.name) {
-                mistakes.push(Mistake::RepeatedSource(source.name.clone()));
+            let name = source.name().to_string();
+            if names.contains(&name) {
+                mistakes.push(Mistake::RepeatedSource(name.clone()));
             }
-            names.push(source.name.clone());
+            names.push(name);
         }
     }
 }
@@ -444,7 +447,7 @@ impl Jetstream {
 
 impl fmt::Debug for JetstreamBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sources: Vec<_> = self.sources.iter().map(|source| &source.name).collect();
+        let sources: Vec<_> = self.sources.iter().map(BoxedSource::name).collect();
         f.debug_struct("JetstreamBuilder")
             .field("relays", &self.relays)
             .field("sources", &sources)

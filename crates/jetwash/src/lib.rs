@@ -218,7 +218,7 @@ pub use read::{
 pub use rustls;
 pub use source::{
     Endpoint, EndpointError, JetstreamOptions, NotReady, Pusher, RelayOptionError, RelayOptions,
-    Upstream, UpstreamState,
+    Source, SourceHandle, Upstream, UpstreamState,
 };
 #[cfg(feature = "simulator")]
 pub use source::{SIMULATOR, simulator_identities};

@@ -13,6 +13,8 @@ pub(crate) struct Arrival {
     /// The name of the source, which is that of its cursor.
     pub(crate) source: Arc<str>,
     pub(crate) content: Content,
+    /// The number that the source has for the frame, if that is not its own.
+    pub(crate) number: Option<u64>,
     /// When it came, before it waited for room.
     pub(crate) arrived: Instant,
     /// Returns the frame's share of the queue when the frame has been dealt with.
@@ -44,9 +46,17 @@ pub(crate) enum Content {
         host: Arc<str>,
         events: Vec<ClientEvent>,
     },
-    /// A Jetstream lacks events after those that came.
+    /// Events of a source of the caller's, and the cursor behind them, if they have one.
+    OwnEvents {
+        events: Vec<ClientEvent>,
+        cursor: Option<u64>,
+    },
+    /// A source lacks events after those that came: those with the numbers from `first` up to, but
+    /// not including, `next`, as far as these are known.
     Missing {
         cause: GapCause,
+        first: Option<u64>,
+        next: Option<u64>,
     },
 }
 
@@ -55,7 +65,9 @@ impl Content {
     fn len(&self) -> usize {
         match self {
             Self::Frame(frame) => frame.len(),
-            Self::Events { events, .. } => events.iter().map(|event| event.text().len()).sum(),
+            Self::Events { events, .. } | Self::OwnEvents { events, .. } => {
+                events.iter().map(|event| event.text().len()).sum()
+            }
             Self::Connected { .. }
             | Self::SteppedOver { .. }
             | Self::CursorRefused
@@ -106,6 +118,11 @@ impl Intake {
         self.has_begun.load(Ordering::Relaxed) && !self.sender.is_closed()
     }
 
+    /// Whether nothing is taken any more.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Waits for room and hands the frame over; `Err` if the pipeline has stopped.
     pub(crate) async fn send(&self, source: &Arc<str>, frame: Bytes) -> Result<(), Stopped> {
         self.pass_on(source, Content::Frame(frame)).await
@@ -113,6 +130,16 @@ impl Intake {
 
     /// Waits for room and passes on news of the connection, in order with its frames.
     pub(crate) async fn pass_on(&self, source: &Arc<str>, content: Content) -> Result<(), Stopped> {
+        self.pass_on_as(source, content, None).await
+    }
+
+    /// The same, with the number that the source has for a frame, if that is not its own.
+    pub(crate) async fn pass_on_as(
+        &self,
+        source: &Arc<str>,
+        content: Content,
+        number: Option<u64>,
+    ) -> Result<(), Stopped> {
         let arrived = Instant::now();
         // A frame larger than the whole budget goes alone.
         let share = u32::try_from(content.len())
@@ -125,6 +152,7 @@ impl Intake {
         let arrival = Arrival {
             source: Arc::clone(source),
             content,
+            number,
             arrived,
             _room: room,
         };

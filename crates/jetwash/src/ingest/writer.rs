@@ -155,9 +155,17 @@ impl Writer {
         let (now, mut events) = (Instant::now(), 0);
         while let Some(ready) = stage.pop(now) {
             if let Ready::Hold(hold) = ready {
-                let Held { source, frame, .. } = &hold.held;
+                let Held {
+                    source,
+                    frame,
+                    number,
+                    ..
+                } = &hold.held;
                 self.touch(source);
-                if self.pipeline.hold(source, frame, now_us, hold.is_let_in) {
+                if self
+                    .pipeline
+                    .hold(source, (frame, *number), now_us, hold.is_let_in)
+                {
                     stage.hold(hold, now);
                 }
             } else {
@@ -194,6 +202,7 @@ impl Writer {
             Ready::Arrival(arrival, given) => (arrival, given),
             Ready::Lost(arrival) => {
                 if let Content::Frame(frame) = &arrival.content {
+                    let frame = (&**frame, arrival.number);
                     pipeline.lose_unchecked(&arrival.source, frame, now_us);
                 }
                 return Ok(arrival.source);
@@ -203,7 +212,8 @@ impl Writer {
                 return Ok(hold.held.source);
             }
             Ready::Held(held) => {
-                pipeline.finish(&held.source, &held.frame, held.checked, now_us)?;
+                let frame = (&*held.frame, held.number);
+                pipeline.finish(&held.source, frame, held.checked, now_us)?;
                 return Ok(held.source);
             }
         };
@@ -219,7 +229,17 @@ impl Writer {
                     pipeline.event(source, &host, event, now_us)?;
                 }
             }
-            Content::Missing { cause } => pipeline.missing(source, cause, now_us),
+            Content::OwnEvents { events, cursor } => {
+                for event in &events {
+                    pipeline.own_event(source, event, now_us)?;
+                }
+                if let Some(cursor) = cursor {
+                    pipeline.set_cursor(source, cursor);
+                }
+            }
+            Content::Missing { cause, first, next } => {
+                pipeline.missing(source, cause, (first, next), now_us);
+            }
         }
         Ok(arrival.source)
     }
@@ -401,12 +421,17 @@ impl Writer {
 }
 
 fn unchecked(arrival: Arrival) -> Ready {
-    Ready::Arrival(arrival, Given::default())
+    let given = Given {
+        number: arrival.number,
+        ..Given::default()
+    };
+    Ready::Arrival(arrival, given)
 }
 
 /// Whether the source of a frame that waits sends it again, because the stored cursor is before it.
 fn is_sent_again(held: &Held) -> bool {
-    peek(&held.frame).is_ok_and(|peeked| peeked.seq > Some(0))
+    let own = || peek(&held.frame).ok().and_then(|peeked| peeked.seq);
+    held.number.or_else(own) > Some(0)
 }
 
 /// Waits until a time, or for ever once the writer has been stopped: the runtime may have gone

@@ -12,7 +12,7 @@ use crate::ingest::{
 };
 use crate::jetstream::run::{Feeds, Ingest};
 use crate::jetstream::{Jetstream, Shared};
-use crate::source::{Endpoint, Watch};
+use crate::source::{BoxedSource, Endpoint, JetstreamFeed, RelaySource, SourceParts, Watch};
 use crate::stats::Stats;
 use crate::verify::ResyncSender;
 
@@ -51,15 +51,17 @@ pub(crate) fn assemble(
         stage: None,
         touched: Vec::new(),
     };
+    let parts = SourceParts {
+        intake,
+        cursors,
+        stats,
+        clock: config.clock.clone(),
+    };
+    let auto = config.auto_dictionary.take();
     let feeds = Feeds {
-        relays: config.relays,
+        sources: boxed(config),
         upstreams: upstreams.clone(),
-        jetstreams: config.jetstreams,
-        sources: config.sources,
-        intake: intake.clone(),
-        cursors: Arc::clone(&cursors),
-        stats: Arc::clone(&stats),
-        clock: config.clock,
+        parts: parts.clone(),
     };
     let identities = verify.identities.clone();
     let ingest = Ingest {
@@ -67,15 +69,13 @@ pub(crate) fn assemble(
         verify: (verify, keys),
         stop,
         feeds,
-        auto: config.auto_dictionary.map(|auto| (auto, is_trained)),
+        auto: auto.map(|auto| (auto, is_trained)),
         store: store.clone(),
         dictionaries: dictionaries.clone(),
     };
     let shared = Shared {
         store,
-        stats,
-        cursors,
-        intake,
+        parts,
         dictionaries,
         positions,
         records,
@@ -88,7 +88,8 @@ pub(crate) fn assemble(
     Ok((Jetstream { shared }, ingest))
 }
 
-/// How far the sources are, and how the connections to the relays and then the Jetstreams are.
+/// How far the sources are, and how the connections are: to the relays, then the Jetstreams, then
+/// those of the caller's sources.
 fn sources_of(
     config: &mut Config,
     pipeline: &mut Pipeline,
@@ -106,15 +107,34 @@ fn sources_of(
             .iter()
             .map(|source| source.name().to_string())
     };
-    let streams = config.sources.iter().map(|source| source.name.clone());
-    let names = relay_names().chain(jetstream_names()).chain(streams);
+    let own_names = config
+        .sources
+        .iter()
+        .map(|source| source.name().to_string());
+    let names = relay_names().chain(jetstream_names()).chain(own_names);
     // Those of earlier runs too: frames may be pushed under their names.
     let names = names.chain(pipeline.earlier_sources().map(str::to_owned));
     let known = names.map(|name| (name.as_str().into(), Known::of(pipeline, &name)));
     let cursors = Arc::new(SourceCursors::new(known, relay_names()));
     let watch_of = |name: String| Arc::new(Watch::new(name.into()));
-    let upstreams = relay_names().chain(jetstream_names());
+    let own = config.sources.iter().filter(|source| source.is_upstream());
+    let own = own.map(|source| source.name().to_string());
+    let upstreams = relay_names().chain(jetstream_names()).chain(own);
     (cursors, upstreams.map(watch_of).collect())
+}
+
+/// All sources, in the order in which [`sources_of`] returns their connections.
+fn boxed(config: Config) -> Vec<BoxedSource> {
+    let (relays, options) = config.relays;
+    let options = options.map(Arc::new);
+    let relay_of = |relay| {
+        let options = Arc::clone(options.as_ref()?);
+        Some(BoxedSource::new("relay", RelaySource::new(relay, options)))
+    };
+    let relays = relays.into_iter().filter_map(relay_of);
+    let jetstreams = config.jetstreams.into_iter().map(JetstreamFeed::new);
+    let jetstreams = jetstreams.map(|feed| BoxedSource::new("jetstream", feed));
+    relays.chain(jetstreams).chain(config.sources).collect()
 }
 
 /// A pipeline that takes what the caller wants, from where the caller says.

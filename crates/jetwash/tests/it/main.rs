@@ -25,6 +25,7 @@ mod kill;
 mod memory;
 mod order;
 mod order_model;
+mod own_source;
 mod record_cache;
 mod recorded;
 mod relay;

@@ -9,14 +9,27 @@ use jetwash_event::{
 };
 use jetwash_frame::FrameKind;
 use jetwash_store::{CommitPart, EventKind, GapCause, StoreError};
+use jetwash_verify::Policy;
 
 use crate::ingest::dedup;
-use crate::ingest::host_place::HostPlace;
+use crate::ingest::host_place::{HostPlace, newest_place};
 use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::Accounts;
 use crate::ingest::pipeline::fault::{Fault, Stop};
 
 impl Pipeline {
+    /// Adds a Jetstream as a source, and returns how far an earlier run has come with its hosts.
+    pub(crate) fn add_jetstream<'h>(
+        &mut self,
+        source: &str,
+        hosts: impl Iterator<Item = &'h str>,
+    ) -> Option<HostPlace> {
+        let place = newest_place(hosts, &self.appender);
+        let index = self.source(source);
+        self.sources[index].place.clone_from(&place);
+        place
+    }
+
     /// Notes that a host of a Jetstream was connected to, without a cursor. If nothing has come
     /// before, this is where another run continues, so that a crash before the first event loses
     /// nothing.
@@ -30,11 +43,17 @@ impl Pipeline {
         }
     }
 
-    /// Notes that a Jetstream lacks events.
-    pub(crate) fn missing(&mut self, source: &str, cause: GapCause, now_us: Micros) {
+    /// Notes that a source lacks events, those of some numbers if it is known which.
+    pub(crate) fn missing(
+        &mut self,
+        source: &str,
+        cause: GapCause,
+        (first, next): (Option<u64>, Option<u64>),
+        now_us: Micros,
+    ) {
         self.now_us = now_us;
         self.current = self.source(source);
-        self.source_gap(cause, None, None);
+        self.source_gap(cause, first, next);
     }
 
     /// Takes in one event that `host` sent. It becomes visible with the next commit, together with
@@ -46,10 +65,30 @@ impl Pipeline {
         event: &ClientEvent,
         now_us: Micros,
     ) -> Result<(), StoreError> {
+        self.current = self.source(source);
+        match &mut self.sources[self.current].place {
+            Some(place) => place.advance(host, event),
+            place => *place = Some(HostPlace::behind(host, event)),
+        }
+        self.event_of_current(event, now_us)
+    }
+
+    /// Takes in one event of a source of the caller's. How far that is it says apart.
+    pub(crate) fn own_event(
+        &mut self,
+        source: &str,
+        event: &ClientEvent,
+        now_us: Micros,
+    ) -> Result<(), StoreError> {
+        self.current = self.source(source);
+        self.event_of_current(event, now_us)
+    }
+
+    /// Takes in an event of the source at hand.
+    fn event_of_current(&mut self, event: &ClientEvent, now_us: Micros) -> Result<(), StoreError> {
         self.now_us = now_us;
         self.output.begin_frame();
         self.stats.frame(event.text().len());
-        self.current = self.source(source);
         // Repeats are recognised by the states of accounts: a revision alone does not say which of
         // its operations have come.
         if self.accounts != Accounts::Kept {
@@ -65,10 +104,6 @@ impl Pipeline {
         let from = &mut self.sources[self.current];
         from.tally.message(frame_kind, event.seq());
         from.is_touched = true;
-        match &mut from.place {
-            Some(place) => place.advance(host, event),
-            place => *place = Some(HostPlace::behind(host, event)),
-        }
         // As of a relay, nothing comes of a `#sync`.
         let Some(kind) = kind else {
             return Ok(());
@@ -102,6 +137,10 @@ impl Pipeline {
         commit: &ClientCommit<'_>,
         now_us: Micros,
     ) -> Result<(), Stop> {
+        let policy = self.checker.as_ref().map(|checker| checker.policy);
+        if policy == Some(Policy::Strict) {
+            return Err(Fault::Unsigned.into());
+        }
         let rev: Tid = commit.rev.parse().map_err(Fault::Rev)?;
         let cid: Option<Cid> = match commit.cid.map(str::parse).transpose() {
             Ok(cid) => cid,

@@ -43,6 +43,8 @@ pub(super) enum Fault {
     TooBig,
     #[error("the event is longer than the log takes")]
     TooLong,
+    #[error("nobody has signed it, and only what is verified is wanted")]
+    Unsigned,
 }
 
 impl Fault {
@@ -64,6 +66,7 @@ impl Fault {
             Self::Time(_) => "time_invalid",
             Self::TooBig => "too_big",
             Self::TooLong => "event_too_long",
+            Self::Unsigned => "unsigned",
         }
     }
 }

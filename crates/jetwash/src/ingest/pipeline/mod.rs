@@ -40,8 +40,7 @@ use tracing::warn;
 
 use crate::ingest::check::{Given, Keys};
 use crate::ingest::dedup::Revs;
-use crate::ingest::host_place::{HostPlace, newest_place};
-use crate::ingest::numbering::Place;
+use crate::ingest::numbering::{Place, numbered};
 use crate::ingest::record_cache::RecordCache;
 use crate::ingest::tally::Tally;
 use crate::noise::Noise;
@@ -278,7 +277,8 @@ impl Pipeline {
         given: Given,
     ) -> Result<(), StoreError> {
         let is_kept = !given.is_invalid();
-        let Some((place, peeked)) = self.begin(source, frame, now_us, is_kept) else {
+        let frame_at = (frame, given.number);
+        let Some((place, peeked)) = self.begin(source, frame_at, now_us, is_kept) else {
             return Ok(());
         };
         if place != Place::Next {
@@ -293,12 +293,13 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Notes that a frame has come, and says where its number stands.
+    /// Notes that a frame has come, and says where its number stands: its own, or the one that the
+    /// source has for it.
     #[inline]
     fn begin<'f>(
         &mut self,
         source: &str,
-        frame: &'f [u8],
+        (frame, number): (&'f [u8], Option<u64>),
         now_us: Micros,
         is_kept: bool,
     ) -> Option<(Place, Peek<'f>)> {
@@ -306,7 +307,7 @@ impl Pipeline {
         self.output.begin_frame();
         self.stats.frame(frame.len());
         let peeked = match peek(frame) {
-            Ok(peeked) => peeked,
+            Ok(peeked) => numbered(peeked, number),
             Err(error) => {
                 self.current = self.source(source);
                 self.lose(error.reason(), &error, (None, None));
@@ -450,18 +451,6 @@ impl Pipeline {
             Some(source) => source.stored_position(),
             None => self.appender.cursor(source),
         }
-    }
-
-    /// Adds a Jetstream as a source, and returns how far an earlier run has come with its hosts.
-    pub(crate) fn add_jetstream<'h>(
-        &mut self,
-        source: &str,
-        hosts: impl Iterator<Item = &'h str>,
-    ) -> Option<HostPlace> {
-        let place = newest_place(hosts, &self.appender);
-        let index = self.source(source);
-        self.sources[index].place.clone_from(&place);
-        place
     }
 
     /// Sets the cursor of `source`, backwards too; it is stored with the next commit.
