@@ -78,6 +78,7 @@ mod options;
 mod read;
 mod ring;
 mod seq;
+mod skipped;
 #[cfg(feature = "crash-points")]
 #[doc(hidden)]
 pub mod testing;
