@@ -73,6 +73,7 @@ mod frames;
 pub mod fuzzing;
 mod gap;
 mod identity;
+mod mirror;
 mod open;
 mod options;
 mod read;
@@ -92,6 +93,7 @@ pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
 pub use gap::{Gap, GapCause, UpstreamGap};
 pub use identity::{LogId, ParseLogIdError};
 pub use jetwash_event::Micros;
+pub use mirror::{Applied, LogEvents, LogMessage, LogMessageError, LogStream, MirrorError};
 pub use open::{RepairReport, open, repair};
 pub use options::{Durability, Location, Options, Retention};
 pub use read::{
