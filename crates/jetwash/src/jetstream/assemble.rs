@@ -48,14 +48,17 @@ pub(crate) fn assemble(
         cursors: Arc::clone(&cursors),
         stats: Arc::clone(&stats),
         stopped: Some(stopped),
+        is_mirror: config.mirror.is_some(),
         stage: None,
         touched: Vec::new(),
     };
+    let mirror = config.mirror.map(|source| (source, store.clone()));
     let feeds = Feeds {
         relays: config.relays,
         upstreams: upstreams.clone(),
         jetstreams: config.jetstreams,
         sources: config.sources,
+        mirror,
         intake: intake.clone(),
         cursors: Arc::clone(&cursors),
         stats: Arc::clone(&stats),
@@ -113,7 +116,8 @@ fn sources_of(
     let known = names.map(|name| (name.as_str().into(), Known::of(pipeline, &name)));
     let cursors = Arc::new(SourceCursors::new(known, relay_names()));
     let watch_of = |name: String| Arc::new(Watch::new(name.into()));
-    let upstreams = relay_names().chain(jetstream_names());
+    let mirror = config.mirror.iter().map(|source| source.name().to_string());
+    let upstreams = relay_names().chain(jetstream_names()).chain(mirror);
     (cursors, upstreams.map(watch_of).collect())
 }
 
@@ -132,7 +136,8 @@ fn pipeline_of(
     for (name, cursor) in take(&mut config.cursors) {
         pipeline.set_cursor(&name, cursor);
     }
-    if let Some(dictionary) = dictionary {
+    // A mirror compresses nothing: events come with their bytes.
+    if let Some(dictionary) = dictionary.filter(|_| config.mirror.is_none()) {
         pipeline = pipeline.dictionary(dictionary)?;
     }
     // One source seldom repeats itself, and is recognised when it does; several always do.
@@ -147,6 +152,9 @@ fn pipeline_of(
 /// The dictionary to begin with, and whether it is one that an earlier run trained: where they are
 /// trained, the log's last goes before the one that was given.
 fn dictionary_to_use(config: &Config, appender: &Appender) -> (Option<Dictionary>, bool) {
+    if config.mirror.is_some() {
+        return (appender.dictionary(), false);
+    }
     let known = config.auto_dictionary.as_ref();
     let known = known.and_then(|_| appender.dictionary());
     let is_trained = known.is_some() && known != config.dictionary;

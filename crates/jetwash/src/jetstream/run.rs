@@ -17,7 +17,8 @@ use crate::ingest::{
 };
 use crate::panic::catch;
 use crate::source::{
-    Follower, FrameStream, JetstreamFeed, JetstreamSource, Relays, Watch, describe, publish,
+    Follower, FrameStream, JetstreamFeed, JetstreamSource, MirrorFeed, MirrorSource, Relays, Watch,
+    describe, publish,
 };
 use crate::stats::Stats;
 use crate::tasks::{Death, Tasks};
@@ -154,6 +155,8 @@ pub(super) struct Feeds {
     pub(super) upstreams: Vec<Arc<Watch>>,
     pub(super) jetstreams: Vec<JetstreamSource>,
     pub(super) sources: Vec<FrameStream>,
+    /// The log that this one mirrors. Its watch is the last.
+    pub(super) mirror: Option<(MirrorSource, Store)>,
     pub(super) intake: Intake,
     pub(super) cursors: Arc<SourceCursors>,
     pub(super) stats: Arc<Stats>,
@@ -190,12 +193,18 @@ impl Feeds {
                 tasks.spawn("relay", name, follow);
             }
         }
-        for (source, watch) in self.jetstreams.into_iter().zip(watches) {
+        for (source, watch) in self.jetstreams.into_iter().zip(watches.by_ref()) {
             let name = source.name().to_string();
             let (intake, stats) = (self.intake.clone(), Arc::clone(&self.stats));
             let (watch, clock, died) = (Arc::clone(watch), self.clock.clone(), tasks.died());
             let feed = JetstreamFeed::new(source, intake, stats, watch, clock, died);
             tasks.spawn("jetstream", name, feed.follow());
+        }
+        if let (Some((source, store)), Some(watch)) = (self.mirror, watches.next()) {
+            let (name, watch) = (source.name().to_string(), Arc::clone(watch));
+            let parts = (self.intake, Arc::clone(&self.stats), self.clock);
+            let feed = MirrorFeed::new(source, store, parts, watch, tasks.died());
+            tasks.spawn("mirror", name, feed.follow());
         }
         describe();
         let publish = publish(self.upstreams, self.stats);

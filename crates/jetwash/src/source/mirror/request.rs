@@ -38,12 +38,12 @@ impl Request {
     /// The address of a host with this place in its query.
     pub(super) fn url(&self, endpoint: &Url) -> Url {
         let mut url = endpoint.clone();
-        let Some(log) = self.log else {
-            return url;
-        };
         let mut query = url.query_pairs_mut();
+        // Also where there is nothing yet: what the host no longer has comes as a gap then.
         query.append_pair("seq", &self.seq.get().to_string());
-        query.append_pair("log", &log.to_string());
+        if let Some(log) = self.log {
+            query.append_pair("log", &log.to_string());
+        }
         if let Some(time_us) = self.time_us {
             query.append_pair("time_us", &time_us.get().to_string());
         }
