@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
 use crate::jetstream::{Ingest, Jetstream, assemble};
+use crate::mirrors::check_sort;
 use crate::source::{
     BoxedSource, Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError,
     RelayOptions, Source,
@@ -45,9 +46,10 @@ use crate::verify::{HOLD_BYTES, Verify, WORKERS};
 pub struct JetstreamBuilder {
     relays: Vec<String>,
     cursors: Vec<(String, u64)>,
-    relay_options: RelayOptions,
+    pub(crate) relay_options: RelayOptions,
     pub(crate) jetstreams: Jetstreams,
     pub(crate) sources: Vec<BoxedSource>,
+    pub(crate) mirrors: Vec<String>,
     folder: Option<PathBuf>,
     retain_for: Option<Duration>,
     retain_bytes: Option<u64>,
@@ -272,6 +274,9 @@ impl JetstreamBuilder {
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
             mistakes: vec![Mistake::Store(error)],
         })?;
+        check_sort(&log.1, config.mirror.is_some()).map_err(|mistake| BuildError {
+            mistakes: vec![mistake],
+        })?;
         assemble(config, log).map_err(|error| BuildError {
             mistakes: vec![Mistake::Dictionary(error)],
         })
@@ -286,6 +291,7 @@ impl JetstreamBuilder {
         let jetstreams = self.prepare_jetstreams(&mut mistakes);
         self.check_names(&relays, &jetstreams, &mut mistakes);
         let relay_options = self.prepare_relays(&relays, &mut mistakes);
+        let mirror = self.prepare_mirror(&mut mistakes);
         if !mistakes.is_empty() {
             return Err(BuildError { mistakes });
         }
@@ -298,6 +304,7 @@ impl JetstreamBuilder {
             cursors,
             jetstreams,
             sources: self.sources,
+            mirror,
             dictionary: self.dictionary,
             auto_dictionary: self.auto_dictionary,
             filter: self.filter,
@@ -317,6 +324,24 @@ impl JetstreamBuilder {
 
     pub(crate) fn is_strict(&self) -> bool {
         self.verify.policy == Policy::Strict
+    }
+
+    /// The settings that say what goes into the log and how, and which of them are set.
+    pub(crate) fn settings_of_ingest(&self) -> [(&'static str, bool); 12] {
+        [
+            ("relay", !self.relays.is_empty()),
+            ("relay_cursor", !self.cursors.is_empty()),
+            ("jetstream", !self.jetstreams.is_empty()),
+            ("frame_stream", !self.sources.is_empty()),
+            ("dictionary", self.dictionary.is_some()),
+            ("auto_dictionary", self.auto_dictionary.is_some()),
+            ("ingest_filter", !self.filter.is_empty()),
+            ("ingest_filter_with", self.predicate.is_some()),
+            ("keep_frames", self.keep_frames.is_some()),
+            ("record_cache", self.record_cache.is_some()),
+            ("verify", self.verify.policy.is_on()),
+            ("check_blocks", self.block_check != BlockCheck::default()),
+        ]
     }
 
     fn log_options(&self) -> Options {

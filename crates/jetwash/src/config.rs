@@ -8,7 +8,7 @@ use jetwash_store::{Location, Options};
 
 use crate::clock::Clock;
 use crate::ingest::AutoDictionary;
-use crate::source::{BoxedSource, JetstreamSource, Relays};
+use crate::source::{BoxedSource, JetstreamSource, MirrorSource, Relays};
 use crate::verify::Verify;
 
 /// The settings of a Jetstream, checked and with their defaults.
@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) cursors: Vec<(String, u64)>,
     pub(crate) jetstreams: Vec<JetstreamSource>,
     pub(crate) sources: Vec<BoxedSource>,
+    /// The log that this one mirrors; then there is no other source.
+    pub(crate) mirror: Option<MirrorSource>,
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) auto_dictionary: Option<AutoDictionary>,
     pub(crate) filter: Filter,

@@ -171,6 +171,7 @@ mod consumer;
 mod did_file;
 mod ingest;
 mod jetstream;
+mod mirrors;
 mod noise;
 mod panic;
 mod read;
@@ -217,8 +218,8 @@ pub use read::{
 };
 pub use rustls;
 pub use source::{
-    Endpoint, EndpointError, JetstreamOptions, NotReady, Pusher, RelayOptionError, RelayOptions,
-    Source, SourceHandle, Upstream, UpstreamState,
+    Endpoint, EndpointError, JetstreamOptions, MirrorAddressError, NotReady, Pusher,
+    RelayOptionError, RelayOptions, Source, SourceHandle, Upstream, UpstreamState,
 };
 #[cfg(feature = "simulator")]
 pub use source::{SIMULATOR, simulator_identities};

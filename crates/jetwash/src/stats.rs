@@ -48,6 +48,13 @@ impl Stats {
         add(&self.compressed_bytes, compressed as u64);
     }
 
+    /// Counts a message of a mirrored log.
+    pub(crate) fn mirrored(&self, bytes: usize, events: u64, json: u64) {
+        self.frame(bytes);
+        add(&self.events, events);
+        add(&self.json_bytes, json);
+    }
+
     pub(crate) fn rejected(&self) {
         add(&self.rejected, 1);
     }
@@ -192,7 +199,7 @@ impl Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Frames that arrived, and events of Jetstreams.
+    /// Frames that arrived, events of Jetstreams, and messages of a mirrored log.
     pub frames: u64,
     /// Their bytes.
     pub frame_bytes: u64,
@@ -215,7 +222,8 @@ pub struct Snapshot {
     /// Gaps: events are missing, or may be, although nothing was dropped here. By the name of the
     /// [cause](jetwash_store::GapCause::name).
     pub gaps: BTreeMap<&'static str, u64>,
-    /// Connections to relays that ended, counted by reason, and as `jetstream` those to Jetstreams.
+    /// Connections to relays and to the hosts of a mirrored log that ended, counted by reason, and
+    /// as `jetstream` those to Jetstreams.
     pub reconnects: BTreeMap<&'static str, u64>,
     /// Why the log cannot be written at the moment: the disk is full, for example. Sources wait
     /// meanwhile and readers continue; nothing is lost that the sources still have afterwards. `None`
@@ -223,7 +231,7 @@ pub struct Snapshot {
     pub stalled: Option<String>,
     /// Panics that were caught, counted by where they were: `source`, a stream that the caller
     /// brought; `ingest_filter_with` and `filter`, closures; `handler`, that of a consumer;
-    /// `relay`, `jetstream`, `trainer` and `writer`, tasks of this crate; and what
+    /// `relay`, `jetstream`, `mirror`, `trainer` and `writer`, tasks of this crate; and what
     /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could continue did.
     pub panics: BTreeMap<&'static str, u64>,
     /// Jumps of the clock that the log's time did not follow, or not at once: see

@@ -264,4 +264,8 @@ pub enum PushError {
     /// The event was pushed compressed, but no dictionary is set.
     #[error("the event was pushed compressed, but no dictionary is set")]
     NoDictionary,
+    /// The ring is a mirror, whose events come from its origin: see
+    /// [`Appender::become_mirror`](crate::Appender::become_mirror).
+    #[error("the ring is a mirror of another log, which alone gives out positions")]
+    Mirror,
 }

@@ -3,9 +3,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use jetwash_client::ClientEvent;
-use jetwash_store::GapCause;
+use jetwash_store::{GapCause, LogMessage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
+
+use crate::ingest::mirroring::MirrorConnection;
 
 /// A frame, or news of a connection, on its way from a source to the pipeline.
 #[derive(Debug)]
@@ -58,6 +60,12 @@ pub(crate) enum Content {
         first: Option<u64>,
         next: Option<u64>,
     },
+    /// A message of the log that this one mirrors, and its length in bytes.
+    Mirrored {
+        connection: Arc<MirrorConnection>,
+        message: Box<LogMessage>,
+        bytes: usize,
+    },
 }
 
 impl Content {
@@ -68,6 +76,7 @@ impl Content {
             Self::Events { events, .. } | Self::OwnEvents { events, .. } => {
                 events.iter().map(|event| event.text().len()).sum()
             }
+            Self::Mirrored { bytes, .. } => *bytes,
             Self::Connected { .. }
             | Self::SteppedOver { .. }
             | Self::CursorRefused

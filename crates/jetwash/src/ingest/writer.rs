@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jetwash_event::Micros;
 use jetwash_frame::peek;
-use jetwash_store::{Seq, StoreError};
+use jetwash_store::{LogMessage, Seq, StoreError};
 use metrics::histogram;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,10 +16,10 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::ingest::check::Given;
 use crate::ingest::cursors::{Known, SourceCursors};
-use crate::ingest::dictionaries::{Dictionaries, Rotation};
+use crate::ingest::dictionaries::{Dictionaries, RotateError, Rotation};
 use crate::ingest::intake::{Arrival, Content};
 use crate::ingest::log_time::{ClockNews, LogTime};
-use crate::ingest::pipeline::Pipeline;
+use crate::ingest::pipeline::{MirrorFault, Pipeline};
 use crate::ingest::stage::{CheckStage, Held, Ready};
 use crate::stats::Stats;
 
@@ -37,6 +37,8 @@ pub(crate) struct Writer {
     pub(crate) stats: Arc<Stats>,
     /// Becomes true when no more is to be taken in; `None` from then on.
     pub(crate) stopped: Option<watch::Receiver<bool>>,
+    /// Whether the log is another's, and takes nothing else.
+    pub(crate) is_mirror: bool,
     /// Where frames are checked first, if they are verified.
     pub(crate) stage: Option<CheckStage>,
     /// Sources that have sent something since the last commit.
@@ -184,7 +186,12 @@ impl Writer {
     ) -> Result<usize, StoreError> {
         let (mut early, mut pending) = (0, self.pipeline.pending());
         for ready in ready {
-            let source = self.step(ready, now_us)?;
+            let source = match ready {
+                Ready::Arrival(arrival, _) if self.is_mirror => {
+                    self.mirrored(arrival, now_us, runtime)?
+                }
+                ready => self.step(ready, now_us)?,
+            };
             self.touch(&source);
             if self.pipeline.is_heavy() {
                 early += self.pipeline.pending() - pending;
@@ -239,6 +246,48 @@ impl Writer {
             }
             Content::Missing { cause, first, next } => {
                 pipeline.missing(source, cause, (first, next), now_us);
+            }
+            Content::Mirrored { .. } => debug_assert!(false, "only a mirror follows a log"),
+        }
+        Ok(arrival.source)
+    }
+
+    /// Takes over a message of the log that this one mirrors. Anything else is counted as lost,
+    /// since it has no place in another's log.
+    fn mirrored(
+        &mut self,
+        arrival: Arrival,
+        now_us: Micros,
+        runtime: &Handle,
+    ) -> Result<Arc<str>, StoreError> {
+        let Content::Mirrored {
+            connection,
+            message,
+            bytes,
+        } = arrival.content
+        else {
+            self.stats.dropped("mirror");
+            return Ok(arrival.source);
+        };
+        if connection.is_refused() {
+            return Ok(arrival.source);
+        }
+        self.persist(runtime, |pipeline| {
+            match pipeline.mirror(&message, bytes, now_us) {
+                Ok(()) => Ok(()),
+                Err(MirrorFault::Store(error)) => Err(error),
+                Err(MirrorFault::Refused(refusal)) => {
+                    connection.refuse(refusal);
+                    Ok(())
+                }
+            }
+        })?;
+        // Before the commit that makes its events visible.
+        let newest = self.pipeline.newest_dictionary();
+        if let Some(dictionary) = newest.filter(|_| matches!(*message, LogMessage::Events { .. })) {
+            let in_use = self.dictionaries.in_use().map(|known| known.id());
+            if in_use != Some(dictionary.id()) {
+                self.dictionaries.put_into_use(dictionary);
             }
         }
         Ok(arrival.source)
@@ -342,6 +391,10 @@ impl Writer {
     /// A dictionary that the log does not take costs nothing but itself: if the disk has failed,
     /// the next commit tells.
     fn rotate(&mut self, rotation: Rotation) {
+        if self.is_mirror {
+            let _ = rotation.answer.send(Err(RotateError::Mirror));
+            return;
+        }
         let outcome = self.pipeline.rotate_dictionary(&rotation.dictionary);
         if let Ok(position) = outcome {
             let id = rotation.dictionary.id();
@@ -352,7 +405,7 @@ impl Writer {
             self.dictionaries.put_into_use(rotation.dictionary);
         }
         // The asker may have gone.
-        let _ = rotation.answer.send(outcome);
+        let _ = rotation.answer.send(outcome.map_err(RotateError::Store));
     }
 
     fn commit(&mut self, runtime: &Handle) -> Result<(), StoreError> {

@@ -48,6 +48,7 @@ pub(crate) fn assemble(
         cursors: Arc::clone(&cursors),
         stats: Arc::clone(&stats),
         stopped: Some(stopped),
+        is_mirror: config.mirror.is_some(),
         stage: None,
         touched: Vec::new(),
     };
@@ -58,10 +59,12 @@ pub(crate) fn assemble(
         clock: config.clock.clone(),
     };
     let auto = config.auto_dictionary.take();
+    let mirror = config.mirror.take().map(|source| (source, store.clone()));
     let feeds = Feeds {
         sources: boxed(config),
         upstreams: upstreams.clone(),
         parts: parts.clone(),
+        mirror,
     };
     let identities = verify.identities.clone();
     let ingest = Ingest {
@@ -117,9 +120,13 @@ fn sources_of(
     let known = names.map(|name| (name.as_str().into(), Known::of(pipeline, &name)));
     let cursors = Arc::new(SourceCursors::new(known, relay_names()));
     let watch_of = |name: String| Arc::new(Watch::new(name.into()));
+    let mirror = config.mirror.iter().map(|source| source.name().to_string());
     let own = config.sources.iter().filter(|source| source.is_upstream());
     let own = own.map(|source| source.name().to_string());
-    let upstreams = relay_names().chain(jetstream_names()).chain(own);
+    let upstreams = relay_names()
+        .chain(jetstream_names())
+        .chain(own)
+        .chain(mirror);
     (cursors, upstreams.map(watch_of).collect())
 }
 
@@ -152,7 +159,8 @@ fn pipeline_of(
     for (name, cursor) in take(&mut config.cursors) {
         pipeline.set_cursor(&name, cursor);
     }
-    if let Some(dictionary) = dictionary {
+    // A mirror compresses nothing: events come with their bytes.
+    if let Some(dictionary) = dictionary.filter(|_| config.mirror.is_none()) {
         pipeline = pipeline.dictionary(dictionary)?;
     }
     // One source seldom repeats itself, and is recognised when it does; several always do.
@@ -167,6 +175,9 @@ fn pipeline_of(
 /// The dictionary to begin with, and whether it is one that an earlier run trained: where they are
 /// trained, the log's last goes before the one that was given.
 fn dictionary_to_use(config: &Config, appender: &Appender) -> (Option<Dictionary>, bool) {
+    if config.mirror.is_some() {
+        return (appender.dictionary(), false);
+    }
     let known = config.auto_dictionary.as_ref();
     let known = known.and_then(|_| appender.dictionary());
     let is_trained = known.is_some() && known != config.dictionary;

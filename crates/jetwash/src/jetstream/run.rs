@@ -13,7 +13,10 @@ use tokio::task::JoinSet;
 
 use crate::ingest::{AutoDictionary, CheckStage, Dictionaries, Keys, Writer, attend};
 use crate::panic::catch;
-use crate::source::{BoxedSource, SourceHandle, SourceParts, Watch, describe, publish, supervise};
+use crate::source::{
+    BoxedSource, MirrorFeed, MirrorSource, SourceHandle, SourceParts, Watch, describe, publish,
+    supervise,
+};
 use crate::tasks::{Death, Tasks};
 use crate::verify::Verify;
 
@@ -148,6 +151,8 @@ pub(super) struct Feeds {
     pub(super) sources: Vec<BoxedSource>,
     /// How the connections are of those that have one, in the same order.
     pub(super) upstreams: Vec<Arc<Watch>>,
+    /// The log that this one mirrors. Its watch is the last.
+    pub(super) mirror: Option<(MirrorSource, Store)>,
     pub(super) parts: SourceParts,
 }
 
@@ -163,6 +168,11 @@ impl Feeds {
         }
         if self.upstreams.is_empty() {
             return;
+        }
+        if let (Some((source, store)), Some(watch)) = (self.mirror, self.upstreams.last()) {
+            let (name, watch) = (source.name().to_string(), Arc::clone(watch));
+            let feed = MirrorFeed::new(source, store, self.parts.clone(), watch, tasks.died());
+            tasks.spawn("mirror", name, feed.follow());
         }
         describe();
         let publish = publish(self.upstreams, self.parts.stats);

@@ -11,6 +11,7 @@
 //! - `steps`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
 //! - `error`: why a connection ended.
 //! - `jetstream`: follows another Jetstream.
+//! - `mirror`: follows another jetwash whose log is taken over as it is.
 //! - `frame_stream` and `pusher`: frames that the caller supplies.
 //! - `simulator`: a network in the process, with the feature of that name.
 
@@ -23,6 +24,7 @@ mod follow;
 mod frame_stream;
 mod http;
 mod jetstream;
+mod mirror;
 mod options;
 mod own;
 mod proxy;
@@ -42,6 +44,8 @@ pub(crate) use follow::{RelaySource, Relays};
 pub(crate) use frame_stream::FrameStream;
 pub use jetstream::JetstreamOptions;
 pub(crate) use jetstream::{JetstreamFeed, JetstreamMistake, JetstreamSource, Jetstreams};
+pub use mirror::MirrorAddressError;
+pub(crate) use mirror::{MirrorFeed, MirrorSource};
 pub(crate) use options::Prepared;
 pub use options::RelayOptions;
 pub(crate) use own::{BoxedSource, SourceParts, supervise};

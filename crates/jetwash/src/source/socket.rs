@@ -445,7 +445,7 @@ mod tests {
         let (_, error) = read(b"\x88\x04\x03\xf5by").await;
         assert_eq!(
             error.to_string(),
-            "the relay closed it with the code 1013 by"
+            "the host closed it with the code 1013 by"
         );
     }
 

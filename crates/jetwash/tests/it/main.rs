@@ -23,6 +23,7 @@ mod gaps;
 mod kept_frames;
 mod kill;
 mod memory;
+mod mirror;
 mod order;
 mod order_model;
 mod own_source;

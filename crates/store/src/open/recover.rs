@@ -9,7 +9,7 @@ use super::buckets::{
     EventBuckets, by_content, drop_accounts, end_of_buckets, list_buckets, open_frames,
 };
 use super::cursors::mend_cursors;
-use super::gaps::{newest_gaps, skip_reserved};
+use super::gaps::skip_reserved;
 use super::state::State;
 use super::tail::read_tail;
 use crate::append::{Appender, AppenderParts};
@@ -20,8 +20,9 @@ use crate::error::{BackendError, OpenError};
 use crate::identity::LogId;
 use crate::options::Options;
 use crate::read::Store;
-use crate::ring::{AccountTotals, KnownTotals, NamedCursors, Ring, View};
+use crate::ring::{AccountTotals, Identity, KnownTotals, NamedCursors, Ring, View};
 use crate::seq::Seq;
+use crate::skipped::Skipped;
 
 /// The view that is taken of a ring.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,15 @@ pub(super) fn recover(
     // Before any other change, and only in a ring that can be read.
     backend.begin().map_err(storage)?;
     crash_point!("open.versioned");
-    let id = log_id(state.id.filter(|_| is_known), &*backend).map_err(storage)?;
+    // A mirror's positions are its origin's, which has them wherever this ring continues: no other event
+    // ever gets one, so nothing needs to be skipped, and the log stays the same.
+    let (id, reserved) = match state.mirror {
+        Some(id) => (id, None),
+        None => {
+            let known = state.id.filter(|_| is_known);
+            (log_id(known, &*backend).map_err(storage)?, reserved)
+        }
+    };
     let (buckets, frame_buckets, mut account_buckets) = by_content(buckets);
     drop_accounts(&mut account_buckets, &*backend).map_err(storage)?;
     let kept = open_frames(take(&mut state.frames), frame_buckets, &*backend, &options)
@@ -89,7 +98,7 @@ pub(super) fn recover(
 
     let (sender, tip) = watch::channel(view.next_seq);
     let ring = Arc::new(Ring {
-        id,
+        identity: Identity::new(id, state.mirror.is_some()),
         view: RwLock::new(view),
         cache: Arc::new(Cache::new(options.cache_bytes)),
         dictionaries,
@@ -169,7 +178,7 @@ fn settle(
         }
         skip_reserved(view, backend, reserved, batch)?;
     }
-    view.gaps = newest_gaps(view);
+    Skipped::keep_newest(&mut view.gaps);
     Ok(changed)
 }
 

@@ -24,6 +24,7 @@ mod identity;
 #[cfg(unix)]
 mod journal;
 mod kept_frames;
+mod mirror;
 mod model;
 mod named_cursors;
 mod positions;

@@ -4,6 +4,7 @@
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
 //! - `events` and `record_text`: an event of a Jetstream, appended to the log.
+//! - `mirror`: messages of another log, taken over as they are.
 //! - `news` and `accounts`: is it news to the log?
 //! - `checker` and `ruling`: what verification says of it.
 //! - `waiting`: frames that wait for a key between these steps.
@@ -16,6 +17,7 @@ mod decode;
 mod events;
 mod fault;
 mod gate;
+mod mirror;
 mod news;
 mod output;
 mod predicate;
@@ -51,6 +53,7 @@ use crate::verify::{ResyncSender, Verify};
 use accounts::Accounts;
 use checker::Checker;
 pub(crate) use gate::Sort;
+pub(crate) use mirror::MirrorFault;
 use output::Output;
 use predicate::Predicate;
 use quota::Quota;
