@@ -137,7 +137,7 @@ impl BinaryEncoder {
             Kind::Sync => {
                 let sync = line.sync.as_ref().ok_or_else(missing)?;
                 blocks = decode_base64(&sync.blocks.base64)
-                    .ok_or(BinaryError::Line("`blocks` is not base64".into()))?;
+                    .ok_or_else(|| BinaryError::Line("`blocks` is not base64".into()))?;
                 DraftBody::Sync {
                     blocks: &blocks,
                     rev: &sync.rev,

@@ -7,7 +7,7 @@ use crate::seq::Seq;
 use bytes::Bytes;
 
 /// The version of everything that is stored. Raised by any change that the one before cannot read.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 
 /// Whether a store of that version can be read, and written to from now on.
 pub(crate) fn is_known(version: &[u8]) -> bool {

@@ -73,12 +73,12 @@ fn a_newer_format_is_refused() {
         let state = database.keyspace("state", Default::default).unwrap();
         assert_eq!(
             &*state.get("version").unwrap().unwrap(),
-            4_u32.to_le_bytes()
+            5_u32.to_le_bytes()
         );
-        state.insert("version", 5_u32.to_le_bytes()).unwrap();
+        state.insert("version", 6_u32.to_le_bytes()).unwrap();
     }
     let error = open(Location::Disk(place.path().to_owned()), tiny()).unwrap_err();
-    let matched = matches!(&error, OpenError::Format { found, supported: 4, .. } if found == "5");
+    let matched = matches!(&error, OpenError::Format { found, supported: 5, .. } if found == "6");
     assert!(matched, "{error}");
 }
 
