@@ -9,10 +9,10 @@ use crate::skipped::Skipped;
 use bytes::Bytes;
 
 /// The version of everything that is stored. Raised by any change that the one before cannot read.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 /// The version of a mirror. A program that does not know what one is would give out positions of its
 /// own in another's log; a ring that is no mirror stays what it can read.
-pub(crate) const MIRROR_FORMAT: u32 = 5;
+pub(crate) const MIRROR_FORMAT: u32 = 6;
 
 /// Whether a store of that version can be read, and written to from now on.
 pub(crate) fn is_known(version: &[u8]) -> bool {
