@@ -298,6 +298,7 @@ impl JetstreamBuilder {
             cursors,
             jetstreams,
             sources: self.sources,
+            check_cids: self.jetstreams.options.checks_cids(),
             dictionary: self.dictionary,
             auto_dictionary: self.auto_dictionary,
             filter: self.filter,

@@ -20,6 +20,7 @@ pub(crate) struct Config {
     pub(crate) cursors: Vec<(String, u64)>,
     pub(crate) jetstreams: Vec<JetstreamSource>,
     pub(crate) sources: Vec<BoxedSource>,
+    pub(crate) check_cids: bool,
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) auto_dictionary: Option<AutoDictionary>,
     pub(crate) filter: Filter,
