@@ -305,6 +305,7 @@ impl JetstreamBuilder {
             jetstreams,
             sources: self.sources,
             mirror,
+            check_cids: self.jetstreams.options.checks_cids(),
             dictionary: self.dictionary,
             auto_dictionary: self.auto_dictionary,
             filter: self.filter,

@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<BoxedSource>,
     /// The log that this one mirrors; then there is no other source.
     pub(crate) mirror: Option<MirrorSource>,
+    pub(crate) check_cids: bool,
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) auto_dictionary: Option<AutoDictionary>,
     pub(crate) filter: Filter,

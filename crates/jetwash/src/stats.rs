@@ -24,6 +24,7 @@ pub(crate) struct Stats {
     /// How old the last commit was when the pipeline had it, in microseconds.
     age_us: AtomicU64,
     repeated: AtomicU64,
+    late: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
     gaps: Mutex<BTreeMap<&'static str, u64>>,
     reconnects: Mutex<BTreeMap<&'static str, u64>>,
@@ -94,6 +95,19 @@ impl Stats {
         if let Some(reason) = reason {
             count(&self.invalid, reason);
         }
+    }
+
+    /// Counts a record that could not be compared with its CID.
+    pub(crate) fn unchecked(&self) {
+        ::metrics::counter!("jetwash_verdicts_total", "verdict" => "unchecked", "reason" => "")
+            .increment(1);
+        count(&self.verdicts, "unchecked");
+    }
+
+    /// Counts an event that one Jetstream had left out and another brought.
+    pub(crate) fn late(&self) {
+        ::metrics::counter!("jetwash_late_total").increment(1);
+        add(&self.late, 1);
     }
 
     /// Notes how many frames wait for a key.
@@ -168,6 +182,7 @@ impl Stats {
             rejected: read(&self.rejected),
             ignored: read(&self.ignored),
             repeated: read(&self.repeated),
+            late: read(&self.late),
             dropped: copy(&self.dropped),
             gaps: copy(&self.gaps),
             reconnects: copy(&self.reconnects),
@@ -217,6 +232,10 @@ pub struct Snapshot {
     /// Frames that had something in them that is in the log, be it from another source or because
     /// the source repeats itself. Nothing is lost by that.
     pub repeated: u64,
+    /// Events that one of several Jetstreams had left out and another brought, behind newer ones of
+    /// their account: see
+    /// [`jetstream_union`](crate::JetstreamBuilder::jetstream_union).
+    pub late: u64,
     /// Frames and operations that were lost, counted by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Gaps: events are missing, or may be, although nothing was dropped here. By the name of the
@@ -238,7 +257,9 @@ pub struct Snapshot {
     /// [`Clock`](crate::Clock).
     pub clock_jumps: u64,
     /// Commits and `#sync` frames that were verified, by the name of their
-    /// [verdict](jetwash_verify::Verdict::name). Empty without verification.
+    /// [verdict](jetwash_verify::Verdict::name). Empty without verification. With
+    /// [`check_cids`](crate::JetstreamOptions::check_cids) also records of Jetstreams that match
+    /// their CIDs, and as `unchecked` those that could not be compared.
     pub verdicts: BTreeMap<&'static str, u64>,
     /// Those that are invalid, by the name of the [reason](jetwash_verify::Reason::name). They are
     /// counted under [`dropped`](Self::dropped) as well.

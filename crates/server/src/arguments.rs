@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use jetwash::NetworkConfig;
+use jetwash::{Dictionary, JetstreamOptions, NetworkConfig};
 use jetwash_serve::{HttpLimits, ServeOptions};
 
 use crate::listen::ListenAddress;
@@ -30,6 +30,14 @@ pub(crate) struct Arguments {
     /// With `--relay` both are followed, and events that come from both are kept once.
     #[arg(long = "jetstream", value_name = "URL", conflicts_with_all = ["sim", "replay"])]
     pub(crate) jetstreams: Vec<String>,
+
+    /// Follow all of the Jetstreams at once: what one leaves out or brings later, the others bring
+    #[arg(long, requires = "jetstreams")]
+    pub(crate) union: bool,
+
+    /// Compare each record of a Jetstream with its CID, and drop those that differ
+    #[arg(long, requires = "jetstreams")]
+    check_cids: bool,
 
     /// Take frames from a network in this process: no connection is made to anywhere
     #[arg(long, conflicts_with = "replay")]
@@ -287,6 +295,15 @@ impl Arguments {
         vec![from_environment.unwrap_or_else(|| DEFAULT_RELAY.to_owned())]
     }
 
+    /// How Jetstreams are connected to. Dictionaries that are fetched for them are kept beside that of
+    /// the server, which may be the one that they have.
+    pub(crate) fn jetstream_options(&self, dictionary: &Dictionary) -> JetstreamOptions {
+        JetstreamOptions::new()
+            .dictionary(dictionary.clone())
+            .dictionary_folder(self.dictionary_folder())
+            .check_cids(self.check_cids)
+    }
+
     /// The folder of the log; `None` for a log in memory.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         self.lasting_folder().map(|folder| folder.join("log"))
@@ -454,6 +471,8 @@ mod tests {
             "server --sim --relay a.example",
             "server --sim --jetstream a.example",
             "server --sim --replay file",
+            "server --union",
+            "server --check-cids --relay a.example",
         ] {
             assert!(
                 Arguments::try_parse_from(line.split(' ')).is_err(),

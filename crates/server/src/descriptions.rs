@@ -360,6 +360,11 @@ pub(crate) const LOOKED_UP: &[(&str, Sort, &str)] = &[
         "Look-ups of identities that are under way or waiting.",
     ),
     (
+        "jetwash_late_total",
+        Counter,
+        "Events that one of several Jetstreams had left out and another brought.",
+    ),
+    (
         "jetwash_log_bytes",
         Gauge,
         "Bytes of all events in the log, compressed.",

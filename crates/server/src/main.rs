@@ -21,8 +21,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use jetwash::{
-    AutoDictionary, Dictionary, Endpoint, Ingest, Jetstream, JetstreamBuilder, JetstreamOptions,
-    NetworkConfig, store,
+    AutoDictionary, Dictionary, Endpoint, Ingest, Jetstream, JetstreamBuilder, NetworkConfig, store,
 };
 use jetwash_serve::{Server, raise_file_limit};
 use tokio::net::TcpListener;
@@ -197,8 +196,7 @@ fn repair(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Dictionaries that are fetched for a Jetstream are kept beside that of the server, which may be
-/// the one that the Jetstream has.
+/// Adds the Jetstreams: of several, the next is used when one fails, or all at once.
 fn add_jetstreams(
     builder: JetstreamBuilder,
     arguments: &Arguments,
@@ -207,12 +205,14 @@ fn add_jetstreams(
     if arguments.jetstreams.is_empty() {
         return builder;
     }
-    let options = JetstreamOptions::new()
-        .dictionary(dictionary.clone())
-        .dictionary_folder(arguments.dictionary_folder());
-    builder
-        .jetstreams(arguments.jetstreams.clone())
-        .jetstream_options(options)
+    let (builder, hosts) = (
+        builder.jetstream_options(arguments.jetstream_options(dictionary)),
+        arguments.jetstreams.clone(),
+    );
+    match arguments.union {
+        true => builder.jetstream_union(hosts),
+        false => builder.jetstreams(hosts),
+    }
 }
 
 fn add_sources(
@@ -255,7 +255,8 @@ fn announce(
             let full = |relay: &String| relay.parse::<Endpoint>().map(|relay| relay.to_string());
             let mut names: Vec<_> = relays.iter().filter_map(|relay| full(relay).ok()).collect();
             if !arguments.jetstreams.is_empty() {
-                let hosts = arguments.jetstreams.join(" or ");
+                let word = if arguments.union { " and " } else { " or " };
+                let hosts = arguments.jetstreams.join(word);
                 names.push(format!("the Jetstream {hosts}"));
             }
             names.join(" and ")

@@ -5,6 +5,7 @@
 //! - `check` and `stage`: verifies frames, on threads of their own and yet in order.
 //! - `pipeline`: turns frames into events and appends them.
 //! - `numbering` and `dedup`: tell what is next, what is repeated and what is missing.
+//! - `late`: tells what a Jetstream brings late from what it repeats.
 //! - `host_place` and `malformed`: how far a Jetstream is, and what it sends that is no event.
 //! - `mirroring`: a connection to the log that this one mirrors.
 //! - `record_cache`: the latest records, for a later event to look back at.
@@ -20,6 +21,7 @@ mod dedup;
 mod dictionaries;
 mod host_place;
 mod intake;
+mod late;
 mod log_time;
 mod malformed;
 mod mirroring;

@@ -169,7 +169,11 @@ fn pipeline_of(
     if !is_one || !config.jetstreams.is_empty() {
         pipeline = pipeline.deduplicate();
     }
-    Ok(pipeline)
+    let has_others = !config.relays.0.is_empty() || !config.sources.is_empty();
+    if config.jetstreams.len() > 1 && !has_others {
+        pipeline = pipeline.union(config.clock.read_us().0);
+    }
+    Ok(pipeline.check_cids(config.check_cids))
 }
 
 /// The dictionary to begin with, and whether it is one that an earlier run trained: where they are

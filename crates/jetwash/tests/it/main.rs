@@ -20,6 +20,7 @@ mod events;
 #[cfg(target_os = "linux")]
 mod full;
 mod gaps;
+mod jetstreams;
 mod kept_frames;
 mod kill;
 mod memory;

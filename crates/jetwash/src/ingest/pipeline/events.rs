@@ -8,14 +8,16 @@ use jetwash_event::{
     Account, Cid, Datetime, Draft, DraftBody, Identity, Kind, Micros, Operation, Tid,
 };
 use jetwash_frame::FrameKind;
-use jetwash_store::{CommitPart, EventKind, GapCause, StoreError};
-use jetwash_verify::Policy;
+use jetwash_store::{CommitPart, EventKind, GapCause, Seq, StoreError};
+use jetwash_verify::{Policy, Verdict};
 
 use crate::ingest::dedup;
 use crate::ingest::host_place::{HostPlace, newest_place};
+use crate::ingest::late::{LateOp, LateOps};
 use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::Accounts;
 use crate::ingest::pipeline::fault::{Fault, Stop};
+use crate::ingest::pipeline::record_text::CidCheck;
 
 impl Pipeline {
     /// Adds a Jetstream as a source, and returns how far an earlier run has come with its hosts.
@@ -28,6 +30,21 @@ impl Pipeline {
         let index = self.source(source);
         self.sources[index].place.clone_from(&place);
         place
+    }
+
+    /// Follows several Jetstreams and nothing else: what one of them has left out is news when another
+    /// brings it.
+    pub(crate) fn union(mut self, now_us: Micros) -> Self {
+        let is_empty = self.appender.next_seq() == Seq::FIRST;
+        let since = (!is_empty).then_some(now_us);
+        self.late = Some(LateOps::new(LATE_OPS, since));
+        self
+    }
+
+    /// Has the records of events compared with their CIDs.
+    pub(crate) const fn check_cids(mut self, checks: bool) -> Self {
+        self.record_text.check_cids(checks);
+        self
     }
 
     /// Notes that a host of a Jetstream was connected to, without a cursor. If nothing has come
@@ -114,7 +131,7 @@ impl Pipeline {
         }
         self.verdict = 0;
         let outcome = match event.body() {
-            ClientBody::Commit(commit) => self.commit_event(event.did(), &commit, now_us),
+            ClientBody::Commit(commit) => self.commit_event(event, &commit, now_us),
             ClientBody::Identity(identity) => self.identity_event(event.did(), identity, now_us),
             ClientBody::Account(account) => self.account_event(event.did(), account, now_us),
             _ => Ok(()),
@@ -133,10 +150,11 @@ impl Pipeline {
     /// of the account which operations of the newest revision have come, from whatever source.
     fn commit_event(
         &mut self,
-        did: &str,
+        event: &ClientEvent,
         commit: &ClientCommit<'_>,
         now_us: Micros,
     ) -> Result<(), Stop> {
+        let did = event.did();
         let policy = self.checker.as_ref().map(|checker| checker.policy);
         if policy == Some(Policy::Strict) {
             return Err(Fault::Unsigned.into());
@@ -151,7 +169,20 @@ impl Pipeline {
         let digest = dedup::digest_op(commit.operation.as_str(), &path, cid.as_ref());
         let number = dedup::rev_number(&rev);
         let mut state = self.account(did);
-        if number < state.rev || number == state.rev && state.ops.contains(&digest) {
+        let late = LateOp {
+            did,
+            path: &path,
+            rev: number,
+            digest,
+        };
+        let made = rev.time().min(event.time());
+        let is_late = number < state.rev
+            && self
+                .late
+                .as_ref()
+                .is_some_and(|ops| ops.is_news(late, made));
+        let is_known = number < state.rev || number == state.rev && state.ops.contains(&digest);
+        if is_known && !is_late {
             self.repeated();
             return Ok(());
         }
@@ -162,6 +193,13 @@ impl Pipeline {
             state.repo = None;
         }
         self.operation(did, commit, cid.as_ref(), now_us)?;
+        if let Some(ops) = &mut self.late {
+            ops.note(late, now_us);
+        }
+        if is_late {
+            self.stats.late();
+            return Ok(());
+        }
         // Nobody is to keep the real events of an account out with a time that is yet to come.
         let latest = self.appender.next_time_us(now_us);
         if rev.time() <= latest.plus(BELIEVABLE) {
@@ -186,8 +224,21 @@ impl Pipeline {
             }
             _ => return Err(Fault::Malformed(Malformed::Json).into()),
         };
-        let json = json.map(|json| self.record_text.form(json, &mut self.encoder));
-        let json = json.transpose()?;
+        let json = match (json, cid) {
+            (Some(json), Some(cid)) => {
+                let form = self.record_text.form(json, cid, &mut self.encoder)?;
+                match form.cid {
+                    CidCheck::Off => {}
+                    CidCheck::Matches => {
+                        self.stats.verdict(Verdict::Unresolved);
+                        self.verdict = Verdict::Unresolved.to_byte();
+                    }
+                    CidCheck::Unknown => self.stats.unchecked(),
+                }
+                Some(form.json)
+            }
+            _ => None,
+        };
         self.tally.op(commit.operation, commit.collection);
         let body = DraftBody::Commit {
             rev: commit.rev,
@@ -266,6 +317,8 @@ impl Pipeline {
     }
 }
 
+/// How many operations are remembered of several Jetstreams: some minutes of the whole network.
+const LATE_OPS: usize = 1 << 17;
 /// How far the revisions of an account may be ahead of the clock here.
 const BELIEVABLE: Duration = Duration::from_secs(3_600);
 /// The longest line: as much as the JSON of a frame may have.

@@ -29,6 +29,8 @@ pub(super) enum Fault {
     OutputTooLong,
     #[error(transparent)]
     Record(RecordError),
+    #[error("the record is another than its CID names")]
+    RecordCid,
     #[error("the record is not one of the data model: {0}")]
     RecordJson(ToCborError),
     #[error(
@@ -60,6 +62,7 @@ impl Fault {
             Self::Malformed(malformed) => malformed_reason(*malformed),
             Self::OutputTooLong => "output_too_long",
             Self::Record(error) => error.reason(),
+            Self::RecordCid => "record_cid_mismatch",
             Self::RecordJson(_) => "record_json",
             Self::Rebase => "rebase",
             Self::Rev(_) => "rev_invalid",

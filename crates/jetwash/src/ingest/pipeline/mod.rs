@@ -42,6 +42,7 @@ use tracing::warn;
 
 use crate::ingest::check::{Given, Keys};
 use crate::ingest::dedup::Revs;
+use crate::ingest::late::LateOps;
 use crate::ingest::numbering::{Place, numbered};
 use crate::ingest::record_cache::RecordCache;
 use crate::ingest::tally::Tally;
@@ -117,6 +118,8 @@ pub struct Pipeline {
     now_us: Micros,
     stats: Arc<Stats>,
     noise: Noise,
+    /// The operations that came, if there are several Jetstreams and nothing else.
+    late: Option<LateOps>,
     /// Rewrites records that a Jetstream writes otherwise than we do.
     record_text: RecordText,
     line: Vec<u8>,
@@ -153,6 +156,7 @@ impl Pipeline {
             now_us: Micros::EPOCH,
             stats: Arc::default(),
             noise: Noise::default(),
+            late: None,
             record_text: RecordText::default(),
             line: Vec::new(),
             compressed: Vec::new(),
@@ -307,6 +311,8 @@ impl Pipeline {
         is_kept: bool,
     ) -> Option<(Place, Peek<'f>)> {
         self.now_us = now_us;
+        // Of frames it is not noted what came.
+        self.late = None;
         self.output.begin_frame();
         self.stats.frame(frame.len());
         let peeked = match peek(frame) {

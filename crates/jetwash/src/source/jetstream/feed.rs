@@ -52,10 +52,19 @@ impl JetstreamFeed {
         let place = self.place.as_ref();
         let cursor = place.map(|place| self.source.behind(place));
         let cursor = cursor.or_else(|| self.source.cursor());
-        let mut client = self.source.client(cursor).build()?;
+        let filter = self.source.filter().tell()?;
+        let mut client = self.source.client(cursor, filter).build()?;
         loop {
             let (mut events, mut bytes) = (Vec::new(), 0);
-            let mut next = client.next().await;
+            // Not in a fixed order: a host that always has more must not keep the sets from changing.
+            let mut next = tokio::select! {
+                next = client.next() => next,
+                () = self.source.filter().changed() => {
+                    let filter = self.source.filter().tell()?;
+                    client.handle().set_filter(filter);
+                    continue;
+                }
+            };
             loop {
                 match next {
                     Some(Ok(ClientItem::Event(event))) => {
