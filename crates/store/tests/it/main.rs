@@ -25,6 +25,8 @@ mod identity;
 mod journal;
 mod kept_frames;
 mod mirror;
+mod mirror_random;
+mod mirror_refusals;
 mod model;
 mod named_cursors;
 mod positions;
