@@ -206,6 +206,21 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "1 while the log cannot be written, else 0.",
     ),
     (
+        "jetwash_mirror_bytes_sent_total",
+        Counter,
+        "Bytes of messages written to mirrors.",
+    ),
+    (
+        "jetwash_mirror_events_sent_total",
+        Counter,
+        "Events written to mirrors.",
+    ),
+    (
+        "jetwash_mirrors_connected",
+        Gauge,
+        "Mirrors that are connected, as part of the subscribers.",
+    ),
+    (
         "jetwash_panics_total",
         Counter,
         "Panics that were caught, by where they were.",

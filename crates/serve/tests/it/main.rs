@@ -27,6 +27,7 @@ mod jetstream_upstream;
 mod limits;
 mod liveness;
 mod log;
+mod mirror;
 mod modes;
 mod notices;
 mod query;

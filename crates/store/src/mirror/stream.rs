@@ -24,6 +24,7 @@ impl Store {
             store: self.clone(),
             position: from.max(Seq::FIRST),
             is_greeted: false,
+            events: 0,
             sent: BTreeSet::new(),
             ready: VecDeque::new(),
             packer: None,
@@ -70,6 +71,7 @@ pub struct LogStream {
     store: Store,
     position: Seq,
     is_greeted: bool,
+    events: u64,
     /// The dictionaries that were sent.
     sent: BTreeSet<u32>,
     /// Messages before the one that was asked for, and it.
@@ -84,6 +86,12 @@ impl LogStream {
     #[must_use]
     pub const fn position(&self) -> Seq {
         self.position
+    }
+
+    /// The number of events in the messages up to the [position](Self::position).
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
     }
 
     /// Returns the next message, of up to [`LogMessage::MAX_LENGTH`] bytes; `None` at the end of the log,
@@ -114,10 +122,11 @@ impl LogStream {
                 Read::Gap(gap) => self.pass(gap),
                 Read::Events(run) => {
                     let events = slice(run.block(), run.indexes());
-                    match self.events(run.block(), events.clone()) {
+                    match self.message(run.block(), events.clone()) {
                         Ok(messages) => {
                             let gaps = run.gaps().iter().map(noted);
                             self.ready.extend(gaps.chain(messages));
+                            self.events += events.len() as u64;
                             self.position = run.block().first_seq().plus(events.end as u64);
                         }
                         Err(StoreError::Corrupt { .. }) if self.is_trimmed() => {}
@@ -192,7 +201,7 @@ impl LogStream {
     }
 
     /// The message of some events of a block, behind that of their dictionary if it was not sent yet.
-    fn events(
+    fn message(
         &mut self,
         block: &Arc<Block>,
         events: Range<usize>,
