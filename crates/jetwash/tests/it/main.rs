@@ -31,6 +31,7 @@ mod relay;
 mod run;
 mod simulated;
 mod supervision;
+mod syncs;
 mod testing;
 mod time;
 mod upstream;
