@@ -220,6 +220,9 @@ fn events() -> Vec<Vec<u8>> {
         format!(
             r#"{start},"kind":"account","account":{{"active":false,"did":"{did}","seq":7,"status":"new\u003c","time":"2026-07-04T14:38:07.517Z"}}}}"#
         ),
+        format!(
+            r#"{start},"kind":"sync","sync":{{"blocks":{{"$bytes":"oQFk"}},"did":"{did}","rev":"3l3qo2vutsw2b","seq":7,"time":"2026-07-04T14:38:07.517Z"}}}}"#
+        ),
         "at://did:web:a.example/app.bsky.feed.like/3l3qo2vuowo2b".to_owned(),
         "2026-07-04T14:38:07.517+01:00".to_owned(),
     ];
@@ -500,7 +503,7 @@ fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
                 .compress(event, &mut frame)
                 .expect("a seed can be compressed");
             let event = NewEvent {
-                kind: [EventKind::Create, EventKind::Identity][number as usize % 2],
+                kind: [EventKind::Create, EventKind::Identity, EventKind::Sync][number as usize % 3],
                 did: ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:a.example"][number as usize % 2],
                 collection: ["app.bsky.feed.like", ""][number as usize % 2],
                 commit: CommitPart::WHOLE,

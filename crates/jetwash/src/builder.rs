@@ -191,7 +191,7 @@ impl JetstreamBuilder {
     }
 
     /// Also keeps out every frame for which `predicate` says `false`. It is asked about each
-    /// commit, identity and account that the ingest filter lets pass, before anything is decoded,
+    /// commit, identity, account and sync that the ingest filter lets pass, before anything is decoded,
     /// on the one thread that all frames go through: it should take nanoseconds. A frame at which
     /// it panics is dropped, as `gate_panicked`. Events of a [Jetstream](Self::jetstream) have no
     /// frame, and it is not asked about them.

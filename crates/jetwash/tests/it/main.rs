@@ -34,6 +34,7 @@ mod relay;
 mod run;
 mod simulated;
 mod supervision;
+mod syncs;
 mod testing;
 mod time;
 mod upstream;

@@ -1,3 +1,5 @@
+use jetwash::Kind;
+
 /// The format of a subscriber's events: what one looks like, and what is compressed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
@@ -20,6 +22,13 @@ pub(crate) enum Shape {
     V2,
     /// DAG-CBOR.
     Binary,
+}
+
+impl Shape {
+    /// Whether it has events of a kind. Version 1 has no syncs, and nothing else on its route does.
+    pub(crate) fn has(self, kind: Kind) -> bool {
+        self == Self::V2 || kind != Kind::Sync
+    }
 }
 
 /// The parameter `compress`.

@@ -94,7 +94,15 @@ impl Recoder {
             }
         } else {
             let plain = self.events(block, format.plain(), None)?;
-            let events = (0..block.len()).filter_map(|index| plain.get(index));
+            let has = |index: usize| {
+                let kind = block.kinds().get(index);
+                kind.is_some_and(|kind| format.shape.has(kind.kind()))
+            };
+            // An event that the shape does not have is empty, so that the others keep their places.
+            let events = (0..block.len()).map(|index| match plain.get(index) {
+                Some(event) if has(index) => event,
+                _ => &[],
+            });
             if format.is_batched() {
                 self.compressors.batches(format.shape, events, dictionary)?
             } else {

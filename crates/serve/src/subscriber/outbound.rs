@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use jetwash::dict::CompressError;
 use jetwash::store::{Block, Run};
-use jetwash::{Micros, Selection, Seq};
+use jetwash::{Kind, Micros, Selection, Seq};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
@@ -180,9 +180,19 @@ impl<W> Outbound<W> {
         self.encoder.events(block, wanted).await.map(Pages::Singles)
     }
 
-    /// Whether the subscriber wants every event.
+    /// Whether the subscriber wants every event that its shape has.
     fn takes_all(&self) -> bool {
-        self.settings.filter.is_empty() && self.settings.max_message_size == 0
+        let Settings {
+            filter,
+            max_message_size,
+            ..
+        } = &*self.settings;
+        let shape = self.encoder.shape();
+        let takes = |kind| filter.matches_kind(kind) || !shape.has(kind);
+        *max_message_size == 0
+            && !filter.has_collections()
+            && !filter.has_dids()
+            && Kind::ALL.into_iter().all(takes)
     }
 
     /// Asks for events to be granted, and returns the time when they are.
@@ -283,9 +293,13 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 self.pass(run, until);
                 break;
             }
+            // Those that its shape does not have may come before it in its batch.
+            let begin = index - index % BATCH;
+            let is_begin_ahead = self.next_seq <= first_seq.plus(begin as u64);
+            let begin = if is_begin_ahead { begin } else { index };
             let place = match &passage.pages {
                 Some(Pages::Batches(batches)) if takes_all => {
-                    batch_end(index, length, end).map(|next| (batches, index / BATCH, next))
+                    batch_end(begin, length, end).map(|next| (batches, begin / BATCH, next))
                 }
                 Some(Pages::Singles(singles)) => Some((singles, index, index + 1)),
                 _ => None,
@@ -297,11 +311,13 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 passage.load_singles();
                 break;
             };
+            let left = passage.selection.len();
             passage.selection.skip_to(next);
-            self.granted = self.granted.saturating_sub(next - index);
+            let events = 1 + left - passage.selection.len();
+            self.granted = self.granted.saturating_sub(events);
             self.pass(run, first_seq.plus(next as u64));
             if let Some(payload) = page.get(at) {
-                delivered += self.write_payload(payload, next - index, &mut out);
+                delivered += self.write_payload(payload, events, &mut out);
             }
         }
         self.output.put_buffer(out);

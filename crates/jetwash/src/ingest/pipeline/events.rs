@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetwash_client::{ClientBody, ClientCommit, ClientEvent, ClientKind, Malformed};
+use jetwash_client::{ClientBody, ClientCommit, ClientEvent, ClientKind, ClientSync, Malformed};
 use jetwash_event::{
     Account, Cid, Datetime, Draft, DraftBody, Identity, Kind, Micros, Operation, Tid,
 };
-use jetwash_frame::FrameKind;
+use jetwash_frame::{FrameError, FrameKind, MAX_SYNC_BLOCKS_BYTES, SyncMessage};
+use jetwash_mst::sync_object;
 use jetwash_store::{CommitPart, EventKind, GapCause, Seq, StoreError};
 use jetwash_verify::{Policy, Verdict};
 
@@ -115,13 +116,12 @@ impl Pipeline {
             ClientKind::Commit => (Some(Kind::Commit), FrameKind::Commit),
             ClientKind::Identity => (Some(Kind::Identity), FrameKind::Identity),
             ClientKind::Account => (Some(Kind::Account), FrameKind::Account),
-            ClientKind::Sync => (None, FrameKind::Sync),
+            ClientKind::Sync => (Some(Kind::Sync), FrameKind::Sync),
             _ => (None, FrameKind::Unknown),
         };
         let from = &mut self.sources[self.current];
         from.tally.message(frame_kind, event.seq());
         from.is_touched = true;
-        // As of a relay, nothing comes of a `#sync`.
         let Some(kind) = kind else {
             return Ok(());
         };
@@ -134,6 +134,7 @@ impl Pipeline {
             ClientBody::Commit(commit) => self.commit_event(event, &commit, now_us),
             ClientBody::Identity(identity) => self.identity_event(event.did(), identity, now_us),
             ClientBody::Account(account) => self.account_event(event.did(), account, now_us),
+            ClientBody::Sync(sync) => self.sync_event(event.did(), sync, now_us),
             _ => Ok(()),
         };
         match outcome {
@@ -293,6 +294,46 @@ impl Pipeline {
             time,
         };
         self.append_json(EventKind::Account, "", &Draft { did, body }, &[], now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
+    }
+
+    /// Appends a sync, of which all but the signature is checked. Its blocks may be absent: it still
+    /// says that the repository has to be fetched anew.
+    fn sync_event(&mut self, did: &str, sync: &ClientSync, now_us: Micros) -> Result<(), Stop> {
+        let (seq, rev, time) = (sync.seq, &*sync.rev, &*sync.time);
+        Datetime::check_rfc3339(time).map_err(Fault::Time)?;
+        let blocks = sync.car().ok_or(Fault::Malformed(Malformed::Json))?;
+        if blocks.len() > MAX_SYNC_BLOCKS_BYTES {
+            return Err(Fault::Frame(FrameError::Limit {
+                field: "blocks",
+                unit: "bytes",
+                actual: blocks.len(),
+                limit: MAX_SYNC_BLOCKS_BYTES,
+            })
+            .into());
+        }
+        if !blocks.is_empty() {
+            let message = SyncMessage {
+                seq,
+                did,
+                blocks: &blocks,
+                rev,
+                time,
+            };
+            sync_object(&message).map_err(Fault::Commit)?;
+        }
+        let digest = dedup::digest_sync(rev, &blocks, time);
+        if !self.is_news(did, digest) {
+            return Ok(());
+        }
+        let body = DraftBody::Sync {
+            blocks: &blocks,
+            rev,
+            seq,
+            time,
+        };
+        self.append_json(EventKind::Sync, "", &Draft { did, body }, &[], now_us)?;
         self.remember_notice(did, digest);
         Ok(())
     }

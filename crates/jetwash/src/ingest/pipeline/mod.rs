@@ -176,7 +176,7 @@ impl Pipeline {
     }
 
     /// Also turns away the frames for which `predicate` says `false`, before they are decoded. It
-    /// is asked about commits, identities and accounts that the filter lets pass.
+    /// is asked about commits, identities, accounts and syncs that the filter lets pass.
     #[must_use]
     pub fn filter_with(mut self, predicate: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
         self.predicate = Some(Predicate(Box::new(predicate)));
