@@ -188,8 +188,21 @@ fn account(number: u64) -> String {
     )
 }
 
-async fn follows_event_by_event(dictionary: Option<Dictionary>, options: JetstreamOptions) {
+/// The events of a log that a version has.
+fn log_of(world: &World, protocol: Protocol) -> Vec<Entry> {
+    match protocol {
+        Protocol::V1 => world.log(),
+        _ => world.events(),
+    }
+}
+
+async fn follows_event_by_event(
+    dictionary: Option<Dictionary>,
+    options: JetstreamOptions,
+    protocol: Protocol,
+) {
     let world = World::start(ServeOptions::default(), dictionary.clone()).await;
+    let options = options.protocol(protocol);
     let mut builder = follow(world.address).jetstream_options(options);
     if let Some(dictionary) = dictionary {
         builder = builder.dictionary(dictionary);
@@ -200,10 +213,15 @@ async fn follows_event_by_event(dictionary: Option<Dictionary>, options: Jetstre
     world.push(1).await;
     follower.has(1).await;
     world.push(1500).await;
-    let log = world.log();
+    let log = log_of(&world, protocol);
     follower.has(log.len() as u64).await;
     let expected = timeless(&log);
     assert_eq!(follower.lines(), expected);
+    let has_sync = follower
+        .lines()
+        .iter()
+        .any(|line| line.contains(r#","kind":"sync","sync":{"#));
+    assert_eq!(has_sync, protocol == Protocol::V2);
     assert!(
         expected
             .iter()
@@ -224,7 +242,7 @@ async fn follows_event_by_event(dictionary: Option<Dictionary>, options: Jetstre
 #[tokio::test]
 async fn a_log_that_follows_plain_messages_is_the_log() {
     for protocol in [Protocol::V1, Protocol::V2] {
-        follows_event_by_event(None, plain().protocol(protocol)).await;
+        follows_event_by_event(None, plain(), protocol).await;
     }
 }
 
@@ -238,7 +256,7 @@ async fn a_log_that_follows_compressed_messages_is_the_log() {
     let dictionary = Dictionary::from_bytes(bytes).unwrap();
     for protocol in [Protocol::V1, Protocol::V2] {
         let options = JetstreamOptions::new().dictionary(dictionary.clone());
-        follows_event_by_event(Some(dictionary.clone()), options.protocol(protocol)).await;
+        follows_event_by_event(Some(dictionary.clone()), options, protocol).await;
     }
 }
 
@@ -270,7 +288,7 @@ async fn is_restarted_at_random_points(protocol: Protocol) {
         let frames = (random >> 33) as usize % 100;
         world.push(frames).await;
         // Somewhere in what was pushed, or before the connection is there.
-        let (had, has) = (follower.count(), world.log().len() as u64);
+        let (had, has) = (follower.count(), log_of(&world, protocol).len() as u64);
         assert!(had <= has, "{had} of {has}");
         let until = had + (random >> 40) % (has - had + 1);
         follower.has(until).await;
@@ -282,7 +300,7 @@ async fn is_restarted_at_random_points(protocol: Protocol) {
         follower = Follower::start(builder());
     }
     world.push(10).await;
-    let log = world.log();
+    let log = log_of(&world, protocol);
     follower.has(log.len() as u64).await;
     assert_eq!(follower.lines(), timeless(&log));
     let cursor = follower.jetstream.source_cursor(&url(world.address));
@@ -312,7 +330,7 @@ async fn a_first_connection_that_brought_nothing_is_continued() {
     follower.stop().await;
     world.push(50).await;
     let follower = Follower::start(builder());
-    let log = world.log();
+    let log = world.events();
     // The clocks may be apart, so what came shortly before comes too.
     follower.has(log.len() as u64).await;
     assert_eq!(follower.lines(), timeless(&log));
@@ -525,7 +543,7 @@ async fn another_host_takes_over_when_one_is_gone() {
     follower.connected().await;
     world.push(1).await;
     follower.has(1).await;
-    assert_eq!(follower.lines(), timeless(&world.log()));
+    assert_eq!(follower.lines(), timeless(&world.events()));
     assert_eq!(*follower.jetstream.upstreams()[0].name, *url(nobody));
     follower.stop().await;
 }
@@ -533,7 +551,7 @@ async fn another_host_takes_over_when_one_is_gone() {
 #[tokio::test]
 async fn a_cursor_of_the_caller_is_where_it_starts() {
     let world = World::with(200).await;
-    let log = world.log();
+    let log = world.events();
     let middle = &log[100];
     let cursor = UpstreamCursor::at_time(Micros::new(middle.time_us));
     let builder = follow(world.address)

@@ -36,5 +36,6 @@ mod recorded;
 mod rotation;
 mod slow;
 mod strangers;
+mod syncs;
 mod updates;
 mod verdicts;
