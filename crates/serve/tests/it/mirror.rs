@@ -305,7 +305,7 @@ async fn a_mirror_that_takes_nothing_is_closed() {
     assert_eq!(store.bounds().next_seq, next_seq);
 }
 
-/// What is read for a mirror counts as its memory, and the costliest goes first.
+/// Messages that are read for a mirror count as its memory, and the costliest goes first.
 #[tokio::test]
 async fn a_mirror_that_takes_too_much_memory_is_closed() {
     let options = serving().memory_budget(50_000);
