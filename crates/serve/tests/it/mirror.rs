@@ -45,8 +45,11 @@ async fn follow(client: &mut Client, mirror: &mut Appender, next_seq: Seq) {
     }
 }
 
+/// The position, the time, the line and the compressed bytes of an event.
+type Kept = (u64, u64, Vec<u8>, Option<Vec<u8>>);
+
 /// The events of a log with their positions and times, and compressed as they are.
-fn events(store: &Store) -> Vec<(u64, u64, Vec<u8>, Option<Vec<u8>>)> {
+fn events(store: &Store) -> Vec<Kept> {
     let (mut events, mut position) = (Vec::new(), Seq::FIRST);
     while let jetwash::store::Read::Events(run) = store.read(position).unwrap() {
         let (block, json) = (run.block(), run.block().json().unwrap());
