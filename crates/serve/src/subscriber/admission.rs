@@ -45,7 +45,7 @@ pub(crate) struct Admitted {
     pub(crate) streams: StreamPermits,
 }
 
-/// What every connection takes, a subscriber's or a mirror's.
+/// The share of a connection, a subscriber's or a mirror's, in what is limited.
 pub(crate) struct Visitor {
     pub(crate) share: Option<Arc<Share>>,
     pub(crate) account: Arc<Account>,

@@ -45,8 +45,11 @@ async fn follow(client: &mut Client, mirror: &mut Appender, next_seq: Seq) {
     }
 }
 
+/// The position, the time, the line and the compressed bytes of an event.
+type Kept = (u64, u64, Vec<u8>, Option<Vec<u8>>);
+
 /// The events of a log with their positions and times, and compressed as they are.
-fn events(store: &Store) -> Vec<(u64, u64, Vec<u8>, Option<Vec<u8>>)> {
+fn events(store: &Store) -> Vec<Kept> {
     let (mut events, mut position) = (Vec::new(), Seq::FIRST);
     while let jetwash::store::Read::Events(run) = store.read(position).unwrap() {
         let (block, json) = (run.block(), run.block().json().unwrap());
@@ -305,7 +308,7 @@ async fn a_mirror_that_takes_nothing_is_closed() {
     assert_eq!(store.bounds().next_seq, next_seq);
 }
 
-/// What is read for a mirror counts as its memory, and the costliest goes first.
+/// Messages that are read for a mirror count as its memory, and the costliest goes first.
 #[tokio::test]
 async fn a_mirror_that_takes_too_much_memory_is_closed() {
     let options = serving().memory_budget(50_000);

@@ -1,6 +1,6 @@
 //! Looks at all of a message's events before any of them is taken over.
 
-use jetwash_dict::{DecompressError, Decompressor};
+use jetwash_dict::Decompressor;
 use jetwash_event::Micros;
 
 use super::error::MirrorError;
@@ -154,11 +154,9 @@ fn unpack(
         let compressed = events.payload().get(at..at + length).ok_or(event)?;
         let whole = json.len() + json_length;
         let result = decoder.decompress(compressed, json_length, json);
-        let result = result.and_then(|()| match json.len() == whole {
-            true => Ok(()),
-            false => Err(DecompressError::Truncated),
-        });
-        result.map_err(|_| event)?;
+        if result.is_err() || json.len() != whole {
+            return Err(event);
+        }
         at += length;
     }
     if at == events.payload().len() {

@@ -107,7 +107,7 @@ pub enum MirrorError {
     Event {
         /// The position of the event.
         seq: Seq,
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
     /// The events are compressed with a dictionary that was not sent before them.
@@ -127,7 +127,7 @@ pub enum MirrorError {
     Dictionary {
         /// The number it was sent under.
         id: u32,
-        /// What is wrong with it.
+        /// The fault.
         source: DictionaryError,
     },
     /// There are more dictionaries than a mirror keeps, or they change too often.

@@ -39,27 +39,27 @@ use crate::seq::Seq;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEvents {
-    index: Index,
+    index: Box<Index>,
     payload: Bytes,
 }
 
 impl LogEvents {
     /// The position of the first event.
     #[must_use]
-    pub const fn first_seq(&self) -> Seq {
+    pub fn first_seq(&self) -> Seq {
         self.index.first_seq
     }
 
     /// The position after the last event.
     #[must_use]
-    pub const fn next_seq(&self) -> Seq {
+    pub fn next_seq(&self) -> Seq {
         self.index.next_seq()
     }
 
     /// The number of events, never 0.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is always one")]
-    pub const fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.index.times.len()
     }
 
@@ -71,7 +71,7 @@ impl LogEvents {
 
     /// The dictionary that the events are compressed with; `None` if they are not, one by one.
     #[must_use]
-    pub const fn dictionary_id(&self) -> Option<u32> {
+    pub fn dictionary_id(&self) -> Option<u32> {
         match self.index.encoding {
             Encoding::Compressed { dictionary } => Some(dictionary),
             Encoding::Json | Encoding::PackedJson => None,
@@ -85,11 +85,11 @@ impl LogEvents {
         encoding: Encoding,
         payload: Bytes,
     ) -> Self {
-        let index = index.slice(events, encoding, &payload);
+        let index = Box::new(index.slice(events, encoding, &payload));
         Self { index, payload }
     }
 
-    pub(super) const fn index(&self) -> &Index {
+    pub(super) fn index(&self) -> &Index {
         &self.index
     }
 
@@ -117,6 +117,7 @@ impl LogEvents {
         if !index.times.is_sorted_by(|before, after| before < after) {
             return Err(damaged("the times do not increase"));
         }
+        let index = Box::new(index);
         Ok(Self { index, payload })
     }
 }

@@ -44,7 +44,7 @@ pub enum LogMessageError {
     /// The gap is impossible.
     #[error("the gap in a message of the log is impossible: {what}")]
     Gap {
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
 }

@@ -72,15 +72,7 @@ pub(super) fn recover(
     // Before any other change, and only in a ring that can be read.
     backend.begin().map_err(storage)?;
     crash_point!("open.versioned");
-    // A mirror's positions are its origin's, which has them wherever this ring continues: no other event
-    // ever gets one, so nothing needs to be skipped, and the log stays the same.
-    let (id, reserved) = match state.mirror {
-        Some(id) => (id, None),
-        None => {
-            let known = state.id.filter(|_| is_known);
-            (log_id(known, &*backend).map_err(storage)?, reserved)
-        }
-    };
+    let (identity, reserved) = identify(&state, is_known, reserved, &*backend).map_err(storage)?;
     let (buckets, frame_buckets, mut account_buckets) = by_content(buckets);
     drop_accounts(&mut account_buckets, &*backend).map_err(storage)?;
     let kept = open_frames(take(&mut state.frames), frame_buckets, &*backend, &options)
@@ -98,7 +90,7 @@ pub(super) fn recover(
 
     let (sender, tip) = watch::channel(view.next_seq);
     let ring = Arc::new(Ring {
-        identity: Identity::new(id, state.mirror.is_some()),
+        identity,
         view: RwLock::new(view),
         cache: Arc::new(Cache::new(options.cache_bytes)),
         dictionaries,
@@ -180,6 +172,23 @@ fn settle(
     }
     Skipped::keep_newest(&mut view.gaps);
     Ok(changed)
+}
+
+/// Says which log it is, and which positions have to be skipped.
+///
+/// A mirror's positions are its origin's, which gives each to the same event again: nothing is skipped,
+/// and the log stays the same.
+fn identify(
+    state: &State,
+    is_known: bool,
+    reserved: Option<Reserved>,
+    backend: &dyn Backend,
+) -> Result<(Identity, Option<Reserved>), BackendError> {
+    if let Some(id) = state.mirror {
+        return Ok((Identity::new(id, true), None));
+    }
+    let id = log_id(state.id.filter(|_| is_known), backend)?;
+    Ok((Identity::new(id, false), reserved))
 }
 
 /// Gives a log an identity if none is known, and syncs it before any reader can see it.

@@ -90,8 +90,11 @@ struct Pair {
     mirror: Ring,
     stream: Option<LogStream>,
     /// Everything that the origin has ever committed.
-    written: BTreeMap<u64, (Event, Option<(u32, Vec<u8>)>)>,
+    written: BTreeMap<u64, Written>,
 }
+
+/// An event, and its dictionary and bytes if it is compressed.
+type Written = (Event, Option<(u32, Vec<u8>)>);
 
 struct Ring {
     place: Place,

@@ -24,11 +24,10 @@ impl Liar {
         Self(appender, store)
     }
 
-    fn push(&mut self, time_us: u64, json: &[u8], compressed: Option<&[u8]>) -> &mut Self {
+    fn push(&mut self, time_us: u64, json: &[u8], compressed: Option<&[u8]>) {
         let mut made = event(self.0.next_seq().get(), time_us);
         made.json = json.to_vec();
         push(&mut self.0, &made, compressed);
-        self
     }
 
     fn messages(&mut self, from: u64) -> Vec<LogMessage> {
@@ -56,34 +55,40 @@ fn what_does_not_fit_is_refused_and_changes_nothing(place: &Place) {
     follow(&origin, &mut mirror);
     let before = met(&store, Seq::FIRST);
 
-    // A liar has 30 events, which are 20 of the origin's and ten more, at other times.
-    let liar = |shift: u64, json: &[u8]| {
-        let mut liar = Liar::new();
-        (1..=30).for_each(|seq| drop(liar.push(START + seq * 1_000 + shift, json, None)));
-        liar
-    };
-    let mut stuck = Liar::new();
-    (1..=21).for_each(|seq| drop(stuck.push(START + seq, b"{}", None)));
-    let mut packed = Liar::new();
-    packed.0.set_dictionary(&dictionary(7)).unwrap();
-    for seq in 1..=25 {
-        let json = format!("{{\"seq\":{seq}}}").into_bytes();
-        let other = compress(&dictionary(7), &[&json[..], b" "].concat());
-        let own = compress(&dictionary(7), &json);
-        let compressed = if seq == 24 { other } else { own };
-        packed.push(START + seq * 1_000, &json, Some(&compressed));
+    let out_of_place = out_of_place(origin.log_id());
+    for (message, told) in out_of_place
+        .into_iter()
+        .chain(wrong_events())
+        .chain(wrong_dictionaries())
+    {
+        let refused = mirror.apply(&message).unwrap_err();
+        assert!(refused.to_string().contains(told), "{told}: {refused}");
+        assert_eq!(mirror.next_seq(), Seq::new(21), "{told}");
     }
-    let mut unknown = Liar::new();
-    unknown.0.set_dictionary(&dictionary(8)).unwrap();
-    (1..=25).for_each(|seq| {
-        let compressed = compress(&dictionary(8), b"{}");
-        unknown.push(START + seq * 1_000, b"{}", Some(&compressed));
-    });
-    let mut endless = Liar::new();
-    (1..21).for_each(|seq| drop(endless.push(START + seq * 1_000, b"{}", None)));
-    endless.push(u64::MAX - 9, b"{}", None);
+    mirror.commit().unwrap();
+    assert_eq!(met(&store, Seq::FIRST), before);
+    assert_eq!(store.dictionaries(), [dictionary(7)]);
 
-    let own = origin.log_id();
+    // What is there already is no mistake, and what fits is still taken.
+    let mut events = liar(0, b"{}");
+    let applied = mirror.apply(&events.events(15)).unwrap();
+    assert_eq!((applied.events, applied.bytes), (10, 20));
+    assert_eq!(mirror.apply(&events.events(15)).unwrap().events, 0);
+    mirror.commit().unwrap();
+    assert_eq!(store.bounds().next_seq, Seq::new(31));
+}
+
+type Lie = (LogMessage, &'static str);
+
+/// A liar of 30 events: those of the origin and ten more, at other times.
+fn liar(shift: u64, json: &[u8]) -> Liar {
+    let mut liar = Liar::new();
+    (1..=30).for_each(|seq| liar.push(START + seq * 1_000 + shift, json, None));
+    liar
+}
+
+/// Messages that do not follow the 20 events of the log `own`, with a part of the refusal.
+fn out_of_place(own: LogId) -> Vec<Lie> {
     let hello = |version, log, next_seq| LogMessage::Hello {
         version,
         log,
@@ -93,19 +98,8 @@ fn what_does_not_fit_is_refused_and_changes_nothing(place: &Place) {
     };
     let gap =
         |first, next, cause| LogMessage::Gap(Gap::new(Seq::new(first), Seq::new(next), cause));
-    let wrong = LogMessage::Dictionary {
-        id: 7,
-        bytes: Bytes::copy_from_slice(dictionary(8).bytes()),
-    };
-    let text = LogMessage::Dictionary {
-        id: 9,
-        bytes: Bytes::from_static(b"no dictionary"),
-    };
-    let renamed = LogMessage::Dictionary {
-        id: 9,
-        bytes: Bytes::copy_from_slice(dictionary(8).bytes()),
-    };
-    let messages = [
+    let far = "not one that a log gives out";
+    vec![
         (hello(2, own, 21), "version 2"),
         (hello(1, LogId::from_number(5), 21), "0000000000000005"),
         (hello(1, own, 20), "ends at position 20"),
@@ -116,38 +110,50 @@ fn what_does_not_fit_is_refused_and_changes_nothing(place: &Place) {
         (liar(0, b"{}").events(22), "begins at position 22"),
         (gap(22, 30, GapCause::Damaged), "begins at position 22"),
         (gap(22, 22, GapCause::UpstreamJump), "begins at position 22"),
-        (
-            gap(21, u64::MAX, GapCause::Trimmed),
-            "not one that a log gives out",
-        ),
+        (gap(21, u64::MAX, GapCause::Trimmed), far),
         (gap(21, 30, GapCause::CursorAhead), "a reader's own"),
         (liar(1, b"{}").events(15), "the logs have parted"),
+    ]
+}
+
+fn wrong_events() -> Vec<Lie> {
+    let (mut stuck, mut endless) = (Liar::new(), Liar::new());
+    (1..=21).for_each(|seq| stuck.push(START + seq, b"{}", None));
+    (1..21).for_each(|seq| endless.push(START + seq * 1_000, b"{}", None));
+    endless.push(u64::MAX - 9, b"{}", None);
+    let mut packed = Liar::new();
+    packed.0.set_dictionary(&dictionary(7)).unwrap();
+    for seq in 1..=25 {
+        let json = format!("{{\"seq\":{seq}}}").into_bytes();
+        let other = compress(&dictionary(7), &[&json[..], b" "].concat());
+        let own = compress(&dictionary(7), &json);
+        let compressed = if seq == 24 { other } else { own };
+        packed.push(START + seq * 1_000, &json, Some(&compressed));
+    }
+    vec![
         (stuck.events(21), "not above"),
         (endless.events(21), "not one that a log gives out"),
         (liar(0, b"{\xff}").events(15), "event 21: it is not UTF-8"),
         (packed.events(21), "event 24: it does not decompress"),
-        (unknown.events(21), "dictionary 8, which was not sent"),
-        (wrong, "another dictionary of the number 7"),
-        (text, "cannot be used"),
-        (renamed, "another dictionary of the number 9"),
-    ];
-    for (message, told) in messages {
-        let refused = mirror.apply(&message).unwrap_err();
-        assert!(refused.to_string().contains(told), "{told}: {refused}");
-        assert_eq!(mirror.next_seq(), Seq::new(21), "{told}");
-    }
-    mirror.commit().unwrap();
-    assert_eq!(met(&store, Seq::FIRST), before);
-    assert_eq!(store.dictionaries(), [dictionary(7)]);
+    ]
+}
 
-    // What is there already is no mistake, and what fits is still taken.
-    assert_eq!(mirror.apply(&liar(5, b"{}").events(3)).ok(), None);
-    let mut events = liar(0, b"{}");
-    let applied = mirror.apply(&events.events(15)).unwrap();
-    assert_eq!((applied.events, applied.bytes), (10, 20));
-    assert_eq!(mirror.apply(&events.events(15)).unwrap().events, 0);
-    mirror.commit().unwrap();
-    assert_eq!(store.bounds().next_seq, Seq::new(31));
+fn wrong_dictionaries() -> Vec<Lie> {
+    let mut unknown = Liar::new();
+    unknown.0.set_dictionary(&dictionary(8)).unwrap();
+    let compressed = compress(&dictionary(8), b"{}");
+    (1..=25).for_each(|seq| unknown.push(START + seq * 1_000, b"{}", Some(&compressed)));
+    let sent = |id, bytes: &[u8]| LogMessage::Dictionary {
+        id,
+        bytes: Bytes::copy_from_slice(bytes),
+    };
+    let other = dictionary(8);
+    vec![
+        (unknown.events(21), "dictionary 8, which was not sent"),
+        (sent(7, other.bytes()), "another dictionary of the number 7"),
+        (sent(9, b"no dictionary"), "cannot be used"),
+        (sent(9, other.bytes()), "another dictionary of the number 9"),
+    ]
 }
 
 #[test]
@@ -352,8 +358,8 @@ fn bytes_that_are_no_message_are_refused() {
 #[test]
 fn changed_events_are_noticed() {
     let mut liar = Liar::new();
-    liar.push(START, b"{\"a\":1}", None)
-        .push(START + 1, b"{}", None);
+    liar.push(START, b"{\"a\":1}", None);
+    liar.push(START + 1, b"{}", None);
     let whole = liar.events(1).encode();
     for at in 1..whole.len() {
         let mut changed = whole.to_vec();

@@ -122,7 +122,7 @@ impl<R: AsyncRead + Unpin, W: Socket> MirrorConnection<R, W> {
         }
     }
 
-    /// Waits until the mirror's address may have so many events.
+    /// Waits until the mirror's address may have this many events.
     async fn pace(&mut self, events: u64) -> Result<(), End> {
         let Some(share) = self.share.clone() else {
             return Ok(());

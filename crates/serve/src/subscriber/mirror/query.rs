@@ -72,7 +72,7 @@ impl MirrorQuery {
         let Some(time_us) = self.time_us else {
             return Ok(stream);
         };
-        // The event may be on the disk. So many at once as playback reads, and no more.
+        // The event may be on the disk, from which no more is read at once than by playback.
         let _turn = first_turn().await;
         let looked = spawn_blocking(move || {
             let found = stream.time_before();
