@@ -52,19 +52,17 @@ pub(crate) fn assemble(
         stage: None,
         touched: Vec::new(),
     };
-    let mirror = config.mirror.map(|source| (source, store.clone()));
     let feeds = Feeds {
         relays: config.relays,
         upstreams: upstreams.clone(),
         jetstreams: config.jetstreams,
         sources: config.sources,
-        mirror,
+        mirror: config.mirror.map(|source| (source, store.clone())),
         intake: intake.clone(),
         cursors: Arc::clone(&cursors),
         stats: Arc::clone(&stats),
         clock: config.clock,
     };
-    let identities = verify.identities.clone();
     let ingest = Ingest {
         writer,
         verify: (verify, keys),
@@ -74,7 +72,7 @@ pub(crate) fn assemble(
         store: store.clone(),
         dictionaries: dictionaries.clone(),
     };
-    let shared = Shared {
+    let shared = Arc::new(Shared {
         store,
         stats,
         cursors,
@@ -84,10 +82,9 @@ pub(crate) fn assemble(
         records,
         consumers: Registry::default(),
         upstreams,
-        identities,
+        identities: ingest.verify.0.identities.clone(),
         resyncs: resync_source,
-    };
-    let shared = Arc::new(shared);
+    });
     Ok((Jetstream { shared }, ingest))
 }
 
