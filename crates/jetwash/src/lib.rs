@@ -30,7 +30,8 @@
 //!    them, opens the log but no socket, and returns two things: the [`Jetstream`], a handle to
 //!    clone and to ask, and the [`Ingest`], which does the work.
 //! 2. [`Ingest::run`] connects to the relays until its shutdown. Frames of your own come as a
-//!    [stream](JetstreamBuilder::frame_stream), or are [pushed](Jetstream::pusher).
+//!    [stream](JetstreamBuilder::frame_stream), or are [pushed](Jetstream::pusher). A
+//!    [mirror](JetstreamBuilder::mirror) takes over the log of another jetwash instead.
 //! 3. The [ingest filter](JetstreamBuilder::ingest_filter) turns frames away by account, collection
 //!    and kind before they are decoded. A [`DidSet`] holds any number of accounts, and changes
 //!    while it is read.

@@ -228,7 +228,7 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
     (
         "jetwash_reconnects_total",
         Counter,
-        "Connections to relays that ended, by reason.",
+        "Connections to relays and to hosts of a mirrored log that ended, by reason.",
     ),
     (
         "jetwash_repeated_total",

@@ -166,6 +166,9 @@ fn build(arguments: &Arguments, keys: &Keys<'_>) -> Result<(Jetstream, Ingest), 
     if let Some(bytes) = arguments.max_bytes {
         builder = builder.retain_bytes(bytes);
     }
+    if arguments.is_mirror() {
+        return Ok(builder.mirrors(arguments.mirrors.clone()).build()?);
+    }
     let named = arguments.dictionary.as_deref();
     let is_auto = named == Some(Path::new("auto"));
     let dictionary = match named.filter(|_| !is_auto) {
@@ -250,6 +253,12 @@ fn announce(
     let source = match (&arguments.replay, arguments.sim) {
         (Some(path), _) => format!("the file {}", path.display()),
         (None, true) => "a simulated network in this process".to_owned(),
+        (None, false) if arguments.is_mirror() => {
+            format!(
+                "the log of {}, which is mirrored",
+                arguments.mirrors.join(" or ")
+            )
+        }
         (None, false) => {
             let relays = arguments.relays();
             let full = |relay: &String| relay.parse::<Endpoint>().map(|relay| relay.to_string());
@@ -279,6 +288,7 @@ fn announce(
         },
     );
     let whose = match &arguments.dictionary {
+        _ if arguments.is_mirror() => "the dictionaries that it has there".to_owned(),
         Some(name) if name.as_os_str() == "v1" => "the official dictionary".to_owned(),
         Some(name) if name.as_os_str() == "auto" => {
             format!(
@@ -293,7 +303,11 @@ fn announce(
         .dictionary()
         .map_or(0, |dictionary| dictionary.id());
     info!("events come from {source}");
-    info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}, number {id}");
+    let number = match id {
+        0 => String::new(),
+        id => format!(", number {id}"),
+    };
+    info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}{number}");
     info!("{}", verification::policy_line(keys));
     info!("subscribe at ws://{address}/subscribe");
     if let Ok(address) = metrics_listener.local_addr() {

@@ -66,7 +66,6 @@ pub(crate) fn assemble(
         parts: parts.clone(),
         mirror,
     };
-    let identities = verify.identities.clone();
     let ingest = Ingest {
         writer,
         verify: (verify, keys),
@@ -76,7 +75,7 @@ pub(crate) fn assemble(
         store: store.clone(),
         dictionaries: dictionaries.clone(),
     };
-    let shared = Shared {
+    let shared = Arc::new(Shared {
         store,
         parts,
         dictionaries,
@@ -84,10 +83,9 @@ pub(crate) fn assemble(
         records,
         consumers: Registry::default(),
         upstreams,
-        identities,
+        identities: ingest.verify.0.identities.clone(),
         resyncs: resync_source,
-    };
-    let shared = Arc::new(shared);
+    });
     Ok((Jetstream { shared }, ingest))
 }
 

@@ -3,8 +3,7 @@
 //! - `gate` and `predicate`: is anything of the frame wanted?
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
-//! - `events` and `record_text`: an event of a Jetstream, appended to the log.
-//! - `mirror`: messages of another log, taken over as they are.
+//! - `events` and `record_text`: an event of a Jetstream; `mirror`: a message of a mirrored log.
 //! - `news` and `accounts`: is it news to the log?
 //! - `checker` and `ruling`: what verification says of it.
 //! - `waiting`: frames that wait for a key between these steps.

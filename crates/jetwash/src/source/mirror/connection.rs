@@ -185,15 +185,20 @@ impl<'a> Connection<'a> {
             return Ok(());
         };
         self.has_greeted = true;
-        if let Some(ours) = self.request.log() {
-            if *log != ours {
-                let theirs = *log;
-                return Err(MirrorEnd::OtherLog { ours, theirs });
-            }
-            let (ours, theirs) = (self.request.seq(), *next_seq);
-            if theirs < ours {
-                return Err(MirrorEnd::Behind { ours, theirs });
-            }
+        let Some(ours) = self.request.log() else {
+            // It may be a mirror that has no log yet, and gives its identity up for another.
+            return match *next_seq == Seq::FIRST {
+                true => Err(MirrorEnd::Empty),
+                false => Ok(()),
+            };
+        };
+        if *log != ours {
+            let theirs = *log;
+            return Err(MirrorEnd::OtherLog { ours, theirs });
+        }
+        let (ours, theirs) = (self.request.seq(), *next_seq);
+        if theirs < ours {
+            return Err(MirrorEnd::Behind { ours, theirs });
         }
         Ok(())
     }
@@ -219,3 +224,165 @@ const MAX_SIGNS: u32 = 10_000;
 /// and if it does not.
 const SUBSTITUTE: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use bytes::BytesMut;
+    use jetwash_store::{Location, LogId, Micros, Options, open};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A message as a host sends it.
+    fn message(message: &LogMessage) -> Vec<u8> {
+        let body = message.encode();
+        let mut bytes = vec![0x82, u8::try_from(body.len()).unwrap()];
+        bytes.extend(body);
+        bytes
+    }
+
+    fn hello(next: u64) -> Vec<u8> {
+        message(&LogMessage::Hello {
+            version: LogMessage::VERSION,
+            log: LogId::from_number(7),
+            oldest_seq: Seq::FIRST,
+            next_seq: Seq::new(next),
+            last_time_us: Micros::EPOCH,
+        })
+    }
+
+    fn tip(next: u64) -> Vec<u8> {
+        message(&LogMessage::tip(Seq::FIRST, Seq::new(next)))
+    }
+
+    /// How a connection ends to which `serve` writes, and after how many seconds of time that passes
+    /// by itself.
+    async fn end<F: Future<Output = io::Result<()>> + Send + 'static>(
+        (is_mirror, is_substitute): (bool, bool),
+        serve: impl FnOnce(DuplexStream) -> F,
+    ) -> (&'static str, u64) {
+        let (server, client) = tokio::io::duplex(1 << 16);
+        let (intake, mut arrivals) = Intake::new(1 << 20);
+        tokio::spawn(async move { while arrivals.recv().await.is_some() {} });
+        let (mut appender, store) = open(Location::Memory, Options::default()).unwrap();
+        if is_mirror {
+            appender.become_mirror(LogId::from_number(7)).unwrap();
+        }
+        let (name, stats, clock) = ("ws://a.example".into(), Stats::default(), Clock::default());
+        let watch = Watch::new(Arc::clone(&name));
+        let mut connection = Connection::new(
+            &name,
+            (&intake, &stats, &watch),
+            (&clock, &store),
+            Request::of(&store).unwrap(),
+            is_substitute,
+        );
+        let mut socket = Socket::new(Box::new(client), BytesMut::new(), LogMessage::MAX_LENGTH);
+        let begun = Instant::now();
+        let serving = tokio::spawn(serve(server));
+        let end = connection.follow(&mut socket).await.unwrap_err();
+        serving.abort();
+        (end.reason(), begun.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_sends_nothing_is_left_though_it_answers_pings() {
+        for greeting in [Vec::new(), hello(1)] {
+            let ended = end((true, false), |mut server| async move {
+                server.write_all(&greeting).await?;
+                loop {
+                    sleep(Duration::from_secs(1)).await;
+                    server.write_all(b"\x8a\x00").await?;
+                }
+            });
+            let (reason, seconds) = ended.await;
+            assert_eq!(reason, "silent");
+            assert!((20..=22).contains(&seconds), "{seconds} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_at_its_tip_is_followed_for_as_long_as_it_says_so() {
+        let ended = end((true, false), |mut server| async move {
+            server.write_all(&hello(1)).await?;
+            for _ in 0..1000 {
+                server.write_all(&tip(1)).await?;
+                sleep(Duration::from_secs(5)).await;
+            }
+            server.shutdown().await
+        });
+        assert_eq!(ended.await, ("closed", 5000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_without_events_is_not_taken_for_the_one_to_mirror() {
+        let ended = end((false, false), |mut server| async move {
+            server.write_all(&hello(1)).await?;
+            sleep(Duration::from_secs(5)).await;
+            Ok(())
+        });
+        assert_eq!(ended.await, ("empty_log", 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_holds_events_back_is_left() {
+        let ended = end((true, false), |mut server| async move {
+            server.write_all(&hello(9)).await?;
+            loop {
+                server.write_all(&tip(9)).await?;
+                sleep(Duration::from_secs(5)).await;
+            }
+        });
+        assert_eq!(ended.await, ("no_events", 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_substitute_without_events_is_left_soon() {
+        let ended = end((true, true), |mut server| async move {
+            server.write_all(&hello(1)).await?;
+            loop {
+                server.write_all(&tip(1)).await?;
+                sleep(Duration::from_secs(5)).await;
+            }
+        });
+        let (reason, seconds) = ended.await;
+        assert_eq!(reason, "substitute");
+        assert!((10..=12).contains(&seconds), "{seconds} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_comes_at_a_crawl_ends_the_connection() {
+        let ended = end((true, false), |mut server| async move {
+            server.write_all(&hello(1)).await?;
+            server
+                .write_all(b"\x82\x7f\x00\x00\x00\x00\x01\x00\x00\x00")
+                .await?;
+            loop {
+                server.write_all(b"x").await?;
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let (reason, seconds) = ended.await;
+        assert_eq!(reason, "slow");
+        assert!((60..=121).contains(&seconds), "{seconds} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_pings_ends_the_connection() {
+        let ended = end((true, false), |server| async move {
+            let (mut read, mut write) = tokio::io::split(server);
+            tokio::spawn(async move {
+                let mut pongs = [0; 1024];
+                while read.read(&mut pongs).await.is_ok_and(|count| count > 0) {}
+            });
+            write.write_all(&hello(1)).await?;
+            loop {
+                write.write_all(b"\x89\x00").await?;
+            }
+        });
+        assert_eq!(ended.await.0, "websocket");
+    }
+}

@@ -21,6 +21,8 @@ pub(super) enum MirrorEnd {
     OtherLog { ours: LogId, theirs: LogId },
     #[error("its log ends before position {ours}, at which this mirror continues: at {theirs}")]
     Behind { ours: Seq, theirs: Seq },
+    #[error("its log has no event yet, and a mirror begins with the first")]
+    Empty,
     #[error("a message is none of a mirrored log: {0}")]
     Unreadable(#[from] LogMessageError),
     #[error("{0}")]
@@ -76,6 +78,7 @@ impl MirrorEnd {
             }
             Self::OtherLog { .. } => "other_log",
             Self::Behind { .. } => "position_ahead",
+            Self::Empty => "empty_log",
             Self::Unreadable(_) => "message_unreadable",
             Self::Protocol(_) => "mirror_protocol",
             Self::Rejected(refusal) => refusal.reason,

@@ -132,6 +132,8 @@ impl MirrorFeed {
         match end.rest() {
             Some(rest) => self.hosts.refuse(now, &why, rest),
             None if matches!(end, MirrorEnd::Substitute) => self.hosts.left(now),
+            // The first event may come at any time.
+            None if matches!(end, MirrorEnd::Empty) => self.hosts.ended(now, 1, Duration::ZERO),
             None => self.hosts.ended(now, self.messages, end.retry_after()),
         }
         let stuck = self.hosts.stuck();
