@@ -1,6 +1,7 @@
 //! Sources of the caller's own: what they are promised, and what they are not trusted with.
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -8,7 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use jetwash::client::{ClientEvent, Protocol};
+use jetwash::event::Did;
+use jetwash::identity::{DocumentAnswer, DocumentSource, IdentityOptions};
 use jetwash::testing::{SimChange, did, frames_from};
 use jetwash::{
     Delivery, Filter, GapCause, Jetstream, JetstreamBuilder, Mistake, NotReady, RunError, Source,
@@ -400,7 +404,7 @@ async fn with_strict_verification_its_commits_are_dropped_and_counted() {
         let event = event.clone();
         async move { Ok(handle.events(vec![event], Some(1)).await?) }
     });
-    let identities = jetwash::identity::IdentityOptions::new().start().unwrap();
+    let identities = IdentityOptions::new().start().unwrap();
     let builder = Jetstream::builder().source(source);
     let run = Run::start(builder.verify(Verify::strict(identities)));
     until("it was seen", || {
@@ -409,6 +413,48 @@ async fn with_strict_verification_its_commits_are_dropped_and_counted() {
     .await;
     assert_eq!(run.jetstream.snapshot().dropped["unsigned"], 1);
     assert_eq!(run.jetstream.bounds().events(), 0);
+    run.stop().await.unwrap();
+}
+
+/// A directory that never answers.
+struct Silence;
+
+impl DocumentSource for Silence {
+    fn document<'a>(&'a self, _did: &'a Did) -> BoxFuture<'a, io::Result<DocumentAnswer>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn the_cursor_stays_before_a_frame_that_waits_by_the_number_of_the_source() {
+    let record = serde_json::json!({"$type": "com.example.note"});
+    let commit = SimChange::create(did(1), "com.example.note", "a", record);
+    let account = |number| SimChange::account(did(number), true, None);
+    let frames = frames_from([account(5), commit, account(6)]).unwrap();
+    let source = Own(move |handle: SourceHandle| {
+        let frames = frames.clone();
+        async move {
+            for (number, frame) in (500..).zip(frames) {
+                handle.frame_at(number, frame).await?;
+            }
+            Ok(())
+        }
+    });
+    let options = IdentityOptions::new().document_source(Silence);
+    let identities = options.without_directories().start().unwrap();
+    let verify = Verify::lenient(identities).hold_for(Duration::from_secs(3));
+    let run = Run::start(Jetstream::builder().source(source).verify(verify));
+    until("it waits", || run.jetstream.bounds().events() == 2).await;
+    until("the cursor", || {
+        run.jetstream.source_cursor("own").is_some()
+    })
+    .await;
+    assert_eq!(run.jetstream.source_cursor("own"), Some(500));
+    until("it has waited", || {
+        run.jetstream.source_cursor("own") == Some(502)
+    })
+    .await;
+    assert_eq!(run.jetstream.bounds().events(), 3);
     run.stop().await.unwrap();
 }
 
