@@ -81,7 +81,7 @@ async fn what_clients_see_that_hop_between_killed_servers_is_the_log() {
     );
 }
 
-/// A relay of a small network, which makes so many frames.
+/// A relay of a small network, which makes this many frames.
 async fn serve_frames(frames: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -252,7 +252,7 @@ impl Seen {
         }
     }
 
-    /// Reads from where it is, until the connection ends, nothing comes any more, or it has so many.
+    /// Reads from where it is, until the connection ends, nothing comes any more, or it has `count`.
     async fn read(&mut self, port: u16, until: Instant, count: usize) {
         let last = self.events.last().map_or(0, |event| event.0);
         let connecting = timeout_at(until, connect_async(self.wire.url(port, last)));
@@ -294,7 +294,7 @@ impl Seen {
     }
 }
 
-/// A client that reads at one server and then at another, until it has so many events as are told.
+/// A client that reads at one server and then at another, until it has as many events as are told.
 async fn hop(number: u64, ports: [u16; 3], finish: watch::Receiver<Option<usize>>) -> Seen {
     let wire = match number % 10 {
         0..=3 => Wire::V1,
@@ -319,7 +319,7 @@ async fn hop(number: u64, ports: [u16; 3], finish: watch::Receiver<Option<usize>
     }
 }
 
-/// All events of a server, once it has so many.
+/// All events of a server, once it has `count`.
 async fn whole(port: u16, wire: Wire, count: usize) -> Vec<Event> {
     let mut seen = Seen::new(wire);
     let deadline = Instant::now() + PATIENCE;
