@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
 use crate::jetstream::{Ingest, Jetstream, assemble};
-use crate::mirrors::check_sort;
+use crate::log_sort::check_sort;
 use crate::source::{
     BoxedSource, Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError,
     RelayOptions, Source,

@@ -172,6 +172,7 @@ mod consumer;
 mod did_file;
 mod ingest;
 mod jetstream;
+mod log_sort;
 mod mirrors;
 mod noise;
 mod panic;

@@ -196,7 +196,7 @@ fn parse(read: &mut BytesMut) -> Result<Option<Head>, RelayError> {
 
 const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
-/// What is read of a refusal.
+/// The longest refusal that is read.
 const MAX_BODY: usize = 4 << 10;
 const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 

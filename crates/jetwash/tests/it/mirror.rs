@@ -405,29 +405,34 @@ async fn whatever_a_hostile_host_sends_costs_the_connection_and_nothing_else() {
         ),
     ];
     for (reason, script) in scripts {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut appender, store) =
-            store::open(Location::Disk(folder.path().to_owned()), Options::default()).unwrap();
-        appender.become_mirror(origin.store.log_id()).unwrap();
-        drop((appender, store));
-        let served = Served::after(vec![script], &origin.store).await;
-        let builder = Jetstream::builder().mirror(served.url());
-        let mirror = Mirror::start(builder.folder(folder.path()));
-        mirror
-            .until(reason, |upstream| upstream.last_end.is_some())
-            .await;
-        let (ends, bounds) = (mirror.ends(), mirror.jetstream.bounds());
-        assert_eq!(ends, [(reason, 1)], "{:?}", mirror.jetstream.upstreams());
-        if !["future_time", "other_log"].contains(&reason) {
-            // Asked again, it takes over all that is right.
-            mirror.has_all_of(&origin.store).await;
-        } else {
-            assert_eq!(bounds.next_seq, Seq::FIRST);
-        }
-        assert!(mirror.jetstream.snapshot().panics.is_empty());
-        mirror.stop().await;
-        served.serving.abort();
+        is_refused(&origin, reason, script).await;
     }
+}
+
+/// Serves a script to a mirror, and then everything that is right.
+async fn is_refused(origin: &Origin, reason: &'static str, script: Vec<Message>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut appender, store) =
+        store::open(Location::Disk(folder.path().to_owned()), Options::default()).unwrap();
+    appender.become_mirror(origin.store.log_id()).unwrap();
+    drop((appender, store));
+    let served = Served::after(vec![script], &origin.store).await;
+    let builder = Jetstream::builder().mirror(served.url());
+    let mirror = Mirror::start(builder.folder(folder.path()));
+    mirror
+        .until(reason, |upstream| upstream.last_end.is_some())
+        .await;
+    let (ends, bounds) = (mirror.ends(), mirror.jetstream.bounds());
+    assert_eq!(ends, [(reason, 1)], "{:?}", mirror.jetstream.upstreams());
+    if !["future_time", "other_log"].contains(&reason) {
+        // Asked again, it takes over all that is right.
+        mirror.has_all_of(&origin.store).await;
+    } else {
+        assert_eq!(bounds.next_seq, Seq::FIRST);
+    }
+    assert!(mirror.jetstream.snapshot().panics.is_empty());
+    mirror.stop().await;
+    served.serving.abort();
 }
 
 #[tokio::test]

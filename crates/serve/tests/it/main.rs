@@ -28,6 +28,7 @@ mod limits;
 mod liveness;
 mod log;
 mod mirror;
+mod mirrored;
 mod modes;
 mod notices;
 mod query;

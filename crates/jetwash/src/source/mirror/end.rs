@@ -23,7 +23,7 @@ pub(super) enum MirrorEnd {
     Behind { ours: Seq, theirs: Seq },
     #[error("its log has no event yet, and a mirror begins with the first")]
     Empty,
-    #[error("a message is none of a mirrored log: {0}")]
+    #[error("a message is not one of a mirrored log: {0}")]
     Unreadable(#[from] LogMessageError),
     #[error("{0}")]
     Protocol(&'static str),
