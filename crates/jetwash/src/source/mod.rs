@@ -7,6 +7,7 @@
 //! - `follow` and `relay`: follow a relay: connect, read, wait (`backoff`) and connect again.
 //! - `dial`: opens a connection, directly or through a proxy (`address`, `proxy`, `socks`, `http`),
 //!   and gives a `socket` of websocket messages.
+//! - `outbox`: hands frames over to the pipeline, those that were read together at once.
 //! - `steps`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
 //! - `error`: why a connection ended.
 //! - `jetstream`: follows another Jetstream.
@@ -23,6 +24,7 @@ mod frame_stream;
 mod http;
 mod jetstream;
 mod options;
+mod outbox;
 mod proxy;
 mod pulse;
 mod pusher;
