@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a process has used so far.
+/// The use of a process so far.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Figures {
     seconds: f64,
@@ -75,7 +75,7 @@ fn number(text: &str, after: &str) -> f64 {
     number.and_then(|it| it.parse().ok()).unwrap_or(0.0)
 }
 
-/// Prints the medians of several turns, for each of so many frames.
+/// Prints the medians of several turns, each divided by the number of frames.
 pub(crate) fn print(turns: &[Figures], frames: f64) {
     let median = |of: &dyn Fn(&Figures) -> f64| {
         let mut values: Vec<f64> = turns.iter().map(of).collect();
