@@ -8,6 +8,7 @@
 //! - `follow` and `relay`: a relay as a source: connect, read, wait (`backoff`) and connect again.
 //! - `dial`: opens a connection, directly or through a proxy (`address`, `proxy`, `socks`, `http`),
 //!   and gives a `socket` of websocket messages.
+//! - `outbox`: hands frames over to the pipeline, those that were read together at once.
 //! - `steps`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
 //! - `error`: why a connection ended.
 //! - `jetstream`: follows another Jetstream.
@@ -27,6 +28,7 @@ mod jetstream;
 mod mirror;
 mod options;
 mod own;
+mod outbox;
 mod proxy;
 mod pulse;
 mod pusher;
