@@ -198,17 +198,6 @@ impl<W> Outbound<W> {
         self.granted = granted;
         now + wait
     }
-
-    fn write_payload(&mut self, payload: &[u8], events: usize, out: &mut Vec<u8>) -> Delivered {
-        let limit = self.settings.max_message_size as usize;
-        match self.encoder.write(payload, limit, out) {
-            Some(size) => Delivered {
-                events: events as u64,
-                bytes: size as u64,
-            },
-            None => Delivered::default(),
-        }
-    }
 }
 
 /// The subscriber's own task sends it events that it has missed.
@@ -300,8 +289,13 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             passage.selection.skip_to(next);
             self.granted = self.granted.saturating_sub(next - index);
             self.pass(run, first_seq.plus(next as u64));
-            if let Some(payload) = page.get(at) {
-                delivered += self.write_payload(payload, next - index, &mut out);
+            let limit = self.settings.max_message_size as usize;
+            let place = (at, first_seq.plus(index as u64));
+            if let Some(size) = self.encoder.write_from(page, place, limit, &mut out) {
+                delivered += Delivered {
+                    events: (next - index) as u64,
+                    bytes: size as u64,
+                };
             }
         }
         self.output.put_buffer(out);
@@ -395,8 +389,14 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             let Some(events) = self.encoder.ready_events(run.block()) else {
                 return false;
             };
+            let limit = self.settings.max_message_size as usize;
             for payload in selection.by_ref().filter_map(|index| events.get(index)) {
-                *delivered += self.write_payload(payload, 1, out);
+                if let Some(size) = self.encoder.write(payload, limit, out) {
+                    *delivered += Delivered {
+                        events: 1,
+                        bytes: size as u64,
+                    };
+                }
             }
         }
         true
