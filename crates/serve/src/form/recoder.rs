@@ -409,7 +409,7 @@ mod tests {
         let (_store, runs) = log(3);
         let (recoder, budget) = recoder(1 << 20, 100_000);
         let account = budget.account(CancellationToken::new());
-        let mut make = |run: &Run| recoder.events(run.block(), V2, None).map(drop).unwrap();
+        let make = |run: &Run| recoder.events(run.block(), V2, None).map(drop).unwrap();
         make(&runs[0]);
         assert!(kept(&recoder) > 0);
         assert_eq!(account.set(Purpose::Filter, 100_000), Ok(()));
