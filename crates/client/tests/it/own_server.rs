@@ -37,7 +37,12 @@ async fn server(dictionary: Option<Dictionary>) -> (SocketAddr, Vec<String>) {
         .unwrap();
     let pusher = jetstream.pusher("test");
     tokio::spawn(ingest.run(std::future::pending()));
-    let network = Network::new(NetworkConfig::default()).unwrap();
+    let config = NetworkConfig {
+        // Some of everything, syncs among it.
+        rare_per_million: 50_000,
+        ..NetworkConfig::default()
+    };
+    let network = Network::new(config).unwrap();
     tokio::spawn(async move {
         for frame in network.take(FRAMES) {
             pusher.push(frame.bytes).await.unwrap();

@@ -132,11 +132,6 @@ impl Intake {
         self.sender.is_closed()
     }
 
-    /// Waits for room and hands the frame over; `Err` if the pipeline has stopped.
-    pub(crate) async fn send(&self, source: &Arc<str>, frame: Bytes) -> Result<(), Stopped> {
-        self.pass_on(source, Content::Frame(frame)).await
-    }
-
     /// Waits for room and hands over frames that came together, in their order; `Err` if the pipeline
     /// has stopped.
     ///
@@ -162,6 +157,7 @@ impl Intake {
                     source: Arc::clone(source),
                     content: Content::Frame(frame),
                     arrived,
+                    number: None,
                     _room: share,
                 });
             }

@@ -73,6 +73,18 @@ impl Compressors {
         Ok(())
     }
 
+    /// Lends a compressor to `work`.
+    pub(crate) fn lend<T>(
+        &self,
+        dictionary: Option<&Dictionary>,
+        work: impl FnOnce(&mut Compressor) -> T,
+    ) -> T {
+        let mut compressor = self.borrow(dictionary);
+        let done = work(&mut compressor);
+        self.give_back(dictionary, compressor);
+        done
+    }
+
     /// Appends payloads for as long as `next` returns `true`.
     fn compress_while(
         &self,

@@ -86,6 +86,19 @@ impl Format {
         }
     }
 
+    /// Whether a message is made from a line of the log in little more time than it takes to copy
+    /// one.
+    pub(crate) fn is_made_fast(self) -> bool {
+        let is_plain = self.compression == Compression::None && !self.verdicts;
+        self.shape == Shape::V2 && is_plain
+    }
+
+    /// Whether each event is a message of version 2 that is compressed by itself.
+    pub(crate) fn is_v2_compressed(self) -> bool {
+        let is_single = self.compression == Compression::Event && !self.verdicts;
+        self.shape == Shape::V2 && is_single
+    }
+
     /// Whether each event is a message of text.
     pub(crate) fn is_text(self) -> bool {
         self.shape != Shape::Binary && self.compression == Compression::None

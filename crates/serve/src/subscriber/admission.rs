@@ -74,13 +74,14 @@ impl Admission {
         options: Arc<ServeOptions>,
         dictionaries: Dictionaries,
     ) -> Self {
+        let memory = Arc::new(Budget::measured(options.memory_budget));
         Self {
             jetstream,
             dictionaries,
-            recoder: Arc::new(Recoder::new(RECODED_BYTES)),
+            recoder: Arc::new(Recoder::new(RECODED_BYTES, Arc::clone(&memory))),
             addresses: Arc::default(),
             streams: Arc::new(Semaphore::new(options.max_streams)),
-            memory: Arc::new(Budget::measured(options.memory_budget)),
+            memory,
             closing: CancellationToken::new(),
             options,
         }
@@ -286,5 +287,6 @@ fn unknown_dictionary(id: u32, current: Option<Dictionary>) -> Refusal {
 
 /// The subprotocol of version 2.
 const SUBPROTOCOL: &str = "xrpc.v1.json";
-/// The bytes of events that are kept in formats which the log does not have.
-const RECODED_BYTES: usize = 2 << 20;
+/// The bytes of events that are kept in formats which the log does not have: two dozen blocks of
+/// text, which readers that began together are not further apart than.
+const RECODED_BYTES: usize = 8 << 20;

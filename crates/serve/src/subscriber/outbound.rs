@@ -208,17 +208,6 @@ impl<W> Outbound<W> {
         self.granted = granted;
         now + wait
     }
-
-    fn write_payload(&mut self, payload: &[u8], events: usize, out: &mut Vec<u8>) -> Delivered {
-        let limit = self.settings.max_message_size as usize;
-        match self.encoder.write(payload, limit, out) {
-            Some(size) => Delivered {
-                events: events as u64,
-                bytes: size as u64,
-            },
-            None => Delivered::default(),
-        }
-    }
 }
 
 /// The subscriber's own task sends it events that it has missed.
@@ -316,8 +305,13 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             let events = 1 + left - passage.selection.len();
             self.granted = self.granted.saturating_sub(events);
             self.pass(run, first_seq.plus(next as u64));
-            if let Some(payload) = page.get(at) {
-                delivered += self.write_payload(payload, events, &mut out);
+            let limit = self.settings.max_message_size as usize;
+            let place = (at, first_seq.plus(index as u64));
+            if let Some(size) = self.encoder.write_from(page, place, limit, &mut out) {
+                delivered += Delivered {
+                    events: events as u64,
+                    bytes: size as u64,
+                };
             }
         }
         self.output.put_buffer(out);
@@ -411,8 +405,14 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             let Some(events) = self.encoder.ready_events(run.block()) else {
                 return false;
             };
+            let limit = self.settings.max_message_size as usize;
             for payload in selection.by_ref().filter_map(|index| events.get(index)) {
-                *delivered += self.write_payload(payload, 1, out);
+                if let Some(size) = self.encoder.write(payload, limit, out) {
+                    *delivered += Delivered {
+                        events: 1,
+                        bytes: size as u64,
+                    };
+                }
             }
         }
         true

@@ -15,6 +15,7 @@ mod ends;
 mod events;
 mod events_cursors;
 mod events_frames;
+mod events_playback;
 mod events_query;
 mod events_random;
 mod events_recorded;

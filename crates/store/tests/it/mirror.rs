@@ -250,9 +250,9 @@ fn a_mirror_is_refused_by_what_knows_no_mirrors() {
         state.get("version").unwrap().unwrap().to_vec()
     };
     drop((mirror, store));
-    assert_eq!(version(), 4_u32.to_le_bytes());
+    assert_eq!(version(), 5_u32.to_le_bytes());
     (mirror, _) = open(location(), tiny()).unwrap();
     mirror.become_mirror(LogId::from_number(9)).unwrap();
     drop(mirror);
-    assert_eq!(version(), 5_u32.to_le_bytes());
+    assert_eq!(version(), 6_u32.to_le_bytes());
 }
