@@ -242,15 +242,9 @@ fn add_sources(
     Ok(builder)
 }
 
-/// Prints where events come from, where they are kept, and where they are served.
-fn announce(
-    arguments: &Arguments,
-    keys: &Keys<'_>,
-    jetstream: &Jetstream,
-    listener: &TcpListener,
-    metrics_listener: &TcpListener,
-) {
-    let source = match (&arguments.replay, arguments.sim) {
+/// Where events come from, in words.
+fn source_of(arguments: &Arguments) -> String {
+    match (&arguments.replay, arguments.sim) {
         (Some(path), _) => format!("the file {}", path.display()),
         (None, true) => "a simulated network in this process".to_owned(),
         (None, false) if arguments.is_mirror() => {
@@ -270,7 +264,18 @@ fn announce(
             }
             names.join(" and ")
         }
-    };
+    }
+}
+
+/// Prints where events come from, where they are kept, and where they are served.
+fn announce(
+    arguments: &Arguments,
+    keys: &Keys<'_>,
+    jetstream: &Jetstream,
+    listener: &TcpListener,
+    metrics_listener: &TcpListener,
+) {
+    let source = source_of(arguments);
     let place = match arguments.folder() {
         Some(folder) => format!("in the folder {}", folder.display()),
         None => "in memory".to_owned(),

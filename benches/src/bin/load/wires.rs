@@ -167,7 +167,7 @@ impl Load {
     }
 }
 
-/// What a playback cost the server.
+/// The cost of a playback for the server.
 #[derive(Clone, Copy, Default)]
 struct Playback {
     /// Events a second, to all readers together.

@@ -59,12 +59,11 @@ pub(crate) fn assemble(
         clock: config.clock.clone(),
     };
     let auto = config.auto_dictionary.take();
-    let mirror = config.mirror.take().map(|source| (source, store.clone()));
     let feeds = Feeds {
+        mirror: config.mirror.take().map(|source| (source, store.clone())),
         sources: boxed(config),
         upstreams: upstreams.clone(),
         parts: parts.clone(),
-        mirror,
     };
     let ingest = Ingest {
         writer,

@@ -9,7 +9,8 @@ use crate::form::content_size::content_size;
 use crate::form::events::Events;
 use crate::form::format::{BATCH, Compression, Format, Shape};
 use crate::form::messages::Messages;
-use crate::form::recoder::{RecodeError, Recoder, SHORT};
+use crate::form::recode_error::RecodeError;
+use crate::form::recoder::{Recoder, SHORT};
 use crate::form::second::count_dropped;
 use crate::websocket::{Opcode, begin_frame, end_frame, write_frame};
 
@@ -330,7 +331,7 @@ impl Encoder {
     }
 }
 
-/// Whether a reader that wants so many events of a block has only them made, for itself.
+/// Whether a reader that wants `events` of a block has only them made, for itself.
 fn is_own(block: &Block, format: Format, wanted: usize) -> bool {
     format.is_v2_compressed() && wanted <= block.len() / FEW
 }

@@ -1,15 +1,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jetwash::dict::CompressError;
 use jetwash::store::{Block, Page, StoreError};
-use jetwash::{Dictionary, ReadError, Seq};
-use thiserror::Error;
+use jetwash::{Dictionary, Seq};
 
 use crate::form::binary::binary;
 use crate::form::compressors::Compressors;
 use crate::form::events::{Events, Made};
 use crate::form::format::{Compression, Format, Shape};
+use crate::form::recode_error::RecodeError;
 use crate::form::second::{v1_with_cursor, v2, v2_compressed};
 use crate::form::verdicts::with_verdicts;
 use crate::memory::Budget;
@@ -171,21 +170,6 @@ impl Recoder {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Why events cannot be given in a format.
-#[derive(Debug, Error)]
-pub(crate) enum RecodeError {
-    #[error(transparent)]
-    Encode(#[from] CompressError),
-    #[error(transparent)]
-    Read(ReadError),
-}
-
-impl From<StoreError> for RecodeError {
-    fn from(error: StoreError) -> Self {
-        Self::Read(error.into())
     }
 }
 

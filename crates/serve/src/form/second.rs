@@ -6,7 +6,7 @@ use metrics::counter;
 use tracing::debug;
 
 use crate::form::events::Made;
-use crate::form::recoder::RecodeError;
+use crate::form::recode_error::RecodeError;
 
 /// Writes a block's events as messages of version 2.
 pub(crate) fn v2(block: &Block) -> Result<Made, StoreError> {

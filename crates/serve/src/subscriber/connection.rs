@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::form::format::Shape;
-use crate::form::recoder::RecodeError;
+use crate::form::recode_error::RecodeError;
 use crate::metrics::Metrics;
 use crate::subscriber::end::End;
 use crate::subscriber::goodbye::say_goodbye;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::form::encoder::{Encoder, batch_end};
 use crate::form::format::{BATCH, Shape};
 use crate::form::messages::Messages;
-use crate::form::recoder::RecodeError;
+use crate::form::recode_error::RecodeError;
 use crate::memory::Account;
 use crate::metrics::{Delivered, Metrics, Sent};
 use crate::subscriber::addresses::Share;
