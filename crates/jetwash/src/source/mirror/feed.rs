@@ -142,7 +142,7 @@ impl MirrorFeed {
             match &stuck {
                 Some(stuck) => error!(%host, not_told = held, "the mirror stands still: {stuck}"),
                 None => {
-                    warn!(%host, not_told = held, "connection to the mirrored log ended: {why}")
+                    warn!(%host, not_told = held, "connection to the mirrored log ended: {why}");
                 }
             }
         }
