@@ -51,7 +51,7 @@ async fn readers_at_the_same_place_and_at_others_get_the_same_messages() {
     let options = ServeOptions::default().v2_dictionary(own.clone());
     let world = world(options, &dictionary(7002).await).await;
     world.push(700).await;
-    let expected = messages(&world.log());
+    let expected = messages(&world.events());
     let mut readers = Vec::new();
     for number in 0..12 {
         let from = 1 + number / 4 * 300;
@@ -87,7 +87,7 @@ async fn a_reader_that_wants_little_gets_it_compressed_alone() {
     let own = dictionary(7001).await;
     let world = world(ServeOptions::default(), &own).await;
     world.push(700).await;
-    let expected = messages(&world.log());
+    let expected = messages(&world.events());
     for (axis, wanted) in [
         (
             "collections=app.bsky.graph.follow&kinds=commit",
@@ -150,7 +150,7 @@ async fn playback_across_a_rotation_is_compressed_with_the_dictionary_that_was_a
     let mut before = connect(&world, "zstdDictionary=1&cursor=1&caughtUp=true").await;
     assert_eq!(
         compressed(&mut before, &first).await,
-        messages(&world.log())
+        messages(&world.events())
     );
     world
         .jetstream
@@ -158,7 +158,7 @@ async fn playback_across_a_rotation_is_compressed_with_the_dictionary_that_was_a
         .await
         .unwrap();
     world.push(200).await;
-    let expected = messages(&world.log());
+    let expected = messages(&world.events());
     let mut after = Vec::new();
     for _ in 0..3 {
         after.push(connect(&world, "zstdDictionary=2&cursor=1&caughtUp=true").await);
@@ -204,7 +204,7 @@ async fn a_slow_reader_among_fast_ones_loses_nothing() {
         .store_options(Options::default().block_events(64));
     let world = World::start_narrow_with(builder, ServeOptions::default()).await;
     world.push(700).await;
-    let expected = messages(&world.log());
+    let expected = messages(&world.events());
     let mut slow = Vec::new();
     for query in ["cursor=1", "cursor=1&zstdDictionary=7001"] {
         let mut client = Raw::connect(world.address).await;

@@ -121,6 +121,7 @@ async fn a_mirror_continues_where_it_was() {
         other => panic!("{other:?}"),
     }
     mirror.apply(&first).unwrap();
+    mirror.commit().unwrap();
     follow(&mut client, &mut mirror, next_seq).await;
     assert_eq!(events(&store), events(world.jetstream.store()));
 }

@@ -377,7 +377,7 @@ impl Truth {
                 self.posts[&(did.clone(), commit.rev.to_string(), path)]
             }
             Body::Account(account) => self.statuses[&account.seq],
-            Body::Identity(_) => panic!("{event:?}"),
+            Body::Identity(_) | Body::Sync(_) => panic!("{event:?}"),
         };
         let happening = &self.happenings[index];
         let is_same = match (&happening.what, &event.body) {
