@@ -20,7 +20,7 @@ use crate::worker::Worker;
 /// # Examples
 ///
 /// ```
-/// use jetwash::{Filter, Jetstream, NetworkConfig};
+/// use jetwash::{Filter, Jetstream, Kind, NetworkConfig};
 /// use jetwash_spool::{FileSpool, SpoolReader};
 ///
 /// # #[tokio::main]
@@ -30,7 +30,7 @@ use crate::worker::Worker;
 /// let network = NetworkConfig { accounts: 10, records: 100, ..NetworkConfig::default() };
 /// let (jetstream, ingest) = Jetstream::builder().simulator(network, None).build()?;
 /// let spool = FileSpool::builder(&folder)
-///     .filter(Filter::new().collections(["app.bsky.feed.post"])?)
+///     .filter(Filter::new().collections(["app.bsky.feed.post"])?.kinds([Kind::Commit]))
 ///     .roll_bytes(1000)
 ///     .build()?;
 ///
