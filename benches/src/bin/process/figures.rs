@@ -16,6 +16,9 @@ pub(crate) struct Figures {
     resident_bytes: f64,
 }
 
+/// A figure of threads.
+type Part<'a> = &'a dyn Fn(&Threads) -> f64;
+
 /// Threads of one name.
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Threads {
@@ -87,7 +90,7 @@ pub(crate) fn print(turns: &[Figures], frames: f64) {
         "{:<20} {:>8} {:>8} {:>8} {:>9}",
         "us of processor", "user", "system", "both", "waits"
     );
-    let row = |name: &str, of: &dyn Fn(&Figures, &dyn Fn(&Threads) -> f64) -> f64| {
+    let row = |name: &str, of: &dyn Fn(&Figures, Part<'_>) -> f64| {
         println!(
             "{name:<20} {:>8.2} {:>8.2} {:>8.2} {:>9.3}",
             each(&|turn| of(turn, &|it| it.user_seconds)),
