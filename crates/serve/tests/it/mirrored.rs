@@ -96,8 +96,11 @@ fn options() -> ServeOptions {
     ServeOptions::default().serve_mirrors(true)
 }
 
+/// The position, the time, the line and the compressed bytes of an event.
+type Kept = (u64, u64, Vec<u8>, Option<Vec<u8>>);
+
 /// Position, time, line and compressed bytes of each event.
-fn entries(store: &Store) -> Vec<(u64, u64, Vec<u8>, Option<Vec<u8>>)> {
+fn entries(store: &Store) -> Vec<Kept> {
     let mut entries = Vec::new();
     let mut position = store.bounds().oldest_seq;
     loop {

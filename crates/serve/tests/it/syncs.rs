@@ -10,6 +10,9 @@ use crate::frames::trained;
 use crate::log::{World, lines};
 use crate::modes::Lines;
 
+/// Whether a query is to give a message.
+type Wanted<'a> = &'a dyn Fn(&Value) -> bool;
+
 /// Frames of three accounts with syncs at the beginning, in a row, and at the end.
 fn frames() -> Vec<Vec<u8>> {
     let mut network = ManualNetwork::new();
@@ -135,7 +138,7 @@ async fn kinds_and_dids_apply_to_them_and_collections_do_not() {
     let all = messages(&world.events());
     let is_sync = |message: &Value| !message["payload"]["sync"].is_null();
     let of = |message: &Value, account: u64| message["payload"]["did"] == did(account);
-    let rows: &[(String, &dyn Fn(&Value) -> bool)] = &[
+    let rows: &[(String, Wanted<'_>)] = &[
         ("kinds=sync".to_owned(), &is_sync),
         ("kinds=commit".to_owned(), &|message| !is_sync(message)),
         ("kinds=identity&kinds=account".to_owned(), &|_| false),
