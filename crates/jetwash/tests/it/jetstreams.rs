@@ -11,6 +11,7 @@ use jetwash::{
     DidSet, Filter, Jetstream, JetstreamBuilder, JetstreamOptions, Source, SourceHandle, StartFrom,
     Verdict,
 };
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -239,10 +240,16 @@ async fn a_set_of_accounts_is_sent_to_a_host_of_version_1_and_again_when_it_chan
     connection.send([&of_account("a", 1)]).await;
     set.add("did:web:b.example").unwrap();
     set.add("did:web:c.example").unwrap();
-    let update = connection.text().await;
+    let update: Value = serde_json::from_str(&connection.text().await).unwrap();
+    let dids = [
+        "did:web:a.example",
+        "did:web:b.example",
+        "did:web:c.example",
+    ];
+    let payload = json!({"wantedCollections": [], "wantedDids": dids});
     assert_eq!(
         update,
-        r#"{"payload":{"wantedCollections":[],"wantedDids":["did:web:a.example","did:web:b.example","did:web:c.example"]},"type":"options_update"}"#
+        json!({"type": "options_update", "payload": payload})
     );
     connection.send([&of_account("b", 2)]).await;
     // A host that does not apply it is not believed.
