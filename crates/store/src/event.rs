@@ -153,6 +153,23 @@ pub struct NewEvent<'a> {
     pub compressed: Option<&'a [u8]>,
 }
 
+impl<'a> NewEvent<'a> {
+    /// An event that is in a ring already, to be written again.
+    pub(crate) fn again(meta: EventMeta<'a>, json: &'a [u8], compressed: Option<&'a [u8]>) -> Self {
+        Self {
+            kind: meta.kind,
+            did: meta.did,
+            collection: meta.collection,
+            commit: meta.commit.unwrap_or(CommitPart::WHOLE),
+            source: meta.source,
+            verdict: meta.verdict,
+            time_us: meta.time_us,
+            json,
+            compressed,
+        }
+    }
+}
+
 /// The metadata of an event, which the ring knows without touching its JSON.
 ///
 /// # Examples

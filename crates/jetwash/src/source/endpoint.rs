@@ -51,6 +51,26 @@ pub(super) fn with_cursor(mut url: Url, cursor: Option<u64>) -> Url {
     url
 }
 
+/// Reads the address of a host, or a URL, as one of a websocket. A bare host means TLS. People paste the
+/// address of a host's website as well as that of its stream.
+pub(super) fn websocket_url(text: &str) -> Result<Url, &'static str> {
+    let full = match text.split_once("://") {
+        Some(("ws" | "wss", _)) => text.to_owned(),
+        Some(("http", rest)) => format!("ws://{rest}"),
+        Some(("https", rest)) => format!("wss://{rest}"),
+        Some(_) => return Err("the scheme must be ws, wss, http or https"),
+        None => format!("wss://{text}"),
+    };
+    let url = Url::parse(&full).map_err(|_| "it is not a URL")?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("it names no host");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("user and password are not supported");
+    }
+    Ok(url)
+}
+
 /// The host of an address that has been checked to have one. Without it, what asks for it fails.
 pub(super) fn host_of(url: &Url) -> &str {
     debug_assert!(
@@ -81,21 +101,7 @@ impl FromStr for Endpoint {
             text: text.to_owned(),
             reason,
         };
-        // People paste the address of a relay's website as well as that of its stream.
-        let full = match text.split_once("://") {
-            Some(("ws" | "wss", _)) => text.to_owned(),
-            Some(("http", rest)) => format!("ws://{rest}"),
-            Some(("https", rest)) => format!("wss://{rest}"),
-            Some(_) => return Err(error("the scheme must be ws, wss, http or https")),
-            None => format!("wss://{text}"),
-        };
-        let mut url = Url::parse(&full).map_err(|_| error("it is not a URL"))?;
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(error("it names no host"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(error("user and password are not supported"));
-        }
+        let mut url = websocket_url(text).map_err(error)?;
         if url.query_pairs().any(|(key, _)| key == "cursor") {
             return Err(error(
                 "the cursor is jetwash's own business: leave `cursor` out",

@@ -8,7 +8,7 @@ use super::events::LogEvents;
 use super::message::LogMessage;
 use crate::append::Appender;
 use crate::block::Encoding;
-use crate::event::{CommitPart, NewEvent};
+use crate::event::NewEvent;
 use crate::gap::{Gap, GapCause};
 use crate::seq::Seq;
 
@@ -111,17 +111,7 @@ impl Appender {
             let Some(meta) = index.meta(event) else {
                 continue;
             };
-            self.push_mirrored(&NewEvent {
-                kind: meta.kind,
-                did: meta.did,
-                collection: meta.collection,
-                commit: meta.commit.unwrap_or(CommitPart::WHOLE),
-                source: meta.source,
-                verdict: meta.verdict,
-                time_us: meta.time_us,
-                json: own,
-                compressed,
-            });
+            self.push_mirrored(&NewEvent::again(meta, own, compressed));
         }
         debug_assert_eq!(
             self.next_seq(),

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::block::{Block, BlockBuilder, Dictionaries, check_payload, decode_piece, encode_piece};
 use crate::error::StoreError;
-use crate::event::{CommitPart, NewEvent};
+use crate::event::NewEvent;
 use crate::ring::LetterTotals;
 use crate::seq::Seq;
 
@@ -257,17 +257,7 @@ pub(super) fn encode(
     // As JSON, so that the letter outlives the dictionary of its block.
     let mut builder = BlockBuilder::new();
     builder.start(meta.seq, None);
-    builder.push(&NewEvent {
-        kind: meta.kind,
-        did: meta.did,
-        collection: meta.collection,
-        commit: meta.commit.unwrap_or(CommitPart::WHOLE),
-        source: meta.source,
-        verdict: meta.verdict,
-        time_us: meta.time_us,
-        json,
-        compressed: None,
-    });
+    builder.push(&NewEvent::again(meta, json, None));
     let block = builder.take(dictionaries).ok_or_else(missing)?;
     let reason = clipped(letter.reason);
     let mut value = vec![LETTER_VERSION];

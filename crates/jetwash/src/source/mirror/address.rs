@@ -4,6 +4,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use url::Url;
 
+use crate::source::endpoint::websocket_url;
+
 /// The address of a host that serves a log to mirrors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MirrorAddress {
@@ -32,20 +34,7 @@ impl FromStr for MirrorAddress {
             text: text.to_owned(),
             reason,
         };
-        let full = match text.split_once("://") {
-            Some(("ws" | "wss", _)) => text.to_owned(),
-            Some(("http", rest)) => format!("ws://{rest}"),
-            Some(("https", rest)) => format!("wss://{rest}"),
-            Some(_) => return Err(error("the scheme must be ws, wss, http or https")),
-            None => format!("wss://{text}"),
-        };
-        let mut url = Url::parse(&full).map_err(|_| error("it is not a URL"))?;
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(error("it names no host"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(error("user and password are not supported"));
-        }
+        let mut url = websocket_url(text).map_err(error)?;
         if url.query().is_some() {
             return Err(error("the query is jetwash's own: leave it out"));
         }
