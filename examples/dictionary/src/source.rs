@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
-use jetwash::Pipeline;
-use jetwash::store::{self, Location, Options, Read, Store};
+use jetwash::store::{self, EventKind, Location, Options, Read, Store};
+use jetwash::{Filter, Kind, Pipeline};
 use jetwash_sim::{Network, NetworkConfig};
 
 use crate::arguments::Source;
@@ -88,8 +88,11 @@ fn lines_in(log: &Store, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Erro
     loop {
         match log.read(position)? {
             Read::Events(run) => {
-                let page = run.block().json()?;
-                let lines = run.indexes().filter_map(|index| page.get(index));
+                let (kinds, page) = (run.block().kinds(), run.block().json()?);
+                // Dictionaries are for the lines of version 1, which has no syncs.
+                let is_sync = |&index: &usize| kinds.get(index) == Some(&EventKind::Sync);
+                let indexes = run.indexes().filter(|index| !is_sync(index));
+                let lines = indexes.filter_map(|index| page.get(index));
                 lines
                     .filter_map(|line| str::from_utf8(line).ok())
                     .for_each(&mut *take);
@@ -107,7 +110,8 @@ fn simulate(frames: usize, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Er
         ..NetworkConfig::full_size()
     };
     let (appender, log) = store::open(Location::Memory, Options::default())?;
-    let mut pipeline = Pipeline::new(appender);
+    let kinds = Filter::new().kinds([Kind::Commit, Kind::Identity, Kind::Account]);
+    let mut pipeline = Pipeline::new(appender).filter(kinds);
     let mut time = config.start;
     for frame in Network::new(config)?.take(frames) {
         pipeline.frame("simulator", &frame.bytes, time)?;
