@@ -1,6 +1,7 @@
 //! Measures what each way to compress costs the server, live and in playback.
 
 use std::error::Error;
+use std::slice;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,7 +84,7 @@ impl Load {
         let fed = self.feed(frames, &STREAMS)?;
         let total = {
             let crowd = self.mode_crowd(&fed.server, "compress=true&cursor=0", 1)?;
-            wait_for_all(&crowd);
+            wait_for_all(slice::from_ref(&crowd));
             crowd.shared().events.load(Ordering::Relaxed) as f64
         };
         println!("\nplayback of {total} events to one reader");
@@ -96,7 +97,7 @@ impl Load {
                 let cpu = cpu_seconds(fed.server.id())?;
                 let start = Instant::now();
                 let crowd = self.mode_crowd(&fed.server, &format!("{query}&cursor=0"), 1)?;
-                let end = wait_for_all(&crowd);
+                let end = wait_for_all(slice::from_ref(&crowd));
                 let seconds = end.duration_since(start).as_secs_f64();
                 let cpu = cpu_seconds(fed.server.id())? - cpu;
                 let bytes = crowd.shared().bytes.load(Ordering::Relaxed) as f64;
@@ -155,11 +156,12 @@ struct Cost {
 }
 
 /// Waits until nothing more comes, and says when the last came.
-pub(crate) fn wait_for_all(crowd: &Crowd) -> Instant {
+pub(crate) fn wait_for_all(crowds: &[Crowd]) -> Instant {
     let (mut bytes, mut last) = (0, Instant::now());
     while bytes == 0 || last.elapsed() < Duration::from_secs(2) {
         thread::sleep(Duration::from_micros(500));
-        let now = crowd.shared().bytes.load(Ordering::Relaxed);
+        let received = |crowd: &Crowd| crowd.shared().bytes.load(Ordering::Relaxed);
+        let now = crowds.iter().map(received).sum();
         if now > bytes {
             (bytes, last) = (now, Instant::now());
         }

@@ -147,7 +147,7 @@ impl Load {
                 thread::sleep(apart);
             }
         }
-        let end = crowds.iter().map(wait_for_all).max().unwrap_or(start);
+        let end = wait_for_all(&crowds);
         let seconds = end.duration_since(start).as_secs_f64();
         let cpu = cpu_seconds(fed.server.id())? - cpu;
         let sum = |count: fn(&Crowd) -> u64| crowds.iter().map(count).sum::<u64>() as f64;
