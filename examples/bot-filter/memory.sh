@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# Prints the memory that the bot takes while it follows a Jetstream, another process on this machine
-# that serves a simulated network, under a limit of 512 MB.
+# Prints the memory that the small bot takes while it follows a Jetstream, another process on this
+# machine that serves a simulated network, under a limit of 512 MB.
 #
 #     examples/bot-filter/memory.sh [SECONDS] [EVENTS_A_SECOND]
 #
 # BOT and HOST name programs that are there already; otherwise both are built. With LIMIT=0 there is
-# no limit.
+# no limit. MALLOC_ARENA_MAX is 1 unless it is set: by default glibc keeps a heap of its own for each
+# thread, which is some 2 MB here.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 seconds=${1:-60}
 rate=${2:-500}
 limit=${LIMIT:-524288}
+export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1}
 port=${PORT:-16008}
-[[ -n ${BOT:-} ]] || { cargo build --release -q -p bot-filter; BOT=target/release/bot-filter; }
+[[ -n ${BOT:-} ]] || { cargo build --release -q -p bot-filter; BOT=target/release/small-bot; }
 [[ -n ${HOST:-} ]] || { cargo build --release -q -p jetwash-server; HOST=target/release/jetwash-server; }
 
 folder=$(mktemp -d)
@@ -25,7 +27,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-"$HOST" --sim --rate "$rate" --listen "127.0.0.1:$port" --metrics-listen "127.0.0.1:$((port + 1))" \
+env -u MALLOC_ARENA_MAX "$HOST" --sim --sim-rate "$rate" --listen "127.0.0.1:$port" --metrics-listen "127.0.0.1:$((port + 1))" \
     >"$folder/host.log" 2>&1 &
 host=$!
 until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
@@ -35,7 +37,7 @@ done
 (
     # Address space, in KiB: what is only reserved counts too, so this is stricter than a cgroup.
     if ((limit > 0)); then ulimit -v "$limit"; fi
-    exec "$BOT" --jetstream "ws://127.0.0.1:$port" --data-dir "$folder/bot" --keyword coffee
+    exec "$BOT" "ws://127.0.0.1:$port" "$folder/bot" coffee
 ) >"$folder/bot.log" 2>&1 &
 bot=$!
 

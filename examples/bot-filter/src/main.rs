@@ -98,6 +98,8 @@ fn watch(arguments: &Arguments) -> Watch {
 fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
     let builder = Jetstream::builder()
         .folder(&arguments.data_dir)
+        // Posts alone are few: the log of a bot needs less than the default.
+        .memory_budget(4 << 20)
         .ingest_filter(Filter::new().collections(["app.bsky.feed.post"])?);
     let builder = match (&arguments.relay, &arguments.jetstream) {
         (Some(relay), _) => builder.relay(relay),
