@@ -78,7 +78,13 @@ impl AccountState {
         // knows no other can read it.
         let is_verified = self.repo.is_some() || self.is_active.is_some();
         let version = if is_verified { VERIFIED } else { PLAIN };
-        let length = HEAD + VERIFIED_HEAD + repo.len() + 8 * (ops.len() + notices.len());
+        let verified = if is_verified {
+            VERIFIED_HEAD + repo.len()
+        } else {
+            0
+        };
+        let length = HEAD + verified + 8 * (ops.len() + notices.len());
+        // Exactly as long: an allocation that shrinks would be made twice, for each event.
         let mut bytes = Vec::with_capacity(length);
         bytes.extend([version, notices.len() as u8]);
         bytes.extend((ops.len() as u16).to_le_bytes());
@@ -95,7 +101,7 @@ impl AccountState {
         for digest in ops.iter().chain(notices) {
             bytes.extend(digest.to_le_bytes());
         }
-        bytes.shrink_to_fit();
+        debug_assert_eq!(bytes.len(), length, "the length is known beforehand");
         bytes.into()
     }
 

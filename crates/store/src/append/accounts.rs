@@ -1,7 +1,7 @@
 //! The states of all accounts: what was set last, and the recent past.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +20,15 @@ pub(crate) struct Accounts {
     hasher: RandomState,
     /// The recent past in two halves: when the newer is full, the older is forgotten. Accounts are
     /// known by a hash with a secret key, of which two that collide are not to be expected.
-    newer: HashMap<u64, Bytes>,
-    older: HashMap<u64, Bytes>,
+    newer: ByHash<Bytes>,
+    older: ByHash<Bytes>,
     /// The bytes of the newer half, and those that make it full.
     newer_bytes: usize,
     capacity: usize,
     /// The rest, on disk, the newest last: up to [`AccountBucket::KEPT`] of them.
     buckets: Vec<AccountBucket>,
-    /// Set since the last commit.
-    pending: BTreeMap<Vec<u8>, Bytes>,
+    /// Set since the last commit, with the accounts' keys.
+    pending: ByHash<(Vec<u8>, Bytes)>,
     /// All events before this position are accounted for.
     covered: Seq,
     /// Whether the events to come will be.
@@ -40,12 +40,12 @@ impl Accounts {
     pub(crate) fn new(is_stored: bool, covered: Seq, buckets: Vec<AccountBucket>) -> Self {
         Self {
             hasher: RandomState::new(),
-            newer: HashMap::new(),
-            older: HashMap::new(),
+            newer: HashMap::default(),
+            older: HashMap::default(),
             newer_bytes: 0,
             capacity: if is_stored { CACHED } else { KEPT },
             buckets,
-            pending: BTreeMap::new(),
+            pending: HashMap::default(),
             covered,
             is_covering: false,
         }
@@ -58,13 +58,10 @@ impl Accounts {
         }
         let found = match self.older.get(&hash) {
             Some(bytes) => Some(bytes.clone()),
-            None => {
-                let key = key(did);
-                match self.pending.get(&key) {
-                    Some(bytes) => Some(bytes.clone()),
-                    None => self.stored(&key)?,
-                }
-            }
+            None => match self.pending.get(&hash) {
+                Some((_, bytes)) => Some(bytes.clone()),
+                None => self.stored(&key(did))?,
+            },
         };
         let Some(bytes) = found else { return Ok(None) };
         let state = AccountState::decode(&bytes);
@@ -74,8 +71,14 @@ impl Accounts {
 
     pub(crate) fn set(&mut self, did: &str, state: &AccountState) {
         let bytes = state.encode();
-        self.remember(self.hasher.hash_one(did), bytes.clone());
-        self.pending.insert(key(did), bytes);
+        let hash = self.hasher.hash_one(did);
+        self.remember(hash, bytes.clone());
+        // Most accounts have several events in a row, and the key is made once for them.
+        let (_, pending) = self
+            .pending
+            .entry(hash)
+            .or_insert_with(|| (key(did), Bytes::new()));
+        *pending = bytes;
     }
 
     fn remember(&mut self, hash: u64, bytes: Bytes) {
@@ -117,12 +120,14 @@ impl Accounts {
             Some(newest) => newest.begun,
             None => self.begin(now.get(), backend)?,
         };
-        let rows = self.pending.iter().map(|(key, value)| AccountRow {
+        let rows = self.pending.values().map(|(key, value)| AccountRow {
             bucket: begun,
             key: key.clone(),
             value: value.clone(),
         });
-        Ok(rows.collect())
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(rows)
     }
 
     fn begin(&mut self, begun: u64, backend: &dyn Backend) -> Result<u64, BackendError> {
@@ -191,6 +196,29 @@ impl Accounts {
 
     pub(crate) const fn start_covering(&mut self) {
         self.is_covering = true;
+    }
+}
+
+/// Values by numbers that are hashes already.
+type ByHash<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
+
+/// Takes a number that is a hash for its own hash.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
     }
 }
 
