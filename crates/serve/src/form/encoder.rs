@@ -242,9 +242,9 @@ impl Encoder {
             return events;
         }
         let (recoder, block) = (Arc::clone(&self.recoder), Arc::clone(block));
-        let dictionary = self.dictionary.clone();
+        let (dictionary, may_block) = (self.dictionary.clone(), block.may_block());
         let load = move || recoder.events(&block, format, dictionary.as_ref());
-        match tokio::task::spawn_blocking(load).await {
+        match jetwash::run_blocking(may_block, load).await {
             Ok(events) => events,
             Err(error) => Err(RecodeError::Read(error.into())),
         }
