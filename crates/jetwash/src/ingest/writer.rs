@@ -365,13 +365,15 @@ impl Writer {
                 error!(%failure, "the log cannot be written; sources wait until it can");
                 self.stats.stall(Some(failure.to_string()));
             }
-            if !self.pause(pause).await {
-                return Err(failure);
-            }
+            // A stop is no reason to give up what can be written by now.
+            let is_last = !self.pause(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             outcome = self.pipeline.reopen();
             if outcome.is_ok() {
                 outcome = write(&mut self.pipeline);
+            }
+            if is_last && outcome.is_err() {
+                return outcome;
             }
         }
         if is_stalled {
@@ -392,6 +394,8 @@ impl Writer {
             () = over => true,
         };
         if !is_over {
+            // What is in the queue still comes, and then the end.
+            self.inbox.arrivals.close();
             self.stopped = None;
         }
         is_over
