@@ -1,7 +1,7 @@
 //! The disk that a simulation plays keeps what a real one keeps, and nothing else.
 
 use jetwash_store::testing::SimulatedDisk;
-use jetwash_store::{Appender, Durability, Location, Options, Read, Seq, Store, StoreError, open};
+use jetwash_store::{Appender, Location, Options, Read, Seq, Store, StoreError, open};
 
 use crate::support::{START, event, push, tiny};
 
