@@ -17,7 +17,8 @@ mod verify;
 pub use client::client_message;
 pub use seeds::write_seeds;
 pub use strangers::{
-    client_frames, did_document, did_file, identifiers, options_update, query, store_block,
+    client_frames, did_document, did_file, identifiers, log_message, options_update, query,
+    store_block,
 };
 pub use targets::{batch, binary, car, dict, event, frame, record_json, tree_node};
 pub use verify::verify;

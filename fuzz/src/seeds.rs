@@ -38,6 +38,7 @@ pub fn write_seeds(target: &str) {
         "identifiers" => identifiers(),
         "options_update" => [updates(), deep_json("")].concat(),
         "query" => queries(),
+        "log_message" => logs(&events()),
         "store_block" => stored_blocks(&events()),
         "verify" => [frames(), crate::verify::seeds()].concat(),
         _ => Vec::new(),
@@ -219,6 +220,9 @@ fn events() -> Vec<Vec<u8>> {
         ),
         format!(
             r#"{start},"kind":"account","account":{{"active":false,"did":"{did}","seq":7,"status":"new\u003c","time":"2026-07-04T14:38:07.517Z"}}}}"#
+        ),
+        format!(
+            r#"{start},"kind":"sync","sync":{{"blocks":{{"$bytes":"oQFk"}},"did":"{did}","rev":"3l3qo2vutsw2b","seq":7,"time":"2026-07-04T14:38:07.517Z"}}}}"#
         ),
         "at://did:web:a.example/app.bsky.feed.like/3l3qo2vuowo2b".to_owned(),
         "2026-07-04T14:38:07.517+01:00".to_owned(),
@@ -480,40 +484,76 @@ fn updates() -> Vec<Vec<u8>> {
 }
 
 /// Blocks as the ring has them, without dictionary and with it.
-fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    use jetwash_store::{
-        CommitPart, EventKind, Location, Micros, NewEvent, Options, Read, Seq, fuzzing, open,
-    };
+/// A log of some events, with and without a dictionary.
+fn log_of(events: &[Vec<u8>], is_packed: bool) -> (jetwash_store::Appender, jetwash_store::Store) {
+    use jetwash_store::{CommitPart, EventKind, Location, Micros, NewEvent, Options, open};
+
+    let (mut appender, store) =
+        open(Location::Memory, Options::default()).expect("a log in memory opens");
+    if is_packed {
+        let set = appender.set_dictionary(dictionary());
+        set.expect("a dictionary can be kept");
+    }
+    let mut encoder = dictionary().compressor();
+    for (number, event) in (0..).zip(events) {
+        let mut frame = Vec::new();
+        encoder
+            .compress(event, &mut frame)
+            .expect("a seed can be compressed");
+        let event = NewEvent {
+            kind: [EventKind::Create, EventKind::Identity, EventKind::Sync][number as usize % 3],
+            did: ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:a.example"][number as usize % 2],
+            collection: ["app.bsky.feed.like", ""][number as usize % 2],
+            commit: CommitPart::WHOLE,
+            source: "wss://relay.example",
+            // A block with a column of verdicts, and one without.
+            verdict: [0, 1, 1, 0x41][number as usize % 4] * u8::from(is_packed),
+            time_us: Micros::new(1_700_000_000_000_000 + number),
+            json: event,
+            compressed: is_packed.then_some(&frame[..]),
+        };
+        appender.push(&event).expect("a seed is an event");
+    }
+    appender.commit().expect("memory can be written");
+    (appender, store)
+}
+
+/// The messages of logs, each with its length before it: a hello, a dictionary, events, gaps of both
+/// sorts and a tip.
+fn logs(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    use jetwash_store::{Gap, GapCause, LogMessage, Seq, UpstreamGap};
 
     let mut seeds = Vec::new();
     for is_packed in [false, true] {
-        let (mut appender, store) =
-            open(Location::Memory, Options::default()).expect("a log in memory opens");
-        if is_packed {
-            let set = appender.set_dictionary(dictionary());
-            set.expect("a dictionary can be kept");
+        let (_appender, store) = log_of(events, is_packed);
+        let mut stream = store.log_stream(Seq::FIRST);
+        let mut seed = Vec::new();
+        let mut add = |message: &[u8]| {
+            seed.extend((message.len() as u32).to_le_bytes());
+            seed.extend(message);
+        };
+        while let Some(message) = stream.next().expect("memory can be read") {
+            add(&message);
         }
-        let mut encoder = dictionary().compressor();
-        for (number, event) in (0..).zip(events) {
-            let mut frame = Vec::new();
-            encoder
-                .compress(event, &mut frame)
-                .expect("a seed can be compressed");
-            let event = NewEvent {
-                kind: [EventKind::Create, EventKind::Identity][number as usize % 2],
-                did: ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:a.example"][number as usize % 2],
-                collection: ["app.bsky.feed.like", ""][number as usize % 2],
-                commit: CommitPart::WHOLE,
-                source: "wss://relay.example",
-                // A block with a column of verdicts, and one without.
-                verdict: [0, 1, 1, 0x41][number as usize % 4] * u8::from(is_packed),
-                time_us: Micros::new(1_700_000_000_000_000 + number),
-                json: event,
-                compressed: is_packed.then_some(&frame[..]),
-            };
-            appender.push(&event).expect("a seed is an event");
-        }
-        appender.commit().expect("memory can be written");
+        let next = stream.position();
+        let mut noted = Gap::new(next, next, GapCause::UpstreamJump);
+        noted.events = Some(3);
+        noted.upstream = Some(UpstreamGap::new("wss://relay.example", Some(4), Some(7)));
+        add(&LogMessage::Gap(noted).encode());
+        let gap = Gap::new(next, next.plus(100), GapCause::Damaged);
+        add(&LogMessage::Gap(gap).encode());
+        add(&LogMessage::tip(Seq::FIRST, next.plus(100)).encode());
+        seeds.push(seed);
+    }
+    seeds
+}
+
+fn stored_blocks(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    use jetwash_store::{Read, Seq, fuzzing};
+
+    let mut seeds = Vec::new();
+    for is_packed in [false, true] {
+        let (_appender, store) = log_of(events, is_packed);
         let Ok(Read::Events(run)) = store.read(Seq::FIRST) else {
             continue;
         };
@@ -558,13 +598,14 @@ fn recorded(target: &str, corpus: &Corpus) -> Vec<Vec<u8>> {
         }
         "tree_node" => blocks.filter(is_node).map(<[u8]>::to_vec).collect(),
         "record_json" => blocks.filter(is_record).map(<[u8]>::to_vec).collect(),
-        "batch" | "binary" | "event" | "dict" | "store_block" => {
+        "batch" | "binary" | "event" | "dict" | "log_message" | "store_block" => {
             let lines = corpus.lines("events/golden_v1.jsonl");
             let lines: Vec<Vec<u8>> = lines.into_iter().map(String::into_bytes).collect();
             match target {
                 "batch" => batches(&lines),
                 "binary" => binary(&lines),
                 "dict" => packed(&lines),
+                "log_message" => logs(&lines),
                 "store_block" => stored_blocks(&lines),
                 _ => lines,
             }

@@ -238,6 +238,67 @@ impl Patterns {
     }
 }
 
+/// Messages of a log, one behind the other with their lengths before them in four bytes, taken over by
+/// a mirror in memory. Checksums are made to fit, so that only the mirror's own care is left.
+pub fn log_message(data: &[u8]) {
+    use jetwash_store::{Location, LogId, LogMessage, Options, Read, Seq, open};
+
+    let (mut mirror, store) =
+        open(Location::Memory, Options::default()).expect("a log in memory opens");
+    let become_mirror = mirror.become_mirror(LogId::from_number(1));
+    become_mirror.expect("nothing was written to it");
+    let mut rest = data;
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let length = (u32::from_le_bytes(*length) as usize).min(after.len());
+        let (message, after) = after.split_at(length);
+        rest = after;
+        let _ = LogMessage::decode(message.to_vec().into());
+        let mut message = message.to_vec();
+        if let [3, piece @ ..] = &mut message[..] {
+            stored::seal(piece);
+        }
+        let Ok(message) = LogMessage::decode(message.into()) else {
+            continue;
+        };
+        let again = LogMessage::decode(message.encode());
+        assert_eq!(again.as_ref(), Ok(&message), "it is read as it was written");
+        let before = mirror.next_seq();
+        match mirror.apply(&message) {
+            Ok(applied) => {
+                let moved = applied.events + applied.positions_skipped;
+                assert_eq!(mirror.next_seq(), before.plus(moved));
+            }
+            Err(_) => assert_eq!(mirror.next_seq(), before, "what is refused changes nothing"),
+        }
+    }
+    mirror.commit().expect("memory can be written");
+    // Every reader gets through, and what was taken over can be sent.
+    let (mut position, mut time) = (Seq::FIRST, None);
+    loop {
+        match store.read(position).expect("memory can be read") {
+            Read::AtTip => break,
+            Read::Gap(gap) => {
+                assert!(gap.next_seq > position);
+                position = gap.next_seq;
+            }
+            Read::Events(run) => {
+                let page = run.block().json().expect("it was unpacked before");
+                for index in run.indexes() {
+                    assert!(
+                        page.get(index)
+                            .is_some_and(|json| str::from_utf8(json).is_ok())
+                    );
+                    let next = run.block().times().get(index).copied();
+                    assert!(next > time);
+                    time = next;
+                }
+                position = run.next_seq();
+            }
+        }
+    }
+    assert_eq!(position, mirror.next_seq());
+}
+
 /// A stored block whose checksums fit, so that only the reader's own care is left.
 pub fn store_block(data: &[u8]) {
     const MOST: usize = 16 << 20;

@@ -17,6 +17,8 @@ for await (const message of messages) {
   const { $type, payload } = lexParse(message);
   if ($type !== "message") throw new Error(`not an event: ${message}`);
   const kind = payload.$type.slice(method.length + 1);
+  // Version 1, which is the measure, has no syncs.
+  if (kind === "sync") continue;
   console.log(describe(kind === "commit" ? { ...payload, kind, commit: payload } : { ...payload, kind }));
   left -= 1;
   if (left === 0) break;

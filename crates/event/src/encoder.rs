@@ -2,12 +2,16 @@ use std::ops::Range;
 
 use jetwash_cbor::Cid;
 
+use crate::base64::write_base64;
 use crate::escape::write_string;
 use crate::kind::{Kind, Operation};
 use crate::micros::Micros;
 use crate::record::{RecordError, RecordErrorKind, RecordWriter};
 
 /// Writes events as the JSON lines of Jetstream version 1, byte for byte as production does.
+///
+/// Version 1 has no line for a sync. Ours has its fields in the order of the alphabet, as version 2
+/// has them.
 ///
 /// Keep one per worker: it holds the scratch space, so a line costs no allocation.
 ///
@@ -194,6 +198,7 @@ impl<'a> Draft<'a> {
             DraftBody::Commit { .. } => Kind::Commit,
             DraftBody::Identity { .. } => Kind::Identity,
             DraftBody::Account { .. } => Kind::Account,
+            DraftBody::Sync { .. } => Kind::Sync,
         }
     }
 
@@ -255,6 +260,17 @@ pub enum DraftBody<'a> {
         /// When the upstream sent it.
         time: &'a str,
     },
+    /// The repository is in a new state, which does not follow from its commits.
+    Sync {
+        /// The signed commit, in a CAR slice.
+        blocks: &'a [u8],
+        /// The revision of that state, a TID.
+        rev: &'a str,
+        /// The number of the message in the upstream's sequence.
+        seq: u64,
+        /// When the upstream sent it.
+        time: &'a str,
+    },
 }
 
 /// Appends a line, whose record `write_record` writes, and returns where the record is in `out`.
@@ -302,6 +318,12 @@ fn encode_line(
             status,
             time,
         } => write_account(draft.did, active, seq, status, time, out),
+        DraftBody::Sync {
+            blocks,
+            rev,
+            seq,
+            time,
+        } => write_sync(draft.did, blocks, rev, seq, time, out),
     }
     out.extend_from_slice(b"}}");
     Ok(place)
@@ -362,6 +384,19 @@ fn write_account(
         out.extend_from_slice(br#","status":"#);
         write_string(status, out);
     }
+    out.extend_from_slice(br#","time":"#);
+    write_string(time, out);
+}
+
+fn write_sync(did: &str, blocks: &[u8], rev: &str, seq: u64, time: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","kind":"sync","sync":{"blocks":{"$bytes":""#);
+    write_base64(blocks, out);
+    out.extend_from_slice(br#""},"did":"#);
+    write_string(did, out);
+    out.extend_from_slice(br#","rev":"#);
+    write_string(rev, out);
+    out.extend_from_slice(br#","seq":"#);
+    write_integer(seq, out);
     out.extend_from_slice(br#","time":"#);
     write_string(time, out);
 }

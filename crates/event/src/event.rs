@@ -9,7 +9,9 @@ use thiserror::Error;
 use crate::escape;
 use crate::kind::{Kind, Operation};
 use crate::micros::Micros;
+use crate::optional_cid;
 use crate::record_cbor::{RecordCborError, record_cbor};
+use crate::repo_sync::{JsonBytes, RepoSync};
 use crate::syntax::{Did, Nsid, RecordKey, Tid};
 
 /// An event as a reader gets it.
@@ -55,6 +57,7 @@ impl ParsedEvent {
             Body::Commit(_) => Kind::Commit,
             Body::Identity(_) => Kind::Identity,
             Body::Account(_) => Kind::Account,
+            Body::Sync(_) => Kind::Sync,
         }
     }
 
@@ -99,6 +102,7 @@ impl Serialize for ParsedEvent {
 ///         Body::Commit(commit) => format!("{} in {}", commit.operation, commit.collection),
 ///         Body::Identity(_) => "identity".to_owned(),
 ///         Body::Account(account) => format!("active: {}", account.active),
+///         Body::Sync(sync) => format!("at {}", sync.rev),
 ///     }
 /// }
 /// ```
@@ -110,6 +114,8 @@ pub enum Body {
     Identity(Identity),
     /// The account's hosting status has changed.
     Account(Account),
+    /// The account's repository is in a new state, and has to be fetched anew.
+    Sync(RepoSync),
 }
 
 /// One operation on a record.
@@ -293,6 +299,7 @@ struct LineIn {
     commit: Option<Commit>,
     identity: Option<IdentityIn>,
     account: Option<AccountIn>,
+    sync: Option<SyncIn>,
 }
 
 #[derive(Deserialize)]
@@ -309,6 +316,15 @@ struct AccountIn {
     did: Did,
     seq: u64,
     status: Option<Arc<str>>,
+    time: Arc<str>,
+}
+
+#[derive(Deserialize)]
+struct SyncIn {
+    blocks: JsonBytes,
+    did: Did,
+    rev: Tid,
+    seq: u64,
     time: Arc<str>,
 }
 
@@ -335,6 +351,16 @@ impl LineIn {
                     seq: account.seq,
                     status: account.status,
                     time: account.time,
+                })
+            }
+            Kind::Sync => {
+                let sync = self.sync.ok_or_else(missing)?;
+                check_same(&self.did, &sync.did)?;
+                Body::Sync(RepoSync {
+                    blocks: sync.blocks.decode().ok_or("`blocks` is not base64")?,
+                    rev: sync.rev,
+                    seq: sync.seq,
+                    time: sync.time,
                 })
             }
         };
@@ -366,6 +392,8 @@ struct LineOut<'a> {
     account: Option<AccountOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<IdentityOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<SyncOut<'a>>,
 }
 
 #[derive(Serialize)]
@@ -387,6 +415,15 @@ struct AccountOut<'a> {
     time: Text<'a>,
 }
 
+#[derive(Serialize)]
+struct SyncOut<'a> {
+    blocks: JsonBytes,
+    did: &'a Did,
+    rev: &'a Tid,
+    seq: u64,
+    time: Text<'a>,
+}
+
 impl<'a> From<&'a ParsedEvent> for LineOut<'a> {
     fn from(event: &'a ParsedEvent) -> Self {
         // Production writes the DID a second time in the body of identities and accounts.
@@ -397,6 +434,7 @@ impl<'a> From<&'a ParsedEvent> for LineOut<'a> {
             commit: None,
             account: None,
             identity: None,
+            sync: None,
         };
         match &event.body {
             Body::Commit(commit) => line.commit = Some(commit),
@@ -417,6 +455,15 @@ impl<'a> From<&'a ParsedEvent> for LineOut<'a> {
                     time: Text(&account.time),
                 });
             }
+            Body::Sync(sync) => {
+                line.sync = Some(SyncOut {
+                    blocks: JsonBytes::encode(&sync.blocks),
+                    did: &event.did,
+                    rev: &sync.rev,
+                    seq: sync.seq,
+                    time: Text(&sync.time),
+                });
+            }
         }
         line
     }
@@ -435,33 +482,5 @@ impl Serialize for Text<'_> {
         let raw: Result<&RawValue, _> = serde_json::from_slice(&escaped);
         raw.map_err(serde::ser::Error::custom)?
             .serialize(serializer)
-    }
-}
-
-/// CIDs as the text that they have in JSON.
-mod optional_cid {
-    use jetwash_cbor::Cid;
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::borrow::Cow;
-
-    pub(super) fn serialize<S: Serializer>(
-        cid: &Option<Cid>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match cid {
-            Some(cid) => serializer.collect_str(cid),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Cid>, D::Error> {
-        let text: Option<Cow<'_, str>> = Option::deserialize(deserializer)?;
-        let parse = |text: Cow<'_, str>| {
-            let fail = |error| serde::de::Error::custom(format!("the CID `{text}`: {error}"));
-            text.parse().map_err(fail)
-        };
-        text.map(parse).transpose()
     }
 }

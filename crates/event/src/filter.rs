@@ -11,7 +11,7 @@ use crate::syntax::{Did, Nsid, check_domain_segment};
 /// The events that a reader wants: a rule each for collections, accounts and kinds.
 ///
 /// An event must pass all three. A rule that names nothing passes everything. Events without a
-/// collection, those on identities and accounts, pass the rule for collections whatever it says,
+/// collection, those of all kinds but commits, pass the rule for collections whatever it says,
 /// but not the other two. Source: the query parameters of Jetstream, `wantedCollections` and
 /// `wantedDids`.
 ///
@@ -214,7 +214,7 @@ impl Filter {
     }
 }
 
-/// A choice of the three kinds; an empty one stands for all.
+/// A choice of kinds; an empty one stands for all.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Kinds(u8);
 

@@ -22,11 +22,14 @@ pub enum Kind {
     Identity,
     /// An account's hosting status has changed.
     Account,
+    /// An account's repository is in a new state, and its records have to be fetched anew. Version 1
+    /// of Jetstream does not have it.
+    Sync,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Commit, Self::Identity, Self::Account];
+    pub const ALL: [Self; 4] = [Self::Commit, Self::Identity, Self::Account, Self::Sync];
 
     /// The word for it in an event's `kind`.
     #[must_use]
@@ -35,6 +38,7 @@ impl Kind {
             Self::Commit => "commit",
             Self::Identity => "identity",
             Self::Account => "account",
+            Self::Sync => "sync",
         }
     }
 }

@@ -2,10 +2,10 @@ use std::fmt;
 use std::time::Duration;
 
 use jetwash_client::ClientBuildError;
-use jetwash_store::{OpenError, StoreError};
+use jetwash_store::{LogId, OpenError, StoreError};
 use thiserror::Error;
 
-use crate::source::{EndpointError, RelayOptionError};
+use crate::source::{EndpointError, MirrorAddressError, RelayOptionError};
 
 /// Everything that kept a [`Jetstream`](crate::Jetstream) from being built.
 ///
@@ -115,6 +115,36 @@ pub enum Mistake {
     MemoryBudget {
         /// The setting.
         bytes: usize,
+    },
+    /// The address of a host to mirror is not valid.
+    #[error(transparent)]
+    Mirror(MirrorAddressError),
+    /// The folder has the log of another jetwash, in which there is no place for own events.
+    #[error(
+        "the folder is a mirror of the log {log}: open it with `mirror`, or use another folder; a \
+         mirror cannot become a log of its own"
+    )]
+    MirrorFolder {
+        /// The log that it mirrors.
+        log: LogId,
+    },
+    /// A mirror takes over a log as it is.
+    #[error(
+        "{setting}: a mirror has the events of its origin, as they are there, so leave it out with \
+         `mirror`"
+    )]
+    MirrorSetting {
+        /// The method of the builder.
+        setting: &'static str,
+    },
+    /// A mirror is to be made of a log that has events of its own.
+    #[error(
+        "the folder has the log {log} with events of its own, which would have the positions of \
+         others: give a mirror a new folder"
+    )]
+    OwnFolder {
+        /// The log in the folder.
+        log: LogId,
     },
     /// Two sources have one name, and so would share a cursor.
     #[error("the source {0} is given twice")]

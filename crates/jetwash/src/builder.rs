@@ -16,8 +16,10 @@ use crate::clock::Clock;
 use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
 use crate::jetstream::{Ingest, Jetstream, assemble};
+use crate::log_sort::check_sort;
 use crate::source::{
-    Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError, RelayOptions,
+    BoxedSource, Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError,
+    RelayOptions, Source,
 };
 use crate::verify::{HOLD_BYTES, Verify, WORKERS};
 
@@ -44,9 +46,10 @@ use crate::verify::{HOLD_BYTES, Verify, WORKERS};
 pub struct JetstreamBuilder {
     relays: Vec<String>,
     cursors: Vec<(String, u64)>,
-    relay_options: RelayOptions,
+    pub(crate) relay_options: RelayOptions,
     pub(crate) jetstreams: Jetstreams,
-    pub(crate) sources: Vec<FrameStream>,
+    pub(crate) sources: Vec<BoxedSource>,
+    pub(crate) mirrors: Vec<String>,
     folder: Option<PathBuf>,
     #[cfg(feature = "simulation")]
     disk: Option<jetwash_store::testing::SimulatedDisk>,
@@ -93,16 +96,17 @@ impl JetstreamBuilder {
     /// If the stream panics, it ends; the other sources continue. [`Jetstream::snapshot`] counts that
     /// at once, and [`Ingest::run`] tells it at its end.
     pub fn frame_stream(
-        mut self,
+        self,
         name: impl Into<String>,
         frames: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Self {
-        let name = name.into();
-        self.sources.push(FrameStream {
-            name,
-            frames: Box::pin(frames),
-            cursor: None,
-        });
+        self.source(FrameStream::new(name.into(), frames))
+    }
+
+    /// Takes frames or events from a source of your own: see [`Source`]. With several sources,
+    /// events that come from more than one are kept once.
+    pub fn source(mut self, source: impl Source) -> Self {
+        self.sources.push(BoxedSource::new("source", source));
         self
     }
 
@@ -197,7 +201,7 @@ impl JetstreamBuilder {
     }
 
     /// Also keeps out every frame for which `predicate` says `false`. It is asked about each
-    /// commit, identity and account that the ingest filter lets pass, before anything is decoded,
+    /// commit, identity, account and sync that the ingest filter lets pass, before anything is decoded,
     /// on the one thread that all frames go through: it should take nanoseconds. A frame at which
     /// it panics is dropped, as `gate_panicked`. Events of a [Jetstream](Self::jetstream) have no
     /// frame, and it is not asked about them.
@@ -280,6 +284,9 @@ impl JetstreamBuilder {
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
             mistakes: vec![Mistake::Store(error)],
         })?;
+        check_sort(&log.1, config.mirror.is_some()).map_err(|mistake| BuildError {
+            mistakes: vec![mistake],
+        })?;
         assemble(config, log).map_err(|error| BuildError {
             mistakes: vec![Mistake::Dictionary(error)],
         })
@@ -294,6 +301,7 @@ impl JetstreamBuilder {
         let jetstreams = self.prepare_jetstreams(&mut mistakes);
         self.check_names(&relays, &jetstreams, &mut mistakes);
         let relay_options = self.prepare_relays(&relays, &mut mistakes);
+        let mirror = self.prepare_mirror(&mut mistakes);
         if !mistakes.is_empty() {
             return Err(BuildError { mistakes });
         }
@@ -306,6 +314,8 @@ impl JetstreamBuilder {
             cursors,
             jetstreams,
             sources: self.sources,
+            mirror,
+            check_cids: self.jetstreams.options.checks_cids(),
             dictionary: self.dictionary,
             auto_dictionary: self.auto_dictionary,
             filter: self.filter,
@@ -334,6 +344,24 @@ impl JetstreamBuilder {
         }
         let folder = self.folder.clone();
         folder.map_or(Location::Memory, Location::Disk)
+    }
+
+    /// The settings that say what goes into the log and how, and which of them are set.
+    pub(crate) fn settings_of_ingest(&self) -> [(&'static str, bool); 12] {
+        [
+            ("relay", !self.relays.is_empty()),
+            ("relay_cursor", !self.cursors.is_empty()),
+            ("jetstream", !self.jetstreams.is_empty()),
+            ("frame_stream", !self.sources.is_empty()),
+            ("dictionary", self.dictionary.is_some()),
+            ("auto_dictionary", self.auto_dictionary.is_some()),
+            ("ingest_filter", !self.filter.is_empty()),
+            ("ingest_filter_with", self.predicate.is_some()),
+            ("keep_frames", self.keep_frames.is_some()),
+            ("record_cache", self.record_cache.is_some()),
+            ("verify", self.verify.policy.is_on()),
+            ("check_blocks", self.block_check != BlockCheck::default()),
+        ]
     }
 
     fn log_options(&self) -> Options {
@@ -446,10 +474,11 @@ impl JetstreamBuilder {
         let relays = relays.iter().map(Endpoint::to_string);
         let mut names: Vec<String> = relays.chain(hosts.map(str::to_owned)).collect();
         for source in &self.sources {
-            if names.contains(&source.name) {
-                mistakes.push(Mistake::RepeatedSource(source.name.clone()));
+            let name = source.name().to_string();
+            if names.contains(&name) {
+                mistakes.push(Mistake::RepeatedSource(name.clone()));
             }
-            names.push(source.name.clone());
+            names.push(name);
         }
     }
 }
@@ -463,7 +492,7 @@ impl Jetstream {
 
 impl fmt::Debug for JetstreamBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sources: Vec<_> = self.sources.iter().map(|source| &source.name).collect();
+        let sources: Vec<_> = self.sources.iter().map(BoxedSource::name).collect();
         f.debug_struct("JetstreamBuilder")
             .field("relays", &self.relays)
             .field("sources", &sources)

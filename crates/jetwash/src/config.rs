@@ -8,7 +8,7 @@ use jetwash_store::{Location, Options};
 
 use crate::clock::Clock;
 use crate::ingest::AutoDictionary;
-use crate::source::{FrameStream, JetstreamSource, Relays};
+use crate::source::{BoxedSource, JetstreamSource, MirrorSource, Relays};
 use crate::verify::Verify;
 
 /// The settings of a Jetstream, checked and with their defaults.
@@ -19,7 +19,10 @@ pub(crate) struct Config {
     /// Where relays are to continue, by their names.
     pub(crate) cursors: Vec<(String, u64)>,
     pub(crate) jetstreams: Vec<JetstreamSource>,
-    pub(crate) sources: Vec<FrameStream>,
+    pub(crate) sources: Vec<BoxedSource>,
+    /// The log that this one mirrors; then there is no other source.
+    pub(crate) mirror: Option<MirrorSource>,
+    pub(crate) check_cids: bool,
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) auto_dictionary: Option<AutoDictionary>,
     pub(crate) filter: Filter,

@@ -30,7 +30,8 @@
 //!    them, opens the log but no socket, and returns two things: the [`Jetstream`], a handle to
 //!    clone and to ask, and the [`Ingest`], which does the work.
 //! 2. [`Ingest::run`] connects to the relays until its shutdown. Frames of your own come as a
-//!    [stream](JetstreamBuilder::frame_stream), or are [pushed](Jetstream::pusher).
+//!    [stream](JetstreamBuilder::frame_stream), or are [pushed](Jetstream::pusher). A
+//!    [mirror](JetstreamBuilder::mirror) takes over the log of another jetwash instead.
 //! 3. The [ingest filter](JetstreamBuilder::ingest_filter) turns frames away by account, collection
 //!    and kind before they are decoded. A [`DidSet`] holds any number of accounts, and changes
 //!    while it is read.
@@ -172,6 +173,8 @@ mod did_file;
 mod executor;
 mod ingest;
 mod jetstream;
+mod log_sort;
+mod mirrors;
 mod noise;
 mod panic;
 mod read;
@@ -220,8 +223,8 @@ pub use read::{
 };
 pub use rustls;
 pub use source::{
-    Endpoint, EndpointError, JetstreamOptions, NotReady, Pusher, RelayOptionError, RelayOptions,
-    Upstream, UpstreamState,
+    Endpoint, EndpointError, JetstreamOptions, MirrorAddressError, NotReady, Pusher,
+    RelayOptionError, RelayOptions, Source, SourceHandle, Upstream, UpstreamState,
 };
 #[cfg(feature = "simulator")]
 pub use source::{SIMULATOR, simulator_identities};

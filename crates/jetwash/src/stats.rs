@@ -24,6 +24,7 @@ pub(crate) struct Stats {
     /// How old the last commit was when the pipeline had it, in microseconds.
     age_us: AtomicU64,
     repeated: AtomicU64,
+    late: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
     gaps: Mutex<BTreeMap<&'static str, u64>>,
     reconnects: Mutex<BTreeMap<&'static str, u64>>,
@@ -46,6 +47,13 @@ impl Stats {
         add(&self.events, 1);
         add(&self.json_bytes, json as u64);
         add(&self.compressed_bytes, compressed as u64);
+    }
+
+    /// Counts a message of a mirrored log.
+    pub(crate) fn mirrored(&self, bytes: usize, events: u64, json: u64) {
+        self.frame(bytes);
+        add(&self.events, events);
+        add(&self.json_bytes, json);
     }
 
     pub(crate) fn rejected(&self) {
@@ -87,6 +95,19 @@ impl Stats {
         if let Some(reason) = reason {
             count(&self.invalid, reason);
         }
+    }
+
+    /// Counts a record that could not be compared with its CID.
+    pub(crate) fn unchecked(&self) {
+        ::metrics::counter!("jetwash_verdicts_total", "verdict" => "unchecked", "reason" => "")
+            .increment(1);
+        count(&self.verdicts, "unchecked");
+    }
+
+    /// Counts an event that one Jetstream had left out and another brought.
+    pub(crate) fn late(&self) {
+        ::metrics::counter!("jetwash_late_total").increment(1);
+        add(&self.late, 1);
     }
 
     /// Notes how many frames wait for a key.
@@ -161,6 +182,7 @@ impl Stats {
             rejected: read(&self.rejected),
             ignored: read(&self.ignored),
             repeated: read(&self.repeated),
+            late: read(&self.late),
             dropped: copy(&self.dropped),
             gaps: copy(&self.gaps),
             reconnects: copy(&self.reconnects),
@@ -192,7 +214,7 @@ impl Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Frames that arrived, and events of Jetstreams.
+    /// Frames that arrived, events of Jetstreams, and messages of a mirrored log.
     pub frames: u64,
     /// Their bytes.
     pub frame_bytes: u64,
@@ -210,12 +232,17 @@ pub struct Snapshot {
     /// Frames that had something in them that is in the log, be it from another source or because
     /// the source repeats itself. Nothing is lost by that.
     pub repeated: u64,
+    /// Events that one of several Jetstreams had left out and another brought, behind newer ones of
+    /// their account: see
+    /// [`jetstream_union`](crate::JetstreamBuilder::jetstream_union).
+    pub late: u64,
     /// Frames and operations that were lost, counted by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Gaps: events are missing, or may be, although nothing was dropped here. By the name of the
     /// [cause](jetwash_store::GapCause::name).
     pub gaps: BTreeMap<&'static str, u64>,
-    /// Connections to relays that ended, counted by reason, and as `jetstream` those to Jetstreams.
+    /// Connections to relays and to the hosts of a mirrored log that ended, counted by reason, and
+    /// as `jetstream` those to Jetstreams.
     pub reconnects: BTreeMap<&'static str, u64>,
     /// Why the log cannot be written at the moment: the disk is full, for example. Sources wait
     /// meanwhile and readers continue; nothing is lost that the sources still have afterwards. `None`
@@ -223,14 +250,16 @@ pub struct Snapshot {
     pub stalled: Option<String>,
     /// Panics that were caught, counted by where they were: `source`, a stream that the caller
     /// brought; `ingest_filter_with` and `filter`, closures; `handler`, that of a consumer;
-    /// `relay`, `jetstream`, `trainer` and `writer`, tasks of this crate; and what
+    /// `relay`, `jetstream`, `mirror`, `trainer` and `writer`, tasks of this crate; and what
     /// [`Jetstream::report_panic`](crate::Jetstream::report_panic) was told. What could continue did.
     pub panics: BTreeMap<&'static str, u64>,
     /// Jumps of the clock that the log's time did not follow, or not at once: see
     /// [`Clock`](crate::Clock).
     pub clock_jumps: u64,
     /// Commits and `#sync` frames that were verified, by the name of their
-    /// [verdict](jetwash_verify::Verdict::name). Empty without verification.
+    /// [verdict](jetwash_verify::Verdict::name). Empty without verification. With
+    /// [`check_cids`](crate::JetstreamOptions::check_cids) also records of Jetstreams that match
+    /// their CIDs, and as `unchecked` those that could not be compared.
     pub verdicts: BTreeMap<&'static str, u64>,
     /// Those that are invalid, by the name of the [reason](jetwash_verify::Reason::name). They are
     /// counted under [`dropped`](Self::dropped) as well.

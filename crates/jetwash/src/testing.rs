@@ -59,7 +59,8 @@ pub use jetwash_sim::{ChangeError, ChangeFault, ManualNetwork, SimChange, SimWri
 /// The events of these changes, in their order.
 ///
 /// They are what a subscription gives: times grow by a millisecond for each change, from
-/// 2026-01-01 on, and cursors by one for each event. A [`SimChange::sync`] makes none.
+/// 2026-01-01 on, and cursors by one for each event. Each
+/// change makes one, but for a commit, which makes one for each of its operations.
 ///
 /// # Errors
 ///

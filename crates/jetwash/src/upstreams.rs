@@ -45,6 +45,29 @@ impl JetstreamBuilder {
         self
     }
 
+    /// Takes events from all of these hosts at once, each with a cursor of its own: what one of them
+    /// leaves out, or brings later, the others bring. Each event is in the log once. It is the same as
+    /// [`jetstream`](Self::jetstream) for each.
+    ///
+    /// An event that only a host has that is behind the others comes behind newer ones of its account,
+    /// if its record has not been changed since. That holds for the last 131,072 operations: about
+    /// 10 MB of memory, and some minutes of the whole network. Older ones, those of a run before, and
+    /// those that come beside relays or other sources are taken for repeats.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::Jetstream;
+    ///
+    /// let hosts = ["jetstream1.us-east.bsky.network", "jetstream2.us-east.bsky.network"];
+    /// let (jetstream, _ingest) = Jetstream::builder().jetstream_union(hosts).build()?;
+    /// assert_eq!(jetstream.upstreams().len(), 2);
+    /// # Ok::<(), jetwash::BuildError>(())
+    /// ```
+    pub fn jetstream_union<T: Into<String>>(self, addresses: impl IntoIterator<Item = T>) -> Self {
+        addresses.into_iter().fold(self, Self::jetstream)
+    }
+
     /// Starts the Jetstream that has this host behind this cursor, instead of where the last run
     /// ended. Without either it starts at the live end.
     pub fn jetstream_cursor(mut self, address: impl Into<String>, cursor: UpstreamCursor) -> Self {

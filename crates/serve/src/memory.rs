@@ -7,7 +7,8 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 /// The memory that all subscribers take together: for filters, for unfinished requests and
-/// messages, and for output that their sockets have not taken.
+/// messages, and for output that their sockets have not taken. What is kept to spare work is part of
+/// it too, and makes room first.
 ///
 /// When it is used up, the costliest subscribers are closed to make room. If none costs more than
 /// the one that asks, that one is closed.
@@ -47,6 +48,8 @@ struct State {
     used: usize,
     /// The part of `used` that belongs to accounts that have to end, and soon give it back.
     going: usize,
+    /// The part of `used` that is kept to spare work.
+    kept: usize,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,18 @@ impl Budget {
             id: state.last_id,
             ending,
         }
+    }
+
+    /// Notes how many bytes are kept from now on only to spare work, in all. Returns `false` if there
+    /// is no room for them beside the subscribers: nothing is to be kept then.
+    pub(crate) fn keep(&self, bytes: usize) -> bool {
+        let mut state = self.lock();
+        let others = state.used - state.kept;
+        let has_room = (others - state.going).saturating_add(bytes) <= self.limit;
+        state.kept = if has_room { bytes } else { 0 };
+        state.used = others + state.kept;
+        self.measure(state.used);
+        has_room
     }
 
     fn measure(&self, used: usize) {
@@ -170,6 +185,10 @@ impl State {
     /// them.
     fn make_room(&mut self, limit: usize, asking: u64) -> bool {
         let mut is_asking_among = false;
+        if self.used - self.going > limit {
+            // Who keeps it drops it at the next use, before it can grow.
+            self.used -= std::mem::take(&mut self.kept);
+        }
         while self.used - self.going > limit {
             let staying = self
                 .accounts
@@ -250,6 +269,20 @@ mod tests {
             ..
         } = &*budget.lock();
         assert_eq!((accounts.len(), *used, *going), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_kept_makes_room_first_and_never_ends_a_subscriber() {
+        let (budget, account) = accounts(100);
+        let one = account();
+        assert_eq!(one.set(Purpose::Filter, 60), Ok(()));
+        assert!(budget.keep(40) && !budget.keep(41) && budget.keep(10));
+        assert_eq!(budget.lock().used, 70);
+        assert_eq!(one.set(Purpose::Output, 40), Ok(()));
+        let of = |state: &State| (state.used, state.kept);
+        assert_eq!(of(&budget.lock()), (100, 0));
+        assert!(!budget.keep(1) && budget.keep(0));
+        assert!(!one.is_over_budget());
     }
 
     #[test]

@@ -92,6 +92,36 @@ impl Sent {
     }
 }
 
+/// Counts what one mirror gets, from when it comes until this is dropped.
+pub(crate) struct Mirrored {
+    mirrors: Gauge,
+    events: Counter,
+    bytes: Counter,
+}
+
+impl Mirrored {
+    pub(crate) fn new() -> Self {
+        let mirrors = gauge!("jetwash_mirrors_connected");
+        mirrors.increment(1);
+        Self {
+            mirrors,
+            events: counter!("jetwash_mirror_events_sent_total"),
+            bytes: counter!("jetwash_mirror_bytes_sent_total"),
+        }
+    }
+
+    pub(crate) fn sent(&self, delivered: Delivered) {
+        self.events.increment(delivered.events);
+        self.bytes.increment(delivered.bytes);
+    }
+}
+
+impl Drop for Mirrored {
+    fn drop(&mut self) {
+        self.mirrors.decrement(1);
+    }
+}
+
 /// Counts the cursor of a subscriber of version 2.
 pub(crate) fn cursor_requested(mode: &'static str) {
     counter!("jetstream_subscribe_cursor_requests_total", "mode" => mode).increment(1);

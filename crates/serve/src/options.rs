@@ -68,6 +68,9 @@ pub struct ServeOptions {
     /// The most subscribers from one address. Defaults to no limit. All IPv6 addresses of a /64
     /// count as one.
     pub max_connections_per_address: Option<usize>,
+    /// Whether others may mirror the log, at `/mirror`. Defaults to `false`, because a mirror gets all
+    /// of the log at once, and it names the upstreams that events came from.
+    pub serve_mirrors: bool,
     /// Whether a client's address is the last one in `X-Forwarded-For`, where the nearest proxy
     /// puts it. Defaults to `false`. Set it only if the server cannot be reached without that
     /// proxy.
@@ -193,6 +196,13 @@ impl ServeOptions {
         self
     }
 
+    /// Sets [`ServeOptions::serve_mirrors`].
+    #[must_use]
+    pub const fn serve_mirrors(mut self, serve: bool) -> Self {
+        self.serve_mirrors = serve;
+        self
+    }
+
     /// Sets [`ServeOptions::trust_forwarded_for`].
     #[must_use]
     pub const fn trust_forwarded_for(mut self, trust: bool) -> Self {
@@ -252,6 +262,7 @@ impl Default for ServeOptions {
             memory_budget: 64 << 20,
             max_events_per_address: None,
             max_connections_per_address: None,
+            serve_mirrors: false,
             trust_forwarded_for: false,
             hide_addresses: false,
             http: HttpLimits::default(),

@@ -15,7 +15,7 @@ use crate::http::dictionaries::get_zstd_dictionary;
 use crate::http::headers::public;
 use crate::http::serving::serve_within;
 use crate::options::ServeOptions;
-use crate::subscriber::subscribers::{Subscribers, subscribe, subscribe_events};
+use crate::subscriber::subscribers::{Subscribers, mirror, subscribe, subscribe_events};
 
 /// Serves a [`Jetstream`] to subscribers.
 ///
@@ -67,8 +67,9 @@ impl Server {
     }
 
     /// Returns the routes: `/subscribe` of version 1,
-    /// `/xrpc/network.bsky.jetstream.subscribeEvents` of version 2, and the dictionaries at
-    /// `/xrpc/network.bsky.jetstream.getZstdDictionary`.
+    /// `/xrpc/network.bsky.jetstream.subscribeEvents` of version 2, the dictionaries at
+    /// `/xrpc/network.bsky.jetstream.getZstdDictionary`, and `/mirror`, for mirrors of the log if they
+    /// are [served](ServeOptions::serve_mirrors).
     ///
     /// Serve the application with [`serve_http`](crate::serve_http), which limits connections, or
     /// with `axum::serve`, which does not. Limits by address need the address: with `axum::serve`,
@@ -84,9 +85,11 @@ impl Server {
     pub fn router(&self) -> Router {
         let subscribe = any(subscribe).with_state(Arc::clone(&self.subscribers));
         let dictionaries = get(get_zstd_dictionary).with_state(self.dictionaries.clone());
+        let mirror = any(mirror).with_state(Arc::clone(&self.subscribers));
         let events = any(subscribe_events).with_state(Arc::clone(&self.subscribers));
         Router::new()
             .route("/subscribe", subscribe)
+            .route("/mirror", mirror)
             .route("/xrpc/network.bsky.jetstream.subscribeEvents", events)
             .route(
                 "/xrpc/network.bsky.jetstream.getZstdDictionary",

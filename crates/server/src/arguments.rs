@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use jetwash::NetworkConfig;
+use jetwash::{Dictionary, JetstreamOptions, NetworkConfig};
 use jetwash_serve::{HttpLimits, ServeOptions};
 
 use crate::listen::ListenAddress;
@@ -30,6 +30,29 @@ pub(crate) struct Arguments {
     /// With `--relay` both are followed, and events that come from both are kept once.
     #[arg(long = "jetstream", value_name = "URL", conflicts_with_all = ["sim", "replay"])]
     pub(crate) jetstreams: Vec<String>,
+
+    /// Follow all of the Jetstreams at once: what one leaves out or brings later, the others bring
+    #[arg(long, requires = "jetstreams")]
+    pub(crate) union: bool,
+
+    /// Compare each record of a Jetstream with its CID, and drop those that differ
+    #[arg(long, requires = "jetstreams")]
+    check_cids: bool,
+    /// Mirror the log of another jetwash, which serves it with --serve-mirrors: a host, or a URL; of
+    /// several, the next is used when one fails
+    ///
+    /// The log has the same positions, times and bytes, so that subscribers move between the two with
+    /// the cursor they have. The data folder must be new, or a mirror of the same log.
+    #[arg(
+        long = "mirror",
+        value_name = "URL",
+        conflicts_with_all = ["relays", "jetstreams", "sim", "replay", "verify", "dictionary", "override_relay_cursor"]
+    )]
+    pub(crate) mirrors: Vec<String>,
+
+    /// Let others mirror the log, at /mirror: they get all of it, with the addresses of the upstreams
+    #[arg(long)]
+    serve_mirrors: bool,
 
     /// Take frames from a network in this process: no connection is made to anywhere
     #[arg(long, conflicts_with = "replay")]
@@ -274,10 +297,15 @@ impl Arguments {
         unused
     }
 
-    /// The relays to connect to; none with `--sim` or `--replay`, and only those of the command line
+    /// Whether the log is that of another jetwash.
+    pub(crate) const fn is_mirror(&self) -> bool {
+        !self.mirrors.is_empty()
+    }
+
+    /// The relays to connect to; none with `--sim`, `--replay` or `--mirror`, and only those of the command line
     /// with `--jetstream`.
     pub(crate) fn relays(&self) -> Vec<String> {
-        if self.sim || self.replay.is_some() {
+        if self.sim || self.replay.is_some() || self.is_mirror() {
             return Vec::new();
         }
         if !self.relays.is_empty() || !self.jetstreams.is_empty() {
@@ -285,6 +313,15 @@ impl Arguments {
         }
         let from_environment = env::var(RELAY_VARIABLE).ok().filter(|url| !url.is_empty());
         vec![from_environment.unwrap_or_else(|| DEFAULT_RELAY.to_owned())]
+    }
+
+    /// How Jetstreams are connected to. Dictionaries that are fetched for them are kept beside that of
+    /// the server, which may be the one that they have.
+    pub(crate) fn jetstream_options(&self, dictionary: &Dictionary) -> JetstreamOptions {
+        JetstreamOptions::new()
+            .dictionary(dictionary.clone())
+            .dictionary_folder(self.dictionary_folder())
+            .check_cids(self.check_cids)
     }
 
     /// The folder of the log; `None` for a log in memory.
@@ -296,7 +333,9 @@ impl Arguments {
     pub(crate) fn keys<'a>(&'a self, network: Option<&'a NetworkConfig>) -> Keys<'a> {
         Keys {
             options: &self.verify,
-            policy: self.verify.policy(self.replay.is_some()),
+            policy: self
+                .verify
+                .policy(self.replay.is_some() || self.is_mirror()),
             network,
             folder: self.lasting_folder(),
         }
@@ -323,6 +362,7 @@ impl Arguments {
             .max_streams(self.max_streams)
             .write_timeout(self.write_timeout)
             .max_dids(self.max_dids)
+            .serve_mirrors(self.serve_mirrors)
             .trust_forwarded_for(self.trust_forwarded_for)
             .hide_addresses(self.hide_addresses);
         if self.max_sub_rate > 0 {
@@ -444,6 +484,9 @@ mod tests {
         );
         assert!(parse("server --sim").relays().is_empty());
         assert!(parse("server --jetstream a.example").relays().is_empty());
+        assert!(parse("server --mirror a.example").relays().is_empty());
+        let two = parse("server --mirror a.example --mirror b.example --serve-mirrors");
+        assert_eq!(two.mirrors, ["a.example", "b.example"]);
         let both = parse("server --jetstream a.example --relay b.example");
         assert_eq!(both.relays(), ["b.example"]);
     }
@@ -454,6 +497,15 @@ mod tests {
             "server --sim --relay a.example",
             "server --sim --jetstream a.example",
             "server --sim --replay file",
+            "server --union",
+            "server --check-cids --relay a.example",
+            "server --mirror a.example --relay b.example",
+            "server --mirror a.example --jetstream b.example",
+            "server --mirror a.example --sim",
+            "server --mirror a.example --replay file",
+            "server --mirror a.example --verify lenient",
+            "server --mirror a.example --dictionary auto",
+            "server --mirror a.example --override-relay-cursor 7",
         ] {
             assert!(
                 Arguments::try_parse_from(line.split(' ')).is_err(),

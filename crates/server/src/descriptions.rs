@@ -206,6 +206,21 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "1 while the log cannot be written, else 0.",
     ),
     (
+        "jetwash_mirror_bytes_sent_total",
+        Counter,
+        "Bytes of messages written to mirrors.",
+    ),
+    (
+        "jetwash_mirror_events_sent_total",
+        Counter,
+        "Events written to mirrors.",
+    ),
+    (
+        "jetwash_mirrors_connected",
+        Gauge,
+        "Mirrors that are connected, as part of the subscribers.",
+    ),
+    (
         "jetwash_panics_total",
         Counter,
         "Panics that were caught, by where they were.",
@@ -213,7 +228,7 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
     (
         "jetwash_reconnects_total",
         Counter,
-        "Connections to relays that ended, by reason.",
+        "Connections to relays and to hosts of a mirrored log that ended, by reason.",
     ),
     (
         "jetwash_repeated_total",
@@ -358,6 +373,11 @@ pub(crate) const LOOKED_UP: &[(&str, Sort, &str)] = &[
         "jetwash_identity_under_way",
         Gauge,
         "Look-ups of identities that are under way or waiting.",
+    ),
+    (
+        "jetwash_late_total",
+        Counter,
+        "Events that one of several Jetstreams had left out and another brought.",
     ),
     (
         "jetwash_log_bytes",

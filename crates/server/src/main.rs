@@ -21,8 +21,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use jetwash::{
-    AutoDictionary, Dictionary, Endpoint, Ingest, Jetstream, JetstreamBuilder, JetstreamOptions,
-    NetworkConfig, store,
+    AutoDictionary, Dictionary, Endpoint, Ingest, Jetstream, JetstreamBuilder, NetworkConfig, store,
 };
 use jetwash_serve::{Server, raise_file_limit};
 use tokio::net::TcpListener;
@@ -167,6 +166,9 @@ fn build(arguments: &Arguments, keys: &Keys<'_>) -> Result<(Jetstream, Ingest), 
     if let Some(bytes) = arguments.max_bytes {
         builder = builder.retain_bytes(bytes);
     }
+    if arguments.is_mirror() {
+        return Ok(builder.mirrors(arguments.mirrors.clone()).build()?);
+    }
     let named = arguments.dictionary.as_deref();
     let is_auto = named == Some(Path::new("auto"));
     let dictionary = match named.filter(|_| !is_auto) {
@@ -197,8 +199,7 @@ fn repair(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Dictionaries that are fetched for a Jetstream are kept beside that of the server, which may be
-/// the one that the Jetstream has.
+/// Adds the Jetstreams: of several, the next is used when one fails, or all at once.
 fn add_jetstreams(
     builder: JetstreamBuilder,
     arguments: &Arguments,
@@ -207,12 +208,14 @@ fn add_jetstreams(
     if arguments.jetstreams.is_empty() {
         return builder;
     }
-    let options = JetstreamOptions::new()
-        .dictionary(dictionary.clone())
-        .dictionary_folder(arguments.dictionary_folder());
-    builder
-        .jetstreams(arguments.jetstreams.clone())
-        .jetstream_options(options)
+    let (builder, hosts) = (
+        builder.jetstream_options(arguments.jetstream_options(dictionary)),
+        arguments.jetstreams.clone(),
+    );
+    match arguments.union {
+        true => builder.jetstream_union(hosts),
+        false => builder.jetstreams(hosts),
+    }
 }
 
 fn add_sources(
@@ -239,6 +242,31 @@ fn add_sources(
     Ok(builder)
 }
 
+/// Where events come from, in words.
+fn source_of(arguments: &Arguments) -> String {
+    match (&arguments.replay, arguments.sim) {
+        (Some(path), _) => format!("the file {}", path.display()),
+        (None, true) => "a simulated network in this process".to_owned(),
+        (None, false) if arguments.is_mirror() => {
+            format!(
+                "the log of {}, which is mirrored",
+                arguments.mirrors.join(" or ")
+            )
+        }
+        (None, false) => {
+            let relays = arguments.relays();
+            let full = |relay: &String| relay.parse::<Endpoint>().map(|relay| relay.to_string());
+            let mut names: Vec<_> = relays.iter().filter_map(|relay| full(relay).ok()).collect();
+            if !arguments.jetstreams.is_empty() {
+                let word = if arguments.union { " and " } else { " or " };
+                let hosts = arguments.jetstreams.join(word);
+                names.push(format!("the Jetstream {hosts}"));
+            }
+            names.join(" and ")
+        }
+    }
+}
+
 /// Prints where events come from, where they are kept, and where they are served.
 fn announce(
     arguments: &Arguments,
@@ -247,20 +275,7 @@ fn announce(
     listener: &TcpListener,
     metrics_listener: &TcpListener,
 ) {
-    let source = match (&arguments.replay, arguments.sim) {
-        (Some(path), _) => format!("the file {}", path.display()),
-        (None, true) => "a simulated network in this process".to_owned(),
-        (None, false) => {
-            let relays = arguments.relays();
-            let full = |relay: &String| relay.parse::<Endpoint>().map(|relay| relay.to_string());
-            let mut names: Vec<_> = relays.iter().filter_map(|relay| full(relay).ok()).collect();
-            if !arguments.jetstreams.is_empty() {
-                let hosts = arguments.jetstreams.join(" or ");
-                names.push(format!("the Jetstream {hosts}"));
-            }
-            names.join(" and ")
-        }
-    };
+    let source = source_of(arguments);
     let place = match arguments.folder() {
         Some(folder) => format!("in the folder {}", folder.display()),
         None => "in memory".to_owned(),
@@ -278,6 +293,7 @@ fn announce(
         },
     );
     let whose = match &arguments.dictionary {
+        _ if arguments.is_mirror() => "the dictionaries that it has there".to_owned(),
         Some(name) if name.as_os_str() == "v1" => "the official dictionary".to_owned(),
         Some(name) if name.as_os_str() == "auto" => {
             format!(
@@ -292,7 +308,11 @@ fn announce(
         .dictionary()
         .map_or(0, |dictionary| dictionary.id());
     info!("events come from {source}");
-    info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}, number {id}");
+    let number = match id {
+        0 => String::new(),
+        id => format!(", number {id}"),
+    };
+    info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}{number}");
     info!("{}", verification::policy_line(keys));
     info!("subscribe at ws://{address}/subscribe");
     if let Ok(address) = metrics_listener.local_addr() {

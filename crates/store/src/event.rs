@@ -3,7 +3,7 @@ use crate::seq::Seq;
 use jetwash_event::{Kind, Micros, Operation};
 use thiserror::Error;
 
-/// The kind of an event: an operation on a record, or a change of an account.
+/// The kind of an event: an operation on a record, or a change of an account or its repository.
 ///
 /// The numbers are those of the stored format and never change.
 ///
@@ -31,6 +31,8 @@ pub enum EventKind {
     Identity = 4,
     /// An account became active, or stopped being so.
     Account = 5,
+    /// A repository is in a new state, which does not follow from its commits.
+    Sync = 6,
 }
 
 impl EventKind {
@@ -41,6 +43,7 @@ impl EventKind {
             Self::Create | Self::Update | Self::Delete => Kind::Commit,
             Self::Identity => Kind::Identity,
             Self::Account => Kind::Account,
+            Self::Sync => Kind::Sync,
         }
     }
 
@@ -51,7 +54,7 @@ impl EventKind {
             Self::Create => Some(Operation::Create),
             Self::Update => Some(Operation::Update),
             Self::Delete => Some(Operation::Delete),
-            Self::Identity | Self::Account => None,
+            Self::Identity | Self::Account | Self::Sync => None,
         }
     }
 
@@ -62,6 +65,7 @@ impl EventKind {
             3 => Self::Delete,
             4 => Self::Identity,
             5 => Self::Account,
+            6 => Self::Sync,
             _ => return None,
         })
     }
@@ -264,4 +268,8 @@ pub enum PushError {
     /// The event was pushed compressed, but no dictionary is set.
     #[error("the event was pushed compressed, but no dictionary is set")]
     NoDictionary,
+    /// The ring is a mirror, whose events come from its origin: see
+    /// [`Appender::become_mirror`](crate::Appender::become_mirror).
+    #[error("the ring is a mirror of another log, which alone gives out positions")]
+    Mirror,
 }

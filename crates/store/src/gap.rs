@@ -265,6 +265,18 @@ impl GapCause {
         Self::Discontinuous,
     ];
 
+    /// The number that stands for it where it is stored: its place in [`ALL`](Self::ALL), to which
+    /// causes are only ever added at the end.
+    pub(crate) fn code(self) -> u8 {
+        let place = Self::ALL.iter().position(|listed| *listed == self);
+        debug_assert!(place.is_some(), "every cause is listed");
+        place.unwrap_or_default() as u8
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
     const fn explanation(self) -> &'static str {
         match self {
             Self::UpstreamOutdated => "the upstream no longer had what was asked for",
@@ -297,9 +309,6 @@ impl Noted {
             ..
         } = &self.gap;
         let upstream = upstream.as_ref();
-        // The place in `ALL` is stored: causes are only ever added at its end.
-        let code = GapCause::ALL.iter().position(|listed| listed == cause);
-        debug_assert!(code.is_some(), "every cause is listed");
         let numbers = [
             *events,
             upstream.and_then(|upstream| upstream.first),
@@ -307,7 +316,7 @@ impl Noted {
         ];
         let mut bytes = Vec::new();
         bytes.extend(first_seq.get().to_le_bytes());
-        bytes.push(code.unwrap_or_default() as u8);
+        bytes.push(cause.code());
         for number in numbers {
             bytes.push(u8::from(number.is_some()));
             bytes.extend(number.unwrap_or_default().to_le_bytes());
@@ -327,7 +336,7 @@ impl Noted {
     pub(crate) fn decode(number: u64, mut bytes: &[u8]) -> Option<Self> {
         let first_seq = Seq::new(u64::from_le_bytes(take(&mut bytes)?));
         let [code] = take(&mut bytes)?;
-        let cause = *GapCause::ALL.get(usize::from(code))?;
+        let cause = GapCause::from_code(code)?;
         // What is not known has its place all the same, so that an entry has one form.
         let mut numbers = [None; 3];
         for slot in &mut numbers {

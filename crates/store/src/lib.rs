@@ -73,11 +73,13 @@ mod frames;
 pub mod fuzzing;
 mod gap;
 mod identity;
+mod mirror;
 mod open;
 mod options;
 mod read;
 mod ring;
 mod seq;
+mod skipped;
 #[cfg(feature = "crash-points")]
 #[doc(hidden)]
 pub mod testing;
@@ -91,6 +93,7 @@ pub use frames::{FrameBounds, FrameReader, FrameStart, Frames, KeptFrame};
 pub use gap::{Gap, GapCause, UpstreamGap};
 pub use identity::{LogId, ParseLogIdError};
 pub use jetwash_event::Micros;
+pub use mirror::{Applied, LogEvents, LogMessage, LogMessageError, LogStream, MirrorError};
 pub use open::{RepairReport, open, repair};
 pub use options::{Durability, Location, Options, Retention};
 pub use read::{

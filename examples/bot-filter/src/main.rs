@@ -20,6 +20,10 @@ struct Arguments {
     #[arg(long, value_name = "HOST")]
     relay: Option<String>,
 
+    /// The Jetstream to follow instead of a relay, which needs far less bandwidth
+    #[arg(long, value_name = "URL", conflicts_with = "relay")]
+    jetstream: Option<String>,
+
     /// The folder for the log, and with it the cursor of the bot
     #[arg(long, value_name = "FOLDER", default_value = "./bot-filter-data")]
     data_dir: PathBuf,
@@ -82,9 +86,10 @@ fn watch(arguments: &Arguments) -> Watch {
         keywords,
         mentions,
         relay,
+        jetstream,
         ..
     } = arguments;
-    if relay.is_none() && keywords.is_empty() && mentions.is_empty() {
+    if relay.is_none() && jetstream.is_none() && keywords.is_empty() && mentions.is_empty() {
         return Watch::new(["coffee"], (0..20).map(did));
     }
     Watch::new(keywords, mentions)
@@ -94,9 +99,10 @@ fn build(arguments: &Arguments) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
     let builder = Jetstream::builder()
         .folder(&arguments.data_dir)
         .ingest_filter(Filter::new().collections(["app.bsky.feed.post"])?);
-    let builder = match &arguments.relay {
-        Some(relay) => builder.relay(relay),
-        None => builder.simulator(simulated_network(), Some(500)),
+    let builder = match (&arguments.relay, &arguments.jetstream) {
+        (Some(relay), _) => builder.relay(relay),
+        (None, Some(jetstream)) => builder.jetstream(jetstream),
+        (None, None) => builder.simulator(simulated_network(), Some(500)),
     };
     Ok(builder.build()?)
 }

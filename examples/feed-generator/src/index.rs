@@ -159,7 +159,8 @@ fn apply(transaction: &Transaction<'_>, event: &Event, rule: &Rule) -> Result<()
             transaction.execute(sql, [did])?;
         }
         // Posts are named by DID, which stays.
-        Change::Identity(_) => {}
+        // A feed that must be right would fetch the posts of the account again at a sync.
+        Change::Identity(_) | Change::Sync(_) => {}
     }
     Ok(())
 }

@@ -34,7 +34,10 @@ impl Wanted {
         wanted.chain(accounts).collect()
     }
 
-    pub(crate) fn lets_pass(&self, line: &Value) -> bool {
+    pub(crate) fn lets_pass(&self, line: &Value, has_syncs: bool) -> bool {
+        if line["kind"] == "sync" && !has_syncs {
+            return false;
+        }
         let is_collection = |wanted: &&str| {
             let collection = line["commit"]["collection"].as_str().unwrap_or_default();
             match wanted.strip_suffix('*') {

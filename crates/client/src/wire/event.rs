@@ -3,7 +3,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jetwash_event::{Account, Body, Commit, Identity, Micros, Operation, ParsedEvent};
+use jetwash_event::{Account, Body, Commit, Identity, Micros, Operation, ParsedEvent, RepoSync};
 use serde_json::value::RawValue;
 
 use super::commit::ClientCommit;
@@ -153,7 +153,7 @@ impl ClientEvent {
         &self.text
     }
 
-    /// Returns the event in the types of `jetwash-event`, `None` for those that version 1 lacks.
+    /// Returns the event in the types of `jetwash-event`, `None` for a sync whose blocks are not base64.
     ///
     /// It copies all of it.
     #[must_use]
@@ -174,7 +174,12 @@ impl ClientEvent {
             }
             Parts::Identity(identity) => Body::Identity((**identity).clone()),
             Parts::Account(account) => Body::Account((**account).clone()),
-            Parts::Sync(_) => return None,
+            Parts::Sync(sync) => Body::Sync(RepoSync {
+                blocks: sync.car()?.into(),
+                rev: sync.rev.parse().ok()?,
+                seq: sync.seq,
+                time: (*sync.time).into(),
+            }),
         };
         Some(ParsedEvent {
             did: self.did().parse().ok()?,

@@ -48,6 +48,7 @@ impl From<Kind> for ClientKind {
             Kind::Commit => Self::Commit,
             Kind::Identity => Self::Identity,
             Kind::Account => Self::Account,
+            Kind::Sync => Self::Sync,
         }
     }
 }

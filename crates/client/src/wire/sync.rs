@@ -1,3 +1,6 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
 /// The news that an account's repository has to be fetched anew. Only version 2 sends it.
 ///
 /// Source: `com.atproto.sync.subscribeRepos#sync`, which the server passes on.
@@ -26,4 +29,26 @@ pub struct ClientSync {
     pub time: Box<str>,
     /// The commit as a CAR file in base64 without padding, empty if it was not sent.
     pub blocks: Box<str>,
+}
+
+impl ClientSync {
+    /// Returns the commit as a CAR file, empty if it was not sent; `None` if it is not base64.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_client::{ClientBody, ClientEvent};
+    ///
+    /// fn car(event: &ClientEvent) -> Option<Vec<u8>> {
+    ///     match event.body() {
+    ///         ClientBody::Sync(sync) => sync.car(),
+    ///         _ => None,
+    ///     }
+    /// }
+    /// # let _ = car;
+    /// ```
+    #[must_use]
+    pub fn car(&self) -> Option<Vec<u8>> {
+        STANDARD_NO_PAD.decode(&*self.blocks).ok()
+    }
 }

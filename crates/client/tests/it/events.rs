@@ -201,7 +201,14 @@ fn the_event_that_version_1_lacks_is_read() {
         (&*sync.rev, sync.seq, &*sync.blocks),
         ("3l3qo2vutsw2b", 7, "oQFk")
     );
-    assert!(event.to_parsed().is_none());
+    assert_eq!(sync.car().unwrap(), b"\xa1\x01\x64");
+    let parsed = event.to_parsed().unwrap();
+    assert_eq!(
+        serde_json::to_string(&parsed).unwrap(),
+        r#"{"did":"did:web:a.example","time_us":1795692672127266,"kind":"sync","sync":{"blocks":{"$bytes":"oQFk"},"did":"did:web:a.example","rev":"3l3qo2vutsw2b","seq":7,"time":"2026-01-01T00:00:01.236Z"}}"#
+    );
+    let broken = parse(Protocol::V2, &text.replace("oQFk", "?"));
+    assert!(broken.to_parsed().is_none());
 }
 
 /// Changes at random places: a byte written over, put in, or left out.

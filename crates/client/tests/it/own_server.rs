@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use jetwash::{Dictionary, Filter, Jetstream, StartFrom};
-use jetwash_client::{Client, ClientFilter, ClientKind, Micros, Protocol, UpstreamCursor};
+use jetwash_client::{
+    Client, ClientBody, ClientFilter, ClientKind, Micros, Protocol, UpstreamCursor,
+};
 use jetwash_serve::{ServeOptions, Server};
 use jetwash_sim::{Network, NetworkConfig};
 use serde_json::Value;
@@ -35,7 +37,12 @@ async fn server(dictionary: Option<Dictionary>) -> (SocketAddr, Vec<String>) {
         .unwrap();
     let pusher = jetstream.pusher("test");
     tokio::spawn(ingest.run(std::future::pending()));
-    let network = Network::new(NetworkConfig::default()).unwrap();
+    let config = NetworkConfig {
+        // Some of everything, syncs among it.
+        rare_per_million: 50_000,
+        ..NetworkConfig::default()
+    };
+    let network = Network::new(config).unwrap();
     tokio::spawn(async move {
         for frame in network.take(FRAMES) {
             pusher.push(frame.bytes).await.unwrap();
@@ -87,6 +94,8 @@ async fn sees_positions(dictionary: Option<Dictionary>) {
         .cursor(UpstreamCursor::at_seq(0))
         .build()
         .unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut syncs = 0;
     for (seq, line) in (1..).zip(&lines) {
         let line: Value = serde_json::from_str(line).unwrap();
         let event = event(&mut client).await;
@@ -94,6 +103,15 @@ async fn sees_positions(dictionary: Option<Dictionary>) {
             (event.seq(), event.did()),
             (Some(seq), line["did"].as_str().unwrap())
         );
+        assert_eq!(event.kind().as_str(), line["kind"]);
+        if let ClientBody::Sync(sync) = event.body() {
+            let expected = &line["sync"];
+            assert_eq!((*sync.rev).to_owned(), text(&expected["rev"]));
+            assert_eq!((*sync.time).to_owned(), text(&expected["time"]));
+            assert_eq!(*sync.blocks, *text(&expected["blocks"]["$bytes"]));
+            assert_eq!(expected["seq"], sync.seq);
+            syncs += 1;
+        }
         let Some(commit) = event.commit() else {
             assert!(line["commit"].is_null());
             continue;
@@ -105,6 +123,7 @@ async fn sees_positions(dictionary: Option<Dictionary>) {
             .map(|record| serde_json::from_str::<Value>(record).unwrap());
         assert_eq!(record.unwrap_or_default(), line["commit"]["record"]);
     }
+    assert!(syncs > 0);
     let snapshot = client.snapshot();
     assert_eq!(snapshot.protocol, Some(Protocol::V2));
     assert!(snapshot.connections > 3, "{snapshot:?}");
@@ -122,7 +141,9 @@ async fn its_second_version_is_followed_compressed() {
 }
 
 async fn sees_the_log(dictionary: Option<Dictionary>) -> Client {
-    let (server, lines) = server(dictionary).await;
+    let (server, mut lines) = server(dictionary).await;
+    // Version 1 has no syncs.
+    lines.retain(|line| !line.contains(r#","kind":"sync","#));
     let proxy = cutting(server).await;
     let mut client = Client::builder([format!("ws://{proxy}")])
         .protocol(Protocol::V1)

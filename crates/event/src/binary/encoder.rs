@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::BinaryError;
+use crate::base64::decode_base64;
 use crate::encoder::{Draft, DraftBody};
 use crate::kind::{Kind, Operation};
 use crate::micros::Micros;
@@ -90,7 +91,7 @@ impl BinaryEncoder {
         // A draft borrows, so texts are copied only where JSON escapes them.
         let missing = || BinaryError::Line(format!("there is no `{}`", line.kind).into());
         let (did, time_us) = (&*line.did, line.time_us);
-        let cid: Cid;
+        let (cid, blocks): (Cid, Vec<u8>);
         let body = match line.kind {
             Kind::Commit => {
                 let commit = line.commit.as_ref().ok_or_else(missing)?;
@@ -133,6 +134,17 @@ impl BinaryEncoder {
                     time: &account.time,
                 }
             }
+            Kind::Sync => {
+                let sync = line.sync.as_ref().ok_or_else(missing)?;
+                blocks = decode_base64(&sync.blocks.base64)
+                    .ok_or_else(|| BinaryError::Line("`blocks` is not base64".into()))?;
+                DraftBody::Sync {
+                    blocks: &blocks,
+                    rev: &sync.rev,
+                    seq: sync.seq,
+                    time: &sync.time,
+                }
+            }
         };
         write(&Draft { did, body }, time_us, out);
         Ok(())
@@ -144,6 +156,7 @@ fn write(draft: &Draft<'_>, time_us: Micros, out: &mut Vec<u8>) {
     // A map's head says how many pairs follow, so each optional one is counted beforehand.
     write_head(out, MAP, 3);
     write_pair("did", draft.did, out);
+    write_sync(&draft.body, out);
     write_text("time", out);
     write_head(out, UNSIGNED, time_us.get());
     match draft.body {
@@ -199,7 +212,31 @@ fn write(draft: &Draft<'_>, time_us: Micros, out: &mut Vec<u8>) {
             out.push(if active { 0xf5 } else { 0xf4 });
             write_optional(status.map(|status| ("status", status)), out);
         }
+        // It came before the time.
+        DraftBody::Sync { .. } => {}
     }
+}
+
+/// Writes the part of a sync, whose key comes before that of the time.
+fn write_sync(body: &DraftBody<'_>, out: &mut Vec<u8>) {
+    let DraftBody::Sync {
+        blocks,
+        rev,
+        seq,
+        time,
+    } = *body
+    else {
+        return;
+    };
+    write_text("sync", out);
+    write_head(out, MAP, 4);
+    write_pair("rev", rev, out);
+    write_text("seq", out);
+    write_head(out, UNSIGNED, seq);
+    write_pair("time", time, out);
+    write_text("blocks", out);
+    write_head(out, BYTES, blocks.len() as u64);
+    out.extend_from_slice(blocks);
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
@@ -231,6 +268,8 @@ struct Line<'a> {
     identity: Option<LineIdentity<'a>>,
     #[serde(borrow)]
     account: Option<LineAccount<'a>>,
+    #[serde(borrow)]
+    sync: Option<LineSync<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -267,9 +306,27 @@ struct LineAccount<'a> {
     time: Cow<'a, str>,
 }
 
+#[derive(Deserialize)]
+struct LineSync<'a> {
+    #[serde(borrow)]
+    blocks: LineBytes<'a>,
+    #[serde(borrow)]
+    rev: Cow<'a, str>,
+    seq: u64,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct LineBytes<'a> {
+    #[serde(borrow, rename = "$bytes")]
+    base64: Cow<'a, str>,
+}
+
 const NO_PAIR: &str = "`record` and `cid` belong together";
 
 // Major types of CBOR.
 const UNSIGNED: u8 = 0;
+const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 const MAP: u8 = 5;

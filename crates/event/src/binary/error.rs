@@ -42,8 +42,8 @@ pub enum BinaryError {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseBinaryError {
-    /// There is not exactly one of `commit`, `identity` and `account`.
-    #[error("a binary event has one of `commit`, `identity` and `account`")]
+    /// There is not exactly one of `commit`, `identity`, `account` and `sync`.
+    #[error("a binary event has one of `commit`, `identity`, `account` and `sync`")]
     Body,
     /// The bytes are not DAG-CBOR, or something in them has another type.
     #[error("not a binary event: {0}")]

@@ -50,7 +50,7 @@ impl<'a> BinaryEvent<'a> {
             match key {
                 "did" => did = Some(reader.text()?),
                 "time" => time_us = Some(Micros::new(reader.unsigned()?)),
-                "commit" | "identity" | "account" if body.is_some() => {
+                "commit" | "identity" | "account" | "sync" if body.is_some() => {
                     return Err(ParseBinaryError::Body);
                 }
                 "commit" => {
@@ -60,6 +60,7 @@ impl<'a> BinaryEvent<'a> {
                 }
                 "identity" => body = Some(read_identity(&mut reader)?),
                 "account" => body = Some(read_account(&mut reader)?),
+                "sync" => body = Some(read_sync(&mut reader)?),
                 _ => reader.skip()?,
             }
         }
@@ -199,6 +200,26 @@ fn read_account<'a>(reader: &mut CborReader<'a>) -> Result<DraftBody<'a>, ParseB
         active: active.ok_or(ParseBinaryError::Missing("active"))?,
         seq: seq.ok_or(ParseBinaryError::Missing("seq"))?,
         status,
+        time: time.ok_or(ParseBinaryError::Missing("time"))?,
+    })
+}
+
+fn read_sync<'a>(reader: &mut CborReader<'a>) -> Result<DraftBody<'a>, ParseBinaryError> {
+    let (mut rev, mut seq, mut time, mut blocks) = (None, None, None, None);
+    let mut map = reader.map()?;
+    while let Some(key) = map.next_key(reader)? {
+        match key {
+            "rev" => rev = Some(reader.text()?),
+            "seq" => seq = Some(reader.unsigned()?),
+            "time" => time = Some(reader.text()?),
+            "blocks" => blocks = Some(reader.bytes()?),
+            _ => reader.skip()?,
+        }
+    }
+    Ok(DraftBody::Sync {
+        blocks: blocks.ok_or(ParseBinaryError::Missing("blocks"))?,
+        rev: rev.ok_or(ParseBinaryError::Missing("rev"))?,
+        seq: seq.ok_or(ParseBinaryError::Missing("seq"))?,
         time: time.ok_or(ParseBinaryError::Missing("time"))?,
     })
 }

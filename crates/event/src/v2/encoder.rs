@@ -3,7 +3,7 @@ use memchr::memrchr;
 use super::error::V2Error;
 use super::record::RecordPass;
 use super::text::copy_envelope;
-use super::time::write_time;
+use super::time::TimeText;
 use crate::line_head::LineHead;
 use crate::micros::Micros;
 
@@ -41,6 +41,7 @@ use crate::micros::Micros;
 #[derive(Clone, Debug, Default)]
 pub struct V2Encoder {
     record: RecordPass,
+    time: TimeText,
 }
 
 impl V2Encoder {
@@ -101,14 +102,20 @@ impl V2Encoder {
                 write_field(b"sync\",\"did\":", did, out);
                 write_seq(seq, out);
                 write_field_after(br#","sync":"#, sync, out);
-                write_end(time_us, out);
+                self.write_end(time_us, out);
                 return Ok(());
             }
             _ => return Err(head.error().into()),
         }
         write_seq(seq, out);
-        write_end(time_us, out);
+        self.write_end(time_us, out);
         Ok(())
+    }
+
+    fn write_end(&mut self, time_us: Micros, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#","time":""#);
+        self.time.write(time_us, out);
+        out.extend_from_slice(b"\"}}");
     }
 
     /// Appends the fields of a commit before its position. Returns `None` if its record is not JSON.
@@ -213,12 +220,6 @@ fn write_field_after(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 fn write_seq(seq: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","seq":"#);
     out.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
-}
-
-fn write_end(time_us: Micros, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#","time":""#);
-    write_time(time_us, out);
-    out.extend_from_slice(b"\"}}");
 }
 
 fn number(digits: &[u8]) -> Option<Micros> {

@@ -1,8 +1,32 @@
 use crate::micros::Micros;
 
-/// Appends a moment as RFC 3339 in UTC, with six digits after the second.
-pub(super) fn write_time(time: Micros, out: &mut Vec<u8>) {
-    let (seconds, micros) = (time.get() / 1_000_000, time.get() % 1_000_000);
+/// Writes moments as RFC 3339 in UTC, with six digits after the second. Events that follow each other
+/// are mostly of the same second, whose text is kept.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TimeText {
+    /// The second whose text is kept, counted from the first of 1970; nothing is kept yet if that text
+    /// is empty.
+    second: u64,
+    /// The text up to the point before the fraction.
+    text: Vec<u8>,
+}
+
+impl TimeText {
+    pub(super) fn write(&mut self, time: Micros, out: &mut Vec<u8>) {
+        let (second, micros) = (time.get() / 1_000_000, time.get() % 1_000_000);
+        if second != self.second || self.text.is_empty() {
+            self.second = second;
+            self.text.clear();
+            write_second(second, &mut self.text);
+        }
+        out.extend_from_slice(&self.text);
+        digits::<6>(micros, out);
+        out.push(b'Z');
+    }
+}
+
+/// Appends a second, with the point before its fraction.
+fn write_second(seconds: u64, out: &mut Vec<u8>) {
     let (year, month, day) = date(seconds / SECONDS_A_DAY);
     let second = seconds % SECONDS_A_DAY;
     // A year has four digits for some eight thousand years to come.
@@ -22,8 +46,6 @@ pub(super) fn write_time(time: Micros, out: &mut Vec<u8>) {
         digits::<2>(number, out);
     }
     out.push(b'.');
-    digits::<6>(micros, out);
-    out.push(b'Z');
 }
 
 /// The date of a day, counted from the first of 1970.
@@ -67,7 +89,7 @@ mod tests {
 
     fn text(micros: u64) -> String {
         let mut out = Vec::new();
-        write_time(Micros::new(micros), &mut out);
+        TimeText::default().write(Micros::new(micros), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -88,6 +110,16 @@ mod tests {
             assert_eq!(text(seconds * 1_000_000 + 7), expected, "{seconds}");
         }
         assert_eq!(text(999_999), "1970-01-01T00:00:00.999999Z");
+    }
+
+    #[test]
+    fn a_second_that_is_kept_is_not_taken_for_another() {
+        let mut kept = TimeText::default();
+        for micros in [0, 7, 1_000_000, 999_999, 1_999_999, 86_400_000_000, 5] {
+            let mut out = Vec::new();
+            kept.write(Micros::new(micros), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text(micros));
+        }
     }
 
     #[test]

@@ -131,11 +131,30 @@ fn other_events_have_the_same_fields() {
         format!(
             r#"{start}"account","account":{{"active":true,"did":"did:web:a.example","seq":8,"time":"2026-07-04T14:38:07Z"}}}}"#
         ),
+        format!(
+            r#"{start}"sync","sync":{{"blocks":{{"$bytes":"+/8AYg"}},"did":"did:web:a.example","rev":"3l3qo2vutsw2b","seq":8,"time":"2026-07-04T14:38:07Z"}}}}"#
+        ),
     ] {
         let bytes = binary(&shape).unwrap();
         assert_eq!(line(&bytes), shape);
-        let _: Ipld = serde_ipld_dagcbor::from_slice(&bytes).unwrap();
+        let tree: Ipld = serde_ipld_dagcbor::from_slice(&bytes).unwrap();
+        assert_eq!(serde_ipld_dagcbor::to_vec(&tree).unwrap(), bytes);
     }
+}
+
+#[test]
+fn a_sync_has_its_blocks_as_bytes() {
+    let shape = r#"{"did":"did:web:a.example","time_us":7,"kind":"sync","sync":{"blocks":{"$bytes":"+/8AYg"},"did":"did:web:a.example","rev":"3l3qo2vutsw2b","seq":8,"time":"t"}}"#;
+    let mut expected = CborWriter::new();
+    expected.map(3).text("did").text("did:web:a.example");
+    expected.text("sync").map(4);
+    expected.text("rev").text("3l3qo2vutsw2b");
+    expected.text("seq").unsigned(8).text("time").text("t");
+    expected.text("blocks").bytes(b"\xfb\xff\0b");
+    expected.text("time").unsigned(7);
+    assert_eq!(binary(shape).unwrap(), expected.into_bytes());
+    let broken = shape.replace("+/8AYg", "?");
+    assert!(matches!(binary(&broken), Err(BinaryError::Line(_))));
 }
 
 #[test]

@@ -97,6 +97,29 @@ fn an_account_has_its_fields_in_order() {
 }
 
 #[test]
+fn a_sync_has_its_fields_in_order_and_its_blocks_without_padding() {
+    let sync = |blocks| DraftBody::Sync {
+        blocks,
+        rev: "3l3qo2vutsw2b",
+        seq: 5,
+        time: "2026-07-04T14:38:07Z",
+    };
+    let start =
+        format!(r#"{{"did":"{DID}","time_us":7,"kind":"sync","sync":{{"blocks":{{"$bytes":"#);
+    let end = format!(
+        r#"}},"did":"{DID}","rev":"3l3qo2vutsw2b","seq":5,"time":"2026-07-04T14:38:07Z"}}}}"#
+    );
+    assert_eq!(line(sync(b"")), format!(r#"{start}""{end}"#));
+    assert_eq!(line(sync(b"f")), format!(r#"{start}"Zg"{end}"#));
+    assert_eq!(
+        line(sync(b"\xfb\xff\0b")),
+        format!(r#"{start}"+/8AYg"{end}"#)
+    );
+    let body = sync(b"");
+    assert_eq!(Draft { did: DID, body }.kind().as_str(), "sync");
+}
+
+#[test]
 fn a_record_that_is_refused_leaves_no_trace() {
     let cid: Cid = CID.parse().unwrap();
     let draft = Draft {

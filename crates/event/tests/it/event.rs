@@ -96,6 +96,23 @@ fn an_identity_may_have_a_handle_or_none() {
 }
 
 #[test]
+fn a_sync_has_a_revision_and_the_bytes_of_its_blocks() {
+    let event = check_round_trip(concat!(
+        r#"{"did":"did:web:a.example","time_us":1,"kind":"sync","sync":{"#,
+        r#""blocks":{"$bytes":"+/8AYg"},"did":"did:web:a.example","rev":"3l3qo2vutsw2b","seq":5,"#,
+        r#""time":"2026-07-04T14:38:07Z"}}"#,
+    ));
+    assert_eq!((event.kind(), event.collection()), (Kind::Sync, None));
+    let Body::Sync(sync) = &event.body else {
+        panic!("{event:?}");
+    };
+    assert_eq!(
+        (&*sync.blocks, sync.rev.as_str(), sync.seq),
+        (&b"\xfb\xff\0b"[..], "3l3qo2vutsw2b", 5)
+    );
+}
+
+#[test]
 fn fields_that_nobody_knows_yet_are_passed_over() {
     let line = concat!(
         r#"{"cursor":"ab","did":"did:web:a.example","extra":{"a":[1]},"time_us":1,"kind":"identity","#,
@@ -126,8 +143,20 @@ fn a_line_that_contradicts_itself_is_refused() {
             "the CID `Qm`",
         ),
         (
+            r#"{"did":"did:web:a.example","time_us":1,"kind":"info"}"#,
+            "unknown variant `info`",
+        ),
+        (
             r#"{"did":"did:web:a.example","time_us":1,"kind":"sync"}"#,
-            "unknown variant `sync`",
+            "`kind` is `sync`, but there is no `sync`",
+        ),
+        (
+            r#"{"did":"did:web:a.example","time_us":1,"kind":"sync","sync":{"blocks":{"$bytes":""},"did":"did:web:b.example","rev":"3l3qo2vutsw2b","seq":5,"time":""}}"#,
+            "the event is of did:web:a.example, but its body of did:web:b.example",
+        ),
+        (
+            r#"{"did":"did:web:a.example","time_us":1,"kind":"sync","sync":{"blocks":{"$bytes":"?"},"did":"did:web:a.example","rev":"3l3qo2vutsw2b","seq":5,"time":""}}"#,
+            "`blocks` is not base64",
         ),
     ] {
         let error = serde_json::from_str::<ParsedEvent>(line)

@@ -18,8 +18,10 @@ fn events_without_a_collection_pass_the_rule_for_collections_only() {
     let filter = filter.dids(["did:web:b.example"]).unwrap();
     assert!(!filter.matches(Kind::Identity, "did:web:a.example", None));
     assert!(filter.matches(Kind::Identity, "did:web:b.example", None));
+    assert!(filter.matches(Kind::Sync, "did:web:b.example", None));
     let filter = filter.kinds([Kind::Commit]);
     assert!(!filter.matches(Kind::Identity, "did:web:b.example", None));
+    assert!(!filter.matches(Kind::Sync, "did:web:b.example", None));
 }
 
 #[test]

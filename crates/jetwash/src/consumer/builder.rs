@@ -121,7 +121,7 @@ impl Consumer {
         self
     }
 
-    /// Skips records that do not match `filter`. Deletes, identity and account events always pass.
+    /// Skips records that do not match `filter`. Deletes and other events always pass.
     /// So does an update that does not match, marked as one that
     /// [no longer matches](Event::no_longer_matches): a [`TypedHandler`](crate::TypedHandler) is
     /// asked to delete it.

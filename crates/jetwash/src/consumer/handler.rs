@@ -3,7 +3,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use jetwash_event::{Account, Identity};
+use jetwash_event::{Account, Identity, RepoSync};
 use jetwash_store::Gap;
 use serde::de::DeserializeOwned;
 
@@ -169,6 +169,22 @@ pub trait TypedHandler: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// An account's repository is in a state that does not follow from its commits: a program that
+    /// keeps records of the account fetches the repository anew. See [`Change::Sync`]. Does nothing
+    /// by default.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be handled.
+    fn sync(
+        &self,
+        event: &Event,
+        sync: RepoSync,
+    ) -> impl Future<Output = Result<(), Failure>> + Send {
+        let _ = (event, sync);
+        async { Ok(()) }
+    }
+
     /// Events are missing, or may be: see [`Handler::gap`]. Does nothing unless it is written.
     fn gap(&self, gap: Gap) -> impl Future<Output = ()> + Send {
         let _ = gap;
@@ -215,6 +231,7 @@ impl<H: TypedHandler> Handler for Typed<H> {
             Change::Delete(_) => self.0.delete(&event).await,
             Change::Account(account) => self.0.account(&event, account).await,
             Change::Identity(identity) => self.0.identity(&event, identity).await,
+            Change::Sync(sync) => self.0.sync(&event, sync).await,
         }
     }
 

@@ -2,6 +2,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jetwash_event::{Cid, Tid};
 use jetwash_frame::{AccountMessage, Action, IdentityMessage, RepoOp};
 use jetwash_store::AccountState;
@@ -117,6 +119,11 @@ pub(crate) fn digest_account(active: bool, status: Option<&str>, time: &str) -> 
     AccountState::digest(&[b"account", &[u8::from(active)], status, time.as_bytes()])
 }
 
+/// Identifies a new state of the repository among all of its account.
+pub(crate) fn digest_sync(rev: &str, blocks: &[u8], time: &str) -> u64 {
+    AccountState::digest(&[b"sync", rev.as_bytes(), blocks, time.as_bytes()])
+}
+
 /// An event of the log, as far as it says what is known of its account.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Line<'a> {
@@ -128,6 +135,8 @@ pub(crate) struct Line<'a> {
     identity: Option<LineIdentity<'a>>,
     #[serde(borrow)]
     account: Option<LineAccount<'a>>,
+    #[serde(borrow)]
+    sync: Option<LineSync<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,6 +161,20 @@ struct LineAccount<'a> {
     #[serde(borrow)]
     status: Option<Cow<'a, str>>,
     time: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LineSync<'a> {
+    #[serde(borrow)]
+    blocks: LineBytes<'a>,
+    rev: &'a str,
+    time: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LineBytes<'a> {
+    #[serde(rename = "$bytes")]
+    base64: &'a str,
 }
 
 impl<'a> Line<'a> {
@@ -186,6 +209,11 @@ impl<'a> Line<'a> {
         } else if let Some(account) = &self.account {
             let status = account.status.as_deref();
             state.add_notice(digest_account(account.active, status, &account.time));
+        } else if let Some(sync) = &self.sync {
+            let Ok(blocks) = STANDARD_NO_PAD.decode(sync.blocks.base64) else {
+                return false;
+            };
+            state.add_notice(digest_sync(sync.rev, &blocks, &sync.time));
         }
         true
     }

@@ -17,7 +17,7 @@ pub(crate) struct Dictionaries {
 #[derive(Debug)]
 pub(crate) struct Rotation {
     pub(crate) dictionary: Dictionary,
-    pub(crate) answer: oneshot::Sender<Result<Seq, StoreError>>,
+    pub(crate) answer: oneshot::Sender<Result<Seq, RotateError>>,
 }
 
 impl Dictionaries {
@@ -47,7 +47,7 @@ impl Dictionaries {
         let rotation = Rotation { dictionary, answer };
         let sent = self.rotations.send(rotation).await;
         sent.map_err(|_| RotateError::Stopped)?;
-        Ok(answered.await.map_err(|_| RotateError::Stopped)??)
+        answered.await.map_err(|_| RotateError::Stopped)?
     }
 }
 
@@ -74,6 +74,9 @@ impl Dictionaries {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RotateError {
+    /// A mirror has the dictionaries of the log that it mirrors, and no others.
+    #[error("a mirror has the dictionaries of its origin: use another there")]
+    Mirror,
     /// There will be no more events to compress.
     #[error("this Jetstream has stopped")]
     Stopped,

@@ -5,7 +5,9 @@
 //! - `check` and `stage`: verifies frames, on threads of their own and yet in order.
 //! - `pipeline`: turns frames into events and appends them.
 //! - `numbering` and `dedup`: tell what is next, what is repeated and what is missing.
+//! - `late`: tells what a Jetstream brings late from what it repeats.
 //! - `host_place` and `malformed`: how far a Jetstream is, and what it sends that is no event.
+//! - `mirroring`: a connection to the log that this one mirrors.
 //! - `record_cache`: the latest records, for a later event to look back at.
 //! - `tally`: counts for the `metrics` facade.
 //! - `log_time`: the time that events get, whatever the clock does.
@@ -19,8 +21,10 @@ mod dedup;
 mod dictionaries;
 mod host_place;
 mod intake;
+mod late;
 mod log_time;
 mod malformed;
+mod mirroring;
 mod numbering;
 mod pipeline;
 mod record_cache;
@@ -39,6 +43,7 @@ pub use intake::Stopped;
 pub(crate) use intake::{Content, Intake};
 pub(crate) use log_time::LogTime;
 pub(crate) use malformed::malformed_reason;
+pub(crate) use mirroring::{MirrorConnection, MirrorRefusal, newest_time};
 pub use pipeline::Pipeline;
 pub(crate) use record_cache::RecordCache;
 pub(crate) use stage::CheckStage;

@@ -1,5 +1,7 @@
 use std::mem;
 
+use jetwash_frame::Peek;
+
 /// How far a source has been read, by its own numbers, of which nothing is certain: a relay may
 /// repeat, skip, or count anew.
 ///
@@ -73,6 +75,15 @@ enum Doubt {
         /// Whether a connection began with them that had asked for later ones.
         below: bool,
     },
+}
+
+/// A frame's outline with the number that its source has for it, if that is another.
+#[inline]
+pub(crate) const fn numbered(mut peeked: Peek<'_>, number: Option<u64>) -> Peek<'_> {
+    if number.is_some() {
+        peeked.seq = number;
+    }
+    peeked
 }
 
 impl Numbering {

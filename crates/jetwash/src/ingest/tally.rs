@@ -82,6 +82,12 @@ impl Tally {
         self.event_bytes += bytes as u64;
     }
 
+    /// Counts events that were taken over with their positions.
+    pub(crate) const fn mirrored(&mut self, events: u64, bytes: u64) {
+        self.events += events;
+        self.event_bytes += bytes;
+    }
+
     /// Hands over what has been counted. Returns the age of new commits if there were any.
     pub(crate) fn flush(&mut self, now_us: Micros) -> Option<Duration> {
         let made = self.rev.parse::<Tid>().ok().map(|rev| rev.time());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jetwash_event::Micros;
 use jetwash_frame::peek;
-use jetwash_store::{Seq, StoreError};
+use jetwash_store::{LogMessage, Seq, StoreError};
 use metrics::histogram;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -15,10 +15,10 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::ingest::check::Given;
 use crate::ingest::cursors::{Known, SourceCursors};
-use crate::ingest::dictionaries::{Dictionaries, Rotation};
+use crate::ingest::dictionaries::{Dictionaries, RotateError, Rotation};
 use crate::ingest::intake::{Arrival, Content};
 use crate::ingest::log_time::{ClockNews, LogTime};
-use crate::ingest::pipeline::Pipeline;
+use crate::ingest::pipeline::{MirrorFault, Pipeline};
 use crate::ingest::stage::{CheckStage, Held, Ready};
 use crate::stats::Stats;
 
@@ -36,6 +36,8 @@ pub(crate) struct Writer {
     pub(crate) stats: Arc<Stats>,
     /// Becomes true when no more is to be taken in; `None` from then on.
     pub(crate) stopped: Option<watch::Receiver<bool>>,
+    /// Whether the log is another's, and takes nothing else.
+    pub(crate) is_mirror: bool,
     /// Where frames are checked first, if they are verified.
     pub(crate) stage: Option<CheckStage>,
     /// Sources that have sent something since the last commit.
@@ -155,9 +157,17 @@ impl Writer {
         let (now, mut events) = (Instant::now(), 0);
         while let Some(ready) = stage.pop(now) {
             if let Ready::Hold(hold) = ready {
-                let Held { source, frame, .. } = &hold.held;
+                let Held {
+                    source,
+                    frame,
+                    number,
+                    ..
+                } = &hold.held;
                 self.touch(source);
-                if self.pipeline.hold(source, frame, now_us, hold.is_let_in) {
+                if self
+                    .pipeline
+                    .hold(source, (frame, *number), now_us, hold.is_let_in)
+                {
                     stage.hold(hold, now);
                 }
             } else {
@@ -175,7 +185,12 @@ impl Writer {
     ) -> Result<usize, StoreError> {
         let (mut early, mut pending) = (0, self.pipeline.pending());
         for ready in ready {
-            let source = self.step(ready, now_us)?;
+            let source = match ready {
+                Ready::Arrival(arrival, _) if self.is_mirror => {
+                    self.mirrored(arrival, now_us).await?
+                }
+                ready => self.step(ready, now_us)?,
+            };
             self.touch(&source);
             if self.pipeline.is_heavy() {
                 early += self.pipeline.pending() - pending;
@@ -193,6 +208,7 @@ impl Writer {
             Ready::Arrival(arrival, given) => (arrival, given),
             Ready::Lost(arrival) => {
                 if let Content::Frame(frame) = &arrival.content {
+                    let frame = (&**frame, arrival.number);
                     pipeline.lose_unchecked(&arrival.source, frame, now_us);
                 }
                 return Ok(arrival.source);
@@ -202,7 +218,8 @@ impl Writer {
                 return Ok(hold.held.source);
             }
             Ready::Held(held) => {
-                pipeline.finish(&held.source, &held.frame, held.checked, now_us)?;
+                let frame = (&*held.frame, held.number);
+                pipeline.finish(&held.source, frame, held.checked, now_us)?;
                 return Ok(held.source);
             }
         };
@@ -218,7 +235,59 @@ impl Writer {
                     pipeline.event(source, &host, event, now_us)?;
                 }
             }
-            Content::Missing { cause } => pipeline.missing(source, cause, now_us),
+            Content::OwnEvents { events, cursor } => {
+                for event in &events {
+                    pipeline.own_event(source, event, now_us)?;
+                }
+                if let Some(cursor) = cursor {
+                    pipeline.set_cursor(source, cursor);
+                }
+            }
+            Content::Missing { cause, first, next } => {
+                pipeline.missing(source, cause, (first, next), now_us);
+            }
+            Content::Mirrored { .. } => debug_assert!(false, "only a mirror follows a log"),
+        }
+        Ok(arrival.source)
+    }
+
+    /// Takes over a message of the log that this one mirrors. Anything else is counted as lost,
+    /// since it has no place in another's log.
+    async fn mirrored(
+        &mut self,
+        arrival: Arrival,
+        now_us: Micros,
+    ) -> Result<Arc<str>, StoreError> {
+        let Content::Mirrored {
+            connection,
+            message,
+            bytes,
+        } = arrival.content
+        else {
+            self.stats.dropped("mirror");
+            return Ok(arrival.source);
+        };
+        if connection.is_refused() {
+            return Ok(arrival.source);
+        }
+        self.persist(|pipeline| {
+            match pipeline.mirror(&message, bytes, now_us) {
+                Ok(()) => Ok(()),
+                Err(MirrorFault::Store(error)) => Err(error),
+                Err(MirrorFault::Refused(refusal)) => {
+                    connection.refuse(refusal);
+                    Ok(())
+                }
+            }
+        })
+        .await?;
+        // Before the commit that makes its events visible.
+        let newest = self.pipeline.newest_dictionary();
+        if let Some(dictionary) = newest.filter(|_| matches!(*message, LogMessage::Events { .. })) {
+            let in_use = self.dictionaries.in_use().map(|known| known.id());
+            if in_use != Some(dictionary.id()) {
+                self.dictionaries.put_into_use(dictionary);
+            }
         }
         Ok(arrival.source)
     }
@@ -321,6 +390,10 @@ impl Writer {
     /// A dictionary that the log does not take costs nothing but itself: if the disk has failed,
     /// the next commit tells.
     fn rotate(&mut self, rotation: Rotation) {
+        if self.is_mirror {
+            let _ = rotation.answer.send(Err(RotateError::Mirror));
+            return;
+        }
         let outcome = self.pipeline.rotate_dictionary(&rotation.dictionary);
         if let Ok(position) = outcome {
             let id = rotation.dictionary.id();
@@ -331,7 +404,7 @@ impl Writer {
             self.dictionaries.put_into_use(rotation.dictionary);
         }
         // The asker may have gone.
-        let _ = rotation.answer.send(outcome);
+        let _ = rotation.answer.send(outcome.map_err(RotateError::Store));
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
@@ -403,12 +476,17 @@ impl Writer {
 }
 
 fn unchecked(arrival: Arrival) -> Ready {
-    Ready::Arrival(arrival, Given::default())
+    let given = Given {
+        number: arrival.number,
+        ..Given::default()
+    };
+    Ready::Arrival(arrival, given)
 }
 
 /// Whether the source of a frame that waits sends it again, because the stored cursor is before it.
 fn is_sent_again(held: &Held) -> bool {
-    peek(&held.frame).is_ok_and(|peeked| peeked.seq > Some(0))
+    let own = || peek(&held.frame).ok().and_then(|peeked| peeked.seq);
+    held.number.or_else(own) > Some(0)
 }
 
 /// Waits until a time, or for ever once the writer has been stopped: the runtime may have gone

@@ -12,7 +12,7 @@ use crate::ingest::{
 };
 use crate::jetstream::run::{Feeds, Ingest};
 use crate::jetstream::{Jetstream, Shared};
-use crate::source::{Endpoint, Watch};
+use crate::source::{BoxedSource, Endpoint, JetstreamFeed, RelaySource, SourceParts, Watch};
 use crate::stats::Stats;
 use crate::verify::ResyncSender;
 
@@ -48,47 +48,48 @@ pub(crate) fn assemble(
         cursors: Arc::clone(&cursors),
         stats: Arc::clone(&stats),
         stopped: Some(stopped),
+        is_mirror: config.mirror.is_some(),
         stage: None,
         touched: Vec::new(),
     };
-    let feeds = Feeds {
-        relays: config.relays,
-        upstreams: upstreams.clone(),
-        jetstreams: config.jetstreams,
-        sources: config.sources,
-        intake: intake.clone(),
-        cursors: Arc::clone(&cursors),
-        stats: Arc::clone(&stats),
-        clock: config.clock,
+    let parts = SourceParts {
+        intake,
+        cursors,
+        stats,
+        clock: config.clock.clone(),
     };
-    let identities = verify.identities.clone();
+    let auto = config.auto_dictionary.take();
+    let feeds = Feeds {
+        mirror: config.mirror.take().map(|source| (source, store.clone())),
+        sources: boxed(config),
+        upstreams: upstreams.clone(),
+        parts: parts.clone(),
+    };
     let ingest = Ingest {
         writer,
         verify: (verify, keys),
         stop,
         feeds,
-        auto: config.auto_dictionary.map(|auto| (auto, is_trained)),
+        auto: auto.map(|auto| (auto, is_trained)),
         store: store.clone(),
         dictionaries: dictionaries.clone(),
     };
-    let shared = Shared {
+    let shared = Arc::new(Shared {
         store,
-        stats,
-        cursors,
-        intake,
+        parts,
         dictionaries,
         positions,
         records,
         consumers: Registry::default(),
         upstreams,
-        identities,
+        identities: ingest.verify.0.identities.clone(),
         resyncs: resync_source,
-    };
-    let shared = Arc::new(shared);
+    });
     Ok((Jetstream { shared }, ingest))
 }
 
-/// How far the sources are, and how the connections to the relays and then the Jetstreams are.
+/// How far the sources are, and how the connections are: to the relays, then the Jetstreams, then
+/// those of the caller's sources.
 fn sources_of(
     config: &mut Config,
     pipeline: &mut Pipeline,
@@ -106,15 +107,38 @@ fn sources_of(
             .iter()
             .map(|source| source.name().to_string())
     };
-    let streams = config.sources.iter().map(|source| source.name.clone());
-    let names = relay_names().chain(jetstream_names()).chain(streams);
+    let own_names = config
+        .sources
+        .iter()
+        .map(|source| source.name().to_string());
+    let names = relay_names().chain(jetstream_names()).chain(own_names);
     // Those of earlier runs too: frames may be pushed under their names.
     let names = names.chain(pipeline.earlier_sources().map(str::to_owned));
     let known = names.map(|name| (name.as_str().into(), Known::of(pipeline, &name)));
     let cursors = Arc::new(SourceCursors::new(known, relay_names()));
     let watch_of = |name: String| Arc::new(Watch::new(name.into()));
-    let upstreams = relay_names().chain(jetstream_names());
+    let mirror = config.mirror.iter().map(|source| source.name().to_string());
+    let own = config.sources.iter().filter(|source| source.is_upstream());
+    let own = own.map(|source| source.name().to_string());
+    let upstreams = relay_names()
+        .chain(jetstream_names())
+        .chain(own)
+        .chain(mirror);
     (cursors, upstreams.map(watch_of).collect())
+}
+
+/// All sources, in the order in which [`sources_of`] returns their connections.
+fn boxed(config: Config) -> Vec<BoxedSource> {
+    let (relays, options) = config.relays;
+    let options = options.map(Arc::new);
+    let relay_of = |relay| {
+        let options = Arc::clone(options.as_ref()?);
+        Some(BoxedSource::new("relay", RelaySource::new(relay, options)))
+    };
+    let relays = relays.into_iter().filter_map(relay_of);
+    let jetstreams = config.jetstreams.into_iter().map(JetstreamFeed::new);
+    let jetstreams = jetstreams.map(|feed| BoxedSource::new("jetstream", feed));
+    relays.chain(jetstreams).chain(config.sources).collect()
 }
 
 /// A pipeline that takes what the caller wants, from where the caller says.
@@ -132,7 +156,8 @@ fn pipeline_of(
     for (name, cursor) in take(&mut config.cursors) {
         pipeline.set_cursor(&name, cursor);
     }
-    if let Some(dictionary) = dictionary {
+    // A mirror compresses nothing: events come with their bytes.
+    if let Some(dictionary) = dictionary.filter(|_| config.mirror.is_none()) {
         pipeline = pipeline.dictionary(dictionary)?;
     }
     // One source seldom repeats itself, and is recognised when it does; several always do.
@@ -141,12 +166,19 @@ fn pipeline_of(
     if !is_one || !config.jetstreams.is_empty() {
         pipeline = pipeline.deduplicate();
     }
-    Ok(pipeline)
+    let has_others = !config.relays.0.is_empty() || !config.sources.is_empty();
+    if config.jetstreams.len() > 1 && !has_others {
+        pipeline = pipeline.union(config.clock.read_us().0);
+    }
+    Ok(pipeline.check_cids(config.check_cids))
 }
 
 /// The dictionary to begin with, and whether it is one that an earlier run trained: where they are
 /// trained, the log's last goes before the one that was given.
 fn dictionary_to_use(config: &Config, appender: &Appender) -> (Option<Dictionary>, bool) {
+    if config.mirror.is_some() {
+        return (appender.dictionary(), false);
+    }
     let known = config.auto_dictionary.as_ref();
     let known = known.and_then(|_| appender.dictionary());
     let is_trained = known.is_some() && known != config.dictionary;

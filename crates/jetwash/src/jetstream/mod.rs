@@ -18,12 +18,12 @@ use tokio::time::Instant;
 
 use crate::consumer::Registry;
 use crate::executor::run_blocking;
-use crate::ingest::{Dictionaries, Intake, RecordCache, RotateError, SourceCursors, Stopped};
+use crate::ingest::{Dictionaries, Intake, RecordCache, RotateError, Stopped};
 use crate::panic::Panic;
 use crate::read::{
     Event, FrameSubscription, FramesError, ReadError, Reader, StartFrom, Subscription,
 };
-use crate::source::{NotReady, Pusher, Upstream, Watch};
+use crate::source::{NotReady, Pusher, SourceHandle, SourceParts, Upstream, Watch};
 use crate::stats::{Snapshot, Stats};
 use crate::verify::{ResyncSource, Resyncs};
 
@@ -42,9 +42,8 @@ pub struct Jetstream {
 #[derive(Debug)]
 struct Shared {
     store: Store,
-    stats: Arc<Stats>,
-    cursors: Arc<SourceCursors>,
-    intake: Intake,
+    /// The parts that pushers are given, as sources are.
+    parts: SourceParts,
     dictionaries: Dictionaries,
     positions: mpsc::Sender<oneshot::Sender<Seq>>,
     records: Option<Arc<RecordCache>>,
@@ -65,7 +64,7 @@ impl Jetstream {
         start: StartFrom,
         filter: Filter,
     ) -> Result<Subscription, ReadError> {
-        let stats = Arc::clone(&self.shared.stats);
+        let stats = Arc::clone(&self.shared.parts.stats);
         Ok(Subscription::new(self.reader(start).await?, filter, stats))
     }
 
@@ -87,7 +86,9 @@ impl Jetstream {
     /// A way to put frames in by hand, under a name that its cursor is kept by.
     #[must_use]
     pub fn pusher(&self, name: &str) -> Pusher {
-        Pusher::new(name, self.shared.intake.clone())
+        let name: Arc<str> = name.into();
+        let watch = Arc::new(Watch::new(Arc::clone(&name)));
+        Pusher::new(SourceHandle::new(name, self.shared.parts.clone(), watch))
     }
 
     /// The raw frames of a source, from a sequence number on: those that are
@@ -114,7 +115,7 @@ impl Jetstream {
     /// microseconds since 1970.
     #[must_use]
     pub fn source_cursor(&self, name: &str) -> Option<u64> {
-        self.shared.cursors.known(name)?.cursor
+        self.shared.parts.cursors.known(name)?.cursor
     }
 
     /// The dictionary that events are compressed with at the moment, if any.
@@ -242,7 +243,7 @@ impl Jetstream {
     /// Returns the counts so far: frames, events, and everything dropped, by reason.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.stats.snapshot()
+        self.shared.parts.stats.snapshot()
     }
 
     /// Returns the identity service that commits are verified with: DID documents, keys and handles.
@@ -286,7 +287,7 @@ impl Jetstream {
     /// ```
     #[must_use]
     pub fn upstreams(&self) -> Vec<Upstream> {
-        let (now, stalled) = (Instant::now(), self.shared.stats.stalled());
+        let (now, stalled) = (Instant::now(), self.shared.parts.stats.stalled());
         let watches = self.shared.upstreams.iter();
         watches
             .map(|watch| watch.view(now, stalled.as_deref()))
@@ -301,10 +302,10 @@ impl Jetstream {
     /// Why it is not ready.
     pub fn readiness(&self) -> Result<(), NotReady> {
         let shared = &self.shared;
-        if !shared.intake.is_running() {
+        if !shared.parts.intake.is_running() {
             return Err(NotReady::NotRunning);
         }
-        if let Some(reason) = shared.stats.stalled() {
+        if let Some(reason) = shared.parts.stats.stalled() {
             return Err(NotReady::LogStalled(reason));
         }
         if shared.upstreams.is_empty() || shared.upstreams.iter().any(|watch| watch.is_connected())
@@ -339,12 +340,12 @@ impl Jetstream {
     /// # Ok::<(), jetwash::BuildError>(())
     /// ```
     pub fn report_panic(&self, task: &'static str, payload: &(dyn Any + Send)) {
-        self.shared.stats.panicked(task, &Panic::new(payload));
+        self.shared.parts.stats.panicked(task, &Panic::new(payload));
     }
 
     /// Returns the parts that consumers need: their register, and the state of the way in.
     pub(crate) fn consumer_parts(&self) -> (&Registry, &Arc<Stats>, &Intake) {
         let shared = &self.shared;
-        (&shared.consumers, &shared.stats, &shared.intake)
+        (&shared.consumers, &shared.parts.stats, &shared.parts.intake)
     }
 }

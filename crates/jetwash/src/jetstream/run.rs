@@ -11,16 +11,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::clock::Clock;
 use crate::executor::{catch_async, drive};
-use crate::ingest::{
-    AutoDictionary, CheckStage, Dictionaries, Intake, Keys, SourceCursors, Writer, attend,
-};
+use crate::ingest::{AutoDictionary, CheckStage, Dictionaries, Keys, Writer, attend};
 use crate::panic::{Panic, catch};
 use crate::source::{
-    Follower, FrameStream, JetstreamFeed, JetstreamSource, Relays, Watch, describe, publish,
+    BoxedSource, MirrorFeed, MirrorSource, SourceHandle, SourceParts, Watch, describe, publish,
+    supervise,
 };
-use crate::stats::Stats;
 use crate::tasks::{Death, Tasks};
 use crate::verify::Verify;
 
@@ -113,12 +110,12 @@ impl Ingest {
             writer.stage = Some(stage.map_err(RunError::Thread)?);
         }
         let mut ended = start(writer, store.may_block())?;
-        feeds.intake.begin();
+        feeds.parts.intake.begin();
         let (stop, with_runtime) = (Stop(Arc::clone(&stop)), Stop(stop));
         // Of a runtime that goes down, tasks are dropped before its timers end.
         let mut guard = JoinSet::new();
         guard.spawn(with_runtime.hold());
-        let mut tasks = Tasks::new(Arc::clone(&feeds.stats));
+        let mut tasks = Tasks::new(Arc::clone(&feeds.parts.stats));
         feeds.start(&mut tasks);
         let (reading, mut read) = mpsc::channel::<Infallible>(1);
         if let Some((auto, is_trained)) = auto {
@@ -143,64 +140,44 @@ impl Ingest {
 
 impl fmt::Debug for Ingest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sources: Vec<_> = self.feeds.sources.iter().map(BoxedSource::name).collect();
         f.debug_struct("Ingest")
-            .field("relays", &self.feeds.relays.0)
+            .field("sources", &sources)
             .finish_non_exhaustive()
     }
 }
 
 /// The sources of a run, and what they need to feed the writer.
 pub(super) struct Feeds {
-    pub(super) relays: Relays,
-    /// How the connection to each relay is, in the same order, and then to each Jetstream.
+    /// The relays, the Jetstreams and those of the caller.
+    pub(super) sources: Vec<BoxedSource>,
+    /// How the connections are of those that have one, in the same order.
     pub(super) upstreams: Vec<Arc<Watch>>,
-    pub(super) jetstreams: Vec<JetstreamSource>,
-    pub(super) sources: Vec<FrameStream>,
-    pub(super) intake: Intake,
-    pub(super) cursors: Arc<SourceCursors>,
-    pub(super) stats: Arc<Stats>,
-    pub(super) clock: Clock,
+    /// The log that this one mirrors. Its watch is the last.
+    pub(super) mirror: Option<(MirrorSource, Store)>,
+    pub(super) parts: SourceParts,
 }
 
 impl Feeds {
     fn start(self, tasks: &mut Tasks) {
-        for mut source in self.sources {
-            if let Some(cursor) = source.cursor.take() {
-                let known = self.cursors.known(&source.name);
-                // Without a stream that waits for it there are no frames either.
-                let _ = cursor.send(known.and_then(|known| known.cursor));
-            }
-            let name = source.name.clone();
-            tasks.spawn("source", name, source.feed(self.intake.clone()));
+        let mut upstreams = self.upstreams.iter();
+        for source in self.sources {
+            let (kind, name) = (source.kind(), Arc::clone(source.name()));
+            let listed = source.is_upstream().then(|| upstreams.next()).flatten();
+            let watch = listed.map_or_else(|| Arc::new(Watch::new(Arc::clone(&name))), Arc::clone);
+            let handle = SourceHandle::new(Arc::clone(&name), self.parts.clone(), watch);
+            tasks.spawn(kind, &*name, supervise(source, handle, tasks.died()));
         }
         if self.upstreams.is_empty() {
             return;
         }
-        let mut watches = self.upstreams.iter();
-        if let (relays, Some(options)) = self.relays {
-            let follower = Follower {
-                intake: self.intake.clone(),
-                cursors: self.cursors,
-                stats: Arc::clone(&self.stats),
-                clock: self.clock.clone(),
-                options: Arc::new(options),
-                died: tasks.died(),
-            };
-            for (endpoint, watch) in relays.into_iter().zip(watches.by_ref()) {
-                let name = endpoint.to_string();
-                let follow = follower.clone().follow(endpoint, Arc::clone(watch));
-                tasks.spawn("relay", name, follow);
-            }
-        }
-        for (source, watch) in self.jetstreams.into_iter().zip(watches) {
-            let name = source.name().to_string();
-            let (intake, stats) = (self.intake.clone(), Arc::clone(&self.stats));
-            let (watch, clock, died) = (Arc::clone(watch), self.clock.clone(), tasks.died());
-            let feed = JetstreamFeed::new(source, intake, stats, watch, clock, died);
-            tasks.spawn("jetstream", name, feed.follow());
+        if let (Some((source, store)), Some(watch)) = (self.mirror, self.upstreams.last()) {
+            let (name, watch) = (source.name().to_string(), Arc::clone(watch));
+            let feed = MirrorFeed::new(source, store, self.parts.clone(), watch, tasks.died());
+            tasks.spawn("mirror", name, feed.follow());
         }
         describe();
-        let publish = publish(self.upstreams, self.stats);
+        let publish = publish(self.upstreams, self.parts.stats);
         tasks.spawn("metrics", "of the relays", publish);
     }
 }

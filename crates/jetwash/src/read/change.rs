@@ -1,4 +1,4 @@
-use jetwash_event::{Account, Commit, Identity, Kind};
+use jetwash_event::{Account, Commit, Identity, Kind, RepoSync};
 
 /// The content of an event, to be matched in full.
 ///
@@ -17,6 +17,7 @@ use jetwash_event::{Account, Commit, Identity, Kind};
 ///     Change::Delete(commit) => println!("hide {}", commit.rkey),
 ///     Change::Identity(_) => {}
 ///     Change::Account(account) => assert!(!account.active),
+///     Change::Sync(sync) => println!("fetch the repository anew, at {}", sync.rev),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -35,6 +36,11 @@ pub enum Change {
     /// The account's hosting status has changed: it was deactivated, suspended, taken down or
     /// deleted, or is back.
     Account(Account),
+    /// The account's repository is in a state that does not follow from the commits before: its host
+    /// was repaired, or the account has moved. Which records have come, changed or gone is in no
+    /// event, so a program that keeps the account's records may have wrong ones. To be right again
+    /// it fetches the repository (`com.atproto.sync.getRepo`), and applies what it differs in.
+    Sync(RepoSync),
 }
 
 impl Change {
@@ -45,6 +51,7 @@ impl Change {
             Self::Create(_) | Self::Update(_) | Self::Delete(_) => Kind::Commit,
             Self::Identity(_) => Kind::Identity,
             Self::Account(_) => Kind::Account,
+            Self::Sync(_) => Kind::Sync,
         }
     }
 }

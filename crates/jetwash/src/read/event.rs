@@ -109,8 +109,9 @@ impl Event {
         self.block.meta(self.index).map_or("", |meta| meta.source)
     }
 
-    /// Returns what verification said of its commit. `None` where nothing was
-    /// [verified](crate::Verify), and for the kinds that nobody signs: identity and account.
+    /// Returns what verification said of its commit or sync. `None` where nothing was
+    /// [verified](crate::Verify), and for the kinds that nobody signs: identity and account. A sync is
+    /// signed as a commit is.
     ///
     /// # Examples
     ///
@@ -181,10 +182,14 @@ impl Event {
         })
     }
 
-    /// The revision of the repository that the commit made; `None` if it is no commit.
+    /// The revision of the repository that the commit made, or that a sync names; `None` for the
+    /// other kinds.
     #[must_use]
     pub fn rev(&self) -> Option<&str> {
-        Some(self.line().commit?.rev.cut(self.json()))
+        let line = self.line();
+        let rev = line.commit.map(|commit| commit.rev);
+        let rev = rev.or_else(|| line.message?.rev)?;
+        Some(rev.cut(self.json()))
     }
 
     /// The key of the record in its collection; `None` if the event is not about one.
@@ -250,6 +255,7 @@ impl Event {
             },
             Body::Identity(identity) => Change::Identity(identity),
             Body::Account(account) => Change::Account(account),
+            Body::Sync(sync) => Change::Sync(sync),
         })
     }
 

@@ -6,6 +6,7 @@ pub(super) const fn kind_of(kind: EventKind) -> Kind {
     match kind {
         EventKind::Identity => Kind::Identity,
         EventKind::Account => Kind::Account,
+        EventKind::Sync => Kind::Sync,
         _ => Kind::Commit,
     }
 }

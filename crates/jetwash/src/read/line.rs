@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) commit: Option<CommitLine>,
-    /// Of an identity or an account.
+    /// Of an identity, an account or a sync.
     pub(super) message: Option<Message>,
 }
 
@@ -24,6 +24,8 @@ pub(super) struct CommitLine {
 pub(super) struct Message {
     pub(super) seq: u64,
     pub(super) time: Span,
+    /// Of a sync alone.
+    pub(super) rev: Option<Span>,
 }
 
 /// A part of a line.
@@ -41,7 +43,7 @@ impl Line {
         let parsed = serde_json::from_str::<Parsed<'_>>(json);
         debug_assert!(parsed.is_ok(), "the log holds a line that is not an event");
         let parsed = parsed.unwrap_or_default();
-        let message = parsed.identity.or(parsed.account);
+        let message = parsed.identity.or(parsed.account).or(parsed.sync);
         Self {
             commit: parsed.commit.and_then(|commit| commit.place_in(json)),
             message: message.and_then(|message| message.place_in(json)),
@@ -77,6 +79,8 @@ struct Parsed<'a> {
     identity: Option<ParsedMessage<'a>>,
     #[serde(borrow)]
     account: Option<ParsedMessage<'a>>,
+    #[serde(borrow)]
+    sync: Option<ParsedMessage<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +108,7 @@ impl ParsedCommit<'_> {
 struct ParsedMessage<'a> {
     seq: u64,
     time: &'a str,
+    rev: Option<&'a str>,
 }
 
 impl ParsedMessage<'_> {
@@ -111,6 +116,7 @@ impl ParsedMessage<'_> {
         Some(Message {
             seq: self.seq,
             time: Span::of(self.time, line)?,
+            rev: self.rev.and_then(|rev| Span::of(rev, line)),
         })
     }
 }
@@ -130,6 +136,14 @@ mod tests {
         assert_eq!(record, Some(r#"{"text":"é"}"#));
         assert_eq!(commit.cid.map(|cid| cid.cut(json)), Some("bafy"));
         assert_eq!(line.message, None);
+    }
+
+    #[test]
+    fn a_sync_has_a_revision_and_the_relays_number_and_time() {
+        let json = r#"{"did":"did:web:a.example","time_us":7,"kind":"sync","sync":{"blocks":{"$bytes":"oA"},"did":"did:web:a.example","rev":"3l3","seq":5,"time":"t"}}"#;
+        let message = Line::parse(json).message.expect("a message");
+        assert_eq!((message.seq, message.time.cut(json)), (5, "t"));
+        assert_eq!(message.rev.map(|rev| rev.cut(json)), Some("3l3"));
     }
 
     #[test]

@@ -52,6 +52,13 @@ impl Selection {
             self.indexes.extend(run.indexes());
             return;
         }
+        if !filter.has_collections() && !filter.has_dids() {
+            let kinds = block.kinds().iter().enumerate();
+            let of_run = kinds.take(run.indexes().end).skip(run.indexes().start);
+            let wanted = of_run.filter(|(_, kind)| filter.matches_kind(kind_of(**kind)));
+            self.indexes.extend(wanted.map(|(index, _)| index));
+            return;
+        }
         // A block has some twenty collections, and more accounts than that.
         self.collections.clear();
         let matches =

@@ -101,7 +101,7 @@ impl Subscription {
         self.gaps.lock().drain(..).collect()
     }
 
-    /// Skips records that do not match `filter`. Deletes, identity and account events always pass.
+    /// Skips records that do not match `filter`. Deletes and other events always pass.
     ///
     /// They have no content to judge, and a program that missed them would keep records that are
     /// gone. For the same reason an update that does not match passes too, marked as one that [no

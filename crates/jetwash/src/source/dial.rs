@@ -47,13 +47,47 @@ impl Dialer {
         Self { options, tls }
     }
 
-    /// Opens a websocket, following up to five redirects.
+    /// Opens a websocket of frames, following up to five redirects.
     pub(super) async fn dial(
         &mut self,
         url: &Url,
         cursor: Option<u64>,
     ) -> Result<Socket, RelayError> {
         let url = with_cursor(url.clone(), cursor);
+        let (stream, head) = self.answer(url, cursor).await?;
+        match head.status {
+            101 => Ok(Socket::new(stream, head.rest, MAX_FRAME_BYTES)),
+            _ => Err(refused(&head)),
+        }
+    }
+
+    /// Opens a websocket whose messages have up to `max_bytes`. A refusal comes with what the host
+    /// says of it, as far as it is short.
+    pub(super) async fn dial_or_reason(
+        &mut self,
+        url: &Url,
+        max_bytes: usize,
+    ) -> Result<Result<Socket, String>, RelayError> {
+        let (mut stream, mut head) = self.answer(url.clone(), None).await?;
+        match head.status {
+            101 => Ok(Ok(Socket::new(stream, head.rest, max_bytes))),
+            400..=499 => {
+                let reading = timeout(self.options.connect, head.read_body(&mut stream)).await;
+                match reading {
+                    Ok(Some(body)) => Ok(Err(body)),
+                    _ => Err(refused(&head)),
+                }
+            }
+            _ => Err(refused(&head)),
+        }
+    }
+
+    /// The answer of the host that the redirects lead to.
+    async fn answer(
+        &mut self,
+        url: Url,
+        cursor: Option<u64>,
+    ) -> Result<(Box<dyn Stream>, Head), RelayError> {
         let mut way = Way {
             origin: url.origin(),
             was_tls: false,
@@ -65,7 +99,6 @@ impl Dialer {
         for redirects in 0.. {
             let (stream, head) = self.ask(&mut way).await?;
             match head.status {
-                101 => return Ok(Socket::new(stream, head.rest, MAX_FRAME_BYTES)),
                 301 | 302 | 307 | 308 => {
                     let location = head.header("location").unwrap_or_default();
                     let next = way.next(location, cursor, redirects);
@@ -74,13 +107,7 @@ impl Dialer {
                         RelayError::Redirect { location, reason }
                     })?;
                 }
-                status => {
-                    let retry_after = head.retry_after(SystemTime::now());
-                    return Err(RelayError::Refused {
-                        status,
-                        retry_after,
-                    });
-                }
+                _ => return Ok((stream, head)),
             }
         }
         Err(RelayError::Handshake("it redirects without end"))
@@ -306,6 +333,13 @@ impl Way {
             });
         }
         Ok(())
+    }
+}
+
+fn refused(head: &Head) -> RelayError {
+    RelayError::Refused {
+        status: head.status,
+        retry_after: head.retry_after(SystemTime::now()),
     }
 }
 

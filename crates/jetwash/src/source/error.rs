@@ -10,13 +10,13 @@ use crate::short::short;
 /// Why a connection to a relay ended, or was not made.
 #[derive(Debug, Error)]
 pub(super) enum RelayError {
-    #[error("the relay closed it{}", .0.as_deref().unwrap_or_default())]
+    #[error("the host closed it{}", .0.as_deref().unwrap_or_default())]
     Closed(Option<String>),
     #[error("the connection failed")]
     Connect(#[source] io::Error),
     #[error("it broke off within a message")]
     CutShort,
-    #[error("the relay sent the error {name}{message}")]
+    #[error("the host sent the error {name}{message}")]
     Frame { name: String, message: String },
     #[error("the relay says that the cursor is ahead of it{message}")]
     FutureCursor { message: String },
@@ -31,7 +31,7 @@ pub(super) enum RelayError {
         location: String,
         reason: &'static str,
     },
-    #[error("the relay answered with the HTTP status {status}")]
+    #[error("the host answered with the HTTP status {status}")]
     Refused {
         status: u16,
         retry_after: Option<Duration>,

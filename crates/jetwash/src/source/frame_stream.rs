@@ -1,34 +1,40 @@
+use std::error::Error;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use tokio::sync::oneshot;
-use tracing::info;
 
-use crate::ingest::Intake;
+use crate::source::{Source, SourceHandle};
 
 /// Frames that the caller brings.
 pub(crate) struct FrameStream {
-    pub(crate) name: String,
-    pub(crate) frames: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
-    /// Where to say how far the log has come, for frames that continue from there.
-    pub(crate) cursor: Option<oneshot::Sender<Option<u64>>>,
+    name: String,
+    /// `None` once it was begun: a stream that has ended or panicked is not asked again.
+    frames: Option<Pin<Box<dyn Stream<Item = Bytes> + Send>>>,
 }
 
 impl FrameStream {
-    /// Hands the frames over to the pipeline until the stream ends, or the pipeline does.
-    ///
-    /// A panic of the stream ends the task that this runs on, which looks after it: see
-    /// [`Tasks`](crate::tasks::Tasks).
-    pub(crate) async fn feed(mut self, intake: Intake) {
-        let name: Arc<str> = self.name.into();
-        while let Some(frame) = self.frames.next().await {
-            if intake.send(&name, frame).await.is_err() {
-                return;
-            }
+    pub(crate) fn new(name: String, frames: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self {
+            name,
+            frames: Some(Box::pin(frames)),
         }
-        info!(source = %name, "the source has ended");
+    }
+}
+
+impl Source for FrameStream {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn run(&mut self, handle: SourceHandle) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let Some(mut frames) = self.frames.take() else {
+            return Ok(());
+        };
+        while let Some(frame) = frames.next().await {
+            handle.frame(frame).await?;
+        }
+        Ok(())
     }
 }

@@ -48,6 +48,23 @@ impl Head {
         Some(wait.min(LONGEST_RETRY))
     }
 
+    /// Reads a body that says how long it is, if it is short and of text.
+    pub(super) async fn read_body<S>(&mut self, stream: &mut S) -> Option<String>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let length: usize = self.header("content-length")?.trim().parse().ok()?;
+        if length > MAX_BODY {
+            return None;
+        }
+        while self.rest.len() < length {
+            if stream.read_buf(&mut self.rest).await.ok()? == 0 {
+                return None;
+            }
+        }
+        String::from_utf8(self.rest.split_to(length).to_vec()).ok()
+    }
+
     /// Checks that the answer opens a websocket (RFC 6455, section 4.1).
     fn check(&self, key: &str) -> Result<(), RelayError> {
         let has = |name: &str, token: &str| {
@@ -179,6 +196,8 @@ fn parse(read: &mut BytesMut) -> Result<Option<Head>, RelayError> {
 
 const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
+/// The longest refusal that is read.
+const MAX_BODY: usize = 4 << 10;
 const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 
 #[cfg(test)]
@@ -206,6 +225,21 @@ mod tests {
             let answer = format!("HTTP/1.1 429 Slow down\r\nRetry-After: {text}\r\n\r\n");
             let wait = head(&answer).retry_after(now);
             assert_eq!(wait, seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_if_it_is_short_and_comes_whole() {
+        for (length, sent, body) in [
+            ("5", "hello and more", Some("hello")),
+            ("5", "hell", None),
+            ("4097", "hello", None),
+            ("-1", "hello", None),
+        ] {
+            let answer = format!("HTTP/1.1 409 Conflict\r\nContent-Length: {length}\r\n\r\nhe");
+            let mut head = head(&answer);
+            let mut rest = &sent.as_bytes()[2..];
+            assert_eq!(head.read_body(&mut rest).await.as_deref(), body, "{length}");
         }
     }
 

@@ -4,12 +4,15 @@
 //! - `options` and `relay_option_error`: the caller's settings for relays, checked before any
 //!   socket is opened.
 //! - `endpoint`: the address of a relay.
-//! - `follow` and `relay`: follow a relay: connect, read, wait (`backoff`) and connect again.
+//! - `own`: the trait that all of them implement, and how they are run.
+//! - `follow` and `relay`: a relay as a source: connect, read, wait (`backoff`) and connect again.
 //! - `dial`: opens a connection, directly or through a proxy (`address`, `proxy`, `socks`, `http`),
 //!   and gives a `socket` of websocket messages.
+//! - `outbox`: hands frames over to the pipeline, those that were read together at once.
 //! - `steps`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
 //! - `error`: why a connection ended.
 //! - `jetstream`: follows another Jetstream.
+//! - `mirror`: follows another jetwash whose log is taken over as it is.
 //! - `frame_stream` and `pusher`: frames that the caller supplies.
 //! - `simulator`: a network in the process, with the feature of that name.
 
@@ -22,7 +25,10 @@ mod follow;
 mod frame_stream;
 mod http;
 mod jetstream;
+mod mirror;
 mod options;
+mod outbox;
+mod own;
 mod proxy;
 mod pulse;
 mod pusher;
@@ -36,12 +42,16 @@ mod state;
 mod steps;
 
 pub use endpoint::{Endpoint, EndpointError};
-pub(crate) use follow::{Follower, Relays};
+pub(crate) use follow::{RelaySource, Relays};
 pub(crate) use frame_stream::FrameStream;
 pub use jetstream::JetstreamOptions;
 pub(crate) use jetstream::{JetstreamFeed, JetstreamMistake, JetstreamSource, Jetstreams};
+pub use mirror::MirrorAddressError;
+pub(crate) use mirror::{MirrorFeed, MirrorSource};
 pub(crate) use options::Prepared;
 pub use options::RelayOptions;
+pub(crate) use own::{BoxedSource, SourceParts, supervise};
+pub use own::{Source, SourceHandle};
 pub use pusher::Pusher;
 pub(crate) use relay::Relay;
 pub use relay_option_error::RelayOptionError;

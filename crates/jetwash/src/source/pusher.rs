@@ -1,8 +1,7 @@
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use crate::ingest::{Intake, Stopped};
+use crate::ingest::Stopped;
+use crate::source::SourceHandle;
 
 /// Puts frames into a [`Jetstream`](crate::Jetstream) by hand.
 ///
@@ -29,16 +28,12 @@ use crate::ingest::{Intake, Stopped};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Pusher {
-    source: Arc<str>,
-    intake: Intake,
+    handle: SourceHandle,
 }
 
 impl Pusher {
-    pub(crate) fn new(source: &str, intake: Intake) -> Self {
-        Self {
-            source: source.into(),
-            intake,
-        }
+    pub(crate) const fn new(handle: SourceHandle) -> Self {
+        Self { handle }
     }
 
     /// Hands over one frame; waits while the pipeline has enough to do.
@@ -47,6 +42,6 @@ impl Pusher {
     ///
     /// When the Jetstream has stopped.
     pub async fn push(&self, frame: impl Into<Bytes>) -> Result<(), Stopped> {
-        self.intake.send(&self.source, frame.into()).await
+        self.handle.frame(frame).await
     }
 }

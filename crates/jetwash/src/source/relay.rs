@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::dial::Dialer;
 use super::error::{RelayError, check_error_frame};
+use super::outbox::Outbox;
 use super::pulse::{Crawl, Pulse};
 use super::socket::{Incoming, Skipped, Socket};
 use super::state::Watch;
@@ -25,7 +26,7 @@ use crate::stats::Stats;
 pub(crate) struct Relay {
     endpoint: Endpoint,
     source: Arc<str>,
-    intake: Intake,
+    outbox: Outbox,
     stats: Arc<Stats>,
     watch: Arc<Watch>,
     clock: Clock,
@@ -83,10 +84,11 @@ impl Relay {
         options: Arc<Prepared>,
     ) -> Self {
         let now = Instant::now();
+        let source: Arc<str> = endpoint.to_string().into();
         Self {
-            source: endpoint.to_string().into(),
+            outbox: Outbox::new(Arc::clone(&source), intake),
+            source,
             endpoint,
-            intake,
             stats,
             watch,
             clock,
@@ -156,7 +158,7 @@ impl Relay {
             }
             None => Content::CursorRefused,
         };
-        self.intake.pass_on(&self.source, content).await
+        self.outbox.pass_on(content).await
     }
 
     fn tell_end(&mut self, error: &RelayError, wait: Duration, attempts: u32) {
@@ -192,8 +194,7 @@ impl Relay {
         self.watch.connected(now);
         self.pulse.connected(now);
         self.publish();
-        let connected = Content::Connected { cursor };
-        self.intake.pass_on(&self.source, connected).await?;
+        self.outbox.pass_on(Content::Connected { cursor }).await?;
         let end = self.follow(&mut socket).await;
         if matches!(end, Err(End::Stopped)) {
             // The relay is told, but the stop does not hang on its answer.
@@ -213,24 +214,15 @@ impl Relay {
                 biased;
                 incoming = socket.next() => {
                     heard = Instant::now();
-                    match incoming? {
-                        Incoming::Binary(frame) => {
-                            self.take(frame, heard).await?;
-                            // While the pipeline had no room, nothing was listened to.
-                            let now = Instant::now();
-                            if now - heard > LEAST_BLOCKED {
-                                heard = now;
-                                self.pulse.blocked(now);
-                            }
-                        }
-                        Incoming::Sign => {
-                            self.watch.message(heard);
-                            signs += 1;
-                            if signs > MAX_SIGNS {
-                                return Err(RelayError::Protocol("a flood of pings").into());
-                            }
-                        }
-                        Incoming::Skipped(why, bytes) => self.skip(why, bytes),
+                    let taken = self.take_all(incoming, socket, heard, &mut signs).await;
+                    // What came before the end of a connection counts.
+                    self.outbox.hand_over().await?;
+                    taken?;
+                    // While the pipeline had no room, nothing was listened to.
+                    let now = Instant::now();
+                    if now - heard > LEAST_BLOCKED {
+                        heard = now;
+                        self.pulse.blocked(now);
                     }
                 }
                 now = ping.tick() => {
@@ -253,6 +245,32 @@ impl Relay {
         }
     }
 
+    /// Takes in a message and those that were read with it, which then wake the pipeline once.
+    async fn take_all(
+        &mut self,
+        first: Result<Incoming, RelayError>,
+        socket: &mut Socket,
+        now: Instant,
+        signs: &mut u32,
+    ) -> Result<(), End> {
+        let mut next = Some(first?);
+        while let Some(incoming) = next {
+            match incoming {
+                Incoming::Binary(frame) => self.take(frame, now).await?,
+                Incoming::Sign => {
+                    self.watch.message(now);
+                    *signs += 1;
+                    if *signs > MAX_SIGNS {
+                        return Err(RelayError::Protocol("a flood of pings").into());
+                    }
+                }
+                Incoming::Skipped(why, bytes) => self.skip(why, bytes),
+            }
+            next = socket.read_already()?;
+        }
+        Ok(())
+    }
+
     async fn take(&mut self, frame: Bytes, now: Instant) -> Result<(), End> {
         let peeked = peek(&frame).ok();
         let seq = match peeked {
@@ -273,7 +291,7 @@ impl Relay {
         } else {
             self.watch.message(now);
         }
-        Ok(self.intake.send(&self.source, frame).await?)
+        Ok(self.outbox.push(frame).await?)
     }
 
     /// Reports to the pipeline what is missing before the frame of this number.
@@ -301,7 +319,7 @@ impl Relay {
             warn!(relay = %self.source, first, next, not_told = held, "messages were stepped over that cannot be received");
         }
         let content = Content::SteppedOver { first, next };
-        self.intake.pass_on(&self.source, content).await
+        self.outbox.pass_on(content).await
     }
 
     fn skip(&mut self, why: Skipped, bytes: u64) {

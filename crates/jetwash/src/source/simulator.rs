@@ -1,21 +1,20 @@
+use std::error::Error;
 use std::io;
 use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_core::Stream;
 use futures_core::future::BoxFuture;
-use futures_util::stream;
 use jetwash_event::Did;
 use jetwash_identity::{DocumentAnswer, DocumentSource, IdentityOptions};
 use jetwash_sim::{ConfigError, Network, NetworkConfig, SimDirectory};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tracing::error;
 
 use crate::builder::JetstreamBuilder;
-use crate::source::FrameStream;
+use crate::source::{BoxedSource, Source, SourceHandle};
 
 impl JetstreamBuilder {
     /// Takes frames from a network in the process, which needs no connection and no set-up.
@@ -49,12 +48,8 @@ impl JetstreamBuilder {
     /// # }
     /// ```
     pub fn simulator(mut self, network: NetworkConfig, rate: Option<u32>) -> Self {
-        let (cursor, known) = oneshot::channel();
-        self.sources.push(FrameStream {
-            name: SIMULATOR.to_owned(),
-            frames: Box::pin(simulate(network, rate, known)),
-            cursor: Some(cursor),
-        });
+        let simulator = Simulator { network, rate };
+        self.sources.push(BoxedSource::new("source", simulator));
         self
     }
 }
@@ -111,31 +106,32 @@ impl DocumentSource for Simulated {
     }
 }
 
-/// The frames of a simulated network, made on a thread of their own from the first poll on.
-fn simulate(
+/// A network in the process as a source. Its frames are made on a thread of their own.
+struct Simulator {
     network: NetworkConfig,
     rate: Option<u32>,
-    cursor: oneshot::Receiver<Option<u64>>,
-) -> impl Stream<Item = Bytes> + Send {
-    enum State {
-        Waiting(NetworkConfig, oneshot::Receiver<Option<u64>>),
-        Running(mpsc::Receiver<Bytes>, JoinHandle<()>),
+}
+
+impl Source for Simulator {
+    fn name(&self) -> &str {
+        SIMULATOR
     }
-    stream::unfold(State::Waiting(network, cursor), move |state| async move {
-        let (mut frames, maker) = match state {
-            State::Running(frames, maker) => (frames, maker),
-            State::Waiting(network, cursor) => match cursor.await.ok().flatten() {
-                Some(seq) => start(network.continuing_after(seq), rate)?,
-                None => start(network, rate)?,
-            },
+
+    async fn run(&mut self, handle: SourceHandle) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let network = match handle.cursor() {
+            Some(seq) => self.network.clone().continuing_after(seq),
+            None => self.network.clone(),
         };
-        let Some(frame) = frames.recv().await else {
-            // It has nothing left to do but to end. If it panicked, so does this source.
-            maker.join().unwrap_or_else(|panic| resume_unwind(panic));
-            return None;
+        let Some((mut frames, maker)) = start(network, self.rate) else {
+            return Ok(());
         };
-        Some((frame, State::Running(frames, maker)))
-    })
+        while let Some(frame) = frames.recv().await {
+            handle.frame(frame).await?;
+        }
+        // It has nothing left to do but to end. If it panicked, so does this source.
+        maker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Ok(())
+    }
 }
 
 fn start(

@@ -33,6 +33,8 @@ pub(super) struct Socket {
     /// How many parts of it have begun.
     parts: u32,
     max_bytes: u64,
+    /// How much is read at once.
+    read_bytes: usize,
     received: u64,
     messages: u64,
 }
@@ -85,6 +87,7 @@ impl Socket {
             message: None,
             parts: 0,
             max_bytes: max_bytes as u64,
+            read_bytes: LEAST_READ,
             received: 0,
             messages: 0,
         }
@@ -126,6 +129,11 @@ impl Socket {
         }
     }
 
+    /// The next message, if all of it has been read.
+    pub(super) fn read_already(&mut self) -> Result<Option<Incoming>, RelayError> {
+        self.parse()
+    }
+
     /// Sends a ping with the next wait.
     pub(super) fn ping(&mut self) {
         self.put(Frame::ping(Bytes::new()));
@@ -147,10 +155,11 @@ impl Socket {
         let wanted = if self.is_skipping() { 0 } else { wanted };
         let missing = usize::try_from(wanted).unwrap_or(usize::MAX);
         let missing = missing.saturating_sub(self.read.len());
-        if self.read.capacity() - self.read.len() < missing.max(LEAST_READ) {
-            self.read.reserve(missing.max(READ_BYTES));
+        if self.read.capacity() - self.read.len() < missing.max(self.read_bytes / 8) {
+            self.read.reserve(missing.max(self.read_bytes));
         }
-        poll_fn(|context| {
+        let room = self.read.capacity() - self.read.len();
+        let read = poll_fn(|context| {
             if let Poll::Ready(Err(_)) = self.poll_send(context) {
                 // What has come is still worth reading, and then the end is found.
                 self.unsent.clear();
@@ -160,7 +169,16 @@ impl Socket {
             let read = pin!(self.stream.read_buf(&mut self.read));
             read.poll(context)
         })
-        .await
+        .await?;
+        // While more comes than is read at once, each read costs a call of the system and a wait.
+        self.read_bytes = if read == room && room >= self.read_bytes {
+            (self.read_bytes * 2).min(MOST_READ)
+        } else if read < self.read_bytes / 8 {
+            (self.read_bytes / 2).max(LEAST_READ)
+        } else {
+            self.read_bytes
+        };
+        Ok(read)
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -352,10 +370,11 @@ impl Socket {
     }
 }
 
-/// How much is read at once. A frame keeps what it was read with in memory until it is done with.
-const READ_BYTES: usize = 32 << 10;
-/// With less room than that, more is made.
-const LEAST_READ: usize = 4 << 10;
+/// How much is read at once where little comes. A frame keeps what it was read with in memory until
+/// it is done with.
+const LEAST_READ: usize = 32 << 10;
+/// How much is read at once where a source catches up.
+const MOST_READ: usize = 256 << 10;
 const MAX_CONTROL: u64 = 125;
 const MAX_UNSENT: usize = 4 << 10;
 const MAX_PARTS: u32 = 1 << 18;
@@ -445,7 +464,7 @@ mod tests {
         let (_, error) = read(b"\x88\x04\x03\xf5by").await;
         assert_eq!(
             error.to_string(),
-            "the relay closed it with the code 1013 by"
+            "the host closed it with the code 1013 by"
         );
     }
 

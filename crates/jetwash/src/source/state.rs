@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval};
 
 use crate::stats::Stats;
 
-/// A relay or a Jetstream, and how the connection to it is: see
+/// A relay, a Jetstream or a mirrored log, and how the connection to it is: see
 /// [`Jetstream::upstreams`](crate::Jetstream::upstreams).
 ///
 /// # Examples
@@ -27,7 +27,7 @@ use crate::stats::Stats;
 #[non_exhaustive]
 pub struct Upstream {
     /// Its name, which is that of its cursor: the [`Endpoint`](crate::Endpoint) as text, or the first
-    /// host of a Jetstream.
+    /// host of a Jetstream or of a mirrored log.
     pub name: Arc<str>,
     /// How the connection is.
     pub state: UpstreamState,
@@ -74,7 +74,8 @@ pub enum UpstreamState {
     Silent,
     /// It does not continue.
     Stalled {
-        /// Why: the log cannot be written, or a message of the relay is in the way.
+        /// Why: the log cannot be written, a message of the relay is in the way, or no host serves
+        /// this mirror.
         reason: String,
     },
 }

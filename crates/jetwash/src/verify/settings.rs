@@ -18,7 +18,10 @@ use jetwash_verify::Policy;
 /// | [`lenient`](Self::lenient) | signature and chain too | what is invalid |
 /// | [`strict`](Self::strict) | the same | all that is not verified |
 ///
-/// `#identity` and `#account` are not signed, so they have no verdict and are passed on.
+/// `#identity` and `#account` are not signed, so they have no verdict and are passed on. A `#sync` that
+/// is signed is delivered by `lenient` and `strict`, also if it is
+/// [discontinuous](jetwash_verify::Verdict::Discontinuous), as it is there to say that; one that is
+/// older than the account's state is not.
 ///
 /// Signatures are checked by [workers](Self::workers), and the log keeps the order of the relay. A
 /// commit whose key is not known yet is held while the key is looked up, with all that follows of

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jetwash::event::Account;
+use jetwash::event::{Account, RepoSync};
 use jetwash::frame::peek;
 use jetwash::store::{self, Location, Options};
 use jetwash::{
@@ -238,6 +238,11 @@ async fn a_typed_handler_is_asked_for_deletions_and_accounts_too() {
             );
             self.add("account")
         }
+
+        async fn sync(&self, event: &Event, sync: RepoSync) -> Result<(), Failure> {
+            assert_eq!(event.rev(), Some(sync.rev.as_str()));
+            self.add("sync")
+        }
     }
 
     let log = Log::of(1000).await;
@@ -254,11 +259,12 @@ async fn a_typed_handler_is_asked_for_deletions_and_accounts_too() {
             (Kind::Account, _) => "account",
             (Kind::Commit, Some(Operation::Delete)) => "delete",
             (Kind::Commit, _) => "put",
+            (Kind::Sync, _) => "sync",
             (Kind::Identity, _) => continue,
         };
         *expected.entry(what).or_default() += 1;
     }
-    assert_eq!(expected.len(), 3);
+    assert_eq!(expected.len(), 4);
     assert_eq!(*count.0.lock().unwrap(), expected);
 }
 

@@ -54,7 +54,7 @@ async fn every_event_has_an_id_of_its_own_that_its_content_decides() {
     let jetstream = filled(folder.path(), 1500);
     let events = all(&jetstream).await;
     let kinds: HashSet<Kind> = events.iter().map(Event::kind).collect();
-    assert_eq!(kinds.len(), 3, "not every kind occurs");
+    assert_eq!(kinds.len(), 4, "not every kind occurs");
     let ids: HashSet<_> = events.iter().map(Event::id).collect();
     assert_eq!(ids.len(), events.len());
     for event in &events {
@@ -117,10 +117,10 @@ async fn a_record_is_there_as_type_as_json_and_as_cbor() {
 }
 
 #[tokio::test]
-async fn a_change_is_one_of_five() {
+async fn a_change_is_one_of_six() {
     let folder = tempfile::tempdir().unwrap();
     let jetstream = filled(folder.path(), 1500);
-    let mut counts = [0; 5];
+    let mut counts = [0; 6];
     for event in all(&jetstream).await {
         let change = event.change().unwrap();
         assert_eq!(change.kind(), event.kind());
@@ -136,6 +136,11 @@ async fn a_change_is_one_of_five() {
             }
             Change::Identity(_) => 3,
             Change::Account(_) => 4,
+            Change::Sync(sync) => {
+                assert_eq!(event.rev(), Some(sync.rev.as_str()));
+                assert!(!sync.blocks.is_empty());
+                5
+            }
         };
         counts[index] += 1;
     }

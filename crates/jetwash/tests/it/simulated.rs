@@ -67,10 +67,7 @@ fn every_event_says_which_operation_of_its_commit_it_is_and_who_sent_it() {
                     expected.push(row);
                 }
             }
-            SimEvent::Identity { .. } | SimEvent::Account { .. } => {
-                expected.push((None, source.to_owned()));
-            }
-            _ => {}
+            _ => expected.push((None, source.to_owned())),
         }
     }
     for pipeline in &mut pipelines {
@@ -113,6 +110,7 @@ pub(crate) fn expected_of(frame: &SimFrame) -> Vec<String> {
             .collect(),
         SimEvent::Identity { .. } => vec![format!("{did} identity")],
         SimEvent::Account { active, .. } => vec![format!("{did} account {active}")],
+        SimEvent::Sync { rev, .. } => vec![format!("{did} sync {rev}")],
         _ => Vec::new(),
     }
 }
@@ -130,6 +128,7 @@ pub(crate) fn describe(line: &str) -> String {
             format!("{did} {} {} {path}", field("rev"), field("operation"))
         }
         "identity" => format!("{did} identity"),
+        "sync" => format!("{did} sync {}", text(&event["sync"]["rev"])),
         _ => format!("{did} account {}", event["account"]["active"]),
     }
 }

@@ -82,7 +82,7 @@ impl Expected {
 fn expected(class: &str, name: &str) -> Expected {
     use Expected::{Dropped, Events, Nothing, Part};
     match (class, name) {
-        ("accept", "sync_ok") | ("info" | "error_frame" | "ignore", _) => Nothing,
+        ("info" | "error_frame" | "ignore", _) => Nothing,
         ("accept", name) if name.contains("account") || name.contains("identity") => Events(None),
         ("accept", _) => Events(Some(Verdict::Verified)),
         ("legacy_commit", _) | ("deprecated_flag", "tooBig_true") => Events(Some(Verdict::Legacy)),

@@ -112,12 +112,15 @@ async fn a_flood_of_new_accounts_does_not_hold_up_those_that_are_known() {
     }
     // Nobody answers for an hour: those that found no room are in the log without a key.
     relay
-        .until(|now| now.held + sum(now) == KNOWN + known + flood)
+        .until(|now| {
+            // A frame that is just let go counts in both for a moment.
+            let all = now.held + sum(now) == KNOWN + known + flood;
+            all && now.held + now.verdicts["unresolved"] == flood
+        })
         .await;
     let snapshot = jetstream.snapshot();
     assert!((1..=HELD_MOST).contains(&held), "{held} frames were held");
     assert!(snapshot.held <= HELD_MOST && snapshot.invalid.is_empty());
-    assert_eq!(snapshot.verdicts["unresolved"], flood - snapshot.held);
     let waiting = directory.asked() - KNOWN;
     assert!(waiting <= ASKED_AT_ONCE, "{waiting} questions at once");
     drop(stop);

@@ -259,12 +259,14 @@ async fn a_sync_to_another_tree_is_reported_and_the_commits_behind_it_follow() {
     let _missing = world.frame(&create(0, "2"));
     world.send(&SimChange::sync(did(0))).await;
     world.create(0, "3").await;
-    let events = world.take(2).await;
-    assert!(
-        events
-            .iter()
-            .all(|event| event.verdict() == Some(Verdict::Verified))
-    );
+    let events = world.take(3).await;
+    let found: Vec<_> = events
+        .iter()
+        .map(|event| (event.kind(), event.verdict()))
+        .collect();
+    let verified = (Kind::Commit, Some(Verdict::Verified));
+    let sync = (Kind::Sync, Some(Verdict::Discontinuous));
+    assert_eq!(found, [verified, sync, verified]);
     let resync = resyncs.recv().await.unwrap().unwrap();
     assert!(resync.is_sync && *resync.did == did(0));
     let snapshot = world.snapshot();
@@ -292,6 +294,90 @@ async fn a_forged_sync_changes_nothing() {
     // Judged by the state of before the sync, which the missing commit is not.
     let events = world.take(2).await;
     assert_eq!(events[1].verdict(), Some(Verdict::Discontinuous));
+    // No event came of it.
+    assert!(events.iter().all(|event| event.kind() == Kind::Commit));
+}
+
+#[tokio::test]
+async fn a_sync_of_the_state_that_is_known_is_an_event_and_one_that_is_older_is_none() {
+    for verify in [Verify::lenient, Verify::strict] {
+        let mut world = World::new(verify(Directory::open().identities()));
+        let mut resyncs = world.jetstream.resyncs();
+        world.create(0, "1").await;
+        let old = world.frame(&SimChange::sync(did(0)));
+        world.create(0, "2").await;
+        world.send(&SimChange::sync(did(0))).await;
+        world.push(old).await;
+        world.create(1, "3").await;
+        let events = world.take(4).await;
+        let kinds: Vec<_> = events.iter().map(Event::kind).collect();
+        assert_eq!(
+            kinds,
+            [Kind::Commit, Kind::Commit, Kind::Sync, Kind::Commit]
+        );
+        let is_verified = |event: &Event| event.verdict() == Some(Verdict::Verified);
+        assert!(events.iter().all(is_verified));
+        assert_eq!(world.snapshot().repeated, 1);
+        world.stop().await.unwrap();
+        assert!(resyncs.recv().await.is_none(), "nothing is missing");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_sync_is_delivered_by_strict_whatever_it_leads_to() {
+    let mut world = World::new(Verify::strict(Directory::open().identities()));
+    world.create(0, "1").await;
+    let _missing = world.frame(&create(0, "2"));
+    world.send(&SimChange::sync(did(0))).await;
+    let events = world.take(2).await;
+    assert_eq!(events[1].kind(), Kind::Sync);
+    assert_eq!(events[1].verdict(), Some(Verdict::Discontinuous));
+    assert!(events[1].rev() > events[0].rev());
+}
+
+#[tokio::test]
+async fn a_sync_without_a_key_is_unresolved_and_once_and_not_delivered_by_strict() {
+    for is_strict in [false, true] {
+        let directory = Directory::open();
+        directory.give(did(0), Some(String::new()));
+        let identities = directory.identities();
+        let mut world = World::new(if is_strict {
+            Verify::strict(identities)
+        } else {
+            Verify::lenient(identities)
+        });
+        let sync = world.frame(&SimChange::sync(did(0)));
+        world.push(sync.clone()).await;
+        // From another relay.
+        world.jetstream.pusher("other").push(sync).await.unwrap();
+        world
+            .until(|snapshot| snapshot.frames == 2 && snapshot.held == 0)
+            .await;
+        world.create(1, "1").await;
+        let events = world.take(if is_strict { 1 } else { 2 }).await;
+        if is_strict {
+            assert_eq!(rkeys(&events), ["1"]);
+            assert_eq!(world.snapshot().dropped["unresolved"], 2);
+        } else {
+            assert_eq!(rkeys(&events), ["", "1"]);
+            assert_eq!(events[0].verdict(), Some(Verdict::Unresolved));
+            assert_eq!(world.snapshot().repeated, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_without_syncs_still_has_chains_follow_them() {
+    let filter = Filter::new().kinds([Kind::Commit]);
+    let verify = Verify::lenient(Directory::open().identities());
+    let mut world = World::of(Jetstream::builder().verify(verify).ingest_filter(filter));
+    world.create(0, "1").await;
+    let _missing = world.frame(&create(0, "2"));
+    world.send(&SimChange::sync(did(0))).await;
+    world.create(0, "3").await;
+    let events = world.take(2).await;
+    assert_eq!(rkeys(&events), ["1", "3"]);
+    assert_eq!(events[1].verdict(), Some(Verdict::Verified));
 }
 
 #[tokio::test]
@@ -487,11 +573,11 @@ async fn a_network_comes_out_as_it_does_without_verification() {
         let mut by_account: HashMap<String, Vec<String>> = HashMap::new();
         while let Some(event) = events.next().await {
             let event = event.unwrap();
-            let is_commit = event.kind() == Kind::Commit;
+            let is_signed = matches!(event.kind(), Kind::Commit | Kind::Sync);
             if snapshot.verdicts.is_empty() {
                 assert_eq!(event.verdict(), None);
             } else {
-                assert_eq!(event.verdict(), is_commit.then_some(Verdict::Verified));
+                assert_eq!(event.verdict(), is_signed.then_some(Verdict::Verified));
             }
             let line = crate::without_time(event.json()).0;
             by_account

@@ -30,7 +30,7 @@ impl Compressors {
     }
 
     /// Compresses up to [`BATCH`] events at a time. Newlines divide JSON; binary events follow each
-    /// other.
+    /// other. One that is empty counts, and leaves no trace.
     pub(crate) fn batches<'a>(
         &self,
         shape: Shape,
@@ -44,7 +44,10 @@ impl Compressors {
             let mut is_end = true;
             for event in events.by_ref().take(BATCH) {
                 is_end = false;
-                // In binary an event says where it ends, and one that is empty leaves no trace.
+                if event.is_empty() {
+                    continue;
+                }
+                // In binary an event says where it ends.
                 if shape != Shape::Binary && !batch.is_empty() {
                     batch.push(b'\n');
                 }
@@ -68,6 +71,18 @@ impl Compressors {
         compressor.compress(content, out)?;
         self.give_back(dictionary, compressor);
         Ok(())
+    }
+
+    /// Lends a compressor to `work`.
+    pub(crate) fn lend<T>(
+        &self,
+        dictionary: Option<&Dictionary>,
+        work: impl FnOnce(&mut Compressor) -> T,
+    ) -> T {
+        let mut compressor = self.borrow(dictionary);
+        let done = work(&mut compressor);
+        self.give_back(dictionary, compressor);
+        done
     }
 
     /// Appends payloads for as long as `next` returns `true`.

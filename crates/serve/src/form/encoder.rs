@@ -1,16 +1,18 @@
 use std::sync::Arc;
 
 use jetwash::dict::{CompressError, StreamCompressor};
-use jetwash::event::{ToCbor, write_v0};
-use jetwash::store::{Block, Run};
-use jetwash::{Dictionary, some_json_of};
+use jetwash::event::{ToCbor, V2Encoder, write_v0};
+use jetwash::store::{Block, Page, Run};
+use jetwash::{Dictionary, Seq, some_json_of};
 
 use crate::form::content_size::content_size;
 use crate::form::events::Events;
 use crate::form::format::{BATCH, Compression, Format, Shape};
 use crate::form::messages::Messages;
-use crate::form::recoder::{RecodeError, Recoder};
-use crate::websocket::{Opcode, write_frame};
+use crate::form::recode_error::RecodeError;
+use crate::form::recoder::{Recoder, SHORT};
+use crate::form::second::count_dropped;
+use crate::websocket::{Opcode, begin_frame, end_frame, write_frame};
 
 /// Turns events from the log's format into one subscriber's.
 ///
@@ -23,6 +25,8 @@ pub(crate) struct Encoder {
     recoder: Arc<Recoder>,
     stream: Option<Stream>,
     scratch: Vec<u8>,
+    /// Made when first needed: most subscribers are at the end of the log, and share messages.
+    v2: Option<Box<V2Encoder>>,
 }
 
 /// A zstd stream without an end.
@@ -52,6 +56,7 @@ impl Encoder {
             recoder,
             stream,
             scratch: Vec::new(),
+            v2: None,
         })
     }
 
@@ -80,10 +85,15 @@ impl Encoder {
             self.format.single()
         };
         move |block, wanted| {
-            if format == Format::LOG {
+            let dictionary = dictionary.as_ref();
+            // A reader that is alone at its place writes messages straight into its output, and one
+            // that wants little has only that made.
+            let is_own = is_own(block, format, wanted)
+                || format.is_made_fast() && !recoder.is_shared(block, format, dictionary);
+            if format == Format::LOG || is_own {
                 drop(block.prepare_json_of(wanted));
             } else {
-                drop(recoder.events(block, format, dictionary.as_ref()));
+                drop(recoder.events(block, format, dictionary));
             }
         }
     }
@@ -100,7 +110,23 @@ impl Encoder {
                 Ok(page) => Ok(page.into()),
                 Err(error) => Err(RecodeError::Read(error)),
             },
-            format => self.load(block, format).await,
+            format => {
+                let is_own = format.is_made_fast() || is_own(block, format, indexes.len());
+                if !is_own {
+                    return self.load(block, format).await;
+                }
+                let dictionary = self.dictionary.as_ref();
+                // Another reader may be making them now, which is worth waiting for.
+                if self.recoder.has_place(block, format, dictionary) {
+                    return self.load(block, format).await;
+                }
+                let lines = some_json_of(block, indexes).await;
+                let lines = lines.map_err(RecodeError::Read)?;
+                if format.is_made_fast() {
+                    return Ok(Events::of_lines(lines));
+                }
+                self.compress_some(block, lines, indexes).await
+            }
         }
     }
 
@@ -164,6 +190,38 @@ impl Encoder {
         }
         write_frame(opcode, payload, out);
         Some(payload.len())
+    }
+
+    /// Appends the event at an index of [`events`](Self::events) as [`write`](Self::write) does.
+    /// `seq` is its position.
+    pub(crate) fn write_from(
+        &mut self,
+        events: &Events,
+        (index, seq): (usize, Seq),
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let event = events.get(index)?;
+        if !events.are_lines() {
+            return self.write(event, limit, out);
+        }
+        // An event that some_json_of was not asked for, or whose line is damaged.
+        if event.is_empty() {
+            return None;
+        }
+        let start = begin_frame(out);
+        let encoder = self.v2.get_or_insert_default();
+        if let Err(error) = encoder.encode(event, seq.get(), out) {
+            count_dropped(error, seq);
+            out.truncate(start);
+            return None;
+        }
+        let size = end_frame(Opcode::Text, start, out);
+        if limit > 0 && size > limit {
+            out.truncate(start);
+            return None;
+        }
+        Some(size)
     }
 
     /// The size of a payload that a limit is compared with: in version 1 that of what is sent, in
@@ -236,6 +294,28 @@ impl Encoder {
         Ok(self.scratch.len())
     }
 
+    /// Makes messages of few events, on a thread that may take its time if they are many.
+    async fn compress_some(
+        &self,
+        block: &Arc<Block>,
+        lines: Page,
+        indexes: &[usize],
+    ) -> Result<Events, RecodeError> {
+        let dictionary = self.dictionary.clone();
+        if indexes.len() <= SHORT {
+            return self
+                .recoder
+                .some_v2(block, &lines, indexes, dictionary.as_ref());
+        }
+        let (recoder, block) = (Arc::clone(&self.recoder), Arc::clone(block));
+        let (indexes, may_block) = (indexes.to_vec(), block.may_block());
+        let make = move || recoder.some_v2(&block, &lines, &indexes, dictionary.as_ref());
+        match jetwash::run_blocking(may_block, make).await {
+            Ok(events) => events,
+            Err(error) => Err(RecodeError::Read(error.into())),
+        }
+    }
+
     async fn load(&self, block: &Arc<Block>, format: Format) -> Result<Events, RecodeError> {
         let dictionary = self.dictionary.as_ref();
         if let Some(events) = self.recoder.ready(block, format, dictionary) {
@@ -251,9 +331,18 @@ impl Encoder {
     }
 }
 
+/// Whether a reader that wants `events` of a block has only them made, for itself.
+fn is_own(block: &Block, format: Format, wanted: usize) -> bool {
+    format.is_v2_compressed() && wanted <= block.len() / FEW
+}
+
 /// Returns the end of the batch that begins with an event of a block of `length` events; `None` if
 /// no batch begins there, or it reaches beyond `end`.
 pub(crate) fn batch_end(index: usize, length: usize, end: usize) -> Option<usize> {
     let batch_end = (index + BATCH).min(length);
     (index.is_multiple_of(BATCH) && batch_end <= end).then_some(batch_end)
 }
+
+/// Up to one event in this number is made alone: to make all of them would cost more, unless others
+/// want the rest.
+const FEW: usize = 4;

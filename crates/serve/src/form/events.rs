@@ -13,6 +13,8 @@ enum Source {
     Log(Page),
     /// As the recoder made them.
     Made(Arc<Made>),
+    /// Lines of the log, each of which becomes a message only when it is written.
+    Lines(Page),
 }
 
 /// Payloads that were made one after the other, in one piece of memory.
@@ -24,12 +26,22 @@ pub(crate) struct Made {
 }
 
 impl Events {
+    /// Lines from which the encoder makes messages.
+    pub(crate) const fn of_lines(page: Page) -> Self {
+        Self(Source::Lines(page))
+    }
+
+    /// Whether [`get`](Self::get) returns lines, and not yet what is sent.
+    pub(crate) const fn are_lines(&self) -> bool {
+        matches!(self.0, Source::Lines(_))
+    }
+
     /// The event at an index of the block, or the batch of that number. It is empty if the event
     /// does not exist in this format.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
         match &self.0 {
-            Source::Log(page) => page.get(index),
+            Source::Log(page) | Source::Lines(page) => page.get(index),
             Source::Made(made) => made.get(index),
         }
     }

@@ -1,3 +1,5 @@
+use jetwash::Kind;
+
 /// The format of a subscriber's events: what one looks like, and what is compressed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
@@ -20,6 +22,13 @@ pub(crate) enum Shape {
     V2,
     /// DAG-CBOR.
     Binary,
+}
+
+impl Shape {
+    /// Whether it has events of a kind. Version 1 has no syncs, and nothing else on its route does.
+    pub(crate) fn has(self, kind: Kind) -> bool {
+        self == Self::V2 || kind != Kind::Sync
+    }
 }
 
 /// The parameter `compress`.
@@ -75,6 +84,19 @@ impl Format {
             verdicts: false,
             ..self
         }
+    }
+
+    /// Whether a message is made from a line of the log in little more time than it takes to copy
+    /// one.
+    pub(crate) fn is_made_fast(self) -> bool {
+        let is_plain = self.compression == Compression::None && !self.verdicts;
+        self.shape == Shape::V2 && is_plain
+    }
+
+    /// Whether each event is a message of version 2 that is compressed by itself.
+    pub(crate) fn is_v2_compressed(self) -> bool {
+        let is_single = self.compression == Compression::Event && !self.verdicts;
+        self.shape == Shape::V2 && is_single
     }
 
     /// Whether each event is a message of text.

@@ -47,7 +47,7 @@ impl Messages {
         let (mut events, mut payload) = (0, 0);
         for run in runs {
             let page = recoder.events(run.block(), format, dictionary).ok()?;
-            for index in run.indexes() {
+            for index in indexes(run, format.shape) {
                 let event = page.get(index)?;
                 // One that the format does not have was counted when it was recoded.
                 if event.is_empty() {
@@ -80,7 +80,7 @@ impl Messages {
         let events = runs
             .iter()
             .zip(&pages)
-            .flat_map(|(run, page)| run.indexes().filter_map(|index| page.get(index)));
+            .flat_map(|(run, page)| indexes(run, format.shape).filter_map(|index| page.get(index)));
         let compressors = recoder.compressors();
         let batches = compressors.batches(format.shape, events, dictionary).ok()?;
         let mut bytes = Vec::new();
@@ -91,8 +91,18 @@ impl Messages {
         }
         Some(Self {
             bytes: bytes.into(),
-            events: runs.iter().map(|run| run.indexes().len()).sum(),
+            events: runs
+                .iter()
+                .map(|run| indexes(run, format.shape).count())
+                .sum(),
             payload,
         })
     }
+}
+
+/// The indexes of a run's events that a shape has.
+fn indexes(run: &Run, shape: Shape) -> impl Iterator<Item = usize> {
+    let kinds = run.block().kinds();
+    let has = move |index: &usize| kinds.get(*index).is_some_and(|kind| shape.has(kind.kind()));
+    run.indexes().filter(has)
 }

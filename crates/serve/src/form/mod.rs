@@ -2,7 +2,7 @@
 //!
 //! A [`Format`](format::Format) says what an event looks like and what is compressed together.
 //! [`encoder`] writes one subscriber's messages. What is the same for many subscribers is made
-//! once: [`recoder`] makes the [`events`] of a block in formats that the log does not have
+//! once: [`recoder`], unless there is a [`recode_error`], makes the [`events`] of a block in formats that the log does not have
 //! ([`binary`], with their [`verdicts`], those of the [`second`] version, or compressed by
 //! [`compressors`] with one of the [`dictionaries`]), and [`messages`] are ready to be sent.
 //! [`content_size`] is that of a compressed event.
@@ -15,6 +15,7 @@ pub(crate) mod encoder;
 pub(crate) mod events;
 pub(crate) mod format;
 pub(crate) mod messages;
+pub(crate) mod recode_error;
 pub(crate) mod recoder;
 pub(crate) mod second;
 pub(crate) mod verdicts;

@@ -1,17 +1,17 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jetwash::dict::CompressError;
 use jetwash::store::{Block, Page, StoreError};
-use jetwash::{Dictionary, ReadError, Seq};
-use thiserror::Error;
+use jetwash::{Dictionary, Seq};
 
 use crate::form::binary::binary;
 use crate::form::compressors::Compressors;
 use crate::form::events::{Events, Made};
 use crate::form::format::{Compression, Format, Shape};
-use crate::form::second::{v1_with_cursor, v2};
+use crate::form::recode_error::RecodeError;
+use crate::form::second::{v1_with_cursor, v2, v2_compressed};
 use crate::form::verdicts::with_verdicts;
+use crate::memory::Budget;
 
 /// Makes events in formats that the log does not have, when first asked for. They are kept for a
 /// while, for other subscribers that read the same events at about the same time.
@@ -22,15 +22,18 @@ pub(crate) struct Recoder {
     kept: Mutex<Kept>,
     compressors: Compressors,
     max_bytes: usize,
+    /// The memory of all subscribers, of which what is kept is a part.
+    memory: Arc<Budget>,
 }
 
 impl Recoder {
-    /// Keeps up to `max_bytes` of events.
-    pub(crate) fn new(max_bytes: usize) -> Self {
+    /// Keeps up to `max_bytes` of events, and fewer where subscribers need the memory.
+    pub(crate) fn new(max_bytes: usize, memory: Arc<Budget>) -> Self {
         Self {
             kept: Mutex::default(),
             compressors: Compressors::default(),
             max_bytes,
+            memory,
         }
     }
 
@@ -57,6 +60,45 @@ impl Recoder {
         is_ready.then(|| self.events(block, format, dictionary))
     }
 
+    /// Whether a block's events are kept, or are being made now.
+    pub(crate) fn has_place(
+        &self,
+        block: &Block,
+        format: Format,
+        dictionary: Option<&Dictionary>,
+    ) -> bool {
+        let key = Key::new(block, format, dictionary);
+        self.kept().entries.iter().any(|(found, _)| *found == key)
+    }
+
+    /// Notes that a reader comes to a block. Returns whether another was there not long ago, so that
+    /// it is worth making the events once for all.
+    pub(crate) fn is_shared(
+        &self,
+        block: &Block,
+        format: Format,
+        dictionary: Option<&Dictionary>,
+    ) -> bool {
+        self.kept().meet(Key::new(block, format, dictionary))
+    }
+
+    /// Makes some of a block's events as compressed messages of version 2 from their lines, for one
+    /// reader that wants few of them. Nothing is kept.
+    pub(crate) fn some_v2(
+        &self,
+        block: &Block,
+        lines: &Page,
+        indexes: &[usize],
+        dictionary: Option<&Dictionary>,
+    ) -> Result<Events, RecodeError> {
+        let indexes = indexes.iter().copied();
+        self.compressors
+            .lend(dictionary, |compressor| {
+                v2_compressed(block, lines, indexes, compressor)
+            })
+            .map(|made| Arc::new(made).into())
+    }
+
     /// Returns a block's events. It may read from the disk, and makes what has not been made.
     pub(crate) fn events(
         &self,
@@ -79,7 +121,12 @@ impl Recoder {
         if let Some(made) = &*place {
             return Ok(Arc::clone(made).into());
         }
-        let made = if format.compression == Compression::None {
+        let made = if format.is_v2_compressed() {
+            let lines = block.json()?;
+            self.compressors.lend(dictionary, |compressor| {
+                v2_compressed(block, lines, 0..block.len(), compressor)
+            })?
+        } else if format.compression == Compression::None {
             match format.shape {
                 _ if format.verdicts => {
                     with_verdicts(block, &self.events(block, format.without_verdicts(), None)?)
@@ -94,7 +141,15 @@ impl Recoder {
             }
         } else {
             let plain = self.events(block, format.plain(), None)?;
-            let events = (0..block.len()).filter_map(|index| plain.get(index));
+            let has = |index: usize| {
+                let kind = block.kinds().get(index);
+                kind.is_some_and(|kind| format.shape.has(kind.kind()))
+            };
+            // An event that the shape does not have is empty, so that the others keep their places.
+            let events = (0..block.len()).map(|index| match plain.get(index) {
+                Some(event) if has(index) => event,
+                _ => &[],
+            });
             if format.is_batched() {
                 self.compressors.batches(format.shape, events, dictionary)?
             } else {
@@ -105,27 +160,16 @@ impl Recoder {
         *place = Some(Arc::clone(&made));
         // Trimming looks into all places.
         drop(place);
-        self.kept().trim(self.max_bytes);
+        let mut kept = self.kept();
+        let bytes = kept.trim(self.max_bytes);
+        if !self.memory.keep(bytes) {
+            kept.entries.clear();
+        }
         Ok(made.into())
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Why events cannot be given in a format.
-#[derive(Debug, Error)]
-pub(crate) enum RecodeError {
-    #[error(transparent)]
-    Encode(#[from] CompressError),
-    #[error(transparent)]
-    Read(ReadError),
-}
-
-impl From<StoreError> for RecodeError {
-    fn from(error: StoreError) -> Self {
-        Self::Read(error.into())
     }
 }
 
@@ -168,6 +212,8 @@ fn stored<'a>(
 #[derive(Debug, Default)]
 struct Kept {
     entries: VecDeque<(Key, Place)>,
+    /// Blocks that one reader has come to, and for which nothing was made.
+    met: VecDeque<Key>,
 }
 
 /// A place for events, which is locked while they are being made.
@@ -199,8 +245,25 @@ impl Key {
 impl Kept {
     /// Whether events are here and not being made.
     fn has(&self, key: Key) -> bool {
-        let found = self.entries.iter().find(|(found, _)| *found == key);
-        found.is_some_and(|(_, place)| place.try_lock().is_ok_and(|made| made.is_some()))
+        self.made(key).is_some()
+    }
+
+    /// Events that are here and not being made.
+    fn made(&self, key: Key) -> Option<Arc<Made>> {
+        let (_, place) = self.entries.iter().rev().find(|(found, _)| *found == key)?;
+        place.try_lock().ok()?.clone()
+    }
+
+    /// Notes a reader. Returns whether another was there.
+    fn meet(&mut self, key: Key) -> bool {
+        if self.met.contains(&key) || self.entries.iter().any(|(found, _)| *found == key) {
+            return true;
+        }
+        if self.met.len() >= MAX_ENTRIES {
+            self.met.pop_front();
+        }
+        self.met.push_back(key);
+        false
     }
 
     /// The place for a key's events, which later calls find again.
@@ -218,8 +281,8 @@ impl Kept {
     }
 
     /// Removes the oldest until at most `max_bytes` are kept. Events that are being made count as
-    /// nothing.
-    fn trim(&mut self, max_bytes: usize) {
+    /// nothing. Returns how many are left.
+    fn trim(&mut self, max_bytes: usize) -> usize {
         let size = |place: &Place| {
             let made = place.try_lock().ok();
             made.map_or(0, |made| made.as_ref().map_or(0, |made| made.size()))
@@ -227,14 +290,151 @@ impl Kept {
         let mut bytes: usize = self.entries.iter().map(|(_, place)| size(place)).sum();
         while bytes > max_bytes {
             let Some((_, place)) = self.entries.pop_front() else {
-                return;
+                return 0;
             };
             bytes = bytes.saturating_sub(size(&place));
         }
+        bytes
     }
 }
 
 /// A block with up to this many events is recoded at once.
-const SHORT: usize = 32;
+pub(crate) const SHORT: usize = 32;
 /// More blocks than are read at about the same time.
 const MAX_ENTRIES: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use jetwash::store::{
+        CommitPart, EventKind, Location, NewEvent, Options, Read, Run, Store, open,
+    };
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::memory::Purpose;
+
+    const V2: Format = Format {
+        shape: Shape::V2,
+        compression: Compression::Event,
+        verdicts: false,
+    };
+
+    /// A log of full blocks of 64 events.
+    fn log(blocks: u64) -> (Store, Vec<Run>) {
+        let options = Options::default().block_events(64);
+        let (mut appender, store) = open(Location::Memory, options).unwrap();
+        for number in 0..64 * blocks {
+            let json = format!(
+                r#"{{"did":"did:web:a.example","time_us":{number},"kind":"identity","identity":{{"seq":{number}}}}}"#
+            );
+            let event = NewEvent {
+                kind: EventKind::Identity,
+                did: "did:web:a.example",
+                collection: "",
+                commit: CommitPart::WHOLE,
+                source: "test",
+                verdict: 0,
+                time_us: jetwash::Micros::new(number + 1),
+                json: json.as_bytes(),
+                compressed: None,
+            };
+            appender.push(&event).unwrap();
+        }
+        appender.commit().unwrap();
+        let (mut runs, mut seq) = (Vec::new(), Seq::FIRST);
+        while let Read::Events(run) = store.read(seq).unwrap() {
+            seq = run.next_seq();
+            runs.push(run);
+        }
+        assert_eq!(runs.len() as u64, blocks);
+        (store, runs)
+    }
+
+    fn recoder(max_bytes: usize, budget: usize) -> (Recoder, Arc<Budget>) {
+        let budget = Arc::new(Budget::new(budget));
+        (Recoder::new(max_bytes, Arc::clone(&budget)), budget)
+    }
+
+    fn kept(recoder: &Recoder) -> usize {
+        recoder.kept().trim(usize::MAX)
+    }
+
+    #[test]
+    fn a_block_is_made_once_for_all_readers() {
+        let (_store, runs) = log(3);
+        let (recoder, _) = recoder(1 << 20, 1 << 30);
+        for run in &runs {
+            let made = thread::scope(|scope| {
+                let readers = [(); 8].map(|()| {
+                    scope.spawn(|| {
+                        recoder.events(run.block(), V2, None).unwrap();
+                        // That of a reader is the one that is kept.
+                        recoder.kept().made(Key::new(run.block(), V2, None))
+                    })
+                });
+                readers.map(|reader| reader.join().unwrap().unwrap())
+            });
+            assert!(made.iter().all(|it| Arc::ptr_eq(it, &made[0])));
+        }
+        let places = recoder.kept().entries.len();
+        assert_eq!(places, runs.len(), "nothing is kept beside what is sent");
+    }
+
+    #[test]
+    fn the_oldest_blocks_are_forgotten() {
+        let (_store, runs) = log(40);
+        let (recoder, budget) = recoder(20_000, 1 << 30);
+        for run in &runs {
+            recoder.events(run.block(), V2, None).unwrap();
+            assert!(kept(&recoder) <= 20_000);
+        }
+        assert!(kept(&recoder) > 10_000);
+        assert!(budget.keep(kept(&recoder)));
+        let is_kept = |run: &Run| recoder.has_place(run.block(), V2, None);
+        assert!(is_kept(&runs[39]) && !is_kept(&runs[0]));
+    }
+
+    #[test]
+    fn nothing_is_kept_where_subscribers_need_the_memory() {
+        let (_store, runs) = log(3);
+        let (recoder, budget) = recoder(1 << 20, 100_000);
+        let account = budget.account(CancellationToken::new());
+        let make = |run: &Run| recoder.events(run.block(), V2, None).map(drop).unwrap();
+        make(&runs[0]);
+        assert!(kept(&recoder) > 0);
+        assert_eq!(account.set(Purpose::Filter, 100_000), Ok(()));
+        make(&runs[1]);
+        assert_eq!(kept(&recoder), 0);
+        assert_eq!(account.set(Purpose::Filter, 0), Ok(()));
+        make(&runs[2]);
+        assert!(kept(&recoder) > 0);
+    }
+
+    #[test]
+    fn the_second_reader_of_a_block_is_not_alone() {
+        let (_store, runs) = log(200);
+        let (recoder, _) = recoder(1 << 20, 1 << 30);
+        for run in &runs {
+            assert!(!recoder.is_shared(run.block(), V2, None));
+        }
+        assert!(recoder.is_shared(runs[199].block(), V2, None));
+        assert!(!recoder.is_shared(runs[0].block(), V2, None), "long ago");
+    }
+
+    #[test]
+    fn some_events_are_those_of_the_whole_block() {
+        let (_store, runs) = log(1);
+        let (recoder, _) = recoder(1 << 20, 1 << 30);
+        let block = runs[0].block();
+        let all = recoder.events(block, V2, None).unwrap();
+        let wanted = [0, 7, 8, 63];
+        let lines = block.json_of(&wanted).unwrap();
+        let some = recoder.some_v2(block, &lines, &wanted, None).unwrap();
+        for index in 0..block.len() {
+            let expected = wanted.contains(&index).then(|| all.get(index).unwrap());
+            assert_eq!(some.get(index), Some(expected.unwrap_or_default()));
+        }
+    }
+}

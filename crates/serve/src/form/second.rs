@@ -1,9 +1,12 @@
+use jetwash::Seq;
+use jetwash::dict::Compressor;
 use jetwash::event::{V2Encoder, V2Error, write_with_cursor};
-use jetwash::store::{Block, StoreError};
+use jetwash::store::{Block, Page, StoreError};
 use metrics::counter;
 use tracing::debug;
 
 use crate::form::events::Made;
+use crate::form::recode_error::RecodeError;
 
 /// Writes a block's events as messages of version 2.
 pub(crate) fn v2(block: &Block) -> Result<Made, StoreError> {
@@ -33,10 +36,46 @@ fn made(
         let seq = block.first_seq().plus(index as u64);
         let line = json.get(index).unwrap_or_default();
         if let Err(error) = write(line, seq.get(), &mut bytes) {
-            counter!("jetwash_dropped_total", "reason" => "not_version_1").increment(1);
-            debug!(%error, %seq, "an event cannot be written for version 2");
+            count_dropped(error, seq);
         }
         ends.push(bytes.len() as u32);
     }
     Ok(Made::new(bytes, ends))
+}
+
+/// Writes some of a block's events as compressed messages of version 2, given by their indexes in
+/// increasing order. Each message is only there until it is compressed, so it stays in the
+/// processor's cache. The other events are empty.
+pub(crate) fn v2_compressed(
+    block: &Block,
+    lines: &Page,
+    indexes: impl Iterator<Item = usize>,
+    compressor: &mut Compressor,
+) -> Result<Made, RecodeError> {
+    let (mut encoder, mut message) = (V2Encoder::new(), Vec::new());
+    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(block.len()));
+    for index in indexes {
+        let seq = block.first_seq().plus(index as u64);
+        message.clear();
+        match encoder.encode(
+            lines.get(index).unwrap_or_default(),
+            seq.get(),
+            &mut message,
+        ) {
+            Ok(()) => {
+                ends.resize(index, bytes.len() as u32);
+                compressor.compress(&message, &mut bytes)?;
+                ends.push(bytes.len() as u32);
+            }
+            Err(error) => count_dropped(error, seq),
+        }
+    }
+    ends.resize(block.len(), bytes.len() as u32);
+    Ok(Made::new(bytes, ends))
+}
+
+/// Counts an event that has no message.
+pub(crate) fn count_dropped(error: V2Error, seq: Seq) {
+    counter!("jetwash_dropped_total", "reason" => "not_version_1").increment(1);
+    debug!(%error, %seq, "an event cannot be written for version 2");
 }

@@ -40,12 +40,17 @@ pub(crate) struct Admission {
 pub(crate) struct Admitted {
     pub(crate) query: Query,
     pub(crate) encoder: Encoder,
+    pub(crate) visitor: Visitor,
+    /// Held for as long as the subscriber is connected.
+    pub(crate) streams: StreamPermits,
+}
+
+/// The share of a connection, a subscriber's or a mirror's, in what is limited.
+pub(crate) struct Visitor {
     pub(crate) share: Option<Arc<Share>>,
     pub(crate) account: Arc<Account>,
     /// For the log; `None` if it is unknown or hidden.
     pub(crate) address: Option<IpAddr>,
-    /// Held for as long as the subscriber is connected.
-    pub(crate) streams: StreamPermits,
 }
 
 /// The permit of the server and that of the address, for a subscriber with a stream.
@@ -69,13 +74,14 @@ impl Admission {
         options: Arc<ServeOptions>,
         dictionaries: Dictionaries,
     ) -> Self {
+        let memory = Arc::new(Budget::measured(options.memory_budget));
         Self {
             jetstream,
             dictionaries,
-            recoder: Arc::new(Recoder::new(RECODED_BYTES)),
+            recoder: Arc::new(Recoder::new(RECODED_BYTES, Arc::clone(&memory))),
             addresses: Arc::default(),
             streams: Arc::new(Semaphore::new(options.max_streams)),
-            memory: Arc::new(Budget::measured(options.memory_budget)),
+            memory,
             closing: CancellationToken::new(),
             options,
         }
@@ -104,35 +110,19 @@ impl Admission {
         }
     }
 
-    fn try_admit(
-        &self,
-        mut request: Request,
-        wire: Wire,
-    ) -> Result<(Handshake, Admitted), Refusal> {
-        if request.method() != Method::GET {
-            return Err(Refusal::Method);
-        }
-        if self.closing.is_cancelled() {
-            let body = "server shutting down".to_owned();
-            return Err(Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, body));
-        }
+    fn try_admit(&self, request: Request, wire: Wire) -> Result<(Handshake, Admitted), Refusal> {
+        self.may_come(&request)?;
         // Jetstream looks at the query first, so a bad one gets its words even without a handshake.
         let query = request.uri().query().unwrap_or_default();
         let query = self.query(query, request.headers(), wire)?;
         let headers = self.handshake(request.headers(), wire)?;
-        let upgrade = request
-            .extensions_mut()
-            .remove::<OnUpgrade>()
-            .ok_or(Refusal::NoHandshake)?;
-        let address = self.address(&request);
-        let share = self.share(address)?;
-        // A child, because many tasks that wait for one token would contend for its lock.
-        let account = self.memory.account(self.closing.child_token());
-        account
+        let (upgrade, visitor) = self.enter(request)?;
+        visitor
+            .account
             .set(Purpose::Filter, query.settings.bytes)
             .map_err(|error| Refusal::no_room("memory", error.to_string()))?;
         let dictionary = self.dictionary(&query)?;
-        let streams = self.streams(query.format, share.as_deref())?;
+        let streams = self.streams(query.format, visitor.share.as_deref())?;
         let encoder = Encoder::new(query.format, dictionary, Arc::clone(&self.recoder))
             .map_err(|error| Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
         if wire == Wire::V2 {
@@ -141,12 +131,48 @@ impl Admission {
         let admitted = Admitted {
             query,
             encoder,
-            share,
-            account: Arc::new(account),
-            address: address.filter(|_| !self.options.hide_addresses),
+            visitor,
             streams,
         };
         Ok(((headers, upgrade), admitted))
+    }
+
+    /// Takes a mirror's share of everything that is limited, or nothing. Its parameters have been
+    /// looked at.
+    pub(crate) fn admit_mirror(&self, request: Request) -> Result<(Handshake, Visitor), Refusal> {
+        let headers = accept(request.headers()).map_err(|_| Refusal::NoHandshake)?;
+        let (upgrade, visitor) = self.enter(request)?;
+        Ok(((HeaderMap::from_iter(headers), upgrade), visitor))
+    }
+
+    /// Refuses what is not asked for in the right way, or too late.
+    pub(crate) fn may_come(&self, request: &Request) -> Result<(), Refusal> {
+        if request.method() != Method::GET {
+            return Err(Refusal::Method);
+        }
+        if self.closing.is_cancelled() {
+            let body = "server shutting down".to_owned();
+            return Err(Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, body));
+        }
+        Ok(())
+    }
+
+    /// Takes what every connection takes, and its socket.
+    fn enter(&self, mut request: Request) -> Result<(OnUpgrade, Visitor), Refusal> {
+        let upgrade = request
+            .extensions_mut()
+            .remove::<OnUpgrade>()
+            .ok_or(Refusal::NoHandshake)?;
+        let address = self.address(&request);
+        let share = self.share(address)?;
+        // A child, because many tasks that wait for one token would contend for its lock.
+        let account = self.memory.account(self.closing.child_token());
+        let visitor = Visitor {
+            share,
+            account: Arc::new(account),
+            address: address.filter(|_| !self.options.hide_addresses),
+        };
+        Ok((upgrade, visitor))
     }
 
     fn query(&self, text: &str, headers: &HeaderMap, wire: Wire) -> Result<Query, Refusal> {
@@ -261,5 +287,6 @@ fn unknown_dictionary(id: u32, current: Option<Dictionary>) -> Refusal {
 
 /// The subprotocol of version 2.
 const SUBPROTOCOL: &str = "xrpc.v1.json";
-/// The bytes of events that are kept in formats which the log does not have.
-const RECODED_BYTES: usize = 2 << 20;
+/// The bytes of events that are kept in formats which the log does not have: two dozen blocks of
+/// text, which readers that began together are not further apart than.
+const RECODED_BYTES: usize = 8 << 20;

@@ -1,25 +1,26 @@
 use std::convert::Infallible;
-use std::sync::{Arc, LazyLock};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash::store::{GapCause, Run};
 use jetwash::{Cursor, Gap, Jetstream, Micros, Reader, Reading, Selection, Seq, StartFrom};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::form::format::Shape;
-use crate::form::recoder::RecodeError;
+use crate::form::recode_error::RecodeError;
 use crate::metrics::Metrics;
 use crate::subscriber::end::End;
+use crate::subscriber::goodbye::say_goodbye;
 use crate::subscriber::inbound::Inbound;
 use crate::subscriber::notice::Notice;
 use crate::subscriber::outbound::Outbound;
 use crate::subscriber::passage::{Passage, Wait};
 use crate::subscriber::query::Query;
 use crate::subscriber::socket::Socket;
+use crate::subscriber::turns::turn;
 use crate::tail::live::{Live, Place};
 use crate::websocket::Opcode;
 
@@ -67,28 +68,11 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             Ok(never) => match never {},
             Err(end) => end,
         };
-        if let Some((code, reason)) = end.close_frame()
-            && let Some(mut outbound) = outbound
-        {
+        if let Some(mut outbound) = outbound {
             // Without it the close frame still says why.
             let _ = outbound.push_error(&end);
             // Its settings go, and whatever else it held besides the rest of the output.
-            let mut output = outbound.into_output();
-            let is_over_budget = matches!(end, End::Memory(_));
-            if is_over_budget {
-                self.inbound.forget();
-            }
-            // Others need the memory that it takes now.
-            let is_burden = is_over_budget && output.is_stuck();
-            let is_silent = is_burden || matches!(end, End::PongTimeout | End::WriteTimeout);
-            let begun = Instant::now();
-            let patience = if is_silent { Duration::ZERO } else { GOODBYE };
-            if let Ok(Ok(())) = timeout(patience, output.close(code, &reason)).await {
-                // The client's own close frame follows, unless it has gone away.
-                let _ = timeout_at(begun + GOODBYE, self.inbound.drain()).await;
-            } else if is_silent {
-                output.reset_on_drop();
-            }
+            say_goodbye(&mut self.inbound, outbound.into_output(), &end).await;
         }
         end
     }
@@ -244,7 +228,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                     }
                 }
                 Wait::Allowance(from) => self.pace(outbound, from).await?,
-                Wait::Turn => match self.turn().await? {
+                Wait::Turn => match turn(&mut self.inbound).await? {
                     Some(turn) => passage.turn = Some(turn),
                     None => self.flush(outbound).await?,
                 },
@@ -262,21 +246,6 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                 }
             }
         }
-    }
-
-    /// Waits until it is this subscriber's turn to get as much as goes into one write. Returns
-    /// `None` if there is something else to do first.
-    async fn turn(&mut self) -> Result<Option<SemaphorePermit<'static>>, End> {
-        let turn = match TURNS.try_acquire() {
-            Ok(turn) => Some(turn),
-            // It is never closed.
-            Err(_) => self
-                .inbound
-                .attend(TURNS.acquire())
-                .await?
-                .and_then(Result::ok),
-        };
-        Ok(turn)
     }
 
     /// Waits for the socket to take the rest, and returns whether it did so soon. Otherwise events
@@ -391,11 +360,3 @@ async fn reopen(jetstream: &Jetstream, next_seq: Seq) -> Result<Reader, End> {
 /// long. For others, events are read again.
 static HOLDS: Semaphore = Semaphore::const_new(64);
 const HOLD: Duration = Duration::from_secs(1);
-/// The turns of subscribers that get old events. There may be thousands of them, and without turns
-/// the subscribers at the end of the log would wait for all of them.
-static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    Semaphore::new(2 * cores)
-});
-/// The time for a closing handshake. A subscriber that has been silent for long gets none.
-const GOODBYE: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@ use jetwash::dict::CompressError;
 use jetwash::{ReadError, Seq};
 use thiserror::Error;
 
-use crate::form::recoder::RecodeError;
+use crate::form::recode_error::RecodeError;
 use crate::memory::OverBudget;
 use crate::websocket::{CloseCode, IncomingError};
 

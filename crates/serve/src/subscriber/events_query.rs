@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::HeaderMap;
 use jetwash::event::Nsid;
-use jetwash::{Cursor, DidSet, Filter, Kind, Micros, Seq, StartFrom};
+use jetwash::{Cursor, Filter, Kind, Micros, Seq, StartFrom};
 use thiserror::Error;
 
 use crate::form::format::{Compression, Format, Shape};
@@ -120,10 +120,6 @@ fn parse_filter(pairs: &Pairs, options: &ServeOptions) -> Result<Filter, EventsQ
     if filter.has_collections() && !kinds.contains(&Kind::Commit) {
         return invalid("collections apply to commits, which kinds leaves out");
     }
-    if kinds.is_empty() {
-        // Only `sync` was named, which no log has: nothing passes an empty set of accounts.
-        return Ok(Filter::new().did_set(DidSet::new()));
-    }
     Ok(filter.kinds(kinds))
 }
 
@@ -137,7 +133,6 @@ fn parse_kinds(names: &[&str]) -> Result<Option<Vec<Kind>>, EventsQueryError> {
     for &name in names {
         match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
             Some(kind) => kinds.push(kind),
-            None if name == "sync" => {}
             None => {
                 return invalid(format!(
                     "unknown kind: {name:?} (it is commit, identity, account or sync)"

@@ -28,7 +28,8 @@ use crate::websocket::{Incoming, IncomingError, Message};
 pub(crate) struct Inbound<R> {
     socket: R,
     incoming: Incoming,
-    /// Whether messages from the subscriber mean anything, which they do not in version 2.
+    /// Whether messages from the subscriber mean anything, which they do not in version 2 and from
+    /// mirrors.
     takes_messages: bool,
     /// The bytes that came with the handshake, until they have been acted on.
     early: usize,
@@ -75,6 +76,27 @@ struct Reading {
     outcome: Pin<Box<dyn Future<Output = Result<Option<Settings>, UpdateError>> + Send>>,
 }
 
+/// The part of what a subscriber asked for that its way in has to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    /// Whether messages from it mean anything.
+    pub(crate) takes_messages: bool,
+    /// How often progress notices are wanted, if at all.
+    pub(crate) progress: Option<Duration>,
+    /// The memory of its filter.
+    pub(crate) filter: usize,
+}
+
+impl Terms {
+    pub(crate) fn of(query: &Query) -> Self {
+        Self {
+            takes_messages: query.format.shape != Shape::V2,
+            progress: query.progress,
+            filter: query.settings.bytes,
+        }
+    }
+}
+
 /// The things that all subscribers share.
 pub(crate) struct Common {
     pub(crate) jetstream: Jetstream,
@@ -105,7 +127,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
     pub(crate) fn new(
         socket: R,
         early: &[u8],
-        query: &Query,
+        terms: Terms,
         common: Common,
         account: Arc<Account>,
         allowance: Allowance,
@@ -117,7 +139,11 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             updates,
         } = common;
         let closing = account.ending().clone();
-        let takes_messages = query.format.shape != Shape::V2;
+        let Terms {
+            takes_messages,
+            progress,
+            filter,
+        } = terms;
         // Where there are to be no messages, nothing of one is kept.
         let most = if takes_messages {
             options.max_message_bytes
@@ -149,9 +175,9 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             ping_due,
             pong_due: None,
             write_due: None,
-            progress: query.progress.map(|every| (every, now + every)),
+            progress: progress.map(|every| (every, now + every)),
             wanted: Wanted::default(),
-            filter: query.settings.bytes,
+            filter,
             update: None,
             is_caught_up: false,
             is_works_turn: false,

@@ -10,7 +10,10 @@
 //! [`connection`] drives the two halves of the socket. [`inbound`] reads messages and keeps the
 //! timers. [`outbound`] holds the position in the log; it takes each run through a [`passage`] and
 //! says what it waits for, and writes events and [`notice`]s to its [`output`], which has the
-//! [`socket`]. [`end`] is why it is over.
+//! [`socket`]. Those that get old events take [`turns`]. [`end`] is why it is over, and [`goodbye`]
+//! says so.
+//!
+//! A [`mirror`] gets the log itself, through the same halves of a socket.
 
 pub(crate) mod addresses;
 pub(crate) mod admission;
@@ -20,7 +23,9 @@ pub(crate) mod connection;
 pub(crate) mod cursor;
 pub(crate) mod end;
 pub(crate) mod events_query;
+pub(crate) mod goodbye;
 pub(crate) mod inbound;
+pub(crate) mod mirror;
 pub(crate) mod notice;
 pub(crate) mod outbound;
 pub(crate) mod output;
@@ -31,5 +36,6 @@ pub(crate) mod refusal;
 pub(crate) mod settings;
 pub(crate) mod socket;
 pub(crate) mod subscribers;
+pub(crate) mod turns;
 pub(crate) mod update;
 pub(crate) mod updates;

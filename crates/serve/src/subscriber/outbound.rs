@@ -2,14 +2,14 @@ use std::sync::Arc;
 
 use jetwash::dict::CompressError;
 use jetwash::store::{Block, Run};
-use jetwash::{Micros, Selection, Seq};
+use jetwash::{Kind, Micros, Selection, Seq};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::form::encoder::{Encoder, batch_end};
 use crate::form::format::{BATCH, Shape};
 use crate::form::messages::Messages;
-use crate::form::recoder::RecodeError;
+use crate::form::recode_error::RecodeError;
 use crate::memory::Account;
 use crate::metrics::{Delivered, Metrics, Sent};
 use crate::subscriber::addresses::Share;
@@ -180,9 +180,19 @@ impl<W> Outbound<W> {
         self.encoder.events(block, wanted).await.map(Pages::Singles)
     }
 
-    /// Whether the subscriber wants every event.
+    /// Whether the subscriber wants every event that its shape has.
     fn takes_all(&self) -> bool {
-        self.settings.filter.is_empty() && self.settings.max_message_size == 0
+        let Settings {
+            filter,
+            max_message_size,
+            ..
+        } = &*self.settings;
+        let shape = self.encoder.shape();
+        let takes = |kind| filter.matches_kind(kind) || !shape.has(kind);
+        *max_message_size == 0
+            && !filter.has_collections()
+            && !filter.has_dids()
+            && Kind::ALL.into_iter().all(takes)
     }
 
     /// Asks for events to be granted, and returns the time when they are.
@@ -197,17 +207,6 @@ impl<W> Outbound<W> {
         let (granted, wait) = share.reserve(wanted, now.into_std());
         self.granted = granted;
         now + wait
-    }
-
-    fn write_payload(&mut self, payload: &[u8], events: usize, out: &mut Vec<u8>) -> Delivered {
-        let limit = self.settings.max_message_size as usize;
-        match self.encoder.write(payload, limit, out) {
-            Some(size) => Delivered {
-                events: events as u64,
-                bytes: size as u64,
-            },
-            None => Delivered::default(),
-        }
     }
 }
 
@@ -283,9 +282,13 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 self.pass(run, until);
                 break;
             }
+            // Those that its shape does not have may come before it in its batch.
+            let begin = index - index % BATCH;
+            let is_begin_ahead = self.next_seq <= first_seq.plus(begin as u64);
+            let begin = if is_begin_ahead { begin } else { index };
             let place = match &passage.pages {
                 Some(Pages::Batches(batches)) if takes_all => {
-                    batch_end(index, length, end).map(|next| (batches, index / BATCH, next))
+                    batch_end(begin, length, end).map(|next| (batches, begin / BATCH, next))
                 }
                 Some(Pages::Singles(singles)) => Some((singles, index, index + 1)),
                 _ => None,
@@ -297,11 +300,18 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 passage.load_singles();
                 break;
             };
+            let left = passage.selection.len();
             passage.selection.skip_to(next);
-            self.granted = self.granted.saturating_sub(next - index);
+            let events = 1 + left - passage.selection.len();
+            self.granted = self.granted.saturating_sub(events);
             self.pass(run, first_seq.plus(next as u64));
-            if let Some(payload) = page.get(at) {
-                delivered += self.write_payload(payload, next - index, &mut out);
+            let limit = self.settings.max_message_size as usize;
+            let place = (at, first_seq.plus(index as u64));
+            if let Some(size) = self.encoder.write_from(page, place, limit, &mut out) {
+                delivered += Delivered {
+                    events: events as u64,
+                    bytes: size as u64,
+                };
             }
         }
         self.output.put_buffer(out);
@@ -395,8 +405,14 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             let Some(events) = self.encoder.ready_events(run.block()) else {
                 return false;
             };
+            let limit = self.settings.max_message_size as usize;
             for payload in selection.by_ref().filter_map(|index| events.get(index)) {
-                *delivered += self.write_payload(payload, 1, out);
+                if let Some(size) = self.encoder.write(payload, limit, out) {
+                    *delivered += Delivered {
+                        events: 1,
+                        bytes: size as u64,
+                    };
+                }
             }
         }
         true

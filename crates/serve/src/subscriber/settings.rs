@@ -1,4 +1,4 @@
-use jetwash::Filter;
+use jetwash::{Filter, Kind};
 use thiserror::Error;
 
 use crate::options::ServeOptions;
@@ -14,13 +14,14 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The settings of a subscriber to version 1, which never gets syncs.
     pub(crate) fn new(
         collections: &[impl AsRef<str>],
         dids: &[impl AsRef<str>],
         max_message_size: i64,
         options: &ServeOptions,
     ) -> Result<Self, SettingsError> {
-        let mut filter = Filter::new();
+        let mut filter = Filter::new().kinds([Kind::Commit, Kind::Identity, Kind::Account]);
         for value in collections {
             let value = value.as_ref();
             let invalid = |_| SettingsError::Collection(value.to_owned());

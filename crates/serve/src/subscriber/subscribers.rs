@@ -9,6 +9,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::{Parts, downcast};
 use jetwash::Jetstream;
+use jetwash::store::LogStream;
 use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,15 +21,19 @@ use crate::form::dictionaries::Dictionaries;
 use crate::form::format::{Format, Shape};
 use crate::http::guarded::Guarded;
 use crate::http::open::Open;
-use crate::memory::Budget;
-use crate::metrics::{Metrics, Sent};
+use crate::memory::{Account, Budget};
+use crate::metrics::{Metrics, Mirrored, Sent};
 use crate::options::ServeOptions;
-use crate::subscriber::admission::{Admission, Admitted, Wire};
+use crate::subscriber::addresses::Share;
+use crate::subscriber::admission::{Admission, Admitted, Handshake, Visitor, Wire};
 use crate::subscriber::allowance::Allowance;
 use crate::subscriber::connection::Connection;
 use crate::subscriber::end::End;
-use crate::subscriber::inbound::{Common, Inbound};
+use crate::subscriber::inbound::{Common, Inbound, Terms};
+use crate::subscriber::mirror::connection::MirrorConnection;
+use crate::subscriber::mirror::query::{MirrorQuery, disabled};
 use crate::subscriber::outbound::Outbound;
+use crate::subscriber::output::Output;
 use crate::subscriber::refusal::Refusal;
 use crate::subscriber::socket::Socket;
 use crate::subscriber::updates::Updates;
@@ -66,6 +71,21 @@ pub(crate) async fn subscribe_events(
     subscribers
         .accept(request, Wire::V2)
         .unwrap_or_else(IntoResponse::into_response)
+}
+
+/// The route `/mirror`.
+pub(crate) async fn mirror(
+    State(subscribers): State<Arc<Subscribers>>,
+    request: Request,
+) -> Response {
+    let accepted = subscribers.accept_mirror(request).await;
+    accepted.unwrap_or_else(|refusal| refusal.into_xrpc().into_response())
+}
+
+/// A connection that has been let in.
+enum Guest {
+    Subscriber(Box<Admitted>),
+    Mirror(Box<LogStream>, Visitor),
 }
 
 impl Subscribers {
@@ -109,16 +129,33 @@ impl Subscribers {
 
     /// Answers a request, and starts the subscriber's task if it is let in.
     fn accept(self: Arc<Self>, request: Request, wire: Wire) -> Result<Response, Refusal> {
-        let ((headers, upgrade), admitted) = self.admission.admit(request, wire)?;
-        let subscribers = Arc::clone(&self);
-        self.tasks.spawn(async move {
-            let run = Arc::clone(&subscribers).run(upgrade, admitted);
-            watched(&subscribers.jetstream, "subscriber", run).await;
-        });
-        Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+        let (handshake, admitted) = self.admission.admit(request, wire)?;
+        Ok(self.begin(handshake, Guest::Subscriber(Box::new(admitted))))
     }
 
-    async fn run(self: Arc<Self>, upgrade: OnUpgrade, admitted: Admitted) {
+    /// Answers a mirror's request, once it has been held against the log, and starts its task.
+    async fn accept_mirror(self: Arc<Self>, request: Request) -> Result<Response, Refusal> {
+        self.admission.may_come(&request)?;
+        if !self.options.serve_mirrors {
+            return Err(disabled());
+        }
+        let query = MirrorQuery::parse(request.uri().query().unwrap_or_default())?;
+        // Before the disk is looked at for it.
+        let (handshake, visitor) = self.admission.admit_mirror(request)?;
+        let stream = query.open(self.jetstream.store()).await?;
+        Ok(self.begin(handshake, Guest::Mirror(Box::new(stream), visitor)))
+    }
+
+    fn begin(self: Arc<Self>, (headers, upgrade): Handshake, guest: Guest) -> Response {
+        let subscribers = Arc::clone(&self);
+        self.tasks.spawn(async move {
+            let run = Arc::clone(&subscribers).run(upgrade, guest);
+            watched(&subscribers.jetstream, "subscriber", run).await;
+        });
+        (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    }
+
+    async fn run(self: Arc<Self>, upgrade: OnUpgrade, guest: Guest) {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => {
@@ -132,54 +169,102 @@ impl Subscribers {
             Ok(plain) => plain,
             Err(upgraded) => {
                 let halves = tokio::io::split(TokioIo::new(upgraded));
-                return self.serve(halves, &[], admitted).await;
+                return self.serve(halves, &[], guest).await;
             }
         };
-        self.serve(stream.into_split(), &read_buf, admitted).await;
+        self.serve(stream.into_split(), &read_buf, guest).await;
     }
 
     async fn serve<R: AsyncRead + Unpin, W: Socket>(
         &self,
-        (read, write): (R, W),
+        halves: (R, W),
         early: &[u8],
-        admitted: Admitted,
+        guest: Guest,
     ) {
-        let Admitted {
-            query,
-            encoder,
-            share,
-            account,
-            address,
-            streams: _streams,
-        } = admitted;
-        let metrics = &self.metrics;
-        metrics.subscribers.increment(1);
-        let sent = (query.format.shape == Shape::V2).then(|| Sent::new(query.format));
-        let address = address.map(display);
-        info!(address, "a subscriber has come");
-        let common = Common {
-            jetstream: self.jetstream.clone(),
-            options: Arc::clone(&self.options),
-            metrics: Arc::clone(metrics),
-            updates: Arc::clone(&self.updates),
+        self.metrics.subscribers.increment(1);
+        let (address, end) = match guest {
+            Guest::Subscriber(admitted) => {
+                let address = admitted.visitor.address.map(display);
+                info!(address, "a subscriber has come");
+                (address, self.subscribe(halves, early, *admitted).await)
+            }
+            Guest::Mirror(stream, visitor) => {
+                let address = visitor.address.map(display);
+                info!(address, "a mirror has come");
+                // In a box, because there are few, and subscribers do not need the room.
+                let mirror = Box::pin(self.mirror(halves, early, *stream, visitor));
+                (address, mirror.await)
+            }
         };
-        let allowance = Allowance::new(Arc::clone(&self.options), share.clone());
-        let inbound = Inbound::new(read, early, &query, common, Arc::clone(&account), allowance);
-        let outbound = Outbound::new(write, &query, encoder, share, account, sent.clone());
-        let connection = Connection::new(inbound, &query, Arc::clone(metrics));
-        let live = self.tail_of(query.format);
-        let end = connection
-            .run(outbound, &self.jetstream, live, &query)
-            .await;
-        metrics.subscribers.decrement(1);
-        if let Some(sent) = sent {
-            sent.leave(matches!(end, End::ClosedByClient(_)));
-        }
+        self.metrics.subscribers.decrement(1);
         ::metrics::counter!("jetwash_subscribers_ended_total", "reason" => end.reason())
             .increment(1);
         // The reason is from a fixed list. The rest may quote the client, so it is for debugging.
         info!(address, reason = end.reason(), "a subscriber has gone");
         debug!(%end, "why it has gone");
+    }
+
+    async fn subscribe<R: AsyncRead + Unpin, W: Socket>(
+        &self,
+        (read, write): (R, W),
+        early: &[u8],
+        admitted: Admitted,
+    ) -> End {
+        let Admitted {
+            query,
+            encoder,
+            visitor: Visitor { share, account, .. },
+            streams: _streams,
+        } = admitted;
+        let sent = (query.format.shape == Shape::V2).then(|| Sent::new(query.format));
+        let inbound = self.inbound(read, early, Terms::of(&query), share.clone(), &account);
+        let outbound = Outbound::new(write, &query, encoder, share, account, sent.clone());
+        let connection = Connection::new(inbound, &query, Arc::clone(&self.metrics));
+        let live = self.tail_of(query.format);
+        let end = connection
+            .run(outbound, &self.jetstream, live, &query)
+            .await;
+        if let Some(sent) = sent {
+            sent.leave(matches!(end, End::ClosedByClient(_)));
+        }
+        end
+    }
+
+    async fn mirror<R: AsyncRead + Unpin, W: Socket>(
+        &self,
+        (read, write): (R, W),
+        early: &[u8],
+        stream: LogStream,
+        visitor: Visitor,
+    ) -> End {
+        let Visitor { share, account, .. } = visitor;
+        let inbound = self.inbound(read, early, Terms::default(), share.clone(), &account);
+        let connection = MirrorConnection {
+            inbound,
+            output: Output::new(write, account),
+            share,
+            metrics: Arc::clone(&self.metrics),
+            mirrored: Mirrored::new(),
+        };
+        connection.run(stream, self.jetstream.store()).await
+    }
+
+    fn inbound<R: AsyncRead + Unpin>(
+        &self,
+        read: R,
+        early: &[u8],
+        terms: Terms,
+        share: Option<Arc<Share>>,
+        account: &Arc<Account>,
+    ) -> Inbound<R> {
+        let common = Common {
+            jetstream: self.jetstream.clone(),
+            options: Arc::clone(&self.options),
+            metrics: Arc::clone(&self.metrics),
+            updates: Arc::clone(&self.updates),
+        };
+        let allowance = Allowance::new(Arc::clone(&self.options), share);
+        Inbound::new(read, early, terms, common, Arc::clone(account), allowance)
     }
 
     fn tail_of(&self, format: Format) -> &Arc<Live> {

@@ -12,4 +12,4 @@ mod outgoing;
 
 pub(crate) use accept::{Offer, accept, offer_of};
 pub(crate) use incoming::{Incoming, IncomingError, Message};
-pub(crate) use outgoing::{CloseCode, Opcode, write_close, write_frame};
+pub(crate) use outgoing::{CloseCode, Opcode, begin_frame, end_frame, write_close, write_frame};

@@ -50,6 +50,31 @@ pub(crate) fn write_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
+/// Leaves room for the header of a message that is appended afterwards, and returns where it begins.
+/// [`end_frame`] fills it in.
+pub(crate) fn begin_frame(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&[0; USUAL_HEADER]);
+    out.len() - USUAL_HEADER
+}
+
+/// Ends a message that [`begin_frame`] began at `start`, and returns the size of its payload. One that
+/// is shorter or longer than usual is moved.
+pub(crate) fn end_frame(opcode: Opcode, start: usize, out: &mut Vec<u8>) -> usize {
+    let payload = start + USUAL_HEADER;
+    let length = out.len().saturating_sub(payload);
+    if let Some([first, kind, size @ ..]) = out.get_mut(start..payload)
+        && (126..=0xffff).contains(&length)
+    {
+        (*first, *kind) = (FINAL | opcode as u8, 126);
+        size.copy_from_slice(&(length as u16).to_be_bytes());
+        return length;
+    }
+    let moved = out.split_off(payload);
+    out.truncate(start);
+    write_frame(opcode, &moved, out);
+    length
+}
+
 /// Appends a close frame. A reason that is too long is cut, with `...` at its end.
 pub(crate) fn write_close(code: CloseCode, reason: &str, out: &mut Vec<u8>) {
     let mut payload = (code as u16).to_be_bytes().to_vec();
@@ -68,6 +93,8 @@ pub(crate) fn write_close(code: CloseCode, reason: &str, out: &mut Vec<u8>) {
 }
 
 const FINAL: u8 = 0x80;
+/// The header of a payload of 126 to 65,535 bytes, as events have.
+const USUAL_HEADER: usize = 4;
 /// A control frame holds 125 bytes, of which the code takes two.
 const MAX_REASON: usize = 123;
 const ELLIPSIS: &str = "...";
@@ -89,6 +116,20 @@ mod tests {
         assert_eq!(head(126), [0x81, 126, 0, 126]);
         assert_eq!(head(65_535), [0x81, 126, 0xff, 0xff]);
         assert_eq!(head(65_536), [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_payload_that_is_written_in_place_gets_the_same_header() {
+        for length in [0, 1, 125, 126, 700, 65_535, 65_536] {
+            let payload: Vec<u8> = (0..length).map(|byte| (byte % 251) as u8).collect();
+            let mut expected = b"before".to_vec();
+            let mut out = expected.clone();
+            write_frame(Opcode::Text, &payload, &mut expected);
+            let start = begin_frame(&mut out);
+            out.extend_from_slice(&payload);
+            assert_eq!(end_frame(Opcode::Text, start, &mut out), length);
+            assert_eq!(out, expected);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::interval;
 
 use crate::client::Raw;
-use crate::log::{World, lines, soon};
+use crate::log::{Entry, World, lines, soon};
 
 const TEXT: u8 = 0x81;
 
@@ -42,7 +42,7 @@ async fn a_subscriber_that_the_ring_has_moved_past_is_told_and_goes_on() {
     // It reads nothing while everything in the log is forgotten.
     let mut tick = interval(Duration::from_millis(50));
     let forgotten = async {
-        while world.jetstream.bounds().oldest_seq <= Seq::new(log.len() as u64) {
+        while world.jetstream.bounds().oldest_seq <= Seq::new(log[log.len() - 1].seq) {
             tick.tick().await;
             world.push(1).await;
         }
@@ -59,7 +59,10 @@ async fn a_subscriber_that_the_ring_has_moved_past_is_told_and_goes_on() {
     assert!((1..log.len()).contains(&texts.len()), "{}", texts.len());
     assert_eq!(texts, lines(&log[..texts.len()]));
     assert_eq!(gap["gap"]["cause"], "trimmed");
-    assert_eq!(gap["gap"]["from"], texts.len() + 1);
+    // Syncs, which version 1 does not have, may lie before the gap.
+    let from = gap["gap"]["from"].as_u64().unwrap();
+    let (last, next) = (&log[texts.len() - 1], &log[texts.len()]);
+    assert!(last.seq < from && from <= next.seq, "{from}");
     assert!(counters.told("trimmed") >= 1);
     world.push(1).await;
     let behind = text(&mut client).await;
@@ -103,7 +106,8 @@ async fn a_subscriber_that_comes_to_damaged_events_gets_the_others() {
     let (first, next) = damage(folder.path());
 
     let world = World::start_narrow_with(builder(), ServeOptions::default()).await;
-    let expected = [&log[..first as usize - 1], &log[next as usize - 1..]].concat();
+    let is_whole = |entry: &&Entry| !(first..next).contains(&entry.seq);
+    let expected: Vec<_> = log.iter().filter(is_whole).cloned().collect();
     let playback = world
         .connect("cursor=0&caughtUp=true")
         .await

@@ -41,23 +41,20 @@ pub(crate) async fn playback(client: &mut Client) -> Vec<Value> {
     }
 }
 
-/// The events of a log that has forgotten nothing, as messages: by the lexicon, from the lines.
+/// Some events of a log as messages: by the lexicon, from the lines.
 pub(crate) fn messages(log: &[Entry]) -> Vec<Value> {
-    log.iter()
-        .enumerate()
-        .map(|(index, entry)| message(entry, index + 1))
-        .collect()
+    log.iter().map(message).collect()
 }
 
 /// The message of an event.
-pub(crate) fn message(entry: &Entry, seq: usize) -> Value {
+pub(crate) fn message(entry: &Entry) -> Value {
     let mut line: Value = serde_json::from_str(&entry.json).unwrap();
     let kind = line["kind"].as_str().unwrap().to_owned();
     let body = line[&kind].take();
     let mut payload = json!({
         "$type": format!("network.bsky.jetstream.subscribeEvents#{kind}"),
         "did": entry.did,
-        "seq": seq,
+        "seq": entry.seq,
         "time": time(entry.time_us),
     });
     if kind == "commit" {

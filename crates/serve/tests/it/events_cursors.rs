@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::interval;
 
 use crate::client::Client;
-use crate::events::{connect, message, messages, playback, refusal};
+use crate::events::{connect, messages, playback, refusal};
 use crate::frames::trained;
 use crate::log::{Entry, World, lines, soon};
 
@@ -33,7 +33,7 @@ async fn hours(clock: &ManualClock, minutes: usize) -> World {
 #[tokio::test]
 async fn a_position_is_exact_and_inclusive() {
     let world = World::with(300).await;
-    let expected = messages(&world.log());
+    let expected = messages(&world.events());
     for seq in [1, 2, 150, expected.len()] {
         assert_eq!(played(&world, seq).await, expected[seq - 1..], "{seq}");
     }
@@ -45,7 +45,7 @@ async fn a_position_is_exact_and_inclusive() {
 async fn a_time_of_two_hours_ago_is_exact_to_the_event() {
     let clock = ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
     let world = hours(&clock, 180).await;
-    let log = world.log();
+    let log = world.events();
     let expected = messages(&log);
     let two_hours = log.last().unwrap().time_us - 7_200_000_000;
     let from = log.partition_point(|entry| entry.time_us < two_hours);
@@ -67,7 +67,7 @@ async fn a_time_of_two_hours_ago_is_exact_to_the_event() {
 #[tokio::test]
 async fn a_cursor_in_the_future_starts_at_the_live_end_without_a_word() {
     let world = World::with(50).await;
-    let log = world.log();
+    let log = world.events();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let tomorrow = (now + Duration::from_secs(86_400)).as_micros();
     let mut clients = Vec::new();
@@ -84,7 +84,7 @@ async fn a_cursor_in_the_future_starts_at_the_live_end_without_a_word() {
         clients.push((client, cursor));
     }
     world.push(5).await;
-    let expected = &messages(&world.log())[log.len()..];
+    let expected = &messages(&world.events())[log.len()..];
     for (mut client, cursor) in clients {
         for expected in expected {
             let found: Value = serde_json::from_str(&client.text().await).unwrap();
@@ -111,10 +111,8 @@ async fn trimmed(options: ServeOptions) -> (World, Vec<Value>, Seq, Vec<Entry>) 
     })
     .await;
     let floor = world.jetstream.bounds().oldest_seq;
-    let log = world.log();
-    let messages = log.iter().enumerate();
-    let messages = messages.map(|(index, entry)| message(entry, floor.get() as usize + index));
-    let messages = messages.collect();
+    let log = world.events();
+    let messages = messages(&log);
     (world, messages, floor, log)
 }
 
@@ -179,7 +177,7 @@ async fn a_time_below_the_floor_is_told_as_the_first_frame_and_starts_at_the_flo
 #[tokio::test]
 async fn a_time_at_the_floor_is_no_clamping() {
     let world = World::with(20).await;
-    let log = world.log();
+    let log = world.events();
     let expected = messages(&log);
     assert_eq!(played(&world, log[0].time_us).await, expected);
     // A log that never had an event has forgotten none.
@@ -188,7 +186,7 @@ async fn a_time_at_the_floor_is_no_clamping() {
     client.settle().await;
     empty.push(1).await;
     let found: Value = serde_json::from_str(&client.text().await).unwrap();
-    assert_eq!(found, messages(&empty.log())[0]);
+    assert_eq!(found, messages(&empty.events())[0]);
 }
 
 /// Without `cursor=seq` nothing changes; with it, `cursor` stands between the time and the kind,
@@ -200,20 +198,20 @@ async fn version_1_carries_positions_for_who_asks() {
     let mut live = world.subscribe("cursor=seq").await;
     world.push(60).await;
     let log = world.log();
-    let with_cursor = |(index, entry): (usize, &Entry)| {
-        let (time, seq) = (entry.time_us, index + 1);
+    let with_cursor = |entry: &Entry| {
+        let (time, seq) = (entry.time_us, entry.seq);
         let plain = format!(r#""time_us":{time},"#);
         let with = format!(r#""time_us":{time},"cursor":{seq},"#);
         entry.json.replacen(&plain, &with, 1)
     };
-    let expected: Vec<_> = log.iter().enumerate().map(with_cursor).collect();
+    let expected: Vec<_> = log.iter().map(with_cursor).collect();
     assert_eq!(live.texts(log.len()).await, expected);
-    let time = log[20].time_us;
+    let (time, seq) = (log[20].time_us, log[20].seq);
     for (query, from) in [
         ("cursor=seq&cursor=1".to_owned(), 0),
         ("cursor=0&cursor=seq".to_owned(), 0),
         ("cursor=-1&cursor=seq".to_owned(), 0),
-        ("cursor=21&cursor=seq".to_owned(), 20),
+        (format!("cursor={seq}&cursor=seq"), 20),
         (format!("cursor=seq&cursor={time}"), 20),
         (format!("cursor={time}&cursor=1&cursor=seq"), 20),
     ] {

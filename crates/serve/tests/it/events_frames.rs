@@ -16,7 +16,7 @@ use crate::log::{World, soon};
 #[tokio::test]
 async fn the_subprotocol_is_chosen_by_its_very_name_and_changes_nothing() {
     let world = World::with(10).await;
-    let expected = messages(&world.log());
+    let expected = messages(&world.events());
     let name = Some("xrpc.v1.json");
     let rows = [
         (&[][..], None),
@@ -94,7 +94,7 @@ async fn with_a_dictionary_each_message_is_a_frame_of_exactly_the_text() {
         let mut live = connect(&world, &query).await;
         live.settle().await;
         world.push(200).await;
-        let expected = messages(&world.log());
+        let expected = messages(&world.events());
         let mut plain = connect(&world, "cursor=1&caughtUp=true").await;
         let mut played = connect(&world, &format!("{query}&cursor=1")).await;
         let unpack = |frame: &[u8]| {
@@ -166,7 +166,7 @@ async fn a_connection_keeps_its_dictionary_when_the_log_goes_over_to_another() {
     assert_eq!(name, "UnknownZstdDictionary");
     assert!(text.contains("the one in use is 2"), "{text}");
     let mut after = connect(&world, "zstdDictionary=2&cursor=1").await;
-    for expected in messages(&world.log()) {
+    for expected in messages(&world.events()) {
         for (client, dictionary) in [(&mut before, &first), (&mut after, &second)] {
             let mut text = Vec::new();
             let frame = client.binary().await;
@@ -239,7 +239,7 @@ async fn a_client_that_falls_behind_the_log_is_told_that_it_is_too_slow() {
     client.send(0x89, b"").await;
     assert_eq!(client.frame().await, Some((0x8a, Vec::new())));
     world.push(1000).await;
-    let log = world.log();
+    let log = world.events();
     let mut tick = interval(Duration::from_millis(50));
     soon(async {
         while world.jetstream.bounds().oldest_seq <= Seq::new(log.len() as u64) {
@@ -256,7 +256,7 @@ async fn a_client_that_falls_behind_the_log_is_told_that_it_is_too_slow() {
         if found["$type"] == "error" {
             break found;
         }
-        assert_eq!(found, message(&log[count], count + 1));
+        assert_eq!(found, message(&log[count]));
         count += 1;
     };
     assert!((1..log.len()).contains(&count), "{count}");
@@ -294,7 +294,7 @@ async fn a_client_that_takes_nothing_is_closed_after_a_while() {
     })
     .await;
     // It finds whole messages in order, and then an end or a reset, but never silence.
-    let expected = messages(&world.log());
+    let expected = messages(&world.events());
     let mut count = 0;
     while let Ok(Some((0x81, payload))) = client.try_frame().await {
         let found: Value = serde_json::from_slice(&payload).unwrap();

@@ -217,8 +217,9 @@ type Rule = fn(&World, &Entry, &Value) -> bool;
 #[tokio::test]
 async fn each_axis_lets_pass_what_it_says_and_all_have_to() {
     let world = World::with(1500).await;
-    let log = world.log();
+    let log = world.events();
     let two = format!("dids={}&dids={}", world.dids[2], world.dids[3]);
+    let syncs_of_two = format!("{two}&kinds=sync");
     let all_three = format!("{two}&kinds=commit&collections=app.bsky.graph.*");
     let rows: &[(&str, Rule)] = &[
         ("", |_, _, _| true),
@@ -229,8 +230,14 @@ async fn each_axis_lets_pass_what_it_says_and_all_have_to() {
         ("kinds=identity&kinds=commit", |_, entry, message| {
             entry.is_commit() || !message["payload"]["identity"].is_null()
         }),
-        ("kinds=sync", |_, _, _| false),
-        ("kinds=sync&kinds=commit", |_, entry, _| entry.is_commit()),
+        ("kinds=sync", |_, entry, _| entry.is_sync()),
+        ("kinds=sync&kinds=commit", |_, entry, _| {
+            entry.is_sync() || entry.is_commit()
+        }),
+        (
+            "kinds=sync&kinds=commit&collections=app.bsky.feed.post",
+            |_, entry, _| entry.is_sync() || entry.collection == "app.bsky.feed.post",
+        ),
         (
             "kinds=commit&kinds=identity&kinds=account&kinds=sync",
             |_, _, _| true,
@@ -258,6 +265,9 @@ async fn each_axis_lets_pass_what_it_says_and_all_have_to() {
         (&all_three, |world, entry, _| {
             world.dids[2..4].contains(&entry.did) && entry.collection.starts_with("app.bsky.graph.")
         }),
+        (&syncs_of_two, |world, entry, _| {
+            world.dids[2..4].contains(&entry.did) && entry.is_sync()
+        }),
         ("dids=did:web:nobody.example", |_, _, _| false),
         ("dids=did:web:nobody.example&kinds=sync", |_, _, _| false),
     ];
@@ -274,6 +284,7 @@ async fn each_axis_lets_pass_what_it_says_and_all_have_to() {
     }
     let others = log.iter().filter(|entry| !entry.is_commit()).count();
     assert!(others > 20, "too few accounts and identities: {others}");
+    assert!(log.iter().any(Entry::is_sync));
 }
 
 /// The limit is on the whole message before it is compressed, live and in playback.
@@ -283,7 +294,7 @@ async fn a_message_that_is_too_large_by_a_byte_is_left_out_compressed_or_not() {
     let compressed = format!("&zstdDictionary={}", dictionary.id());
     let world = World::start(ServeOptions::default(), Some(dictionary.clone())).await;
     world.push(50).await;
-    let log = world.log();
+    let log = world.events();
     let texts = connect(&world, "cursor=1").await.texts(log.len()).await;
     let mut sizes: Vec<_> = texts.iter().map(String::len).collect();
     sizes.sort_unstable();
@@ -294,7 +305,7 @@ async fn a_message_that_is_too_large_by_a_byte_is_left_out_compressed_or_not() {
     ] {
         let query = format!("maxMessageSizeBytes={limit}{mode}");
         let mut played = connect(&world, &format!("cursor=1&{query}")).await;
-        for (text, (index, entry)) in texts.iter().zip(log.iter().enumerate()) {
+        for (text, entry) in texts.iter().zip(&log) {
             if text.len() > limit {
                 continue;
             }
@@ -310,7 +321,7 @@ async fn a_message_that_is_too_large_by_a_byte_is_left_out_compressed_or_not() {
                 String::from_utf8(text).unwrap()
             };
             let found: Value = serde_json::from_str(&found).unwrap();
-            assert_eq!(found, message(entry, index + 1));
+            assert_eq!(found, message(entry));
         }
         played.settle().await;
         assert_eq!(played.take_early(), []);

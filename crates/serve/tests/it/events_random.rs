@@ -146,7 +146,7 @@ proptest! {
         Runtime::new().unwrap().block_on(async {
             let world = World::start(ServeOptions::default(), Some(trained().await)).await;
             world.push(100).await;
-            let before = world.log();
+            let before = world.events();
             let first = (share * before.len() as f64) as usize;
             let mut from = if by_time {
                 before[first].time_us
@@ -178,7 +178,7 @@ proptest! {
                     }
                     if let Some(last) = seen.last() {
                         let seq = last["payload"]["seq"].as_u64().unwrap();
-                        let time_us = world.log()[seq as usize - 1].time_us;
+                        let time_us = world.events()[seq as usize - 1].time_us;
                         from = if resumes_by_time { time_us } else { seq };
                     }
                 }
@@ -194,7 +194,7 @@ proptest! {
                 }
             };
             let ((), seen) = tokio::join!(writer, reader);
-            let expected: Vec<_> = messages(&world.log())
+            let expected: Vec<_> = messages(&world.events())
                 .into_iter()
                 .skip(first)
                 .filter(|message| wanted.lets_pass(&world.dids, message))

@@ -63,7 +63,7 @@ fn open(folder: &Path) -> Appender {
     store::open(location, options()).unwrap().0
 }
 
-fn builder(folder: &Path) -> JetstreamBuilder {
+pub(crate) fn builder(folder: &Path) -> JetstreamBuilder {
     Jetstream::builder()
         .folder(folder)
         .store_options(options())
@@ -76,7 +76,7 @@ async fn serve(folder: &Path) -> World {
 
 /// A log of 640 events in blocks of 64, of which those from 257 on are damaged in their payload
 /// or else in their index; and the lines that can still be read.
-fn damaged(part: u8) -> (TempDir, Vec<String>) {
+pub(crate) fn damaged(part: u8) -> (TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let mut appender = open(folder.path());
     let mut lines = append(&mut appender, 640);

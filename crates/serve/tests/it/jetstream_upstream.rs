@@ -1,6 +1,8 @@
 //! Jetstreams as upstreams: a log that follows a server over real sockets.
+//!
+//! `JETWASH_KILLS` says how often both sides are killed, 12 times over each version if it is not set.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -10,19 +12,22 @@ use jetwash::{
     Dictionary, Filter, Jetstream, JetstreamBuilder, JetstreamOptions, Micros, Mistake, Protocol,
     StartFrom, UpstreamCursor, UpstreamState, Verify,
 };
-use jetwash_serve::ServeOptions;
+use jetwash_serve::{ServeOptions, Server};
+use jetwash_sim::{Network, SimEvent, SimFrame};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
-use crate::log::{Entry, World, soon};
+use crate::log::{Entry, World, network, soon};
 
 const FRAMES: &str = "firehose-2026-07-04/frames.bin.zst";
 const LINES: &str = "firehose-2026-07-04/expected_v1.jsonl";
 const LINES_V2: &str = "firehose-2026-07-04/expected_v2.jsonl";
 const GOLDEN: &str = "events/golden_v1.jsonl";
+/// The name of the source that feeds an upstream.
+const FED: &str = "network";
 
 /// A Jetstream that runs until it is stopped.
 struct Follower {
@@ -188,8 +193,21 @@ fn account(number: u64) -> String {
     )
 }
 
-async fn follows_event_by_event(dictionary: Option<Dictionary>, options: JetstreamOptions) {
+/// The events of a log that a version has.
+fn log_of(world: &World, protocol: Protocol) -> Vec<Entry> {
+    match protocol {
+        Protocol::V1 => world.log(),
+        _ => world.events(),
+    }
+}
+
+async fn follows_event_by_event(
+    dictionary: Option<Dictionary>,
+    options: JetstreamOptions,
+    protocol: Protocol,
+) {
     let world = World::start(ServeOptions::default(), dictionary.clone()).await;
+    let options = options.protocol(protocol);
     let mut builder = follow(world.address).jetstream_options(options);
     if let Some(dictionary) = dictionary {
         builder = builder.dictionary(dictionary);
@@ -200,10 +218,15 @@ async fn follows_event_by_event(dictionary: Option<Dictionary>, options: Jetstre
     world.push(1).await;
     follower.has(1).await;
     world.push(1500).await;
-    let log = world.log();
+    let log = log_of(&world, protocol);
     follower.has(log.len() as u64).await;
     let expected = timeless(&log);
     assert_eq!(follower.lines(), expected);
+    let has_sync = follower
+        .lines()
+        .iter()
+        .any(|line| line.contains(r#","kind":"sync","sync":{"#));
+    assert_eq!(has_sync, protocol == Protocol::V2);
     assert!(
         expected
             .iter()
@@ -224,7 +247,7 @@ async fn follows_event_by_event(dictionary: Option<Dictionary>, options: Jetstre
 #[tokio::test]
 async fn a_log_that_follows_plain_messages_is_the_log() {
     for protocol in [Protocol::V1, Protocol::V2] {
-        follows_event_by_event(None, plain().protocol(protocol)).await;
+        follows_event_by_event(None, plain(), protocol).await;
     }
 }
 
@@ -238,7 +261,7 @@ async fn a_log_that_follows_compressed_messages_is_the_log() {
     let dictionary = Dictionary::from_bytes(bytes).unwrap();
     for protocol in [Protocol::V1, Protocol::V2] {
         let options = JetstreamOptions::new().dictionary(dictionary.clone());
-        follows_event_by_event(Some(dictionary.clone()), options.protocol(protocol)).await;
+        follows_event_by_event(Some(dictionary.clone()), options, protocol).await;
     }
 }
 
@@ -270,7 +293,7 @@ async fn is_restarted_at_random_points(protocol: Protocol) {
         let frames = (random >> 33) as usize % 100;
         world.push(frames).await;
         // Somewhere in what was pushed, or before the connection is there.
-        let (had, has) = (follower.count(), world.log().len() as u64);
+        let (had, has) = (follower.count(), log_of(&world, protocol).len() as u64);
         assert!(had <= has, "{had} of {has}");
         let until = had + (random >> 40) % (has - had + 1);
         follower.has(until).await;
@@ -282,11 +305,138 @@ async fn is_restarted_at_random_points(protocol: Protocol) {
         follower = Follower::start(builder());
     }
     world.push(10).await;
-    let log = world.log();
+    let log = log_of(&world, protocol);
     follower.has(log.len() as u64).await;
     assert_eq!(follower.lines(), timeless(&log));
     let cursor = follower.jetstream.source_cursor(&url(world.address));
     assert_eq!(cursor, log.last().map(|entry| entry.time_us));
+    follower.stop().await;
+}
+
+/// A server with its log in a folder, which comes back at the same address after it was killed.
+struct Upstream {
+    folder: tempfile::TempDir,
+    address: SocketAddr,
+    network: Network,
+    /// The frames that it may not have committed yet.
+    frames: VecDeque<SimFrame>,
+    events: u64,
+    running: Option<(Follower, oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Upstream {
+    async fn start() -> Self {
+        let mut upstream = Self {
+            folder: tempfile::tempdir().unwrap(),
+            address: "127.0.0.1:0".parse().unwrap(),
+            network: network(),
+            frames: VecDeque::new(),
+            events: 0,
+            running: None,
+        };
+        upstream.run().await;
+        upstream
+    }
+
+    async fn run(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        let log = Follower::start(Jetstream::builder().folder(self.folder.path()));
+        let server = Server::new(log.jetstream.clone(), ServeOptions::default());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = server.serve(listener, async { drop(stopped.await) });
+        let serving = tokio::spawn(async { serving.await.unwrap() });
+        let cursor = log.jetstream.source_cursor(FED).unwrap_or(0);
+        self.frames.retain(|frame| frame.seq > cursor);
+        let pusher = log.jetstream.pusher(FED);
+        for frame in &self.frames {
+            pusher.push(frame.bytes.clone()).await.unwrap();
+        }
+        self.running = Some((log, stop, serving));
+    }
+
+    /// Has it take in frames, and does not wait for that.
+    async fn push(&mut self, count: usize) {
+        let frames: Vec<_> = self.network.by_ref().take(count).collect();
+        let pusher = self.log().jetstream.pusher(FED);
+        for frame in frames {
+            pusher.push(frame.bytes.clone()).await.unwrap();
+            self.events += match &frame.event {
+                SimEvent::Commit(commit) => commit.ops.len() as u64,
+                SimEvent::Account { .. } | SimEvent::Identity { .. } => 1,
+                _ => 0,
+            };
+            self.frames.push_back(frame);
+        }
+    }
+
+    fn log(&self) -> &Follower {
+        &self.running.as_ref().unwrap().0
+    }
+
+    /// Drops it where it is, and starts it again.
+    async fn kill(&mut self) {
+        let (log, stop, serving) = self.running.take().unwrap();
+        log.kill().await;
+        // Readers keep the log open, so it can be opened again only without them.
+        drop(stop);
+        soon(serving).await.unwrap();
+        self.run().await;
+    }
+}
+
+#[tokio::test]
+async fn logs_are_equal_event_by_event_though_both_sides_are_killed() {
+    let kills = std::env::var("JETWASH_KILLS").map_or(12, |kills| kills.parse().unwrap());
+    for protocol in [Protocol::V1, Protocol::V2] {
+        are_equal_after(kills, protocol).await;
+    }
+}
+
+async fn are_equal_after(kills: u64, protocol: Protocol) {
+    let mut upstream = Upstream::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    // The next attempt after a kill is soon.
+    let builder = |address| {
+        follow(address)
+            .jetstream_options(plain().protocol(protocol))
+            .folder(folder.path())
+    };
+    let mut follower = Follower::start(builder(upstream.address));
+    follower.connected().await;
+    upstream.push(1).await;
+    follower.has(1).await;
+    let (mut random, mut of_upstream) = (kills, 0);
+    let mut below = |limit: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % limit
+    };
+    for _ in 0..kills {
+        upstream.push(below(60) as usize).await;
+        // Somewhere on the way of what was pushed, on either side.
+        let had = follower.count();
+        follower.has(had + below(upstream.events - had + 1)).await;
+        if below(2) == 0 {
+            upstream.kill().await;
+            of_upstream += 1;
+        } else {
+            follower.kill().await;
+            follower = Follower::start(builder(upstream.address));
+        }
+    }
+    upstream.push(10).await;
+    upstream.log().has(upstream.events).await;
+    follower.has(upstream.events).await;
+    let log = upstream.log().lines();
+    assert_eq!(log.len() as u64, upstream.events);
+    assert_eq!(follower.lines(), log, "{protocol}");
+    println!(
+        "{protocol}: {} events are equal after {of_upstream} kills of the upstream and {} of the follower",
+        log.len(),
+        kills - of_upstream,
+    );
     follower.stop().await;
 }
 
@@ -312,7 +462,7 @@ async fn a_first_connection_that_brought_nothing_is_continued() {
     follower.stop().await;
     world.push(50).await;
     let follower = Follower::start(builder());
-    let log = world.log();
+    let log = world.events();
     // The clocks may be apart, so what came shortly before comes too.
     follower.has(log.len() as u64).await;
     assert_eq!(follower.lines(), timeless(&log));
@@ -525,7 +675,7 @@ async fn another_host_takes_over_when_one_is_gone() {
     follower.connected().await;
     world.push(1).await;
     follower.has(1).await;
-    assert_eq!(follower.lines(), timeless(&world.log()));
+    assert_eq!(follower.lines(), timeless(&world.events()));
     assert_eq!(*follower.jetstream.upstreams()[0].name, *url(nobody));
     follower.stop().await;
 }
@@ -533,7 +683,7 @@ async fn another_host_takes_over_when_one_is_gone() {
 #[tokio::test]
 async fn a_cursor_of_the_caller_is_where_it_starts() {
     let world = World::with(200).await;
-    let log = world.log();
+    let log = world.events();
     let middle = &log[100];
     let cursor = UpstreamCursor::at_time(Micros::new(middle.time_us));
     let builder = follow(world.address)

@@ -106,8 +106,7 @@ impl World {
         for frame in frames {
             expected = expected.plus(match &frame.event {
                 SimEvent::Commit(commit) => commit.ops.len() as u64,
-                SimEvent::Account { .. } | SimEvent::Identity { .. } => 1,
-                _ => 0,
+                _ => 1,
             });
             self.pusher.push(frame.bytes).await.unwrap();
         }
@@ -127,8 +126,15 @@ impl World {
     }
 
     /// The events of the log, oldest first.
-    pub(crate) fn log(&self) -> Vec<Entry> {
+    pub(crate) fn events(&self) -> Vec<Entry> {
         entries(self.jetstream.store())
+    }
+
+    /// Those of them that version 1 has: no syncs.
+    pub(crate) fn log(&self) -> Vec<Entry> {
+        let mut events = self.events();
+        events.retain(|entry| !entry.is_sync());
+        events
     }
 
     /// Connects, and waits until the server has found the place in the log.
@@ -169,10 +175,12 @@ impl Drop for World {
 /// One event of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
+    /// Its position; 0 for a line that is not from a log.
+    pub(crate) seq: u64,
     pub(crate) json: String,
     pub(crate) time_us: u64,
     pub(crate) did: String,
-    /// Empty for identities and accounts.
+    /// Empty for all but commits.
     pub(crate) collection: String,
 }
 
@@ -181,6 +189,7 @@ impl Entry {
         let value: Value = serde_json::from_str(&json).unwrap();
         let collection = value["commit"]["collection"].as_str().unwrap_or_default();
         Self {
+            seq: 0,
             time_us: value["time_us"].as_u64().unwrap(),
             did: value["did"].as_str().unwrap().to_owned(),
             collection: collection.to_owned(),
@@ -190,6 +199,10 @@ impl Entry {
 
     pub(crate) const fn is_commit(&self) -> bool {
         !self.collection.is_empty()
+    }
+
+    pub(crate) fn is_sync(&self) -> bool {
+        self.json.contains(r#","kind":"sync","sync":{"#)
     }
 }
 
@@ -201,7 +214,10 @@ fn entries(log: &Store) -> Vec<Entry> {
         let page = run.block().json().unwrap();
         for index in run.indexes() {
             let line = page.get(index).unwrap().to_vec();
-            entries.push(Entry::parse(String::from_utf8(line).unwrap()));
+            entries.push(Entry {
+                seq: run.block().first_seq().plus(index as u64).get(),
+                ..Entry::parse(String::from_utf8(line).unwrap())
+            });
         }
         position = run.next_seq();
     }

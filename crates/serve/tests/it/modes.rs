@@ -16,7 +16,7 @@ use crate::log::{World, lines, soon};
 pub(crate) struct Lines {
     pub(crate) client: Client,
     packing: Packing,
-    ready: VecDeque<String>,
+    pub(crate) ready: VecDeque<String>,
 }
 
 /// How lines come, and what is needed to read them.
@@ -77,7 +77,7 @@ impl Lines {
     }
 
     /// Takes a message apart, and says how many lines it had.
-    fn unpack(&mut self, message: Message) -> usize {
+    pub(crate) fn unpack(&mut self, message: Message) -> usize {
         let text = match (&mut self.packing, message) {
             (Packing::Text, Message::Text(text)) => text.as_str().to_owned(),
             (Packing::Frames(dictionary), Message::Binary(frame)) => {

@@ -8,6 +8,8 @@
 )]
 
 #[cfg(unix)]
+mod hops;
+#[cfg(unix)]
 mod lines;
 #[cfg(unix)]
 mod metrics;

@@ -21,6 +21,7 @@ use crate::options::Options;
 use crate::read::Store;
 use crate::ring::{AccountTotal, Ring};
 use crate::seq::Seq;
+use crate::skipped::Skipped;
 
 /// The write side of a ring. There is one, and its calls block on the disk: it belongs on a
 /// thread of its own.
@@ -70,7 +71,11 @@ pub struct Appender {
     /// Gaps of upstreams, noted since the last commit.
     pub(super) noted: Vec<Noted>,
     pub(super) next_note: u64,
+    /// Positions left out since the last commit.
+    pub(super) skipped: Vec<Skipped>,
     pub(super) dictionary: Option<u32>,
+    /// Sent by the origin of a mirror, and not needed yet.
+    pub(super) offered: Option<Dictionary>,
     /// Which dictionary was used from which position on.
     pub(super) uses: Vec<(Seq, u32)>,
     /// Positions and times up to here are given out before the mark on disk has to be moved.
@@ -100,10 +105,18 @@ impl Appender {
     ///
     /// # Errors
     ///
-    /// When its time is not above that of the event before it, a part of it is too long, or it
-    /// is compressed although no dictionary is set. Nothing is added then.
+    /// When its time is not above that of the event before it, a part of it is too long, it is
+    /// compressed although no dictionary is set, or the ring is a mirror. Nothing is added then.
     pub fn push(&mut self, event: &NewEvent<'_>) -> Result<Seq, PushError> {
+        if self.ring.identity.is_mirror() {
+            return Err(PushError::Mirror);
+        }
         self.check(event)?;
+        Ok(self.push_checked(event))
+    }
+
+    /// Adds an event that has been checked.
+    pub(super) fn push_checked(&mut self, event: &NewEvent<'_>) -> Seq {
         let dictionary = self.dictionary.filter(|_| event.compressed.is_some());
         let full = self.builder.len() >= self.options.block_events
             || self.builder.json_len() >= self.options.block_bytes;
@@ -117,7 +130,7 @@ impl Appender {
         self.builder.push(event);
         self.next_seq = seq.next();
         self.last_time = event.time_us;
-        Ok(seq)
+        seq
     }
 
     /// Notes how far an upstream has been read. Part of the next commit, so that the stored
@@ -255,17 +268,22 @@ impl Appender {
         let mut gap = Gap::new(self.next_seq, self.next_seq, cause);
         gap.events = events;
         gap.upstream = upstream;
-        // Gaps of the same place and cause are one: first with those of this commit, then with those
-        // that are stored, whose entry is then replaced under its number.
+        self.note(gap, Gap::merge);
+    }
+
+    /// Notes a gap between two events. Those of the same place and cause are one, first with those of
+    /// this commit, then with those that are stored, whose entry is then replaced under its number:
+    /// `unite` makes one gap of the one that is known and the new one.
+    pub(super) fn note(&mut self, gap: Gap, unite: impl Fn(&mut Gap, &Gap)) {
         let is_same = |noted: &&mut Noted| noted.gap.is_same(&gap);
         if let Some(noted) = self.noted.iter_mut().rev().find(is_same) {
-            noted.gap.merge(&gap);
+            unite(&mut noted.gap, &gap);
             return;
         }
         let known = self.ring.view().noted_like(&gap).cloned();
         let noted = match known {
             Some(mut known) => {
-                known.gap.merge(&gap);
+                unite(&mut known.gap, &gap);
                 known
             }
             None => {
@@ -348,7 +366,9 @@ impl Appender {
             accounts,
             noted: Vec::new(),
             next_note,
+            skipped: Vec::new(),
             dictionary: uses.last().map(|(_, id)| *id),
+            offered: None,
             uses,
             reserved: Reserved::default(),
             frames,

@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::frames::FramePlan;
 use crate::options::Durability;
 use crate::seq::Seq;
+use crate::skipped::Skipped;
 
 impl Appender {
     /// Makes all that was pushed and set since the last commit durable and visible, all of it or
@@ -32,6 +33,7 @@ impl Appender {
         if self.sealed.is_empty()
             && !self.cursors.has_changed()
             && self.noted.is_empty()
+            && self.skipped.is_empty()
             && !has_frames
             && !has_accounts
             && covered.is_none()
@@ -91,7 +93,9 @@ impl Appender {
             seq: self.next_seq,
             time_us: self.last_time,
         };
-        let survives = self.options.durability == Durability::SyncedBatch;
+        // A mirror's origin gives the same position to the same event again.
+        let survives =
+            self.options.durability == Durability::SyncedBatch || self.ring.identity.is_mirror();
         if survives || self.reserved.covers(used) {
             return Ok(());
         }
@@ -113,6 +117,7 @@ impl Appender {
         }
         let position = state::encode_numbers(&[self.next_seq.get(), self.last_time.get()]);
         batch.set(state::POSITION.to_vec(), position);
+        self.add_skipped(batch);
         for (name, value) in self.cursors.changed() {
             batch.set(state::cursor_key(name), state::encode_numbers(&[value]));
         }
@@ -177,6 +182,10 @@ impl Appender {
             "no event is at the next position or after it"
         );
         view.note(self.noted.drain(..));
+        for skipped in self.skipped.drain(..) {
+            skipped.push_to(&mut view.gaps);
+        }
+        Skipped::keep_newest(&mut view.gaps);
         view.next_seq = self.next_seq;
         view.last_time = self.last_time;
         view.shrink_hot(self.options.hot_bytes);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jetwash_event::Micros;
 
-use crate::backend::Bucket;
+use crate::backend::{BlockKey, Bucket};
 use crate::block::{Block, Stored};
 use crate::options::Options;
 use crate::ring::{BucketView, View};
@@ -83,7 +83,6 @@ pub(crate) struct BucketFill {
     pub(crate) bucket: Arc<dyn Bucket>,
     pub(crate) first_seq: Seq,
     pub(crate) first_time: Micros,
-    next_seq: Seq,
     bytes: u64,
 }
 
@@ -94,7 +93,6 @@ impl BucketFill {
             bucket,
             first_seq: block.first_seq(),
             first_time: block.index().first_time(),
-            next_seq: block.first_seq(),
             bytes: 0,
         }
     }
@@ -104,20 +102,20 @@ impl BucketFill {
             bucket: Arc::clone(&view.bucket),
             first_seq: view.first_seq,
             first_time: view.first_time(),
-            next_seq: view.next_seq,
             bytes: view.bytes,
         }
     }
 
-    pub(crate) fn add(&mut self, block: &Block, stored: &Stored) {
-        self.next_seq = block.next_seq();
+    pub(crate) fn add(&mut self, stored: &Stored) {
         self.bytes += u64::from(stored.key.bytes);
     }
 
-    /// Whether a block that begins at `time_us` goes to the next bucket.
-    pub(crate) fn is_full(&self, options: &Options, time_us: Micros) -> bool {
-        self.next_seq.since(self.first_seq) >= options.bucket_events
+    /// Whether a block goes to the next bucket. Counted by where the block begins, and not by where the
+    /// one before it ends: places in a bucket have 32 bits, and what is skipped between the two has
+    /// any length.
+    pub(crate) fn is_full(&self, options: &Options, block: &BlockKey) -> bool {
+        block.first_seq.since(self.first_seq) >= options.bucket_events
             || self.bytes >= options.bucket_byte_limit()
-            || time_us.since(self.first_time) >= options.bucket_age_limit()
+            || block.first_time.since(self.first_time) >= options.bucket_age_limit()
     }
 }

@@ -6,6 +6,7 @@
 //!   ([`account_state`], [`accounts`]);
 //! - [`commit`] makes all of that durable and visible at once;
 //! - [`plan`] decides what a commit writes, going by how full things are ([`fill`]);
+//! - [`mirrored`] takes in what another log has given out;
 //! - [`trim`] forgets the oldest events, by the [`retention_clock`].
 
 mod account_state;
@@ -14,6 +15,7 @@ mod appender;
 mod commit;
 mod cursors;
 mod fill;
+mod mirrored;
 mod plan;
 mod retention_clock;
 mod trim;

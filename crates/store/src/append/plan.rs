@@ -101,8 +101,8 @@ impl Appender {
         );
         let stored = encode_block(&block, &mut self.packer)?;
         let filled = match bucket.take() {
-            Some(mut filled) if !filled.is_full(&self.options, stored.key.first_time) => {
-                filled.add(&block, &stored);
+            Some(mut filled) if !filled.is_full(&self.options, &stored.key) => {
+                filled.add(&stored);
                 filled
             }
             _ => self.begin_bucket(&block, &stored)?,
@@ -124,7 +124,7 @@ impl Appender {
         let bucket = created.map_err(StoreError::storage("begin a bucket"))?;
         crash_point!("commit.bucket_begun");
         let mut filled = BucketFill::new(bucket, block);
-        filled.add(block, stored);
+        filled.add(stored);
         Ok(filled)
     }
 

@@ -177,6 +177,15 @@ impl DiskBackend {
         is_vital
     }
 
+    /// The version that the ring is written in from now on.
+    fn version(&self) -> u32 {
+        if lock(&self.state).contains_key(state::MIRROR) {
+            state::MIRROR_FORMAT
+        } else {
+            state::FORMAT
+        }
+    }
+
     /// Closes the database, once all reads that have begun are over.
     fn close(&self) {
         for bucket in lock(&self.buckets).values() {
@@ -198,7 +207,7 @@ impl Drop for DiskBackend {
 
 impl Backend for DiskBackend {
     fn begin(&self) -> Result<(), BackendError> {
-        self.with_engine(Engine::begin)
+        self.with_engine(|engine| engine.begin(self.version()))
     }
 
     fn create_bucket(&self, name: BucketName) -> Result<Arc<dyn Bucket>, BackendError> {
@@ -316,7 +325,7 @@ impl Backend for DiskBackend {
         self.close();
         crash_point!("reopen.closed");
         let (engine, keyspaces, ..) = Engine::open(&self.path, self.engine_cache_bytes)?;
-        engine.begin()?;
+        engine.begin(self.version())?;
         let buckets = lock(&self.buckets);
         for (name, keyspace) in keyspaces {
             match buckets.get(&name) {

@@ -45,7 +45,7 @@ impl Engine {
             return Err(OpenError::Format {
                 path: path.to_owned(),
                 found: format!("of something else, with the keyspace {other:?}"),
-                supported: state::FORMAT,
+                supported: state::MIRROR_FORMAT,
             });
         }
         let state = database.keyspace(STATE, state_options).map_err(error)?;
@@ -77,10 +77,10 @@ impl Engine {
     /// bucket whose identifier was used before would then be gone after the next opening. So the
     /// journal is synced before each change to the list, and on opening more numbers are used up
     /// than one change, and what the engine does at the same time, can have taken.
-    pub(super) fn begin(&self) -> Result<(), BackendError> {
+    pub(super) fn begin(&self, version: u32) -> Result<(), BackendError> {
         for _ in 0..USED_UP {
             let mut batch = self.database.batch();
-            batch.insert(&self.state, state::VERSION, state::FORMAT.to_le_bytes());
+            batch.insert(&self.state, state::VERSION, version.to_le_bytes());
             batch.commit()?;
         }
         Ok(())

@@ -115,7 +115,7 @@ pub(super) fn open_error(path: &Path, error: fjall::Error) -> OpenError {
         fjall::Error::InvalidVersion(version) => OpenError::Format {
             path,
             found: format!("of another storage engine ({version:?})"),
-            supported: state::FORMAT,
+            supported: state::MIRROR_FORMAT,
         },
         other => OpenError::Storage {
             path,

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use crate::gap::GapCause;
 use crate::seq::Seq;
+use crate::skipped::Skipped;
 
 use bytes::Bytes;
 
 /// The version of everything that is stored. Raised by any change that the one before cannot read.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
+/// The version of a mirror. A program that does not know what one is would give out positions of its
+/// own in another's log; a ring that is no mirror stays what it can read.
+pub(crate) const MIRROR_FORMAT: u32 = 6;
 
 /// Whether a store of that version can be read, and written to from now on.
 pub(crate) fn is_known(version: &[u8]) -> bool {
-    (OLDEST_FORMAT..=FORMAT).any(|known| version == known.to_le_bytes())
+    (OLDEST_FORMAT..=MIRROR_FORMAT).any(|known| version == known.to_le_bytes())
 }
 
 const OLDEST_FORMAT: u32 = 1;
@@ -21,12 +26,17 @@ pub(crate) const VERSION: &[u8] = b"version";
 pub(crate) const KEYSPACE: &str = "state";
 /// Which log this is.
 pub(crate) const LOG: &[u8] = b"log";
+/// Which log this is a mirror of.
+pub(crate) const MIRROR: &[u8] = b"mirror";
 /// The next position and the time of the newest event.
 pub(crate) const POSITION: &[u8] = b"position";
 /// The position before which everything is dropped, or about to be.
 pub(crate) const FLOOR: &[u8] = b"floor";
 /// Positions that no event has: pairs of the first, and the one after the last.
 pub(crate) const GAPS: &[u8] = b"gaps";
+/// Why there are gaps, where it is not that positions were skipped: pairs of the first position, and the
+/// cause.
+pub(crate) const CAUSES: &[u8] = b"causes";
 /// Which dictionary was used from which position on.
 pub(crate) const USES: &[u8] = b"uses";
 /// The position before which all events are accounted for.
@@ -118,21 +128,45 @@ pub(crate) fn decode_numbers<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
     rest.is_empty().then(|| numbers.map(u64::from_le_bytes))
 }
 
-pub(crate) fn encode_gaps(gaps: &[(Seq, Seq)]) -> Bytes {
+pub(crate) fn encode_gaps(gaps: &[Skipped]) -> Bytes {
     let numbers = gaps
         .iter()
-        .flat_map(|(first, next)| [first.get(), next.get()]);
+        .flat_map(|gap| [gap.first.get(), gap.next.get()]);
     encode_numbers(&numbers.collect::<Vec<_>>())
 }
 
-pub(crate) fn decode_gaps(bytes: &[u8]) -> Option<Vec<(Seq, Seq)>> {
+pub(crate) fn decode_gaps(bytes: &[u8]) -> Option<Vec<Skipped>> {
     let (pairs, rest) = bytes.as_chunks::<16>();
     let gaps = pairs.iter().map(|pair| {
         let [first, next] = decode_numbers(pair)?;
-        Some((Seq::new(first), Seq::new(next)))
+        Some(Skipped {
+            first: Seq::new(first),
+            next: Seq::new(next),
+            cause: GapCause::Skipped,
+        })
     });
     if rest.is_empty() {
         gaps.collect()
+    } else {
+        None
+    }
+}
+
+pub(crate) fn encode_causes(gaps: &[Skipped]) -> Bytes {
+    let others = gaps.iter().filter(|gap| gap.cause != GapCause::Skipped);
+    let numbers = others.flat_map(|gap| [gap.first.get(), u64::from(gap.cause.code())]);
+    encode_numbers(&numbers.collect::<Vec<_>>())
+}
+
+pub(crate) fn decode_causes(bytes: &[u8]) -> Option<Vec<(Seq, GapCause)>> {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    let causes = pairs.iter().map(|pair| {
+        let [first, code] = decode_numbers(pair)?;
+        let cause = GapCause::from_code(u8::try_from(code).ok()?)?;
+        Some((Seq::new(first), cause))
+    });
+    if rest.is_empty() {
+        causes.collect()
     } else {
         None
     }

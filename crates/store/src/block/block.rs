@@ -9,7 +9,7 @@ use super::cache::Cache;
 use super::damage::Damage;
 use super::dictionaries::Dictionaries;
 use super::index::{Encoding, Index};
-use super::page::{Page, range};
+use super::page::Page;
 use super::table::StringTable;
 use super::{format, unpack};
 use crate::backend::{BlockKey, Bucket, BucketError};
@@ -93,23 +93,7 @@ impl Block {
     #[must_use]
     #[inline]
     pub fn meta(&self, index: usize) -> Option<EventMeta<'_>> {
-        let columns = &self.index;
-        let did = *columns.did_indexes.get(index)?;
-        let collection = *columns.collection_indexes.get(index)?;
-        let source = columns.source_indexes.get(index).copied();
-        let kind = *columns.kinds.get(index)?;
-        let is_operation = kind.operation().is_some();
-        Some(EventMeta {
-            seq: columns.first_seq.plus(index as u64),
-            time_us: *columns.times.get(index)?,
-            kind,
-            did: columns.dids.get(did as usize)?,
-            collection: columns.collections.get(collection as usize)?,
-            commit: is_operation.then(|| columns.commit_parts.get(index)),
-            source: columns.sources.get(source.unwrap_or(0) as usize)?,
-            verdict: columns.verdicts.get(index),
-            json_len: range(&columns.json_ends, index)?.len(),
-        })
+        self.index.meta(index)
     }
 
     /// The events' times, strictly increasing.

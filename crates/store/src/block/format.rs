@@ -45,7 +45,7 @@ use crate::event::EventKind;
 use crate::seq::Seq;
 
 /// The stored form of a block's index.
-pub(super) fn encode_index(index: &Index) -> Vec<u8> {
+pub(crate) fn encode_index(index: &Index) -> Vec<u8> {
     debug_assert!(index.is_consistent(), "columns that do not belong together");
     let events = index.times.len();
     let mut out = Vec::with_capacity(HEADER + events * 10 + index.dids.memory() + 64);

@@ -3,9 +3,10 @@ use std::sync::Arc;
 use jetwash_event::Micros;
 
 use super::commit_parts::CommitParts;
+use super::page::range;
 use super::table::StringTable;
 use super::verdicts::Verdicts;
-use crate::event::EventKind;
+use crate::event::{EventKind, EventMeta};
 use crate::seq::Seq;
 
 /// A block's events without their payload, a column for each property.
@@ -56,6 +57,27 @@ impl Index {
             && self.json_ends.is_sorted()
             && self.compressed_ends.len() == compressed
             && self.compressed_ends.is_sorted()
+    }
+
+    /// The metadata of an event.
+    #[inline]
+    pub(crate) fn meta(&self, index: usize) -> Option<EventMeta<'_>> {
+        let did = *self.did_indexes.get(index)?;
+        let collection = *self.collection_indexes.get(index)?;
+        let source = self.source_indexes.get(index).copied();
+        let kind = *self.kinds.get(index)?;
+        let is_operation = kind.operation().is_some();
+        Some(EventMeta {
+            seq: self.first_seq.plus(index as u64),
+            time_us: *self.times.get(index)?,
+            kind,
+            did: self.dids.get(did as usize)?,
+            collection: self.collections.get(collection as usize)?,
+            commit: is_operation.then(|| self.commit_parts.get(index)),
+            source: self.sources.get(source.unwrap_or(0) as usize)?,
+            verdict: self.verdicts.get(index),
+            json_len: range(&self.json_ends, index)?.len(),
+        })
     }
 
     pub(crate) const fn next_seq(&self) -> Seq {

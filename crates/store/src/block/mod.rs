@@ -9,7 +9,7 @@
 //! - [`block`] holds the index, and loads a [`page`] of JSON or of compressed events when it is first
 //!   asked for, through [`unpack`] and the [`dictionaries`];
 //! - [`format`] is the layout of an index in bytes, written with [`output`] and read with [`input`];
-//!   [`damage`] says what is wrong with them; [`stored`] puts index and payload together for the disk;
+//!   [`slice`] cuts a part out of one; [`damage`] says what is wrong with them; [`stored`] puts index and payload together for the disk;
 //! - [`cache`] keeps blocks that were read.
 
 #[expect(
@@ -27,6 +27,7 @@ mod index;
 mod input;
 mod output;
 mod page;
+mod slice;
 mod stored;
 mod table;
 mod unpack;
@@ -37,7 +38,8 @@ pub(crate) use block::Cold;
 pub(crate) use builder::BlockBuilder;
 pub(crate) use cache::Cache;
 pub(crate) use dictionaries::Dictionaries;
-pub(crate) use format::{check_payload, decode_index};
+pub(crate) use format::{check_payload, decode_index, encode_index};
+pub(crate) use index::{Encoding, Index};
 pub use page::Page;
 pub(crate) use stored::{Stored, decode_piece, encode_block, encode_piece};
 pub use table::StringTable;

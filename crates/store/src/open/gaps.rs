@@ -2,8 +2,9 @@
 
 use crate::backend::{Backend, Batch, Reserved, state};
 use crate::error::BackendError;
+use crate::gap::GapCause;
 use crate::ring::View;
-use crate::seq::Seq;
+use crate::skipped::Skipped;
 
 /// Continues after all that readers may have seen, and remembers the gap. The store may have
 /// forgotten what was committed last: the power failed, or it was damaged.
@@ -18,26 +19,19 @@ pub(super) fn skip_reserved(
         return Ok(());
     }
     if seq > view.next_seq {
-        match view.gaps.last_mut() {
-            Some((_, next)) if *next == view.next_seq => *next = seq,
-            _ => view.gaps.push((view.next_seq, seq)),
-        }
+        let skipped = Skipped {
+            first: view.next_seq,
+            next: seq,
+            cause: GapCause::Skipped,
+        };
+        skipped.push_to(&mut view.gaps);
+        Skipped::keep_newest(&mut view.gaps);
         view.next_seq = seq;
     }
     view.last_time = view.last_time.max(time_us);
     let position = state::encode_numbers(&[view.next_seq.get(), view.last_time.get()]);
     batch.set(state::POSITION.to_vec(), position);
-    batch.set(state::GAPS.to_vec(), state::encode_gaps(&newest_gaps(view)));
+    batch.set(state::GAPS.to_vec(), state::encode_gaps(&view.gaps));
     backend.write(&batch)?;
     backend.sync()
 }
-
-/// The gaps that are remembered: also those that the ring has moved past, to know how many events
-/// it has dropped.
-pub(super) fn newest_gaps(view: &View) -> Vec<(Seq, Seq)> {
-    let start = view.gaps.len().saturating_sub(MAX_GAPS);
-    view.gaps.get(start..).unwrap_or_default().to_vec()
-}
-
-/// One for each power failure.
-const MAX_GAPS: usize = 1_024;

@@ -9,7 +9,7 @@ use super::buckets::{
     EventBuckets, by_content, drop_accounts, end_of_buckets, list_buckets, open_frames,
 };
 use super::cursors::mend_cursors;
-use super::gaps::{newest_gaps, skip_reserved};
+use super::gaps::skip_reserved;
 use super::state::State;
 use super::tail::read_tail;
 use crate::append::{Appender, AppenderParts};
@@ -20,8 +20,9 @@ use crate::error::{BackendError, OpenError};
 use crate::identity::LogId;
 use crate::options::Options;
 use crate::read::Store;
-use crate::ring::{AccountTotals, KnownTotals, NamedCursors, Ring, View};
+use crate::ring::{AccountTotals, Identity, KnownTotals, NamedCursors, Ring, View};
 use crate::seq::Seq;
+use crate::skipped::Skipped;
 
 /// The view that is taken of a ring.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,7 @@ pub(super) fn recover(
     // Before any other change, and only in a ring that can be read.
     backend.begin().map_err(storage)?;
     crash_point!("open.versioned");
-    let id = log_id(state.id.filter(|_| is_known), &*backend).map_err(storage)?;
+    let (identity, reserved) = identify(&state, is_known, reserved, &*backend).map_err(storage)?;
     let (buckets, frame_buckets, mut account_buckets) = by_content(buckets);
     drop_accounts(&mut account_buckets, &*backend).map_err(storage)?;
     let kept = open_frames(take(&mut state.frames), frame_buckets, &*backend, &options)
@@ -89,7 +90,7 @@ pub(super) fn recover(
 
     let (sender, tip) = watch::channel(view.next_seq);
     let ring = Arc::new(Ring {
-        id,
+        identity,
         view: RwLock::new(view),
         cache: Arc::new(Cache::new(options.cache_bytes)),
         dictionaries,
@@ -169,8 +170,25 @@ fn settle(
         }
         skip_reserved(view, backend, reserved, batch)?;
     }
-    view.gaps = newest_gaps(view);
+    Skipped::keep_newest(&mut view.gaps);
     Ok(changed)
+}
+
+/// Says which log it is, and which positions have to be skipped.
+///
+/// A mirror's positions are its origin's, which gives each to the same event again: nothing is skipped,
+/// and the log stays the same.
+fn identify(
+    state: &State,
+    is_known: bool,
+    reserved: Option<Reserved>,
+    backend: &dyn Backend,
+) -> Result<(Identity, Option<Reserved>), BackendError> {
+    if let Some(id) = state.mirror {
+        return Ok((Identity::new(id, true), None));
+    }
+    let id = log_id(state.id.filter(|_| is_known), backend)?;
+    Ok((Identity::new(id, false), reserved))
 }
 
 /// Gives a log an identity if none is known, and syncs it before any reader can see it.

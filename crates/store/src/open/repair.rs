@@ -58,7 +58,7 @@ pub fn repair(path: &Path) -> Result<RepairReport, OpenError> {
             source: error.into(),
         })?;
     let next_seq = store.bounds().next_seq;
-    let log_id = store.log_id();
+    let (log_id, is_mirror) = (store.log_id(), store.is_mirror());
     drop((appender, store));
     let RepairedFiles {
         missing,
@@ -78,7 +78,7 @@ pub fn repair(path: &Path) -> Result<RepairReport, OpenError> {
         lost,
         next_seq,
         log_id,
-        is_new_log: matches!(how, How::AsAnotherLog),
+        is_new_log: matches!(how, How::AsAnotherLog) && !is_mirror,
     })
 }
 

@@ -70,7 +70,14 @@ impl Store {
     /// The identity of this log, to be kept with each cursor that is kept elsewhere. Costs nothing.
     #[must_use]
     pub fn log_id(&self) -> LogId {
-        self.ring.id
+        self.ring.identity.id()
+    }
+
+    /// Whether the ring is a [mirror](crate::Appender::become_mirror) of another's log, which gives out
+    /// the positions. Costs nothing.
+    #[must_use]
+    pub fn is_mirror(&self) -> bool {
+        self.ring.identity.is_mirror()
     }
 
     /// The position of the ring's next event, changed by each commit.

@@ -3,18 +3,18 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::account_totals::AccountTotals;
+use super::identity::Identity;
 use super::letter_totals::KnownTotals;
 use super::named_cursors::NamedCursors;
 use super::view::View;
 use crate::backend::Durable;
 use crate::block::{Block, Cache, Dictionaries};
 use crate::frames::FrameRing;
-use crate::identity::LogId;
 use crate::seq::Seq;
 
 /// The shared part of a ring.
 pub(crate) struct Ring {
-    pub(crate) id: LogId,
+    pub(crate) identity: Identity,
     pub(crate) view: RwLock<View>,
     pub(crate) cache: Arc<Cache<Block>>,
     pub(crate) dictionaries: Arc<Dictionaries>,

@@ -9,6 +9,7 @@ use crate::backend::{BlockKey, Bucket};
 use crate::block::Block;
 use crate::gap::{Gap, GapCause, MAX_NOTED, Noted};
 use crate::seq::Seq;
+use crate::skipped::Skipped;
 
 /// The place of every committed event. The buckets and the tail together hold each event once; the
 /// hot blocks before the tail are copies of the buckets' newest.
@@ -27,9 +28,9 @@ pub(crate) struct View {
     pub(crate) next_seq: Seq,
     /// The time of the newest event, even if it has been trimmed.
     pub(crate) last_time: Micros,
-    /// Positions that were given out before a power failure, to events that did not survive it:
-    /// the first, and the one after the last. In order. Nearly always empty.
-    pub(crate) gaps: Vec<(Seq, Seq)>,
+    /// Positions that were given out before a power failure, to events that did not survive it; in a
+    /// mirror, those that its origin does not have. In order. Nearly always empty.
+    pub(crate) gaps: Vec<Skipped>,
     /// The gaps of upstreams, in order. Nearly always empty.
     pub(crate) noted: VecDeque<Noted>,
 }
@@ -52,16 +53,22 @@ impl View {
         }
     }
 
-    /// The end of the gap that a position is in; the position itself if it is in none.
+    /// The end of the gaps that a position is in, one after the other; the position itself if it is in
+    /// none.
     pub(crate) fn after_gap(&self, seq: Seq) -> Seq {
-        let gap = self.gaps.iter().find(|(_, next)| seq < *next);
-        gap.map_or(seq, |(first, next)| if seq < *first { seq } else { *next })
+        let mut after = seq;
+        for gap in &self.gaps {
+            if (gap.first..gap.next).contains(&after) {
+                after = gap.next;
+            }
+        }
+        after
     }
 
     /// How many positions in the ring have no event.
     pub(crate) fn gap_len(&self) -> u64 {
         let oldest = self.oldest_seq();
-        let within = |(first, next): &(Seq, Seq)| next.since(oldest.max(*first));
+        let within = |gap: &Skipped| gap.next.since(oldest.max(gap.first));
         self.gaps.iter().map(within).sum()
     }
 
@@ -77,10 +84,9 @@ impl View {
             let gap = Gap::new(from, self.next_seq, GapCause::CursorAhead);
             return Some(Read::Gap(gap));
         }
-        let after = self.after_gap(from);
-        if after > from {
-            let gap = Gap::new(from, after, GapCause::Skipped);
-            return Some(Read::Gap(gap));
+        let is_in = |gap: &&Skipped| (gap.first..gap.next).contains(&from);
+        if let Some(gap) = self.gaps.iter().find(is_in) {
+            return Some(Read::Gap(gap.gap_from(from)));
         }
         let oldest = self.oldest_seq();
         (from < oldest).then(|| {
@@ -119,7 +125,7 @@ impl View {
 
     /// The start of the next skipped positions after one that has an event.
     fn next_gap_after(&self, seq: Seq) -> Seq {
-        let firsts = self.gaps.iter().map(|(first, _)| *first);
+        let firsts = self.gaps.iter().map(|gap| gap.first);
         firsts
             .filter(|first| *first > seq)
             .min()

@@ -73,13 +73,26 @@ fn a_newer_format_is_refused() {
         let state = database.keyspace("state", Default::default).unwrap();
         assert_eq!(
             &*state.get("version").unwrap().unwrap(),
-            4_u32.to_le_bytes()
+            5_u32.to_le_bytes()
         );
-        state.insert("version", 5_u32.to_le_bytes()).unwrap();
+        state.insert("version", 7_u32.to_le_bytes()).unwrap();
     }
     let error = open(Location::Disk(place.path().to_owned()), tiny()).unwrap_err();
-    let matched = matches!(&error, OpenError::Format { found, supported: 4, .. } if found == "5");
+    let matched = matches!(&error, OpenError::Format { found, supported: 6, .. } if found == "7");
     assert!(matched, "{error}");
+}
+
+#[test]
+fn the_version_of_a_mirror_without_its_log_is_refused() {
+    let place = Place::disk();
+    drop(place.open(tiny()));
+    {
+        let database = fjall::Database::builder(place.path()).open().unwrap();
+        let state = database.keyspace("state", Default::default).unwrap();
+        state.insert("version", 6_u32.to_le_bytes()).unwrap();
+    }
+    let error = open(Location::Disk(place.path().to_owned()), tiny()).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use jetwash_dict::Dictionary;
 use jetwash_store::{
-    Appender, Cursor, FrameStart, Frames, Location, Micros, Options, Seq, Store, open,
+    Appender, Cursor, EventKind, FrameStart, Frames, Location, Micros, Options, Seq, Store, open,
 };
 
 use crate::support::{Event, START, append, compress, decompress, event, push, read_all};
@@ -35,12 +35,15 @@ fn options() -> Options {
 }
 
 /// The events in a ring of that format: the first 40 uncompressed, then some compressed with a
-/// dictionary. Before format 4 they had no verdict.
+/// dictionary. Before format 4 they had no verdict, and before format 5 none was a sync.
 fn events(format: u32) -> Vec<Event> {
     let made = |seq| {
         let mut made = event(seq, START + seq * 1_000);
         if format < 4 {
             made.verdict = 0;
+        }
+        if format < 5 && made.kind == EventKind::Sync {
+            made.kind = EventKind::Identity;
         }
         made
     };
@@ -52,7 +55,7 @@ fn raw_frame(seq: u64) -> Vec<u8> {
 }
 
 fn fill(appender: &mut Appender, store: &Store, dictionary: &Dictionary) {
-    for made in events(4) {
+    for made in events(5) {
         let packed = (made.seq > 40).then(|| compress(dictionary, &made.json));
         if made.seq == 41 {
             appender.set_dictionary(dictionary).unwrap();
@@ -90,8 +93,13 @@ fn a_ring_of_format_4_opens_and_holds_what_was_put_into_it() {
 }
 
 #[test]
+fn a_ring_of_format_5_opens_and_holds_what_was_put_into_it() {
+    opens_and_holds_what_was_put_into_it(5);
+}
+
+#[test]
 fn a_ring_of_an_earlier_format_goes_on_in_this_one() {
-    (1..4).for_each(goes_on_in_this_one);
+    (1..5).for_each(goes_on_in_this_one);
 }
 
 fn goes_on_in_this_one(format: u32) {
@@ -109,7 +117,7 @@ fn goes_on_in_this_one(format: u32) {
         state.get("version").unwrap().unwrap()
     };
     // What cannot read the new blocks must refuse the ring.
-    assert_eq!(&*version, 4_u32.to_le_bytes());
+    assert_eq!(&*version, 5_u32.to_le_bytes());
     assert_eq!(read_all(&open().1, 1), expected);
 }
 
@@ -166,7 +174,7 @@ fn make_the_recorded_ring() {
         std::thread::yield_now();
     }
     drop((appender, store));
-    let target = recorded(4);
+    let target = recorded(5);
     fs::create_dir_all(&target).unwrap();
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0, "it exists");
     copy(folder.path(), &target);

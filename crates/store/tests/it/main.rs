@@ -24,6 +24,9 @@ mod identity;
 #[cfg(unix)]
 mod journal;
 mod kept_frames;
+mod mirror;
+mod mirror_random;
+mod mirror_refusals;
 mod model;
 mod named_cursors;
 mod positions;

@@ -131,6 +131,7 @@ pub(crate) fn event(number: u64, time_us: u64) -> Event {
         "did:plc:abcdefghijklmnopqrstuvw2",
     ];
     let (kind, collection) = match number % 7 {
+        0 if number % 14 == 7 => (EventKind::Sync, ""),
         0 => (EventKind::Identity, ""),
         1 => (EventKind::Account, ""),
         2 => (EventKind::Update, "app.bsky.actor.profile"),

@@ -115,7 +115,7 @@ fn load(transaction: &Transaction<'_>, file: &SpoolFile) -> Result<(), Box<dyn E
                     forget.execute([did])?;
                 }
             }
-            Body::Identity(_) => {}
+            Body::Identity(_) | Body::Sync(_) => {}
         }
     }
     transaction.execute(

@@ -235,7 +235,10 @@ fn shrike(address: String, is_compressed: bool, sender: UnboundedSender<String>)
             let Delivery::Batch(batch) = delivery else {
                 return true;
             };
-            let mut lines = batch.events().iter().map(describe);
+            // Version 1, which is the measure, has no syncs.
+            let is_sync = |event: &&Event| matches!(event.payload, EventPayload::Sync(_));
+            let events = batch.events().iter().filter(|event| !is_sync(event));
+            let mut lines = events.map(describe);
             lines.all(|line| self.0.send(line).is_ok())
         }
 

@@ -11,6 +11,8 @@ pub(crate) struct Given {
     pub(crate) checked: Option<Checked>,
     /// Whether the caller's closure lets it in.
     pub(crate) is_let_in: Option<bool>,
+    /// The number that the source has for it, if that is not its own.
+    pub(crate) number: Option<u64>,
 }
 
 impl Given {

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use jetwash_event::{Datetime, Did, Draft, DraftBody, Micros, Operation, Tid};
+use jetwash_event::{Datetime, Did, Draft, DraftBody, Kind, Micros, Operation, Tid};
 use jetwash_frame::{AccountMessage, CommitMessage, Frame, IdentityMessage, SyncMessage};
 use jetwash_mst::{BlockCheck, Leaf, LeafChange, Leaves, OpError, leaves_of, sync_object};
 use jetwash_store::{CommitPart, EventKind, NewEvent, Seq, StoreError};
@@ -26,7 +26,7 @@ impl Pipeline {
             Ok(Frame::Commit(commit)) => self.commit_frame(&commit, given.checked, now_us),
             Ok(Frame::Identity(identity)) => self.identity_frame(&identity, now_us),
             Ok(Frame::Account(account)) => self.account_frame(&account, now_us),
-            Ok(Frame::Sync(sync)) => self.sync_frame(&sync, given.checked),
+            Ok(Frame::Sync(sync)) => self.sync_frame(&sync, given.checked, now_us),
             Ok(Frame::Unknown(_)) => {
                 self.stats.ignored();
                 Ok(())
@@ -177,17 +177,49 @@ impl Pipeline {
         self.append(kind, leaf.collection, part, &draft, now_us)
     }
 
-    /// No event comes of a `#sync`, but what is wrong with one is counted, and where the repository
-    /// is from then on is noted.
-    fn sync_frame(&mut self, sync: &SyncMessage<'_>, checked: Option<Checked>) -> Result<(), Stop> {
-        Did::check(sync.did).map_err(Fault::Did)?;
-        Tid::check(sync.rev).map_err(Fault::Rev)?;
-        Datetime::check_rfc3339(sync.time).map_err(Fault::Time)?;
-        if self.checker.is_none() || !self.filter.matches_did(sync.did) {
-            sync_object(sync).map_err(Fault::Commit)?;
+    /// A `#sync` is ruled on before it is known to be news: one that could not be resolved when it
+    /// first came may be the state of the repository when it comes again.
+    fn sync_frame(
+        &mut self,
+        sync: &SyncMessage<'_>,
+        checked: Option<Checked>,
+        now_us: Micros,
+    ) -> Result<(), Stop> {
+        let SyncMessage {
+            seq,
+            did,
+            blocks,
+            rev,
+            time,
+        } = *sync;
+        Did::check(did).map_err(Fault::Did)?;
+        Tid::check(rev).map_err(Fault::Rev)?;
+        Datetime::check_rfc3339(time).map_err(Fault::Time)?;
+        if self.is_before_contact(time) {
             return Ok(());
         }
-        Ok(self.rule_sync(sync, checked)?)
+        if self.checker.is_none() {
+            sync_object(sync).map_err(Fault::Commit)?;
+        }
+        let ruling = self.rule_sync(sync, checked)?;
+        if !ruling.is_delivered || !self.filter.matches_kind(Kind::Sync) {
+            return Ok(());
+        }
+        let digest = dedup::digest_sync(rev, blocks, time);
+        if !self.is_news(did, digest) {
+            return Ok(());
+        }
+        let body = DraftBody::Sync {
+            blocks,
+            rev,
+            seq,
+            time,
+        };
+        self.verdict = ruling.verdict;
+        let draft = Draft { did, body };
+        self.append(EventKind::Sync, "", CommitPart::WHOLE, &draft, now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
     }
 
     fn identity_frame(

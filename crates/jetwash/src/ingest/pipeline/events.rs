@@ -3,20 +3,51 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetwash_client::{ClientBody, ClientCommit, ClientEvent, ClientKind, Malformed};
+use jetwash_client::{ClientBody, ClientCommit, ClientEvent, ClientKind, ClientSync, Malformed};
 use jetwash_event::{
     Account, Cid, Datetime, Draft, DraftBody, Identity, Kind, Micros, Operation, Tid,
 };
-use jetwash_frame::FrameKind;
-use jetwash_store::{CommitPart, EventKind, GapCause, StoreError};
+use jetwash_frame::{FrameError, FrameKind, MAX_SYNC_BLOCKS_BYTES, SyncMessage};
+use jetwash_mst::sync_object;
+use jetwash_store::{CommitPart, EventKind, GapCause, Seq, StoreError};
+use jetwash_verify::{Policy, Verdict};
 
 use crate::ingest::dedup;
-use crate::ingest::host_place::HostPlace;
+use crate::ingest::host_place::{HostPlace, newest_place};
+use crate::ingest::late::{LateOp, LateOps};
 use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::Accounts;
 use crate::ingest::pipeline::fault::{Fault, Stop};
+use crate::ingest::pipeline::record_text::CidCheck;
 
 impl Pipeline {
+    /// Adds a Jetstream as a source, and returns how far an earlier run has come with its hosts.
+    pub(crate) fn add_jetstream<'h>(
+        &mut self,
+        source: &str,
+        hosts: impl Iterator<Item = &'h str>,
+    ) -> Option<HostPlace> {
+        let place = newest_place(hosts, &self.appender);
+        let index = self.source(source);
+        self.sources[index].place.clone_from(&place);
+        place
+    }
+
+    /// Follows several Jetstreams and nothing else: what one of them has left out is news when another
+    /// brings it.
+    pub(crate) fn union(mut self, now_us: Micros) -> Self {
+        let is_empty = self.appender.next_seq() == Seq::FIRST;
+        let since = (!is_empty).then_some(now_us);
+        self.late = Some(LateOps::new(LATE_OPS, since));
+        self
+    }
+
+    /// Has the records of events compared with their CIDs.
+    pub(crate) const fn check_cids(mut self, checks: bool) -> Self {
+        self.record_text.check_cids(checks);
+        self
+    }
+
     /// Notes that a host of a Jetstream was connected to, without a cursor. If nothing has come
     /// before, this is where another run continues, so that a crash before the first event loses
     /// nothing.
@@ -30,11 +61,17 @@ impl Pipeline {
         }
     }
 
-    /// Notes that a Jetstream lacks events.
-    pub(crate) fn missing(&mut self, source: &str, cause: GapCause, now_us: Micros) {
+    /// Notes that a source lacks events, those of some numbers if it is known which.
+    pub(crate) fn missing(
+        &mut self,
+        source: &str,
+        cause: GapCause,
+        (first, next): (Option<u64>, Option<u64>),
+        now_us: Micros,
+    ) {
         self.now_us = now_us;
         self.current = self.source(source);
-        self.source_gap(cause, None, None);
+        self.source_gap(cause, first, next);
     }
 
     /// Takes in one event that `host` sent. It becomes visible with the next commit, together with
@@ -46,10 +83,30 @@ impl Pipeline {
         event: &ClientEvent,
         now_us: Micros,
     ) -> Result<(), StoreError> {
+        self.current = self.source(source);
+        match &mut self.sources[self.current].place {
+            Some(place) => place.advance(host, event),
+            place => *place = Some(HostPlace::behind(host, event)),
+        }
+        self.event_of_current(event, now_us)
+    }
+
+    /// Takes in one event of a source of the caller's. How far that is it says apart.
+    pub(crate) fn own_event(
+        &mut self,
+        source: &str,
+        event: &ClientEvent,
+        now_us: Micros,
+    ) -> Result<(), StoreError> {
+        self.current = self.source(source);
+        self.event_of_current(event, now_us)
+    }
+
+    /// Takes in an event of the source at hand.
+    fn event_of_current(&mut self, event: &ClientEvent, now_us: Micros) -> Result<(), StoreError> {
         self.now_us = now_us;
         self.output.begin_frame();
         self.stats.frame(event.text().len());
-        self.current = self.source(source);
         // Repeats are recognised by the states of accounts: a revision alone does not say which of
         // its operations have come.
         if self.accounts != Accounts::Kept {
@@ -59,17 +116,12 @@ impl Pipeline {
             ClientKind::Commit => (Some(Kind::Commit), FrameKind::Commit),
             ClientKind::Identity => (Some(Kind::Identity), FrameKind::Identity),
             ClientKind::Account => (Some(Kind::Account), FrameKind::Account),
-            ClientKind::Sync => (None, FrameKind::Sync),
+            ClientKind::Sync => (Some(Kind::Sync), FrameKind::Sync),
             _ => (None, FrameKind::Unknown),
         };
         let from = &mut self.sources[self.current];
         from.tally.message(frame_kind, event.seq());
         from.is_touched = true;
-        match &mut from.place {
-            Some(place) => place.advance(host, event),
-            place => *place = Some(HostPlace::behind(host, event)),
-        }
-        // As of a relay, nothing comes of a `#sync`.
         let Some(kind) = kind else {
             return Ok(());
         };
@@ -79,9 +131,10 @@ impl Pipeline {
         }
         self.verdict = 0;
         let outcome = match event.body() {
-            ClientBody::Commit(commit) => self.commit_event(event.did(), &commit, now_us),
+            ClientBody::Commit(commit) => self.commit_event(event, &commit, now_us),
             ClientBody::Identity(identity) => self.identity_event(event.did(), identity, now_us),
             ClientBody::Account(account) => self.account_event(event.did(), account, now_us),
+            ClientBody::Sync(sync) => self.sync_event(event.did(), sync, now_us),
             _ => Ok(()),
         };
         match outcome {
@@ -98,10 +151,15 @@ impl Pipeline {
     /// of the account which operations of the newest revision have come, from whatever source.
     fn commit_event(
         &mut self,
-        did: &str,
+        event: &ClientEvent,
         commit: &ClientCommit<'_>,
         now_us: Micros,
     ) -> Result<(), Stop> {
+        let did = event.did();
+        let policy = self.checker.as_ref().map(|checker| checker.policy);
+        if policy == Some(Policy::Strict) {
+            return Err(Fault::Unsigned.into());
+        }
         let rev: Tid = commit.rev.parse().map_err(Fault::Rev)?;
         let cid: Option<Cid> = match commit.cid.map(str::parse).transpose() {
             Ok(cid) => cid,
@@ -112,7 +170,20 @@ impl Pipeline {
         let digest = dedup::digest_op(commit.operation.as_str(), &path, cid.as_ref());
         let number = dedup::rev_number(&rev);
         let mut state = self.account(did);
-        if number < state.rev || number == state.rev && state.ops.contains(&digest) {
+        let late = LateOp {
+            did,
+            path: &path,
+            rev: number,
+            digest,
+        };
+        let made = rev.time().min(event.time());
+        let is_late = number < state.rev
+            && self
+                .late
+                .as_ref()
+                .is_some_and(|ops| ops.is_news(late, made));
+        let is_known = number < state.rev || number == state.rev && state.ops.contains(&digest);
+        if is_known && !is_late {
             self.repeated();
             return Ok(());
         }
@@ -123,6 +194,13 @@ impl Pipeline {
             state.repo = None;
         }
         self.operation(did, commit, cid.as_ref(), now_us)?;
+        if let Some(ops) = &mut self.late {
+            ops.note(late, now_us);
+        }
+        if is_late {
+            self.stats.late();
+            return Ok(());
+        }
         // Nobody is to keep the real events of an account out with a time that is yet to come.
         let latest = self.appender.next_time_us(now_us);
         if rev.time() <= latest.plus(BELIEVABLE) {
@@ -147,8 +225,21 @@ impl Pipeline {
             }
             _ => return Err(Fault::Malformed(Malformed::Json).into()),
         };
-        let json = json.map(|json| self.record_text.form(json, &mut self.encoder));
-        let json = json.transpose()?;
+        let json = match (json, cid) {
+            (Some(json), Some(cid)) => {
+                let form = self.record_text.form(json, cid, &mut self.encoder)?;
+                match form.cid {
+                    CidCheck::Off => {}
+                    CidCheck::Matches => {
+                        self.stats.verdict(Verdict::Unresolved);
+                        self.verdict = Verdict::Unresolved.to_byte();
+                    }
+                    CidCheck::Unknown => self.stats.unchecked(),
+                }
+                Some(form.json)
+            }
+            _ => None,
+        };
         self.tally.op(commit.operation, commit.collection);
         let body = DraftBody::Commit {
             rev: commit.rev,
@@ -207,6 +298,46 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Appends a sync, of which all but the signature is checked. Its blocks may be absent: it still
+    /// says that the repository has to be fetched anew.
+    fn sync_event(&mut self, did: &str, sync: &ClientSync, now_us: Micros) -> Result<(), Stop> {
+        let (seq, rev, time) = (sync.seq, &*sync.rev, &*sync.time);
+        Datetime::check_rfc3339(time).map_err(Fault::Time)?;
+        let blocks = sync.car().ok_or(Fault::Malformed(Malformed::Json))?;
+        if blocks.len() > MAX_SYNC_BLOCKS_BYTES {
+            return Err(Fault::Frame(FrameError::Limit {
+                field: "blocks",
+                unit: "bytes",
+                actual: blocks.len(),
+                limit: MAX_SYNC_BLOCKS_BYTES,
+            })
+            .into());
+        }
+        if !blocks.is_empty() {
+            let message = SyncMessage {
+                seq,
+                did,
+                blocks: &blocks,
+                rev,
+                time,
+            };
+            sync_object(&message).map_err(Fault::Commit)?;
+        }
+        let digest = dedup::digest_sync(rev, &blocks, time);
+        if !self.is_news(did, digest) {
+            return Ok(());
+        }
+        let body = DraftBody::Sync {
+            blocks: &blocks,
+            rev,
+            seq,
+            time,
+        };
+        self.append_json(EventKind::Sync, "", &Draft { did, body }, &[], now_us)?;
+        self.remember_notice(did, digest);
+        Ok(())
+    }
+
     /// Appends an event whose record is there as JSON. The stream does not say how many operations
     /// a commit has, so each stands for a whole one.
     fn append_json(
@@ -227,6 +358,8 @@ impl Pipeline {
     }
 }
 
+/// How many operations are remembered of several Jetstreams: some minutes of the whole network.
+const LATE_OPS: usize = 1 << 17;
 /// How far the revisions of an account may be ahead of the clock here.
 const BELIEVABLE: Duration = Duration::from_secs(3_600);
 /// The longest line: as much as the JSON of a frame may have.

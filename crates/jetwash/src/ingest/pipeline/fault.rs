@@ -29,6 +29,8 @@ pub(super) enum Fault {
     OutputTooLong,
     #[error(transparent)]
     Record(RecordError),
+    #[error("the record is another than its CID names")]
+    RecordCid,
     #[error("the record is not one of the data model: {0}")]
     RecordJson(ToCborError),
     #[error(
@@ -43,6 +45,8 @@ pub(super) enum Fault {
     TooBig,
     #[error("the event is longer than the log takes")]
     TooLong,
+    #[error("nobody has signed it, and only what is verified is wanted")]
+    Unsigned,
 }
 
 impl Fault {
@@ -58,12 +62,14 @@ impl Fault {
             Self::Malformed(malformed) => malformed_reason(*malformed),
             Self::OutputTooLong => "output_too_long",
             Self::Record(error) => error.reason(),
+            Self::RecordCid => "record_cid_mismatch",
             Self::RecordJson(_) => "record_json",
             Self::Rebase => "rebase",
             Self::Rev(_) => "rev_invalid",
             Self::Time(_) => "time_invalid",
             Self::TooBig => "too_big",
             Self::TooLong => "event_too_long",
+            Self::Unsigned => "unsigned",
         }
     }
 }

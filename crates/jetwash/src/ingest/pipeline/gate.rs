@@ -43,10 +43,8 @@ impl Pipeline {
         }
         // Of a closure that panics nothing is known; it is asked again, where that is counted.
         let ask = |predicate: &Predicate| catch(|| predicate.0(peeked)).ok();
-        let is_asked = peeked.kind != FrameKind::Sync;
-        let predicate = self.predicate.as_ref().filter(|_| is_asked);
-        let is_let_in = predicate.and_then(ask);
-        if predicate.is_some() && is_let_in != Some(true) {
+        let is_let_in = self.predicate.as_ref().and_then(ask);
+        if self.predicate.is_some() && is_let_in != Some(true) {
             return pass(is_let_in);
         }
         // Whatever comes again need not be checked again.
@@ -80,7 +78,7 @@ impl Pipeline {
         // counted as that.
         let is_judged = matches!(
             peeked.kind,
-            FrameKind::Commit | FrameKind::Identity | FrameKind::Account
+            FrameKind::Commit | FrameKind::Identity | FrameKind::Account | FrameKind::Sync
         );
         if !is_judged {
             return Ok(true);
@@ -93,13 +91,18 @@ impl Pipeline {
         }
     }
 
-    /// Whether the ingest filter lets a frame pass. A `#sync` has no kind of its own there.
+    /// Whether the ingest filter lets a frame pass.
     #[inline]
     fn filter_wants(&self, peeked: &Peek<'_>) -> bool {
         let is_kind = match peeked.kind {
             FrameKind::Commit => self.filter.matches_kind(Kind::Commit),
             FrameKind::Identity => self.filter.matches_kind(Kind::Identity),
             FrameKind::Account => self.filter.matches_kind(Kind::Account),
+            // The chains of accounts need them, whether or not they are wanted as events.
+            FrameKind::Sync => {
+                let follows_chains = self.needs_keys() && !self.is_partial();
+                self.filter.matches_kind(Kind::Sync) || follows_chains
+            }
             _ => true,
         };
         is_kind

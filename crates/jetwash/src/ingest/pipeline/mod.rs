@@ -3,7 +3,7 @@
 //! - `gate` and `predicate`: is anything of the frame wanted?
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
-//! - `events` and `record_text`: an event of a Jetstream, appended to the log.
+//! - `events` and `record_text`: an event of a Jetstream; `mirror`: a message of a mirrored log.
 //! - `news` and `accounts`: is it news to the log?
 //! - `checker` and `ruling`: what verification says of it.
 //! - `waiting`: frames that wait for a key between these steps.
@@ -16,6 +16,7 @@ mod decode;
 mod events;
 mod fault;
 mod gate;
+mod mirror;
 mod news;
 mod output;
 mod predicate;
@@ -40,8 +41,8 @@ use tracing::warn;
 
 use crate::ingest::check::{Given, Keys};
 use crate::ingest::dedup::Revs;
-use crate::ingest::host_place::{HostPlace, newest_place};
-use crate::ingest::numbering::Place;
+use crate::ingest::late::LateOps;
+use crate::ingest::numbering::{Place, numbered};
 use crate::ingest::record_cache::RecordCache;
 use crate::ingest::tally::Tally;
 use crate::noise::Noise;
@@ -52,6 +53,7 @@ use crate::verify::{ResyncSender, Verify};
 use accounts::Accounts;
 use checker::Checker;
 pub(crate) use gate::Sort;
+pub(crate) use mirror::MirrorFault;
 use output::Output;
 use predicate::Predicate;
 use quota::Quota;
@@ -115,6 +117,8 @@ pub struct Pipeline {
     now_us: Micros,
     stats: Arc<Stats>,
     noise: Noise,
+    /// The operations that came, if there are several Jetstreams and nothing else.
+    late: Option<LateOps>,
     /// Rewrites records that a Jetstream writes otherwise than we do.
     record_text: RecordText,
     line: Vec<u8>,
@@ -151,6 +155,7 @@ impl Pipeline {
             now_us: Micros::EPOCH,
             stats: Arc::default(),
             noise: Noise::default(),
+            late: None,
             record_text: RecordText::default(),
             line: Vec::new(),
             compressed: Vec::new(),
@@ -170,7 +175,7 @@ impl Pipeline {
     }
 
     /// Also turns away the frames for which `predicate` says `false`, before they are decoded. It
-    /// is asked about commits, identities and accounts that the filter lets pass.
+    /// is asked about commits, identities, accounts and syncs that the filter lets pass.
     #[must_use]
     pub fn filter_with(mut self, predicate: impl Fn(&Peek<'_>) -> bool + Send + 'static) -> Self {
         self.predicate = Some(Predicate(Box::new(predicate)));
@@ -278,7 +283,8 @@ impl Pipeline {
         given: Given,
     ) -> Result<(), StoreError> {
         let is_kept = !given.is_invalid();
-        let Some((place, peeked)) = self.begin(source, frame, now_us, is_kept) else {
+        let frame_at = (frame, given.number);
+        let Some((place, peeked)) = self.begin(source, frame_at, now_us, is_kept) else {
             return Ok(());
         };
         if place != Place::Next {
@@ -293,20 +299,23 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Notes that a frame has come, and says where its number stands.
+    /// Notes that a frame has come, and says where its number stands: its own, or the one that the
+    /// source has for it.
     #[inline]
     fn begin<'f>(
         &mut self,
         source: &str,
-        frame: &'f [u8],
+        (frame, number): (&'f [u8], Option<u64>),
         now_us: Micros,
         is_kept: bool,
     ) -> Option<(Place, Peek<'f>)> {
         self.now_us = now_us;
+        // Of frames it is not noted what came.
+        self.late = None;
         self.output.begin_frame();
         self.stats.frame(frame.len());
         let peeked = match peek(frame) {
-            Ok(peeked) => peeked,
+            Ok(peeked) => numbered(peeked, number),
             Err(error) => {
                 self.current = self.source(source);
                 self.lose(error.reason(), &error, (None, None));
@@ -450,18 +459,6 @@ impl Pipeline {
             Some(source) => source.stored_position(),
             None => self.appender.cursor(source),
         }
-    }
-
-    /// Adds a Jetstream as a source, and returns how far an earlier run has come with its hosts.
-    pub(crate) fn add_jetstream<'h>(
-        &mut self,
-        source: &str,
-        hosts: impl Iterator<Item = &'h str>,
-    ) -> Option<HostPlace> {
-        let place = newest_place(hosts, &self.appender);
-        let index = self.source(source);
-        self.sources[index].place.clone_from(&place);
-        place
     }
 
     /// Sets the cursor of `source`, backwards too; it is stored with the next commit.

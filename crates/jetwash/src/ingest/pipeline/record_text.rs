@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use jetwash_event::{Encoder, ToCbor};
+use jetwash_event::{Cid, Encoder, ToCbor};
 
 use crate::ingest::pipeline::fault::Fault;
 
@@ -14,29 +14,76 @@ use crate::ingest::pipeline::fault::Fault;
 pub(super) struct RecordText {
     to_cbor: ToCbor,
     cbor: Vec<u8>,
+    checks_cids: bool,
+}
+
+/// A record, and whether it is the one that its CID names.
+#[derive(Debug)]
+pub(super) struct RecordForm<'t> {
+    pub(super) json: Cow<'t, [u8]>,
+    pub(super) cid: CidCheck,
+}
+
+/// The outcome of comparing a record with its CID. A mismatch is a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CidCheck {
+    Off,
+    Matches,
+    /// The record has a fraction, and need not have come back as it was.
+    Unknown,
 }
 
 impl RecordText {
+    /// Has records compared with their CIDs.
+    pub(super) const fn check_cids(&mut self, checks: bool) {
+        self.checks_cids = checks;
+    }
+
     /// Returns a record in the form that lines have here.
     pub(super) fn form<'t>(
         &mut self,
         json: &'t str,
+        cid: &Cid,
         encoder: &mut Encoder,
-    ) -> Result<Cow<'t, [u8]>, Fault> {
-        if is_our_form(json) {
-            return Ok(Cow::Borrowed(json.as_bytes()));
+    ) -> Result<RecordForm<'t>, Fault> {
+        if !self.checks_cids && is_our_form(json) {
+            return Ok(RecordForm {
+                json: Cow::Borrowed(json.as_bytes()),
+                cid: CidCheck::Off,
+            });
         }
         self.cbor.clear();
         self.to_cbor
             .encode(json, &mut self.cbor)
             .map_err(Fault::RecordJson)?;
+        let cid = self.compare(json, cid)?;
+        let json = match is_our_form(json) {
+            true => Cow::Borrowed(json.as_bytes()),
+            false => Cow::Owned(self.write(json, encoder)?),
+        };
+        // One large record must not hold its memory for ever.
+        self.cbor.shrink_to(KEPT);
+        Ok(RecordForm { json, cid })
+    }
+
+    /// Whether the record is the one that its CID names.
+    fn compare(&self, json: &str, cid: &Cid) -> Result<CidCheck, Fault> {
+        let is_dag_cbor = cid.as_bytes().get(1) == Some(&DAG_CBOR);
+        match self.checks_cids {
+            false => Ok(CidCheck::Off),
+            true if is_dag_cbor && cid.matches(&self.cbor) => Ok(CidCheck::Matches),
+            true if has_fraction(json.as_bytes()) => Ok(CidCheck::Unknown),
+            true => Err(Fault::RecordCid),
+        }
+    }
+
+    /// Writes the record that is there as DAG-CBOR.
+    fn write(&self, json: &str, encoder: &mut Encoder) -> Result<Vec<u8>, Fault> {
         let mut written = Vec::with_capacity(json.len());
         encoder
             .record_to_json(&self.cbor, &mut written)
             .map_err(Fault::Record)?;
-        // One large record must not hold its memory for ever.
-        self.cbor.shrink_to(KEPT);
-        Ok(Cow::Owned(written))
+        Ok(written)
     }
 }
 
@@ -81,6 +128,23 @@ fn is_compact(json: &[u8]) -> bool {
     true
 }
 
+/// Whether JSON has a number with a fraction or an exponent, which stands for a float.
+fn has_fraction(json: &[u8]) -> bool {
+    let (mut in_string, mut bytes) = (false, json.iter());
+    let mut before = 0_u8;
+    while let Some(&byte) = bytes.next() {
+        match (in_string, byte) {
+            (_, b'"') => in_string = !in_string,
+            (true, b'\\') => drop(bytes.next()),
+            (false, b'.') => return true,
+            (false, b'e' | b'E') if before.is_ascii_digit() => return true,
+            _ => {}
+        }
+        before = byte;
+    }
+    false
+}
+
 /// The length of an escape behind its backslash, if it is one that is written here.
 fn escape(rest: &[u8]) -> Option<usize> {
     match rest {
@@ -101,10 +165,39 @@ const BLOB_OF_V2: &str = r#""$type":"blob","mimeType""#;
 /// Deeper records are for the encoder to judge.
 const DEEP: usize = 64;
 const KEPT: usize = 1 << 20;
+/// The code of DAG-CBOR in a CID.
+const DAG_CBOR: u8 = 0x71;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// That of `{}`: the hash of the byte a0.
+    fn cid() -> Cid {
+        let text = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua";
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_record_is_compared_with_its_cid_if_that_is_asked_for() {
+        let (mut text, mut encoder) = (RecordText::default(), Encoder::new());
+        let mut check = |json, checks| {
+            text.check_cids(checks);
+            text.form(json, &cid(), &mut encoder).map(|form| form.cid)
+        };
+        assert_eq!(check("{}", true), Ok(CidCheck::Matches));
+        assert_eq!(check("{ }", true), Ok(CidCheck::Matches));
+        assert_eq!(check(r#"{"a":1}"#, true), Err(Fault::RecordCid));
+        assert_eq!(check(r#"{"a":"1.5 \" 2e3"}"#, true), Err(Fault::RecordCid));
+        for json in [r#"{"a":1.5}"#, r#"{"a":1e3}"#, r#"{"b":"\"","a":1E3}"#] {
+            assert_eq!(check(json, true), Ok(CidCheck::Unknown), "{json}");
+        }
+        assert_eq!(
+            check(r#"{"a":true,"b":false}"#, true),
+            Err(Fault::RecordCid)
+        );
+        assert_eq!(check(r#"{"a":1}"#, false), Ok(CidCheck::Off));
+    }
 
     #[test]
     fn a_record_as_we_write_it_is_taken_over() {
@@ -131,8 +224,8 @@ mod tests {
             ),
             ("{\"a\":\"\u{2028}\"}", r#"{"a":"\u2028"}"#),
         ] {
-            let form = text.form(json, &mut encoder).unwrap();
-            assert_eq!(String::from_utf8_lossy(&form), expected, "{json}");
+            let form = text.form(json, &cid(), &mut encoder).unwrap();
+            assert_eq!(String::from_utf8_lossy(&form.json), expected, "{json}");
         }
     }
 
@@ -141,7 +234,7 @@ mod tests {
         let (mut text, mut encoder) = (RecordText::default(), Encoder::new());
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
         for json in [deep.as_str(), "[]", r#""a""#, r#"{"a": 1e999}"#] {
-            text.form(json, &mut encoder).unwrap_err();
+            text.form(json, &cid(), &mut encoder).unwrap_err();
         }
     }
 }

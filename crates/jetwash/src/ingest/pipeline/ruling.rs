@@ -116,15 +116,17 @@ impl Pipeline {
         Ok(ruling)
     }
 
-    /// Rules on a `#sync`, which says where a repository is without saying what has changed.
+    /// Rules on a `#sync`, which says where a repository is without saying what has changed. One
+    /// that the account has signed is delivered by every policy, also where it does not follow on the
+    /// stored state: it is there to say that.
     pub(super) fn rule_sync(
         &mut self,
         sync: &SyncMessage<'_>,
         checked: Option<Checked>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Ruling, Fault> {
         let now = self.now_us;
         let Some(checker) = &mut self.checker else {
-            return Ok(());
+            return Ok(Ruling::DELIVERED);
         };
         let policy = checker.policy;
         let checked = checked.unwrap_or_else(|| checker.check_sync(sync, now));
@@ -132,26 +134,41 @@ impl Pipeline {
         let is_followed = policy.needs_keys() && !self.is_partial();
         let mut state = self.account(sync.did);
         let stored = repo_of(&state).filter(|_| is_followed);
-        let judgement = match judge(&claim, checked.signature, stored) {
+        // One that names the state after the last commit is as true as that, and changes nothing.
+        let is_stored = stored.is_some_and(|stored| is_state_of(&claim, &stored));
+        let judgement = match judge(&claim, checked.signature, stored.filter(|_| !is_stored)) {
             Outcome::Judged(judgement) => judgement,
             Outcome::Skipped(_) => {
                 self.repeated();
-                return Ok(());
+                return Ok(Ruling::NOTHING);
             }
             Outcome::Needs(_) => UNRESOLVED,
         };
-        if let Verdict::Invalid(reason) = judgement.verdict {
+        let verdict = judgement.verdict;
+        if let Verdict::Invalid(reason) = verdict {
             return Err(self.invalid(reason));
         }
-        self.stats.verdict(judgement.verdict);
-        if let Some(repo) = judgement.state.filter(|_| is_followed) {
+        self.stats.verdict(verdict);
+        let is_hidden = policy == Policy::Strict && state.is_active == Some(false);
+        let is_signed = verdict != Verdict::Unresolved;
+        let ruling = Ruling {
+            verdict: verdict.to_byte(),
+            is_delivered: !is_hidden && (is_signed || policy.delivers(verdict)),
+            ..Ruling::DELIVERED
+        };
+        if is_hidden {
+            self.stats.dropped("account_inactive");
+        } else if !ruling.is_delivered {
+            self.stats.dropped(verdict.name());
+        }
+        if let Some(repo) = judgement.state.filter(|_| is_followed && !is_stored) {
             state.repo = PackedRepo::new(&repo.to_bytes());
             self.appender.set_account(sync.did, &state);
             if judgement.needs_repository {
                 self.incomplete(sync.did, &claim, true);
             }
         }
-        Ok(())
+        Ok(ruling)
     }
 
     /// Stores the state of a repository of whose newest commit nothing was appended.

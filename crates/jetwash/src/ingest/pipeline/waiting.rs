@@ -6,7 +6,7 @@ use jetwash_frame::peek;
 use jetwash_store::StoreError;
 
 use crate::ingest::check::{Checked, Given};
-use crate::ingest::numbering::Place;
+use crate::ingest::numbering::{Place, numbered};
 use crate::ingest::pipeline::Pipeline;
 
 impl Pipeline {
@@ -15,11 +15,11 @@ impl Pipeline {
     pub(crate) fn hold(
         &mut self,
         source: &str,
-        frame: &[u8],
+        (frame, number): (&[u8], Option<u64>),
         now_us: Micros,
         is_let_in: Option<bool>,
     ) -> bool {
-        let Some((place, peeked)) = self.begin(source, frame, now_us, true) else {
+        let Some((place, peeked)) = self.begin(source, (frame, number), now_us, true) else {
             return false;
         };
         let is_wanted = place != Place::Illegal && self.is_wanted(&peeked, is_let_in);
@@ -45,7 +45,7 @@ impl Pipeline {
     pub(crate) fn finish(
         &mut self,
         source: &str,
-        frame: &[u8],
+        (frame, number): (&[u8], Option<u64>),
         checked: Option<Checked>,
         now_us: Micros,
     ) -> Result<(), StoreError> {
@@ -56,6 +56,7 @@ impl Pipeline {
             debug_assert!(false, "it could be read before it waited");
             return Ok(());
         };
+        let peeked = numbered(peeked, number);
         let source = &mut self.sources[self.current];
         source.is_touched = true;
         if let Some(seq) = peeked.seq {
@@ -65,6 +66,7 @@ impl Pipeline {
         let given = Given {
             checked,
             is_let_in: Some(true),
+            number,
         };
         if !self.is_wanted(&peeked, given.is_let_in) {
             return Ok(());
@@ -76,8 +78,13 @@ impl Pipeline {
     }
 
     /// Drops a frame whose check panicked.
-    pub(crate) fn lose_unchecked(&mut self, source: &str, frame: &[u8], now_us: Micros) {
-        let Some((place, peeked)) = self.begin(source, frame, now_us, true) else {
+    pub(crate) fn lose_unchecked(
+        &mut self,
+        source: &str,
+        (frame, number): (&[u8], Option<u64>),
+        now_us: Micros,
+    ) {
+        let Some((place, peeked)) = self.begin(source, (frame, number), now_us, true) else {
             return;
         };
         if let Some(seq) = peeked.seq.filter(|_| place != Place::Next) {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::ingest::check::{Checked, Done, Given, Key, Keys, Outcome, Task, Workers};
 use crate::ingest::intake::{Arrival, Content};
+use crate::ingest::numbering::numbered;
 use crate::ingest::pipeline::{Pipeline, Sort};
 use crate::ingest::stage::lanes::{Held, Lanes};
 use crate::ingest::stage::window::{Slot, Window};
@@ -122,6 +123,7 @@ impl CheckStage {
         if let Content::Frame(frame) = &arrival.content
             && let Ok(peeked) = peek(frame)
         {
+            let peeked = numbered(peeked, arrival.number);
             account = peeked.did.map(|did| self.hasher.hash_one(did));
             let sorted = pipeline.sort(&arrival.source, &peeked, frame);
             is_let_in = sorted.is_let_in;
@@ -202,10 +204,16 @@ impl CheckStage {
             is_let_in,
             ..
         } = slot;
+        let number = arrival.number;
         let needs_key = checked.as_ref().is_some_and(Checked::needs_key);
         let waiting = account.filter(|&account| needs_key || self.lanes.has(account));
         let (Some(account), Content::Frame(frame)) = (waiting, &arrival.content) else {
-            return Ready::Arrival(arrival, Given { checked, is_let_in });
+            let given = Given {
+                checked,
+                is_let_in,
+                number,
+            };
+            return Ready::Arrival(arrival, given);
         };
         let has_room = self.lanes.has_room(account, frame.len());
         if has_room {
@@ -213,6 +221,7 @@ impl CheckStage {
                 held: Held {
                     source: Arc::clone(&arrival.source),
                     frame: frame.clone(),
+                    number,
                     checked,
                 },
                 is_let_in,
@@ -233,7 +242,14 @@ impl CheckStage {
                 });
                 Ready::Held(held)
             }
-            None => Ready::Arrival(arrival, Given { checked, is_let_in }),
+            None => {
+                let given = Given {
+                    checked,
+                    is_let_in,
+                    number,
+                };
+                Ready::Arrival(arrival, given)
+            }
         }
     }
 

@@ -33,6 +33,8 @@ struct Lane {
 pub(crate) struct Held {
     pub(crate) source: Arc<str>,
     pub(crate) frame: Bytes,
+    /// The number that the source has for it, if that is not its own.
+    pub(crate) number: Option<u64>,
     /// `None` if there is nothing to check.
     pub(crate) checked: Option<Checked>,
 }
@@ -139,6 +141,7 @@ mod tests {
         Held {
             source: "a".into(),
             frame: vec![0; bytes].into(),
+            number: None,
             checked: None,
         }
     }

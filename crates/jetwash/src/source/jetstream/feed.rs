@@ -1,6 +1,6 @@
 use std::convert::Infallible;
+use std::error::Error;
 use std::mem::take;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,27 +8,18 @@ use futures_util::FutureExt;
 use jetwash_client::{ClientEvent, ClientGapCause, ClientItem, Disconnected};
 use jetwash_event::Tid;
 use jetwash_store::GapCause;
-use tokio::time::{Instant, sleep};
-use tracing::{error, info, warn};
+use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::source::JetstreamSource;
-use crate::clock::Clock;
-use crate::ingest::{Content, HostPlace, Intake, Stopped, malformed_reason};
+use crate::ingest::{Content, HostPlace, Stopped, malformed_reason};
 use crate::noise::Noise;
-use crate::panic::Panic;
-use crate::source::Watch;
-use crate::stats::Stats;
-use crate::tasks::Died;
+use crate::source::{Source, SourceHandle};
 
-/// The task that follows a Jetstream.
+/// A Jetstream as a source.
 pub(crate) struct JetstreamFeed {
     name: Arc<str>,
     source: JetstreamSource,
-    intake: Intake,
-    stats: Arc<Stats>,
-    watch: Arc<Watch>,
-    clock: Clock,
-    died: Died,
     noise: Noise,
     begun: Instant,
     /// How far the pipeline was given events.
@@ -40,38 +31,14 @@ pub(crate) struct JetstreamFeed {
     looked: Option<Instant>,
 }
 
-/// The end of a client.
-enum End {
-    Stopped,
-    Client(String),
-}
-
-impl From<Stopped> for End {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
 impl JetstreamFeed {
-    pub(crate) fn new(
-        source: JetstreamSource,
-        intake: Intake,
-        stats: Arc<Stats>,
-        watch: Arc<Watch>,
-        clock: Clock,
-        died: Died,
-    ) -> Self {
+    pub(crate) fn new(source: JetstreamSource) -> Self {
         let name = source.name();
         Self {
             host: Arc::clone(&name),
             name,
             place: None,
             source,
-            intake,
-            stats,
-            watch,
-            clock,
-            died,
             noise: Noise::default(),
             begun: Instant::now(),
             attempts: 0,
@@ -79,50 +46,25 @@ impl JetstreamFeed {
         }
     }
 
-    /// Feeds the pipeline until it stops. A client that ends, because all hosts refuse what it asks
-    /// for or because of a panic, is followed by another after a pause.
-    pub(crate) async fn follow(mut self) {
-        let mut pause = FIRST_RESTART;
-        loop {
-            let begun = Instant::now();
-            let ended = AssertUnwindSafe(self.run()).catch_unwind().await;
-            if begun.elapsed() > LONGEST_RESTART {
-                pause = FIRST_RESTART;
-            }
-            match ended {
-                Ok(Ok(never)) => match never {},
-                Ok(Err(End::Stopped)) => return,
-                Ok(Err(End::Client(why))) => {
-                    let now = self.begun.elapsed();
-                    if let Some(held) = self.noise.admit(&self.name, "client", now) {
-                        error!(jetstream = %self.name, not_told = held, "{why}; it is asked again in {pause:?}");
-                    }
-                    self.watch.ended(why, self.attempts, None);
-                }
-                Err(payload) => {
-                    let panic = Panic::new(&*payload);
-                    self.stats.panicked("jetstream", &panic);
-                    error!(jetstream = %self.name, %panic, "the task of a Jetstream panicked; it restarts in {pause:?}");
-                    self.watch.ended(format!("a panic: {panic}"), 0, None);
-                    self.died.note("jetstream", self.name.to_string(), &panic);
-                }
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_RESTART);
-        }
-    }
-
     /// Runs one client. Events that are there already are handed over together, since each hand-over
     /// costs as much as an event.
-    async fn run(&mut self) -> Result<Infallible, End> {
+    async fn follow(&mut self, handle: &SourceHandle) -> Result<Infallible, BoxError> {
         let place = self.place.as_ref();
         let cursor = place.map(|place| self.source.behind(place));
         let cursor = cursor.or_else(|| self.source.cursor());
-        let client = self.source.client(cursor).build();
-        let mut client = client.map_err(|error| End::Client(error.to_string()))?;
+        let filter = self.source.filter().tell()?;
+        let mut client = self.source.client(cursor, filter).build()?;
         loop {
             let (mut events, mut bytes) = (Vec::new(), 0);
-            let mut next = client.next().await;
+            // Not in a fixed order: a host that always has more must not keep the sets from changing.
+            let mut next = tokio::select! {
+                next = client.next() => next,
+                () = self.source.filter().changed() => {
+                    let filter = self.source.filter().tell()?;
+                    client.handle().set_filter(filter);
+                    continue;
+                }
+            };
             loop {
                 match next {
                     Some(Ok(ClientItem::Event(event))) => {
@@ -130,14 +72,14 @@ impl JetstreamFeed {
                         events.push(event);
                     }
                     Some(Ok(other)) => {
-                        self.send(take(&mut events)).await?;
-                        self.note(other).await?;
+                        self.send(handle, take(&mut events)).await?;
+                        self.note(handle, other).await?;
                     }
                     Some(Err(error)) => {
-                        self.send(take(&mut events)).await?;
-                        return Err(End::Client(error.to_string()));
+                        self.send(handle, take(&mut events)).await?;
+                        return Err(error.into());
                     }
-                    None => return Err(End::Client("the client has ended".to_owned())),
+                    None => return Err("the client has ended".into()),
                 }
                 if events.len() >= BATCH_EVENTS || bytes >= BATCH_BYTES {
                     break;
@@ -147,39 +89,45 @@ impl JetstreamFeed {
                     None => break,
                 }
             }
-            self.send(events).await?;
+            self.send(handle, events).await?;
         }
     }
 
-    async fn send(&mut self, events: Vec<ClientEvent>) -> Result<(), Stopped> {
+    async fn send(
+        &mut self,
+        handle: &SourceHandle,
+        events: Vec<ClientEvent>,
+    ) -> Result<(), Stopped> {
         let Some(last) = events.last() else {
             return Ok(());
         };
         let now = Instant::now();
         self.attempts = 0;
-        self.watch.event(now);
+        handle.watch().event(now);
         if self.looked.is_none_or(|looked| now - looked >= LOOK)
             && let Some(commit) = last.commit()
             && let Ok(rev) = commit.rev.parse::<Tid>()
         {
             self.looked = Some(now);
-            self.watch.lag(self.clock.read_us().0.since(rev.time()));
+            handle
+                .watch()
+                .lag(handle.parts().clock.read_us().0.since(rev.time()));
         }
         let host = Arc::clone(&self.host);
         let place = HostPlace::behind(&host, last);
         let content = Content::Events { host, events };
-        self.intake.pass_on(&self.name, content).await?;
+        handle.parts().intake.pass_on(&self.name, content).await?;
         self.place = Some(place);
         Ok(())
     }
 
     /// Notes what is no event.
-    async fn note(&mut self, item: ClientItem) -> Result<(), Stopped> {
+    async fn note(&mut self, handle: &SourceHandle, item: ClientItem) -> Result<(), Stopped> {
         match item {
             ClientItem::Connected(connected) => {
                 let now = Instant::now();
                 self.host = connected.host;
-                self.watch.connected(now);
+                handle.watch().connected(now);
                 if let Some(held) = self.noise.admit(&self.name, "connected", now - self.begun) {
                     info!(
                         jetstream = %self.name,
@@ -190,15 +138,15 @@ impl JetstreamFeed {
                         "connected",
                     );
                 }
-                self.join().await
+                self.join(handle).await
             }
             ClientItem::Disconnected(end) => {
-                self.disconnected(end);
+                self.disconnected(handle, end);
                 Ok(())
             }
             ClientItem::Malformed(malformed) => {
                 let reason = malformed_reason(malformed);
-                self.stats.dropped(reason);
+                handle.parts().stats.dropped(reason);
                 let now = self.begun.elapsed();
                 if let Some(held) = self.noise.admit(&self.name, reason, now) {
                     warn!(jetstream = %self.name, host = %self.host, reason, not_told = held, "a message was dropped: it is no event");
@@ -207,8 +155,17 @@ impl JetstreamFeed {
             }
             ClientItem::Gap(gap) => {
                 let cause = cause_of(gap.cause);
-                self.intake
-                    .pass_on(&self.name, Content::Missing { cause })
+                handle
+                    .parts()
+                    .intake
+                    .pass_on(
+                        &self.name,
+                        Content::Missing {
+                            cause,
+                            first: None,
+                            next: None,
+                        },
+                    )
                     .await
             }
             _ => Ok(()),
@@ -216,19 +173,24 @@ impl JetstreamFeed {
     }
 
     /// Notes where the first connection of all began, for a run that is to continue from there.
-    async fn join(&mut self) -> Result<(), Stopped> {
+    async fn join(&mut self, handle: &SourceHandle) -> Result<(), Stopped> {
         if self.place.is_some() || self.source.cursor().is_some() {
             return Ok(());
         }
         let host = Arc::clone(&self.host);
-        self.place = Some(HostPlace::at_contact(&host, self.clock.read_us().0));
-        self.intake
+        self.place = Some(HostPlace::at_contact(
+            &host,
+            handle.parts().clock.read_us().0,
+        ));
+        handle
+            .parts()
+            .intake
             .pass_on(&self.name, Content::Joined { host })
             .await
     }
 
-    fn disconnected(&mut self, end: Disconnected) {
-        self.stats.reconnect("jetstream");
+    fn disconnected(&mut self, handle: &SourceHandle, end: Disconnected) {
+        handle.parts().stats.reconnect("jetstream");
         self.attempts += 1;
         let now = self.begun.elapsed();
         if let Some(held) = self.noise.admit(&self.name, "disconnected", now) {
@@ -241,9 +203,27 @@ impl JetstreamFeed {
                 end.wait.as_secs_f32(),
             );
         }
-        self.watch.ended(end.reason, self.attempts, None);
+        handle.watch().ended(end.reason, self.attempts, None);
     }
 }
+
+impl Source for JetstreamFeed {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_upstream(&self) -> bool {
+        true
+    }
+
+    /// Feeds the pipeline until it stops. A client ends when all hosts refuse what it asks for, or
+    /// because of a panic, and is then followed by another, where it was.
+    async fn run(&mut self, handle: SourceHandle) -> Result<(), BoxError> {
+        match self.follow(&handle).await? {}
+    }
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The cause of a gap as the log has it.
 const fn cause_of(cause: ClientGapCause) -> GapCause {
@@ -257,6 +237,3 @@ const fn cause_of(cause: ClientGapCause) -> GapCause {
 const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 64 << 10;
 const LOOK: Duration = Duration::from_secs(1);
-/// The pause before another client doubles from the first to the longest.
-const FIRST_RESTART: Duration = Duration::from_secs(1);
-const LONGEST_RESTART: Duration = Duration::from_secs(60);

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 use std::thread;
 
-use jetwash_client::{ClientBuildError, UpstreamCursor};
+use jetwash_client::{ClientBuildError, ClientFilter, UpstreamCursor};
 use jetwash_event::Filter;
 
 use super::options::JetstreamOptions;
-use super::source::{JetstreamSource, pushed_down};
+use super::pushed::{PushedFilter, pushed_down};
+use super::source::JetstreamSource;
 
 /// The caller's settings for Jetstreams.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +38,13 @@ impl Jetstreams {
     ) -> Result<Vec<JetstreamSource>, Vec<JetstreamMistake>> {
         let mut mistakes = Vec::new();
         let options = Arc::new(self.options.clone());
-        let pushed = pushed_down(filter).unwrap_or_else(|error| {
+        if let Err(error) = pushed_down(filter) {
             mistakes.push(JetstreamMistake::Client(error.into()));
-            jetwash_client::ClientFilter::new()
-        });
+        }
         let mut sources: Vec<JetstreamSource> = Vec::new();
         for addresses in &self.addresses {
-            let source = JetstreamSource::new(addresses, pushed.clone(), Arc::clone(&options));
+            let pushed = PushedFilter::new(filter);
+            let source = JetstreamSource::new(addresses, pushed, Arc::clone(&options));
             mistakes.extend(fault_of(&source).map(JetstreamMistake::Client));
             let mut known: Vec<&str> = sources
                 .iter()
@@ -76,7 +77,8 @@ impl Jetstreams {
 /// A client checks its settings when it is built, and is built within a runtime, where it begins at
 /// once. On a thread without one, only the check is made.
 fn fault_of(source: &JetstreamSource) -> Option<ClientBuildError> {
-    let check = || source.client(source.cursor()).build().err();
+    let filter = ClientFilter::new();
+    let check = || source.client(source.cursor(), filter).build().err();
     let fault = thread::scope(|scope| {
         let checking = thread::Builder::new().spawn_scoped(scope, check).ok()?;
         checking.join().ok()?

@@ -36,6 +36,7 @@ pub struct JetstreamOptions {
     tls: Option<Arc<ClientConfig>>,
     connect_timeout: Option<Duration>,
     silence: Option<Duration>,
+    checks_cids: bool,
 }
 
 impl JetstreamOptions {
@@ -99,6 +100,25 @@ impl JetstreamOptions {
     pub const fn silence(mut self, limit: Duration) -> Self {
         self.silence = Some(limit);
         self
+    }
+
+    /// Compares each record with its CID: the JSON is turned back into DAG-CBOR and hashed. It holds
+    /// for events of [own sources](crate::Source) too. Defaults to `false`; it costs about as much
+    /// again as taking the event in.
+    ///
+    /// A record that matches has the verdict [`Unresolved`](crate::Verdict::Unresolved): nobody has
+    /// signed it, and nothing speaks against it. One that does not is dropped, and counted as
+    /// `record_cid_mismatch`. A record with a fraction in it cannot be compared if it does not match,
+    /// since JSON does not keep floats as they were: it is delivered without a verdict, and counted
+    /// in [`Snapshot::verdicts`](crate::Snapshot::verdicts) as `unchecked`. Events without a record
+    /// have no verdict.
+    pub const fn check_cids(mut self, checks: bool) -> Self {
+        self.checks_cids = checks;
+        self
+    }
+
+    pub(crate) const fn checks_cids(&self) -> bool {
+        self.checks_cids
     }
 
     /// Applies them to a client.

@@ -1,19 +1,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetwash_client::{
-    Client, ClientBuilder, ClientFilter, ClientKind, FilterError, Protocol, UpstreamCursor,
-};
-use jetwash_event::{Filter, Kind};
+use jetwash_client::{Client, ClientBuilder, ClientFilter, Protocol, UpstreamCursor};
 
 use super::options::JetstreamOptions;
+use super::pushed::PushedFilter;
 use crate::ingest::HostPlace;
 
 /// A Jetstream to follow: hosts that have the same events, in the order in which they are tried.
 #[derive(Clone, Debug)]
 pub(crate) struct JetstreamSource {
     hosts: Vec<JetstreamHost>,
-    filter: ClientFilter,
+    filter: PushedFilter,
     options: Arc<JetstreamOptions>,
     /// Where it is to continue.
     cursor: Option<UpstreamCursor>,
@@ -31,7 +29,7 @@ struct JetstreamHost {
 impl JetstreamSource {
     pub(super) fn new(
         addresses: &[String],
-        filter: ClientFilter,
+        filter: PushedFilter,
         options: Arc<JetstreamOptions>,
     ) -> Self {
         let host = |address: &String| JetstreamHost {
@@ -87,34 +85,24 @@ impl JetstreamSource {
         self.cursor.clone()
     }
 
-    pub(super) fn client(&self, cursor: Option<UpstreamCursor>) -> ClientBuilder {
+    /// The filter as hosts are told it.
+    pub(super) const fn filter(&mut self) -> &mut PushedFilter {
+        &mut self.filter
+    }
+
+    pub(super) fn client(
+        &self,
+        cursor: Option<UpstreamCursor>,
+        filter: ClientFilter,
+    ) -> ClientBuilder {
         let addresses = self.hosts.iter().map(|host| host.address.as_str());
-        let client = Client::builder(addresses).filter(self.filter.clone());
+        let client = Client::builder(addresses).filter(filter);
         let client = self.options.apply(client);
         match cursor {
             Some(cursor) => client.cursor(cursor),
             None => client,
         }
     }
-}
-
-/// Returns the part of an ingest filter that a host can apply. The pipeline applies all of it.
-///
-/// Accounts are only sent if there are few enough, and if there is no set of them, which may change
-/// at any time.
-pub(super) fn pushed_down(filter: &Filter) -> Result<ClientFilter, FilterError> {
-    let mut pushed = ClientFilter::new().collections(filter.named_collections())?;
-    if filter.did_sets().is_empty() && filter.did_count() <= MOST_DIDS {
-        pushed = pushed.dids(filter.named_dids())?;
-    }
-    // A filter that names no kind is for all of them, and so is the request.
-    if Kind::ALL.into_iter().all(|kind| filter.matches_kind(kind)) {
-        return Ok(pushed);
-    }
-    let kinds = Kind::ALL
-        .into_iter()
-        .filter(|&kind| filter.matches_kind(kind));
-    Ok(pushed.kinds(kinds.map(ClientKind::from)))
 }
 
 /// The name that the client has for a host: its address without the path of a version, in lower
@@ -135,8 +123,6 @@ fn name_of(address: &str) -> String {
     format!("{scheme}://{authority}{}", base.unwrap_or(path))
 }
 
-/// The accounts that version 1 and version 2 take in a request.
-const MOST_DIDS: usize = 10_000;
 /// The clocks of hosts are closer to each other than that.
 const OVERLAP: Duration = Duration::from_secs(10);
 

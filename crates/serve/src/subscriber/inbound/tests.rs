@@ -181,7 +181,14 @@ fn inbound<R: AsyncRead + Unpin>(socket: R, early: &[u8]) -> Inbound<R> {
     let account = Arc::new(Budget::new(1 << 30)).account(CancellationToken::new());
     let allowance = Allowance::new(Arc::clone(&options), None);
     let query = query("", &options);
-    Inbound::new(socket, early, &query, common, Arc::new(account), allowance)
+    Inbound::new(
+        socket,
+        early,
+        Terms::of(&query),
+        common,
+        Arc::new(account),
+        allowance,
+    )
 }
 
 fn query(text: &str, options: &ServeOptions) -> Query {
