@@ -253,11 +253,7 @@ impl Writer {
 
     /// Takes over a message of the log that this one mirrors. Anything else is counted as lost,
     /// since it has no place in another's log.
-    async fn mirrored(
-        &mut self,
-        arrival: Arrival,
-        now_us: Micros,
-    ) -> Result<Arc<str>, StoreError> {
+    async fn mirrored(&mut self, arrival: Arrival, now_us: Micros) -> Result<Arc<str>, StoreError> {
         let Content::Mirrored {
             connection,
             message,
@@ -270,14 +266,12 @@ impl Writer {
         if connection.is_refused() {
             return Ok(arrival.source);
         }
-        self.persist(|pipeline| {
-            match pipeline.mirror(&message, bytes, now_us) {
-                Ok(()) => Ok(()),
-                Err(MirrorFault::Store(error)) => Err(error),
-                Err(MirrorFault::Refused(refusal)) => {
-                    connection.refuse(refusal);
-                    Ok(())
-                }
+        self.persist(|pipeline| match pipeline.mirror(&message, bytes, now_us) {
+            Ok(()) => Ok(()),
+            Err(MirrorFault::Store(error)) => Err(error),
+            Err(MirrorFault::Refused(refusal)) => {
+                connection.refuse(refusal);
+                Ok(())
             }
         })
         .await?;
