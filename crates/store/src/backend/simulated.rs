@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use super::{Backend, Batch, BlockKey, Bucket, BucketError, BucketName, Opened, Reserved};
+use super::{Backend, Batch, BlockKey, Bucket, BucketError, BucketName, Opened, Reserved, state};
 use crate::error::{BackendError, OpenError};
 use crate::seq::Seq;
 
@@ -292,9 +292,14 @@ impl Drop for SimulatedBackend {
 
 impl Backend for SimulatedBackend {
     fn begin(&self) -> Result<(), BackendError> {
+        let is_mirror = self.disk()?.now.state.contains_key(state::MIRROR);
+        let version = if is_mirror {
+            state::MIRROR_FORMAT
+        } else {
+            state::FORMAT
+        };
         let mut batch = Batch::default();
-        let version = super::state::FORMAT.to_le_bytes();
-        batch.set(super::state::VERSION.to_vec(), version.to_vec());
+        batch.set(state::VERSION.to_vec(), version.to_le_bytes().to_vec());
         self.write(&batch)
     }
 

@@ -93,3 +93,16 @@ fn only_one_process_has_it_open() {
     drop(opened);
     start(&disk, tiny());
 }
+
+#[test]
+fn a_mirror_is_one_each_time_it_is_opened() {
+    let (_appender, origin) = open(Location::Memory, tiny()).unwrap();
+    let disk = SimulatedDisk::default();
+    let (mut appender, store) = start(&disk, tiny());
+    appender.become_mirror(origin.log_id()).unwrap();
+    drop((appender, store));
+    for _ in 0..2 {
+        let (_appender, store) = start(&disk, tiny());
+        assert!(store.is_mirror() && store.log_id() == origin.log_id());
+    }
+}
