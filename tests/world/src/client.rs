@@ -285,11 +285,9 @@ impl Seen {
                 } else {
                     &payload[kind]
                 };
-                // The bytes of a sync are written in another way.
-                let is_body = kind == "sync"
-                    || body.as_object().is_some_and(|fields| {
-                        fields.iter().all(|(name, value)| found[name] == *value)
-                    });
+                let is_body = body
+                    .as_object()
+                    .is_some_and(|fields| fields.iter().all(|(name, value)| found[name] == *value));
                 payload["seq"] == entry.seq && payload["did"] == entry.line["did"] && is_body
             }
         }

@@ -1,6 +1,6 @@
 //! All that was ever in the log, when, and whether it may have gone since.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -216,8 +216,9 @@ impl Ledger {
 
     /// Compares the log with what happened: from the frame `first` on, each event once, in the
     /// order of its account. Returns what is not as it should be; frames for which `may_lack` returns
-    /// `true` may be missing. Where a relay `has_lost` its history, identities and accounts may be
-    /// late: they have no revision to be judged by.
+    /// `true` may be missing. Where a relay `has_lost` its history, identities, accounts and syncs
+    /// may be late: they have no revision to be judged by. Those may also come again behind as many
+    /// others of their account as are remembered.
     pub(crate) fn compare(
         &self,
         truth: &[TruthFrame],
@@ -229,6 +230,7 @@ impl Ledger {
             places.insert(event, place);
         }
         let (mut found, mut newest) = (HashMap::new(), HashMap::new());
+        let mut notices = Notices::default();
         for entry in self.visible_to(self.process()) {
             let Some(event) = event_of(&entry.line) else {
                 continue;
@@ -236,16 +238,21 @@ impl Ledger {
             let Some(&place) = places.get(event.as_str()) else {
                 return Err(format!("event {} never happened: {event}", entry.seq));
             };
+            let is_commit = entry.line["kind"] == "commit";
+            let did = event.split(' ').next().unwrap_or_default().to_owned();
+            let is_remembered = is_commit || notices.remember(&did, place);
             if let Some(seq) = found.insert(place, entry.seq) {
+                if !is_remembered {
+                    continue;
+                }
                 return Err(format!(
                     "{event} is in the log twice: {seq} and {}",
                     entry.seq
                 ));
             }
-            if has_lost && entry.line["kind"] != "commit" {
+            if has_lost && !is_commit {
                 continue;
             }
-            let did = event.split(' ').next().unwrap_or_default().to_owned();
             if newest
                 .insert(did, place)
                 .is_some_and(|newest| newest > place)
@@ -267,6 +274,23 @@ impl Ledger {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The latest identities, accounts and syncs of each account, by which repeats of them are known.
+#[derive(Default)]
+struct Notices(HashMap<String, VecDeque<usize>>);
+
+impl Notices {
+    /// Whether this one is among the latest of its account. It is the newest of them then.
+    fn remember(&mut self, did: &str, place: usize) -> bool {
+        let latest = self.0.entry(did.to_owned()).or_default();
+        let is_known = latest.contains(&place);
+        if latest.len() == REMEMBERED {
+            latest.pop_front();
+        }
+        latest.push_back(place);
+        is_known
     }
 }
 
@@ -298,6 +322,8 @@ impl Inner {
     }
 }
 
+/// How many identities, accounts and syncs of an account are known again, as `docs/upstreams.md` says.
+const REMEMBERED: usize = 8;
 /// How much longer than the interval of syncs it may be until one: the writer looks once a second.
 const SLACK: Duration = Duration::from_millis(2_500);
 /// After a full disk, syncs may come this much later.

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use jetwash_cbor::Cid;
 use jetwash_sim::{SimEvent, SimFrame};
 use serde_json::Value;
 
@@ -37,6 +40,9 @@ impl TruthFrame {
             SimEvent::Account { active, status } => {
                 let status = status.unwrap_or_default();
                 vec![format!("{did} account {} {active} {status}", frame.time)]
+            }
+            SimEvent::Sync { rev, commit } => {
+                vec![format!("{did} sync {} {rev} {commit}", frame.time)]
             }
             _ => Vec::new(),
         };
@@ -75,8 +81,26 @@ pub(crate) fn event_of(line: &Value) -> Option<String> {
             let (time, status) = (text(account, "time"), text(account, "status"));
             format!("{did} account {time} {} {status}", account["active"])
         }
+        "sync" => {
+            let sync = &line["sync"];
+            let (time, rev) = (text(sync, "time"), text(sync, "rev"));
+            let commit = root(sync["blocks"]["$bytes"].as_str()?);
+            format!("{did} sync {time} {rev} {commit}")
+        }
         _ => return None,
     })
+}
+
+/// The root that the head of a CAR file names, which comes first in it; empty if there is none.
+fn root(blocks: &str) -> String {
+    /// A link of 36 bytes: the tag, the head of the bytes, and the zero before a binary CID.
+    const LINK: &[u8] = &[0xd8, 0x2a, 0x58, 37, 0];
+    let blocks = STANDARD_NO_PAD.decode(blocks.trim_end_matches('='));
+    let blocks = blocks.unwrap_or_default();
+    let at = blocks.windows(LINK.len()).position(|part| part == LINK);
+    let root = at.and_then(|at| blocks[at + LINK.len()..].get(..36));
+    let root = root.and_then(|bytes| Cid::from_bytes(bytes).ok());
+    root.map_or_else(String::new, |root| root.to_string())
 }
 
 /// The frame with another number.
