@@ -9,6 +9,7 @@
 //! - `network`: what is true; `relay`: sends it; `cable`: the connections, which break.
 //! - `process`: the program that embeds a Jetstream, which ends in every way.
 //! - `ledger`: all that was ever in the log, and the checks; `reader` and `client`: those who read.
+//! - `mirror`: a second program, which takes over the log of the first.
 //! - `play`: one run.
 
 #![allow(
@@ -25,6 +26,7 @@ mod filter;
 #[cfg(target_os = "linux")]
 mod hooks;
 mod ledger;
+mod mirror;
 mod network;
 mod play;
 mod process;

@@ -13,8 +13,9 @@ use crate::cable::Cables;
 use crate::chance::Chance;
 use crate::client::{Client, Mode, Way};
 use crate::ledger::{End, Ledger};
+use crate::mirror::{MIRROR, Mirror};
 use crate::network::Source;
-use crate::process::{CLIENTS, Machine, Process};
+use crate::process::{CLIENTS, Machine, Process, YEARS};
 use crate::reader::{Handled, Reader};
 use crate::trace::Trace;
 
@@ -37,12 +38,13 @@ struct World {
     running: Running,
     chance: Chance,
     clients: Vec<Client>,
+    mirror: Mirror,
     is_publishing: watch::Sender<bool>,
     is_quiet: watch::Sender<bool>,
     /// Frames before this one may be missing, as a relay has lost them.
     risk: usize,
     first: usize,
-    counts: [u32; 10],
+    counts: [u32; 12],
 }
 
 /// Plays a seed for that many minutes, and then until all is quiet.
@@ -112,16 +114,19 @@ impl World {
             trace: trace.clone(),
             skew: Arc::new(AtomicI64::new(0)),
         };
+        let running = Running::default();
+        let mirror = mirror(seed, &machine, &running);
         Self {
             machine,
-            running: Arc::default(),
+            running,
+            mirror,
             chance,
             clients: Vec::new(),
             is_publishing: watch::channel(true).0,
             is_quiet: watch::channel(false).0,
             risk: 0,
             first: 0,
-            counts: [0; 10],
+            counts: [0; 12],
         }
     }
 
@@ -148,6 +153,7 @@ impl World {
             Chance::of(seed, "publish"),
             self.is_publishing.subscribe(),
         ));
+        self.mirror.start().await;
         let modes = [Mode::Plain, Mode::Compressed, Mode::Second];
         for number in 0..6 {
             let mode = modes[number % modes.len()];
@@ -261,7 +267,15 @@ impl World {
                 self.machine.skew.store(jump, Ordering::Relaxed);
             }
             8 => relay.set_repeats(self.chance.percent(50)),
-            _ => self.count_anew(&relay),
+            9 => self.count_anew(&relay),
+            10 => self.machine.cables.cut(MIRROR),
+            _ => {
+                let end = self
+                    .chance
+                    .pick(&[End::Stopped, End::Killed, End::PowerFailed]);
+                let mirror = self.mirror.clone();
+                tokio::spawn(async move { mirror.end(end).await });
+            }
         }
     }
 
@@ -304,7 +318,7 @@ impl World {
         machine.cables.set_faulty(false);
         self.is_publishing.send_replace(false);
         self.is_quiet.send_replace(true);
-        for edge in ["a", "b", CLIENTS] {
+        for edge in ["a", "b", CLIENTS, MIRROR] {
             machine.cables.cut(edge);
         }
         sleep(LONGEST_FAULT).await;
@@ -333,6 +347,7 @@ impl World {
             if let Some(process) = running {
                 process.stop(machine, false).await;
             }
+            self.mirror.close().await;
         }
     }
 
@@ -357,10 +372,24 @@ impl World {
         if let Some(seq) = machine.handled.first_missing(last) {
             return Err(format!("the consumer has not handled {seq} of {last}"));
         }
+        self.mirror.check()?;
         self.clients
             .iter()
             .try_for_each(|client| client.check(&machine.ledger))
     }
+}
+
+/// The mirror of the log, which goes the way of the clients.
+fn mirror(seed: u64, machine: &Machine, running: &Running) -> Mirror {
+    let (running, cables) = (Arc::clone(running), machine.cables.clone());
+    let parts = (&machine.cables, &machine.trace, &machine.ledger);
+    Mirror::new(seed, machine.options.clone(), parts, move || {
+        let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = running.as_ref()?;
+        let (near, far) = cables.lay(MIRROR);
+        process.accept(far);
+        Some(near)
+    })
 }
 
 /// Has things happen in the network, now few and now many.
@@ -376,7 +405,7 @@ async fn publish(source: Source, mut chance: Chance, is_publishing: watch::Recei
     }
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "cuts of a relay",
     "relays down",
     "cuts of clients",
@@ -387,8 +416,9 @@ const NAMES: [&str; 10] = [
     "jumps of the clock",
     "repeating relays",
     "relays that may count anew",
+    "cuts of the mirror",
+    "ends of the mirror",
 ];
-const YEARS: u64 = 10 * 365 * 86_400 * 1_000_000;
 /// Faults that have begun last up to this long.
 const LONGEST_FAULT: Duration = Duration::from_secs(60);
 /// How many seconds there are until everybody has everything.

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::cable::Cables;
 use crate::ledger::{End, Ledger};
+use crate::mirror::MIRROR;
 use crate::network::Source;
 use crate::reader::{Handled, NAME, Reader};
 use crate::trace::Trace;
@@ -84,7 +85,10 @@ impl Machine {
         let consumer = handled.run(jetstream.clone(), Arc::clone(&is_alive));
         Ok(Process {
             number,
-            server: Server::new(jetstream.clone(), ServeOptions::default()),
+            server: Server::new(
+                jetstream.clone(),
+                ServeOptions::default().serve_mirrors(true),
+            ),
             stop,
             run: tokio::spawn(ingest.run(async { drop(stopped.await) })),
             readers: vec![tokio::spawn(reader), tokio::spawn(consumer)],
@@ -161,7 +165,7 @@ impl Process {
         self.is_alive.store(false, Ordering::Relaxed);
         self.run.abort();
         self.readers.iter().for_each(JoinHandle::abort);
-        for edge in ["a", "b", CLIENTS] {
+        for edge in ["a", "b", CLIENTS, MIRROR] {
             machine.cables.cut(edge);
         }
     }
@@ -205,6 +209,8 @@ impl Process {
 
 pub(crate) const CLIENTS: &str = "clients";
 const RELAYS: [&str; 2] = ["ws://10.0.0.1", "ws://10.0.0.2"];
-const BEGUN: i64 = 1_783_175_888_000_000;
+pub(crate) const BEGUN: i64 = 1_783_175_888_000_000;
+/// The furthest that a clock is off, in microseconds.
+pub(crate) const YEARS: u64 = 10 * 365 * 86_400 * 1_000_000;
 /// A consumer winds down within 30 s, and slow readers end theirs.
-const LONGEST_STOP: Duration = Duration::from_secs(90);
+pub(crate) const LONGEST_STOP: Duration = Duration::from_secs(90);
