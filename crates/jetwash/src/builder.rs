@@ -51,6 +51,8 @@ pub struct JetstreamBuilder {
     pub(crate) sources: Vec<BoxedSource>,
     pub(crate) mirrors: Vec<String>,
     folder: Option<PathBuf>,
+    #[cfg(feature = "simulation")]
+    disk: Option<jetwash_store::testing::SimulatedDisk>,
     retain_for: Option<Duration>,
     retain_bytes: Option<u64>,
     keep_frames: Option<u64>,
@@ -114,6 +116,14 @@ impl JetstreamBuilder {
     /// otherwise, which is about a quarter of an hour of the whole network.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
+        self
+    }
+
+    /// Keeps the log on a simulated disk, and all work on the runtime that the ingest runs on.
+    #[cfg(feature = "simulation")]
+    #[doc(hidden)]
+    pub fn simulated_disk(mut self, disk: jetwash_store::testing::SimulatedDisk) -> Self {
+        self.disk = Some(disk);
         self
     }
 
@@ -298,7 +308,7 @@ impl JetstreamBuilder {
         let options = self.log_options();
         let intake_bytes = self.intake_bytes.unwrap_or(INTAKE_BYTES);
         Ok(Config {
-            location: self.folder.map_or(Location::Memory, Location::Disk),
+            location: self.location(),
             options,
             relays: (relays, relay_options),
             cursors,
@@ -325,6 +335,15 @@ impl JetstreamBuilder {
 
     pub(crate) fn is_strict(&self) -> bool {
         self.verify.policy == Policy::Strict
+    }
+
+    fn location(&self) -> Location {
+        #[cfg(feature = "simulation")]
+        if let Some(disk) = &self.disk {
+            return Location::Simulated(disk.clone());
+        }
+        let folder = self.folder.clone();
+        folder.map_or(Location::Memory, Location::Disk)
     }
 
     /// The settings that say what goes into the log and how, and which of them are set.

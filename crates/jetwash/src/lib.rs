@@ -170,6 +170,7 @@ mod config;
 mod consumer;
 #[cfg(feature = "did-file")]
 mod did_file;
+mod executor;
 mod ingest;
 mod jetstream;
 mod log_sort;
@@ -196,6 +197,8 @@ pub use consumer::{
 };
 #[cfg(feature = "did-file")]
 pub use did_file::{DidFile, DidFileError, DidFileStatus};
+#[doc(hidden)]
+pub use executor::run_blocking;
 pub use ingest::{AutoDictionary, Pipeline, RotateError, Stopped};
 pub use jetstream::{Ingest, Jetstream, RunError};
 pub use jetwash_client as client;

@@ -23,6 +23,10 @@ pub enum Location {
     Memory,
     /// In a folder, which is created if it does not exist and belongs to the ring alone.
     Disk(PathBuf),
+    /// On a disk in memory whose faults a test plays. Nothing there blocks.
+    #[cfg(feature = "crash-points")]
+    #[doc(hidden)]
+    Simulated(crate::testing::SimulatedDisk),
 }
 
 /// How long events stay. Both bounds hold where both are set.

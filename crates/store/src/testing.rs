@@ -1,5 +1,7 @@
 //! The end of a machine, for the tests of all crates that keep a log.
 
+pub use crate::backend::SimulatedDisk;
+
 use std::path::Path;
 use std::{fs, io};
 

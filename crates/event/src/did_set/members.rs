@@ -1,10 +1,8 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
-use arc_swap::ArcSwap;
-use foldhash::fast::RandomState;
-
+use super::sync::{ArcSwap, Hashing, Mutex, MutexGuard, RwLock, TABLES};
 use super::table::{Bits, Table};
 use crate::plc_did::PlcDid;
 
@@ -25,12 +23,12 @@ impl Member {
 ///
 /// The `did:plc` are spread over many tables, so that growing one takes little time and memory.
 pub(super) struct Members {
-    hasher: RandomState,
+    hasher: Hashing,
     tables: Box<[ArcSwap<Table>]>,
     /// How full each table is; a writer holds the lock.
     tallies: Mutex<Box<[Tally]>>,
     /// DIDs of other methods, and texts that are not a canonical `did:plc`: a few in ten thousand.
-    others: RwLock<HashMap<Box<str>, Bits, RandomState>>,
+    others: RwLock<HashMap<Box<str>, Bits, Hashing>>,
 }
 
 /// A writer's count of a table.
@@ -47,7 +45,7 @@ impl Members {
         let empty = Arc::new(Table::with_room_for(0));
         let tables = (0..TABLES).map(|_| ArcSwap::new(Arc::clone(&empty)));
         Self {
-            hasher: RandomState::default(),
+            hasher: Hashing::default(),
             tables: tables.collect(),
             tallies: Mutex::new([Tally::default(); TABLES].into()),
             others: RwLock::default(),
@@ -166,7 +164,7 @@ impl Members {
         others.get(did).copied().unwrap_or_default()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Box<[Tally]>> {
+    fn lock(&self) -> MutexGuard<'_, Box<[Tally]>> {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -231,11 +229,8 @@ impl Members {
 
 #[inline]
 const fn table_of(hash: u64) -> usize {
-    (hash >> 56) as usize
+    (hash >> 56) as usize % TABLES
 }
-
-/// Enough that a table of a set of ten million is rebuilt in a few milliseconds.
-const TABLES: usize = 256;
 
 /// A table grows by a fifth: more would waste memory, less would move entries more often.
 const GROWTH: usize = 5;

@@ -1,13 +1,14 @@
 //! A set of accounts that is read without locks while it changes.
 
 mod members;
+mod sync;
 mod table;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use self::members::{Member, Members};
+use self::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use self::table::Bits;
 use crate::filter_error::FilterError;
 use crate::syntax::{Did, IdentifierError};

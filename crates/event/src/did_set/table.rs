@@ -1,5 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use super::sync::{AtomicU64, Ordering};
 use crate::plc_did::PlcDid;
 
 /// The generations that an entry belongs to, a bit each; 0 once it has been removed.

@@ -114,6 +114,18 @@ fn many_accounts_come_and_go() {
 }
 
 #[test]
+fn accounts_that_go_give_their_memory_back() {
+    let set = DidSet::new();
+    let empty = set.memory();
+    set.add_all((0..50_000).map(plc)).unwrap();
+    let full = set.memory();
+    set.remove_all((0..40_000).map(plc));
+    assert_eq!(set.len(), 10_000);
+    assert!(set.memory() - empty < (full - empty) / 3, "of {full} bytes");
+    assert!((40_000..50_000).all(|number| set.contains(&plc(number))));
+}
+
+#[test]
 fn turnover_takes_no_further_memory() {
     let set = DidSet::new();
     set.add_all((0..10_000).map(plc)).unwrap();

@@ -58,7 +58,16 @@ fn other_characters_stay_as_they_are() {
 fn a_special_character_is_found_at_every_position() {
     for length in 0..70 {
         for position in 0..length {
-            for (special, escaped) in [('<', r"\u003c"), ('\n', r"\n"), ('\u{2028}', r"\u2028")] {
+            for (special, escaped) in [
+                ('<', r"\u003c"),
+                ('>', r"\u003e"),
+                ('&', r"\u0026"),
+                ('"', r#"\""#),
+                ('\\', r"\\"),
+                ('\n', r"\n"),
+                ('\u{1f}', r"\u001f"),
+                ('\u{2028}', r"\u2028"),
+            ] {
                 let before = "x".repeat(position);
                 let after = "y".repeat(length - position - 1);
                 assert_eq!(

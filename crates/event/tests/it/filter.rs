@@ -34,6 +34,18 @@ fn a_start_matches_whole_segments_only() {
     assert!(filter.matches_collection("app.bsky.feed.post"));
 }
 
+/// An NSID has up to 317 bytes, and `.*` is two of them.
+#[test]
+fn a_start_is_as_long_as_a_collection_may_be() {
+    let segment = "a".repeat(63);
+    let four = [&*segment; 4].join(".");
+    for (last, is_taken) in [(59, true), (60, false)] {
+        let pattern = format!("{four}.{}.*", "b".repeat(last));
+        assert_eq!(pattern.len(), if is_taken { 317 } else { 318 });
+        assert_eq!(Filter::new().collections([&pattern]).is_ok(), is_taken);
+    }
+}
+
 #[test]
 fn a_wrong_value_is_named() {
     for wrong in [

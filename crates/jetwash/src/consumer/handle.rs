@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::consumer::{Behind, ConsumerError, ConsumerStatus, HeldBy, Lag, StuckHandler};
+use crate::executor::run_blocking;
 use crate::ingest::Intake;
 use crate::read::ReadError;
 use crate::stats::Stats;
@@ -257,7 +258,8 @@ impl Shared {
     /// Stores a cursor that is ahead of the log anew, where the log ends.
     pub(super) async fn come_back_to(&self, to: Cursor) -> Result<Cursor, ConsumerError> {
         let (store, name) = (self.store.clone(), self.name.clone());
-        let reset = tokio::task::spawn_blocking(move || store.reset_named_cursor(&name, to));
+        let may_block = store.may_block();
+        let reset = run_blocking(may_block, move || store.reset_named_cursor(&name, to));
         let name = || self.name.clone();
         match reset.await {
             Ok(Ok(_)) => Ok(to),

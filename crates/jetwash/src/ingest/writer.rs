@@ -8,7 +8,6 @@ use jetwash_event::Micros;
 use jetwash_frame::peek;
 use jetwash_store::{LogMessage, Seq, StoreError};
 use metrics::histogram;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
@@ -77,9 +76,7 @@ enum Wake {
 }
 
 impl Writer {
-    pub(crate) fn run(mut self, runtime: &Handle) -> Result<(), StoreError> {
-        // So that tokio's clock is the runtime's here too, which a test may have paused.
-        let _context = runtime.enter();
+    pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let mut arrived = Vec::with_capacity(BATCH_FRAMES);
         let (mut is_closed, mut held) = (false, 0);
         let mut trim = Instant::now() + TRIM;
@@ -87,7 +84,7 @@ impl Writer {
         self.now_us();
         loop {
             let deadline = commit.unwrap_or(trim);
-            let wake = runtime.block_on(self.receive(&mut arrived, deadline, is_closed));
+            let wake = self.receive(&mut arrived, deadline, is_closed).await;
             let (now_us, start) = (self.now_us(), Instant::now());
             if let Some(last) = arrived.last() {
                 self.pipeline.waited(start - last.arrived);
@@ -96,9 +93,12 @@ impl Writer {
             // All that has arrived goes into one commit, unless it takes too much memory on the
             // way.
             let events = match self.stage.take() {
-                None => self.take_in(arrived.drain(..).map(unchecked), now_us, runtime)?,
+                None => {
+                    let ready = arrived.drain(..).map(unchecked);
+                    self.take_in(ready, now_us).await?
+                }
                 Some(mut stage) => {
-                    let events = self.check(&mut stage, &mut arrived, now_us, runtime)?;
+                    let events = self.check(&mut stage, &mut arrived, now_us).await?;
                     if held != stage.held() {
                         held = stage.held();
                         self.stats.held(held);
@@ -115,14 +115,14 @@ impl Writer {
             let has_ended = is_closed && self.stage.as_ref().is_none_or(CheckStage::is_empty);
             if has_ended && let Some(mut stage) = self.stage.take() {
                 let left = stage.end(is_sent_again).into_iter().map(Ready::Held);
-                self.take_in(left, now_us, runtime)?;
+                self.take_in(left, now_us).await?;
             }
             if let Wake::Rotation(rotation) = wake {
                 self.rotate(rotation);
             }
             // A commit costs a write, so the first frame after one waits a moment for others.
             if self.pipeline.is_full() || has_ended || commit.is_some_and(|due| due <= now) {
-                self.commit(runtime)?;
+                self.commit().await?;
                 commit = None;
             } else if !self.touched.is_empty() {
                 commit.get_or_insert(now + self.commit_delay);
@@ -131,10 +131,11 @@ impl Writer {
                 return Ok(());
             }
             if trim <= now {
-                self.persist(runtime, |pipeline| pipeline.trim(now_us).map(drop))?;
+                self.persist(|pipeline| pipeline.trim(now_us).map(drop))
+                    .await?;
                 if self.touched.is_empty() {
                     // Nothing may come for long, and what came last is still to be synced.
-                    self.persist(runtime, Pipeline::commit)?;
+                    self.persist(Pipeline::commit).await?;
                 }
                 trim = now + TRIM;
             }
@@ -142,12 +143,11 @@ impl Writer {
     }
 
     /// Has what has arrived checked, and takes in what is ready by now.
-    fn check(
+    async fn check(
         &mut self,
         stage: &mut CheckStage,
         arrived: &mut Vec<Arrival>,
         now_us: Micros,
-        runtime: &Handle,
     ) -> Result<usize, StoreError> {
         for arrival in arrived.drain(..) {
             stage.admit(arrival, &mut self.pipeline, now_us);
@@ -171,24 +171,23 @@ impl Writer {
                     stage.hold(hold, now);
                 }
             } else {
-                events += self.take_in([ready].into_iter(), now_us, runtime)?;
+                events += self.take_in([ready].into_iter(), now_us).await?;
             }
         }
         Ok(events)
     }
 
     /// Takes in what is ready. Returns how many events came of it.
-    fn take_in(
+    async fn take_in(
         &mut self,
         ready: impl Iterator<Item = Ready>,
         now_us: Micros,
-        runtime: &Handle,
     ) -> Result<usize, StoreError> {
         let (mut early, mut pending) = (0, self.pipeline.pending());
         for ready in ready {
             let source = match ready {
                 Ready::Arrival(arrival, _) if self.is_mirror => {
-                    self.mirrored(arrival, now_us, runtime)?
+                    self.mirrored(arrival, now_us).await?
                 }
                 ready => self.step(ready, now_us)?,
             };
@@ -196,7 +195,7 @@ impl Writer {
             if self.pipeline.is_heavy() {
                 early += self.pipeline.pending() - pending;
                 pending = 0;
-                self.commit(runtime)?;
+                self.commit().await?;
             }
         }
         Ok(early + self.pipeline.pending() - pending)
@@ -254,12 +253,7 @@ impl Writer {
 
     /// Takes over a message of the log that this one mirrors. Anything else is counted as lost,
     /// since it has no place in another's log.
-    fn mirrored(
-        &mut self,
-        arrival: Arrival,
-        now_us: Micros,
-        runtime: &Handle,
-    ) -> Result<Arc<str>, StoreError> {
+    async fn mirrored(&mut self, arrival: Arrival, now_us: Micros) -> Result<Arc<str>, StoreError> {
         let Content::Mirrored {
             connection,
             message,
@@ -272,16 +266,15 @@ impl Writer {
         if connection.is_refused() {
             return Ok(arrival.source);
         }
-        self.persist(runtime, |pipeline| {
-            match pipeline.mirror(&message, bytes, now_us) {
-                Ok(()) => Ok(()),
-                Err(MirrorFault::Store(error)) => Err(error),
-                Err(MirrorFault::Refused(refusal)) => {
-                    connection.refuse(refusal);
-                    Ok(())
-                }
+        self.persist(|pipeline| match pipeline.mirror(&message, bytes, now_us) {
+            Ok(()) => Ok(()),
+            Err(MirrorFault::Store(error)) => Err(error),
+            Err(MirrorFault::Refused(refusal)) => {
+                connection.refuse(refusal);
+                Ok(())
             }
-        })?;
+        })
+        .await?;
         // Before the commit that makes its events visible.
         let newest = self.pipeline.newest_dictionary();
         if let Some(dictionary) = newest.filter(|_| matches!(*message, LogMessage::Events { .. })) {
@@ -408,11 +401,11 @@ impl Writer {
         let _ = rotation.answer.send(outcome.map_err(RotateError::Store));
     }
 
-    fn commit(&mut self, runtime: &Handle) -> Result<(), StoreError> {
+    async fn commit(&mut self) -> Result<(), StoreError> {
         if self.touched.is_empty() {
             return Ok(());
         }
-        self.persist(runtime, Pipeline::commit)?;
+        self.persist(Pipeline::commit).await?;
         let (pipeline, cursors) = (&mut self.pipeline, &self.cursors);
         cursors.update(self.touched.drain(..).map(|source| {
             let known = Known::of(pipeline, &source);
@@ -426,9 +419,8 @@ impl Writer {
 
     /// Writes to the log, and if the disk does not let it, waits until it does: nothing is taken
     /// in meanwhile, so nothing is lost. Only a stop ends that.
-    fn persist(
+    async fn persist(
         &mut self,
-        runtime: &Handle,
         mut write: impl FnMut(&mut Pipeline) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         // Events and cursors are committed together, and a failed write has changed neither: it can
@@ -440,13 +432,15 @@ impl Writer {
                 error!(%failure, "the log cannot be written; sources wait until it can");
                 self.stats.stall(Some(failure.to_string()));
             }
-            if !runtime.block_on(self.pause(pause)) {
-                return Err(failure);
-            }
+            // A stop is no reason to give up what can be written by now.
+            let is_last = !self.pause(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             outcome = self.pipeline.reopen();
             if outcome.is_ok() {
                 outcome = write(&mut self.pipeline);
+            }
+            if is_last && outcome.is_err() {
+                return outcome;
             }
         }
         if is_stalled {
@@ -467,6 +461,8 @@ impl Writer {
             () = over => true,
         };
         if !is_over {
+            // What is in the queue still comes, and then the end.
+            self.inbox.arrivals.close();
             self.stopped = None;
         }
         is_over

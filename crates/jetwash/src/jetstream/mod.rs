@@ -14,10 +14,10 @@ use jetwash_event::{DidChange, Filter};
 use jetwash_identity::Identities;
 use jetwash_store::{Bounds, Cursor, FrameStart, LogId, Seq, Store};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task;
 use tokio::time::Instant;
 
 use crate::consumer::Registry;
+use crate::executor::run_blocking;
 use crate::ingest::{Dictionaries, Intake, RecordCache, RotateError, Stopped};
 use crate::panic::Panic;
 use crate::read::{
@@ -79,7 +79,7 @@ impl Jetstream {
         if !matches!(start, StartFrom::Time(_)) {
             return Reader::open(store, start);
         }
-        let open = task::spawn_blocking(move || Reader::open(store, start));
+        let open = run_blocking(store.may_block(), move || Reader::open(store, start));
         open.await.map_err(ReadError::from)?
     }
 

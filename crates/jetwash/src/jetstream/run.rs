@@ -11,8 +11,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::executor::{catch_async, drive};
 use crate::ingest::{AutoDictionary, CheckStage, Dictionaries, Keys, Writer, attend};
-use crate::panic::catch;
+use crate::panic::{Panic, catch};
 use crate::source::{
     BoxedSource, MirrorFeed, MirrorSource, SourceHandle, SourceParts, Watch, describe, publish,
     supervise,
@@ -104,10 +105,11 @@ impl Ingest {
         } = self;
         let stop = Arc::new(stop);
         if verify.policy.is_on() {
-            let stage = CheckStage::start(&verify, keys, &writer.stats, Handle::current());
+            let (stats, runtime) = (&writer.stats, Handle::current());
+            let stage = CheckStage::start(&verify, keys, stats, runtime, store.may_block());
             writer.stage = Some(stage.map_err(RunError::Thread)?);
         }
-        let mut ended = start(writer)?;
+        let mut ended = start(writer, store.may_block())?;
         feeds.parts.intake.begin();
         let (stop, with_runtime) = (Stop(Arc::clone(&stop)), Stop(stop));
         // Of a runtime that goes down, tasks are dropped before its timers end.
@@ -180,24 +182,30 @@ impl Feeds {
     }
 }
 
-/// Starts the thread that writes the log, and returns its end.
-fn start(writer: Writer) -> Result<End, RunError> {
+/// Starts the thread that writes the log, and returns its end. A log that never blocks, as only a
+/// simulation has one, is written by a task instead.
+fn start(writer: Writer, may_block: bool) -> Result<End, RunError> {
     let (end, ended) = oneshot::channel();
-    let runtime = Handle::current();
     let stats = Arc::clone(&writer.stats);
+    let tell = move |outcome: Result<Result<(), StoreError>, Panic>| {
+        let outcome = outcome.map_or_else(
+            |panic| {
+                stats.panicked("writer", &panic);
+                Err(RunError::Panicked(panic.to_string()))
+            },
+            |outcome| outcome.map_err(RunError::Store),
+        );
+        // Nobody listens if `run` was dropped, which is a stop like any other.
+        let _ = end.send(outcome);
+    };
+    if !may_block {
+        tokio::spawn(async move { tell(catch_async(writer.run()).await) });
+        return Ok(ended);
+    }
+    let runtime = Handle::current();
     thread::Builder::new()
         .name("jetwash-writer".to_owned())
-        .spawn(move || {
-            let outcome = match catch(|| writer.run(&runtime)) {
-                Ok(outcome) => outcome.map_err(RunError::Store),
-                Err(panic) => {
-                    stats.panicked("writer", &panic);
-                    Err(RunError::Panicked(panic.to_string()))
-                }
-            };
-            // Nobody listens if `run` was dropped, which is a stop like any other.
-            let _ = end.send(outcome);
-        })
+        .spawn(move || tell(catch(|| drive(writer.run(), &runtime))))
         .map_err(RunError::Thread)?;
     Ok(ended)
 }

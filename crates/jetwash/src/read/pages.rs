@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jetwash_store::{Block, Page, StoreError};
 
+use crate::executor::run_blocking;
 use crate::read::ReadError;
 
 /// A block's events as JSON, loaded where that may block unless they are in memory.
@@ -15,7 +16,7 @@ pub async fn json_of(block: &Arc<Block>) -> Result<Page, ReadError> {
     if block.has_json() {
         return Ok(block.json()?.clone());
     }
-    blocking(block, |block| block.json().cloned()).await
+    load(block, |block| block.json().cloned()).await
 }
 
 /// Some of a block's events as JSON, loaded where that may block unless they are in memory: see
@@ -29,7 +30,7 @@ pub async fn some_json_of(block: &Arc<Block>, indexes: &[usize]) -> Result<Page,
         return Ok(block.json_of(indexes)?);
     }
     let indexes = indexes.to_vec();
-    blocking(block, move |block| block.json_of(&indexes)).await
+    load(block, move |block| block.json_of(&indexes)).await
 }
 
 /// A block's events as compressed events, loaded where that may block unless they are in memory;
@@ -42,13 +43,13 @@ pub async fn compressed_of(block: &Arc<Block>) -> Result<Option<Page>, ReadError
     if block.has_compressed() {
         return Ok(block.compressed()?.cloned());
     }
-    blocking(block, |block| block.compressed().map(|page| page.cloned())).await
+    load(block, |block| block.compressed().map(|page| page.cloned())).await
 }
 
-async fn blocking<T: Send + 'static>(
+async fn load<T: Send + 'static>(
     block: &Arc<Block>,
-    load: impl FnOnce(&Block) -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce(&Block) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ReadError> {
     let block = Arc::clone(block);
-    Ok(tokio::task::spawn_blocking(move || load(&block)).await??)
+    Ok(run_blocking(block.may_block(), move || work(&block)).await??)
 }

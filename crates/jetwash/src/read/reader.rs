@@ -5,6 +5,7 @@ use jetwash_store::{Gap, GapCause, Read, Run, Seq, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::executor::run_blocking;
 use crate::read::gaps::tell;
 use crate::read::{ReadError, StartFrom};
 
@@ -235,7 +236,7 @@ impl Reader {
             return;
         }
         let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = run_blocking(store.may_block(), move || {
             let read = store.read(position)?;
             if let Read::Events(run) = &read {
                 prepare(run);

@@ -1,15 +1,16 @@
 //! From the address of a relay to an open websocket.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use jetwash_frame::MAX_FRAME_BYTES;
 use jetwash_identity::is_private_address;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
@@ -171,7 +172,7 @@ impl Dialer {
     ) -> Result<(Box<dyn Stream>, Head), RelayError> {
         let limit = self.options.connect;
         loop {
-            let (stream, address) = race(&addresses, limit).await?;
+            let (stream, address) = self.connect(&addresses, limit).await?;
             let answer = self.open(stream, way, proxy);
             let answer = timeout(limit, answer).await;
             match answer.unwrap_or(Err(RelayError::Timeout(limit))) {
@@ -184,14 +185,27 @@ impl Dialer {
         }
     }
 
+    /// A connection to one of the addresses.
+    async fn connect(
+        &self,
+        addresses: &[SocketAddr],
+        limit: Duration,
+    ) -> io::Result<(Box<dyn Stream>, SocketAddr)> {
+        #[cfg(feature = "simulation")]
+        if let (Some(connect), Some(address)) = (&self.options.connector, addresses.first()) {
+            return Ok((Box::new(connect(*address)?), *address));
+        }
+        let (stream, address) = race(addresses, limit).await?;
+        Ok((Box::new(stream), address))
+    }
+
     /// From a connection to an answer.
     async fn open(
         &self,
-        stream: TcpStream,
+        mut stream: Box<dyn Stream>,
         way: &Way,
         proxy: Option<Through<'_>>,
     ) -> Result<(Box<dyn Stream>, Head), RelayError> {
-        let mut stream: Box<dyn Stream> = Box::new(stream);
         if let Some((proxy, address)) = proxy {
             if proxy.url.scheme() == "https" {
                 stream = self.encrypt(stream, &proxy.url).await?;

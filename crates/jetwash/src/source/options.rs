@@ -1,4 +1,6 @@
 use std::fmt;
+#[cfg(feature = "simulation")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ pub struct RelayOptions {
     connect_timeout: Option<Duration>,
     silence: Option<Duration>,
     reconnect_after: Option<Duration>,
+    #[cfg(feature = "simulation")]
+    connector: Option<Connector>,
 }
 
 impl RelayOptions {
@@ -122,6 +126,17 @@ impl RelayOptions {
     }
 
     /// Checks everything, and reports every mistake at once.
+    /// Makes each connection by calling `connect` with the address, instead of over TCP.
+    #[cfg(feature = "simulation")]
+    #[doc(hidden)]
+    pub fn connector(
+        mut self,
+        connect: impl Fn(SocketAddr) -> std::io::Result<tokio::io::DuplexStream> + Send + Sync + 'static,
+    ) -> Self {
+        self.connector = Some(Arc::new(connect));
+        self
+    }
+
     pub(crate) fn prepare(self) -> Result<Prepared, Vec<RelayOptionError>> {
         let mut mistakes = Vec::new();
         let agent = self.user_agent.unwrap_or_else(|| USER_AGENT.to_owned());
@@ -175,6 +190,8 @@ impl RelayOptions {
             connect: self.connect_timeout.unwrap_or(CONNECT),
             silence: self.silence.unwrap_or(SILENCE),
             reconnect_after: self.reconnect_after.unwrap_or(RECONNECT_AFTER),
+            #[cfg(feature = "simulation")]
+            connector: self.connector,
         })
     }
 }
@@ -201,7 +218,14 @@ pub(crate) struct Prepared {
     pub(super) connect: Duration,
     pub(super) silence: Duration,
     pub(super) reconnect_after: Duration,
+    #[cfg(feature = "simulation")]
+    pub(super) connector: Option<Connector>,
 }
+
+/// Makes the connections of a simulation.
+#[cfg(feature = "simulation")]
+pub(super) type Connector =
+    Arc<dyn Fn(SocketAddr) -> std::io::Result<tokio::io::DuplexStream> + Send + Sync>;
 
 #[derive(Clone)]
 enum Roots {

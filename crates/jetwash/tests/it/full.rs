@@ -9,6 +9,7 @@ use std::process::Command;
 use futures_util::StreamExt;
 use jetwash::{Filter, Jetstream, NotReady, RunError, StartFrom};
 use jetwash_sim::{Network, NetworkConfig, SimFrame};
+use jetwash_store::testing::SimulatedDisk;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,28 @@ use crate::lines;
 use crate::simulated::{describe, expected_of};
 
 const FOLDER: &str = "JETWASH_FULL_FOLDER";
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_still_writes_what_the_disk_takes_again() {
+    let disk = SimulatedDisk::default();
+    let builder = Jetstream::builder().simulated_disk(disk.clone());
+    let (jetstream, ingest) = builder.build().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(ingest.run(async { drop(stopped.await) }));
+    disk.set_full(true);
+    let network = Network::new(NetworkConfig::default()).unwrap();
+    let pusher = jetstream.pusher("test");
+    for frame in network.take(3) {
+        pusher.push(frame.bytes).await.unwrap();
+    }
+    // By then seconds pass between two attempts.
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(jetstream.snapshot().stalled.is_some());
+    disk.set_full(false);
+    drop(stop);
+    running.await.unwrap().unwrap();
+    assert!(jetstream.bounds().events() >= 3);
+}
 
 #[test]
 fn a_full_disk_holds_the_sources_up_and_freeing_space_lets_them_go_on() {

@@ -155,8 +155,18 @@ async fn what_does_not_fit_is_unresolved_and_what_waits_before_it_comes_first() 
             .send(&SimChange::create(did(0), "com.example.note", rkey, note))
             .await;
     }
-    let events = world.take(3).await;
+    // They are being checked while the third one finds no room, and keep their places.
+    let others: Vec<String> = (100..300).map(|number: u32| number.to_string()).collect();
+    for rkey in &others {
+        world.create(1, rkey).await;
+    }
+    let (events, rest): (Vec<_>, Vec<_>) = world
+        .take(203)
+        .await
+        .into_iter()
+        .partition(|event| event.did() == did(0));
     assert_eq!(rkeys(&events), ["1", "2", "3"]);
+    assert_eq!(rkeys(&rest), others);
     assert!(
         events
             .iter()

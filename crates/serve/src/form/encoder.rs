@@ -308,9 +308,9 @@ impl Encoder {
                 .some_v2(block, &lines, indexes, dictionary.as_ref());
         }
         let (recoder, block) = (Arc::clone(&self.recoder), Arc::clone(block));
-        let indexes = indexes.to_vec();
+        let (indexes, may_block) = (indexes.to_vec(), block.may_block());
         let make = move || recoder.some_v2(&block, &lines, &indexes, dictionary.as_ref());
-        match tokio::task::spawn_blocking(make).await {
+        match jetwash::run_blocking(may_block, make).await {
             Ok(events) => events,
             Err(error) => Err(RecodeError::Read(error.into())),
         }
@@ -322,9 +322,9 @@ impl Encoder {
             return events;
         }
         let (recoder, block) = (Arc::clone(&self.recoder), Arc::clone(block));
-        let dictionary = self.dictionary.clone();
+        let (dictionary, may_block) = (self.dictionary.clone(), block.may_block());
         let load = move || recoder.events(&block, format, dictionary.as_ref());
-        match tokio::task::spawn_blocking(load).await {
+        match jetwash::run_blocking(may_block, load).await {
             Ok(events) => events,
             Err(error) => Err(RecodeError::Read(error.into())),
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::bucket::BlockKey;
 
 /// Changes that are made together.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Batch {
     /// Keys of the state with their new values; `None` removes one.
     pub(crate) state: Vec<(Vec<u8>, Option<Bytes>)>,
@@ -17,6 +17,7 @@ pub(crate) struct Batch {
 }
 
 /// A new block, and where it goes to.
+#[derive(Clone)]
 pub(crate) struct BlockRow {
     /// The first position of its bucket.
     pub(crate) bucket: Seq,
@@ -29,6 +30,7 @@ pub(crate) struct BlockRow {
 }
 
 /// A new frame, and where it goes to.
+#[derive(Clone)]
 pub(crate) struct FrameRow {
     pub(crate) bucket: u64,
     pub(crate) log: u32,
@@ -37,6 +39,7 @@ pub(crate) struct FrameRow {
 }
 
 /// The new state of an account, and where it goes to.
+#[derive(Clone)]
 pub(crate) struct AccountRow {
     /// The time at which its bucket was begun.
     pub(crate) bucket: u64,

@@ -6,6 +6,7 @@
 //!   changes that are made together; [`state`]: the keys of everything that is not a block;
 //! - [`durable`]: syncs as often as the durability asks;
 //! - [`memory`]: keeps everything in maps;
+//! - `simulated`: keeps everything in maps that outlive it, as a disk whose faults a test plays;
 //! - [`disk`]: keeps everything in the storage engine ([`engine`]), each bucket in a keyspace of its
 //!   own ([`disk_bucket`], [`keyspaces`]), and says when its buffers are written out ([`buffer`]);
 //! - beside the engine: [`mark`], how far positions were given out, and [`manifest`], what must be
@@ -35,6 +36,8 @@ mod mark;
 mod memory;
 mod prepare;
 mod repair;
+#[cfg(feature = "crash-points")]
+mod simulated;
 pub(crate) mod state;
 
 pub(crate) use batch::{AccountRow, Batch, BlockRow, FrameRow};
@@ -45,6 +48,8 @@ pub(crate) use mark::Reserved;
 pub(crate) use memory::MemoryBackend;
 pub(crate) use prepare::diagnose;
 pub(crate) use repair::{RepairedFiles, repair_files};
+#[cfg(feature = "crash-points")]
+pub use simulated::SimulatedDisk;
 
 /// The storage that the appender writes to. Calls block.
 pub(crate) trait Backend: Send + Sync {

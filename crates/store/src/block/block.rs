@@ -60,6 +60,13 @@ pub struct Block {
 }
 
 impl Block {
+    /// Whether work on it may block. Only in a ring on a disk that a test simulates it may not.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        self.dictionaries.may_block()
+    }
+
     /// The position of the first event.
     #[must_use]
     #[inline]

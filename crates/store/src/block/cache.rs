@@ -128,3 +128,38 @@ impl<B> Inner<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let cache = Cache::new(20);
+        let seq = |number| Seq::new(number);
+        for number in [1, 2] {
+            cache.insert(seq(number), Arc::new(number), 10);
+        }
+        assert_eq!(cache.get(seq(1)).as_deref(), Some(&1));
+        cache.insert(seq(3), Arc::new(3), 10);
+        assert_eq!(cache.get(seq(2)), None);
+        assert_eq!(cache.get(seq(1)).as_deref(), Some(&1));
+        assert_eq!(
+            (cache.get(seq(3)).as_deref(), cache.bytes()),
+            (Some(&3), 20)
+        );
+    }
+
+    #[test]
+    fn what_grows_makes_room_and_what_is_forgotten_gives_it_back() {
+        let cache = Cache::new(30);
+        for number in [1, 2, 3] {
+            cache.insert(Seq::new(number), Arc::new(number), 10);
+        }
+        cache.grow(Seq::new(3), 10);
+        assert_eq!((cache.get(Seq::new(1)), cache.bytes()), (None, 30));
+        cache.forget_before(Seq::new(3));
+        assert_eq!((cache.get(Seq::new(2)), cache.bytes()), (None, 20));
+        assert!(cache.get(Seq::new(3)).is_some());
+    }
+}

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jetwash_dict::{DecompressError, Decompressor, Dictionary};
@@ -6,6 +7,8 @@ use jetwash_dict::{DecompressError, Decompressor, Dictionary};
 #[derive(Default)]
 pub(crate) struct Dictionaries {
     inner: RwLock<Vec<Arc<Shelf>>>,
+    /// Whether the ring is on a disk that never blocks, which every block of it has to know.
+    never_blocks: AtomicBool,
 }
 
 /// A dictionary with the decoders that are not in use.
@@ -22,6 +25,16 @@ impl Dictionaries {
             new.add(dictionary);
         }
         new
+    }
+
+    /// Notes that the ring is on a disk that never blocks.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn never_block(&self) {
+        self.never_blocks.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn may_block(&self) -> bool {
+        !self.never_blocks.load(Ordering::Relaxed)
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<Dictionary> {

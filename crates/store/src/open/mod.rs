@@ -55,6 +55,12 @@ pub fn open(location: Location, options: Options) -> Result<(Appender, Store), O
             recover(opened, PathBuf::new(), options, How::AsItIs)
         }
         Location::Disk(path) => open_disk(path, options, How::AsItIs),
+        #[cfg(feature = "crash-points")]
+        Location::Simulated(disk) => {
+            let (appender, store) = recover(disk.open()?, PathBuf::new(), options, How::AsItIs)?;
+            store.ring().dictionaries.never_block();
+            Ok((appender, store))
+        }
     }
 }
 

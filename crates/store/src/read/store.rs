@@ -89,6 +89,13 @@ impl Store {
         self.ring.tip.clone()
     }
 
+    /// Whether calls may block. Only in a ring on a disk that a test simulates they may not.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        self.ring.dictionaries.may_block()
+    }
+
     /// Reads events from a position on. May block on the disk: see [`Store::read_hot`].
     ///
     /// Missing or damaged events are a [`Read::Gap`] and not an error: reading continues behind it.

@@ -244,6 +244,21 @@ fn a_changed_payload_is_a_gap() {
 }
 
 #[test]
+fn a_whole_block_in_the_place_of_another_is_a_gap() {
+    let place = Place::disk();
+    let events = sound(&place);
+    let ring = tamper(&place, |database| {
+        let bucket = bucket(database);
+        for part in [0, 1] {
+            let earlier = bucket.get(block_key(&bucket, 33, part)).unwrap();
+            let key = block_key(&bucket, 41, part);
+            bucket.insert(key, earlier.unwrap()).unwrap();
+        }
+    });
+    goes_on(ring, events, (41, 49));
+}
+
+#[test]
 fn a_missing_block_is_a_gap() {
     let place = Place::disk();
     let events = sound(&place);

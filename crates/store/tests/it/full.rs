@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use jetwash_store::{Appender, Location, Options, Read, Seq, Store, StoreError, open};
+use jetwash_store::{Appender, Cursor, Location, Options, Read, Seq, Store, StoreError, open};
 
 use crate::shim;
 use crate::support::{Event, append, folder, push_many, read_all, taken, tiny};
@@ -82,6 +82,9 @@ fn child_on_a_full_disk() {
         let error = appender.commit().unwrap_err();
         assert!(is_storage(&error), "{error}");
         assert!(error.to_string().contains("No space left"), "{error}");
+        // A cursor that could not be stored is not shown.
+        let moved = store.advance_named_cursor("reader", None, Cursor::new(7));
+        assert!(moved.is_err() && store.named_cursor("reader").is_none());
         // More may come in meanwhile. Readers continue, at the tip and from the disk.
         pushed.extend(push_many(&mut appender, 3));
         for _ in 0..2 {

@@ -40,5 +40,7 @@ mod restart;
 mod retention;
 #[cfg(target_os = "linux")]
 mod shim;
+#[cfg(feature = "crash-points")]
+mod simulated;
 mod support;
 mod verdicts;

@@ -1,3 +1,4 @@
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -127,36 +128,39 @@ fn there_is_a_bound_to_how_many_there_are(place: &Place) {
 }
 
 fn of_many_who_advance_at_once_one_succeeds(place: &Place) {
+    const STEPS: u64 = 200;
     let (_appender, store) = place.open(tiny());
     store
         .advance_named_cursor("feed", None, Cursor::START)
         .unwrap();
+    // All of them begin each step together.
+    let together = Barrier::new(4);
     let wins: Vec<u64> = thread::scope(|scope| {
-        let threads = [0, 1, 2, 3].map(|_| scope.spawn(|| take_turns(&store)));
+        let threads = [0, 1, 2, 3].map(|_| scope.spawn(|| take_turns(&store, &together, STEPS)));
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap())
             .collect()
     });
-    // Each step of 1 was made by one of them alone.
-    assert_eq!(wins.iter().sum::<u64>(), 400);
-    assert_eq!(store.named_cursor("feed"), Some(Cursor::new(400)));
+    // Each step was made by one of them alone.
+    assert_eq!(wins.iter().sum::<u64>(), STEPS);
+    assert_eq!(store.named_cursor("feed"), Some(Cursor::new(STEPS)));
 }
 
-/// Advances by one, again and again; returns how often that succeeded.
-fn take_turns(store: &Store) -> u64 {
+/// Tries to make each step, and returns how often that succeeded.
+fn take_turns(store: &Store, together: &Barrier, steps: u64) -> u64 {
     let mut wins = 0;
-    loop {
-        let at = store.named_cursor("feed").unwrap();
-        if at == Cursor::new(400) {
-            return wins;
-        }
+    for step in 0..steps {
+        let at = Cursor::new(step);
+        together.wait();
         match store.advance_named_cursor("feed", Some(at), Cursor::after(at.next())) {
             Ok(()) => wins += 1,
             Err(CursorError::Moved { current, .. }) => assert!(current > Some(at)),
             Err(error) => panic!("{error}"),
         }
+        together.wait();
     }
+    wins
 }
 
 fn cursors_move_while_the_ring_turns(place: &Place) {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use jetwash_store::{Appender, Durability, Gap, GapCause, Micros, Options, Read, Seq, Store};
 
-use crate::support::{Place, START, append, copy_at_rest, folder, push_many, read_all, tiny};
+use crate::support::{
+    Place, START, append, copy_at_rest, event, folder, push, push_many, read_all, tiny,
+};
 
 fn options() -> Options {
     tiny().durability(Durability::Buffered)
@@ -51,6 +53,31 @@ pub(crate) fn restart_machine(folder: &Path) {
             file.write_all_at(&[&mark[..], &checksum].concat(), slot)
                 .unwrap();
         }
+    }
+}
+
+/// The position and the time that the newer of the two marks has reserved.
+fn reserved(folder: &Path) -> (u64, u64) {
+    let bytes = fs::read(folder.join("reserved")).unwrap();
+    let number = |slot: usize, at: usize| {
+        let bytes = bytes[slot * 4096 + at..][..8].try_into();
+        u64::from_le_bytes(bytes.unwrap())
+    };
+    let newer = (0..2).max_by_key(|&slot| number(slot, 0)).unwrap();
+    (number(newer, 8), number(newer, 16))
+}
+
+#[test]
+fn what_is_used_is_reserved_before_the_position_and_the_time() {
+    let place = Place::disk();
+    let (mut appender, _store) = place.open(options());
+    for number in 1..=6 {
+        // Longer than the time that is reserved at once, and far fewer positions.
+        let time_us = START + number * 60_000_000;
+        push(&mut appender, &event(number, time_us), None);
+        appender.commit().unwrap();
+        let (seq, time) = reserved(place.path());
+        assert!(seq > number && time >= time_us, "{seq} and {time}");
     }
 }
 

@@ -161,6 +161,24 @@ fn a_node_has_keys_of_bounded_length_and_number() {
     assert_eq!(blocks.invert(root, &many[0]), Err(Reason::Tree));
 }
 
+/// DAG-CBOR allows the shortest form of a length only.
+#[test]
+fn a_length_that_is_written_longer_than_it_must_be_is_refused() {
+    let key = key("a/", 0);
+    let bytes = write_node(None, [(key.as_bytes(), value(), None)]);
+    // A map of two, the key `e`, and an array of one.
+    assert_eq!(bytes[..4], *b"\xa2\x61e\x81");
+    for (head, expected) in [
+        (&b"\x81"[..], Ok(Proof::Legacy)),
+        (b"\x98\x01", Err(Reason::Tree)),
+        (b"\x99\0\x01", Err(Reason::Tree)),
+    ] {
+        let mut blocks = Blocks::default();
+        let root = blocks.put([&bytes[..3], head, &bytes[4..]].concat());
+        assert_eq!(blocks.invert(root, &key), expected, "{head:02x?}");
+    }
+}
+
 /// A subtree is left that is not known. It may have no key of its own, and then is not the root that
 /// there was, but leads to it.
 #[test]

@@ -10,6 +10,7 @@ use tracing::{error, warn};
 use super::Driver;
 use super::work::Written;
 use crate::consumer::{ConsumerError, Handler};
+use crate::executor::run_blocking_in;
 
 impl<H: Handler> Driver<H> {
     /// Stores the cursor, if it has moved. It never goes back, and never is a 0 that says nothing:
@@ -25,7 +26,7 @@ impl<H: Handler> Driver<H> {
         let (shared, stored) = (Arc::clone(&self.shared), self.stored);
         // If this run is dropped, the next one waits for what is being written.
         let saving = Arc::clone(&shared.saving).try_lock_owned();
-        self.writes.spawn_blocking(move || {
+        run_blocking_in(&mut self.writes, shared.store.may_block(), move || {
             let _saving = saving;
             let saved = shared.store.advance_named_cursor(&shared.name, stored, to);
             Written::Cursor(to, saved)

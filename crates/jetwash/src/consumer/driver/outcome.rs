@@ -11,6 +11,7 @@ use super::Driver;
 use super::work::{Work, Written};
 use crate::consumer::window::Job;
 use crate::consumer::{ConsumerError, Failure, Handler, Reaction, WhenStuck};
+use crate::executor::run_blocking_in;
 use crate::panic::Panic;
 
 impl<H: Handler> Driver<H> {
@@ -107,7 +108,8 @@ impl<H: Handler> Driver<H> {
         let letters = self.shared.store.dead_letters(&self.shared.name);
         let limits = self.settings.letters;
         self.aside += 1;
-        self.writes.spawn_blocking(move || {
+        let may_block = self.shared.store.may_block();
+        run_blocking_in(&mut self.writes, may_block, move || {
             let (block, index) = job.item.event.place();
             let letter = NewDeadLetter {
                 block,

@@ -43,9 +43,24 @@ pub(crate) enum Outcome {
 pub(crate) struct Workers {
     queues: Vec<mpsc::Sender<Vec<Task>>>,
     next: usize,
+    /// Checks at once, where there are no threads.
+    inline: Option<Checker>,
 }
 
 impl Workers {
+    /// Checks frames where they are handed in, without threads: for simulations.
+    pub(crate) fn inline(
+        keys: &Arc<Keys>,
+        stats: &Arc<Stats>,
+        done: &UnboundedSender<Vec<Done>>,
+    ) -> Self {
+        Self {
+            queues: Vec::new(),
+            next: 0,
+            inline: Some(Checker::new(keys, stats, done)),
+        }
+    }
+
     pub(crate) fn start(
         count: usize,
         keys: &Arc<Keys>,
@@ -55,17 +70,30 @@ impl Workers {
         let mut queues = Vec::with_capacity(count);
         for number in 0..count {
             let (sender, queue) = mpsc::channel();
-            let (keys, stats, done) = (Arc::clone(keys), Arc::clone(stats), done.clone());
+            let mut checker = Checker::new(keys, stats, done);
             thread::Builder::new()
                 .name(format!("jetwash-verify-{number}"))
-                .spawn(move || work(&queue, &keys, &stats, &done))?;
+                .spawn(move || {
+                    while let Ok(tasks) = queue.recv()
+                        && checker.check(tasks).is_ok()
+                    {}
+                })?;
             queues.push(sender);
         }
-        Ok(Self { queues, next: 0 })
+        Ok(Self {
+            queues,
+            next: 0,
+            inline: None,
+        })
     }
 
     /// Spreads tasks over the workers, in portions that are worth waking one for.
     pub(crate) fn check(&mut self, tasks: &mut Vec<Task>) {
+        if let Some(checker) = &mut self.inline {
+            // The stage that asks is the one that listens.
+            let _ = checker.check(std::mem::take(tasks));
+            return;
+        }
         let portion = tasks.len().div_ceil(self.queues.len()).clamp(1, PORTION);
         let mut tasks = tasks.drain(..);
         loop {
@@ -80,33 +108,45 @@ impl Workers {
     }
 }
 
-fn work(
-    queue: &mpsc::Receiver<Vec<Task>>,
-    keys: &Keys,
-    stats: &Stats,
-    done: &UnboundedSender<Vec<Done>>,
-) {
-    let mut verifier = Verifier::new();
-    while let Ok(tasks) = queue.recv() {
-        let check = |task: Task| {
-            let checked = catch(|| check_frame(&mut verifier, &task.frame, keys, task.now));
-            let outcome = match checked {
-                Ok(Some(checked)) => Outcome::Checked(checked),
-                Ok(None) => Outcome::Nothing,
-                Err(panic) => {
-                    stats.panicked("verifier", &panic);
-                    verifier = Verifier::new();
-                    Outcome::Panicked
-                }
-            };
-            Done {
-                ticket: task.ticket,
-                outcome,
+/// What a worker checks with.
+struct Checker {
+    verifier: Verifier,
+    keys: Arc<Keys>,
+    stats: Arc<Stats>,
+    done: UnboundedSender<Vec<Done>>,
+}
+
+impl Checker {
+    fn new(keys: &Arc<Keys>, stats: &Arc<Stats>, done: &UnboundedSender<Vec<Done>>) -> Self {
+        Self {
+            verifier: Verifier::new(),
+            keys: Arc::clone(keys),
+            stats: Arc::clone(stats),
+            done: done.clone(),
+        }
+    }
+
+    /// Checks frames; `Err` if nobody waits for the results any more.
+    fn check(&mut self, tasks: Vec<Task>) -> Result<(), ()> {
+        let checked = tasks.into_iter().map(|task| self.check_one(&task));
+        let checked = checked.collect();
+        self.done.send(checked).map_err(drop)
+    }
+
+    fn check_one(&mut self, task: &Task) -> Done {
+        let (verifier, keys) = (&mut self.verifier, &*self.keys);
+        let outcome = match catch(|| check_frame(verifier, &task.frame, keys, task.now)) {
+            Ok(Some(checked)) => Outcome::Checked(checked),
+            Ok(None) => Outcome::Nothing,
+            Err(panic) => {
+                self.stats.panicked("verifier", &panic);
+                self.verifier = Verifier::new();
+                Outcome::Panicked
             }
         };
-        let checked = tasks.into_iter().map(check).collect();
-        if done.send(checked).is_err() {
-            return;
+        Done {
+            ticket: task.ticket,
+            outcome,
         }
     }
 }

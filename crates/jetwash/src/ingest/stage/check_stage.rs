@@ -73,11 +73,16 @@ impl CheckStage {
         keys: Arc<Keys>,
         stats: &Arc<Stats>,
         runtime: Handle,
+        may_block: bool,
     ) -> io::Result<Self> {
         let (sender, done) = mpsc::unbounded_channel();
         let (resolving, resolved) = mpsc::unbounded_channel();
         Ok(Self {
-            workers: Workers::start(verify.worker_count(), &keys, stats, &sender)?,
+            workers: if may_block {
+                Workers::start(verify.worker_count(), &keys, stats, &sender)?
+            } else {
+                Workers::inline(&keys, stats, &sender)
+            },
             keys,
             done,
             tasks: Vec::new(),

@@ -175,8 +175,23 @@ mod tests {
         lanes.hold(1, held(1), later(5));
         assert_eq!(lanes.due(), Some(later(10)));
         assert_eq!(lanes.overdue(later(9)), None);
-        assert_eq!(lanes.overdue(later(11)), Some(1));
+        // At the moment that is due, or the writer would wake for nothing until it has passed.
+        assert_eq!(lanes.overdue(later(10)), Some(1));
         assert_eq!(lanes.take(1).len(), 2);
         assert_eq!(lanes.overdue(later(11)), Some(2));
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_is_not_for_the_lane_begun_since() {
+        let now = Instant::now();
+        let mut lanes = Lanes::new(1_000, Duration::from_secs(1));
+        let first = lanes.next_number();
+        lanes.hold(1, held(1), now);
+        assert!(lanes.is_current(1, first));
+        lanes.take(1);
+        assert!(!lanes.is_current(1, first));
+        let second = lanes.next_number();
+        lanes.hold(1, held(1), now);
+        assert!(!lanes.is_current(1, first) && lanes.is_current(1, second));
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jetwash_store::{LogMessage, Store};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
@@ -16,6 +15,7 @@ use super::hosts::Hosts;
 use super::mirror_source::MirrorSource;
 use super::request::Request;
 use crate::clock::Clock;
+use crate::executor::run_blocking;
 use crate::ingest::Intake;
 use crate::noise::Noise;
 use crate::panic::Panic;
@@ -90,7 +90,7 @@ impl MirrorFeed {
 
     async fn connect(&mut self, address: &MirrorAddress) -> Result<Infallible, MirrorEnd> {
         let store = self.store.clone();
-        let request = spawn_blocking(move || Request::of(&store)).await;
+        let request = run_blocking(store.may_block(), move || Request::of(&store)).await;
         let request = request
             .map_err(|error| error.to_string())
             .and_then(|request| request.map_err(|error| error.to_string()))

@@ -3,10 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash::store::{LogMessage, LogStream, Store};
-use jetwash::{ReadError, Seq};
+use jetwash::{ReadError, Seq, run_blocking};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::{Delivered, Metrics, Mirrored};
@@ -49,7 +48,7 @@ impl<R: AsyncRead + Unpin, W: Socket> MirrorConnection<R, W> {
             let known = *tip.borrow_and_update();
             let before = stream.events();
             let message;
-            (stream, message) = self.next(stream).await?;
+            (stream, message) = self.next(stream, store.may_block()).await?;
             let Some(message) = message else {
                 self.wait(&mut tip, known, store).await?;
                 continue;
@@ -71,6 +70,7 @@ impl<R: AsyncRead + Unpin, W: Socket> MirrorConnection<R, W> {
     async fn next(
         &mut self,
         mut stream: LogStream,
+        may_block: bool,
     ) -> Result<(LogStream, Option<bytes::Bytes>), End> {
         let turn = loop {
             match turn(&mut self.inbound).await? {
@@ -78,7 +78,7 @@ impl<R: AsyncRead + Unpin, W: Socket> MirrorConnection<R, W> {
                 None => self.flush().await?,
             }
         };
-        let mut read = spawn_blocking(move || {
+        let mut read = run_blocking(may_block, move || {
             let next = stream.next();
             drop(turn);
             next.map(|message| (stream, message))

@@ -1,7 +1,6 @@
 use axum::http::StatusCode;
 use jetwash::store::{LogStream, Store};
-use jetwash::{LogId, Micros, ReadError, Seq};
-use tokio::task::spawn_blocking;
+use jetwash::{LogId, Micros, ReadError, Seq, run_blocking};
 
 use crate::subscriber::pairs::Pairs;
 use crate::subscriber::refusal::Refusal;
@@ -74,7 +73,7 @@ impl MirrorQuery {
         };
         // The event may be on the disk, from which no more is read at once than by playback.
         let _turn = first_turn().await;
-        let looked = spawn_blocking(move || {
+        let looked = run_blocking(store.may_block(), move || {
             let found = stream.time_before();
             found.map(|found| (stream, found))
         });
