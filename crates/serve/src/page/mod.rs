@@ -11,9 +11,14 @@
 //! A [`viewer`] is one connection to the stream. It gets the status, new samples, and its [`tail`]: a few
 //! events a second of those that its [`wish`] matches, and how many were passed over.
 
+mod board;
 mod collections;
+mod consumers;
 mod guard;
 mod history;
 mod numbers;
 pub(crate) mod options;
+mod sampler;
+mod status;
+mod subscribers;
 mod wish;
