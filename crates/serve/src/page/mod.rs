@@ -20,5 +20,8 @@ mod numbers;
 pub(crate) mod options;
 mod sampler;
 mod status;
+pub(crate) mod status_page;
 mod subscribers;
+mod tail;
+mod viewer;
 mod wish;
