@@ -17,6 +17,7 @@
 //!   and timeouts.
 //! - [`serve_http`] serves any axum router within [`HttpLimits`], and [`raise_file_limit`] makes
 //!   room for connections.
+//! - [`StatusPage`] shows how it all does in a browser, within [`StatusPageOptions`].
 //!
 //! `docs/wire.md` of the repository describes the wire: parameters, refusals, events as JSON, zstd
 //! and binary, the messages that clients send, and why a socket is closed.
@@ -60,6 +61,7 @@ mod http;
 mod memory;
 mod metrics;
 mod options;
+mod page;
 mod server;
 mod subscriber;
 mod supervise;
@@ -70,4 +72,6 @@ pub use http::files::raise_file_limit;
 pub use http::limits::HttpLimits;
 pub use http::serving::serve_http;
 pub use options::ServeOptions;
+pub use page::options::StatusPageOptions;
+pub use page::status_page::StatusPage;
 pub use server::Server;

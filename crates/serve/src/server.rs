@@ -128,6 +128,11 @@ impl Server {
         self.subscribers.close(within).await;
     }
 
+    /// Those that are connected, for a page that shows them.
+    pub(crate) const fn connected(&self) -> &Arc<Subscribers> {
+        &self.subscribers
+    }
+
     /// Returns how many subscribers are connected.
     #[must_use]
     pub fn subscribers(&self) -> usize {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use jetwash::{Dictionary, JetstreamOptions, NetworkConfig};
-use jetwash_serve::{HttpLimits, ServeOptions};
+use jetwash_serve::{HttpLimits, ServeOptions, StatusPageOptions};
 
 use crate::listen::ListenAddress;
+use crate::page_options::PageOptions;
 use crate::size::parse_bytes;
 use crate::verification::{Keys, VerifyOptions};
 
@@ -90,7 +91,7 @@ pub(crate) struct Arguments {
     )]
     pub(crate) listen: ListenAddress,
 
-    /// Where /metrics, /healthz and /readyz are served
+    /// Where the page, /metrics, /healthz and /readyz are served
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -98,6 +99,9 @@ pub(crate) struct Arguments {
         default_value = "127.0.0.1:6009"
     )]
     pub(crate) metrics_listen: ListenAddress,
+
+    #[command(flatten)]
+    page: PageOptions,
 
     /// The folder of the event log.
     ///
@@ -382,6 +386,15 @@ impl Arguments {
         }
         let memory = usize::try_from(self.subscriber_memory).unwrap_or(usize::MAX);
         options.memory_budget(memory).http(limits)
+    }
+
+    /// The options of the page, and how long the log keeps events, so that it can be shown.
+    pub(crate) fn page_options(&self) -> StatusPageOptions {
+        let options = self.page.status_page().retain_for(self.event_ttl);
+        match self.max_bytes {
+            Some(bytes) => options.retain_bytes(bytes),
+            None => options,
+        }
     }
 
     /// The data folder, unless everything is in memory.

@@ -231,6 +231,16 @@ pub(crate) const RECORDED: &[(&str, Sort, &str)] = &[
         "Connections to relays and to hosts of a mirrored log that ended, by reason.",
     ),
     (
+        "jetwash_page_viewers",
+        Gauge,
+        "Viewers of the page that are connected.",
+    ),
+    (
+        "jetwash_page_viewers_refused_total",
+        Counter,
+        "Viewers of the page that were refused, as there were too many.",
+    ),
+    (
         "jetwash_repeated_total",
         Counter,
         "Frames with something in them that was in the log already, which is no loss.",

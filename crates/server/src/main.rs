@@ -7,6 +7,7 @@ mod figures;
 mod listen;
 mod memory;
 mod metrics;
+mod page_options;
 mod replay;
 mod report;
 mod size;
@@ -23,7 +24,7 @@ use std::time::SystemTime;
 use jetwash::{
     AutoDictionary, Dictionary, Endpoint, Ingest, Jetstream, JetstreamBuilder, NetworkConfig, store,
 };
-use jetwash_serve::{Server, raise_file_limit};
+use jetwash_serve::{Server, StatusPage, raise_file_limit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
@@ -131,7 +132,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let mut stopped = stopped.clone();
         async move { drop(stopped.changed().await) }
     };
-    let metrics = metrics::serve(metrics_listener, metrics, jetstream.clone(), stopped());
+    let page = StatusPage::new(&server, arguments.page_options());
+    let (router, metered) = (page.router(), jetstream.clone());
+    let metrics = metrics::serve(metrics_listener, metrics, metered, router, stopped());
     let watching = tokio::spawn(verification::watch_resyncs(jetstream.resyncs()));
     let following = follower.map(|follower| tokio::spawn(follower.run(stopped())));
     let serving = tokio::spawn(server.serve(listener, stopped()));
@@ -316,6 +319,7 @@ fn announce(
     info!("{}", verification::policy_line(keys));
     info!("subscribe at ws://{address}/subscribe");
     if let Ok(address) = metrics_listener.local_addr() {
+        info!("a page to look at is at http://{address}/");
         info!("metrics at http://{address}/metrics");
     }
 }

@@ -29,11 +29,12 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Serves `/metrics`, `/healthz` and `/readyz`.
+/// Serves `/metrics`, `/healthz`, `/readyz` and the page.
 pub(crate) async fn serve(
     listener: TcpListener,
     metrics: PrometheusHandle,
     jetstream: Jetstream,
+    page: Router,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let upkeep = tokio::spawn(keep_up(metrics.clone()));
@@ -60,7 +61,8 @@ pub(crate) async fn serve(
     let router = Router::new()
         .route("/metrics", get(render))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready));
+        .route("/readyz", get(ready))
+        .merge(page);
     let limits = HttpLimits::default()
         .max_connections(MOST_CONNECTIONS)
         .max_connections_per_address(MOST_OF_AN_ADDRESS);
@@ -81,8 +83,8 @@ async fn keep_up(metrics: PrometheusHandle) {
 
 /// As Prometheus asks for it.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// Enough for a few monitors, and no more files than subscribers can spare.
-const MOST_CONNECTIONS: usize = 32;
+/// Enough for a few monitors and viewers, and no more files than subscribers can spare.
+const MOST_CONNECTIONS: usize = 48;
 /// So that nobody who opens connections and says nothing keeps the monitors out.
-const MOST_OF_AN_ADDRESS: usize = 8;
+const MOST_OF_AN_ADDRESS: usize = 16;
 const UPKEEP: Duration = Duration::from_secs(5);

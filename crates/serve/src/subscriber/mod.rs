@@ -5,7 +5,7 @@
 //! from the [`pairs`] of its query string, for version 2 by [`events_query`]; [`cursor`] is where it
 //! starts. [`settings`] are the part of it that messages may change later: [`update`] parses them, [`updates`]
 //! decides when. [`addresses`] shares out what one address may take, with a [`bucket`] of tokens;
-//! an [`allowance`] is for what a subscriber may send.
+//! an [`allowance`] is for what a subscriber may send. The [`register`] lists who is connected.
 //!
 //! [`connection`] drives the two halves of the socket. [`inbound`] reads messages and keeps the
 //! timers. [`outbound`] holds the position in the log; it takes each run through a [`passage`] and
@@ -33,6 +33,7 @@ pub(crate) mod pairs;
 pub(crate) mod passage;
 pub(crate) mod query;
 pub(crate) mod refusal;
+pub(crate) mod register;
 pub(crate) mod settings;
 pub(crate) mod socket;
 pub(crate) mod subscribers;

@@ -18,6 +18,7 @@ use crate::subscriber::notice::Notice;
 use crate::subscriber::output::{Output, WRITE_BYTES};
 use crate::subscriber::passage::{Pages, Passage, Wait};
 use crate::subscriber::query::Query;
+use crate::subscriber::register::Report;
 use crate::subscriber::settings::Settings;
 use crate::tail::batch::Batch;
 use crate::websocket::{Opcode, write_frame};
@@ -40,6 +41,8 @@ pub(crate) struct Outbound<W> {
     granted: usize,
     /// Counts what a subscriber of version 2 gets.
     sent: Option<Sent>,
+    /// Shows it to others.
+    report: Arc<Report>,
 }
 
 /// Memory of a shard's task, which all its subscribers use in turn.
@@ -57,6 +60,7 @@ impl<W> Outbound<W> {
         share: Option<Arc<Share>>,
         account: Arc<Account>,
         sent: Option<Sent>,
+        report: Arc<Report>,
     ) -> Self {
         Self {
             output: Output::new(socket, account),
@@ -67,6 +71,7 @@ impl<W> Outbound<W> {
             share,
             granted: 0,
             sent,
+            report,
         }
     }
 
@@ -74,6 +79,8 @@ impl<W> Outbound<W> {
         if let Some(sent) = &self.sent {
             sent.sent(delivered);
         }
+        self.report.sent(delivered);
+        self.report.at(self.next_seq, self.time_us);
         delivered
     }
 
@@ -84,11 +91,13 @@ impl<W> Outbound<W> {
     /// Continues from a later position: there are no events before it.
     pub(crate) fn skip_to(&mut self, next_seq: Seq) {
         self.next_seq = self.next_seq.max(next_seq);
+        self.report.at(self.next_seq, self.time_us);
     }
 
     /// Continues from a position, after the event of a time.
-    pub(crate) const fn start_at(&mut self, next_seq: Seq, time_us: Micros) {
+    pub(crate) fn start_at(&mut self, next_seq: Seq, time_us: Micros) {
         (self.next_seq, self.time_us) = (next_seq, time_us);
+        self.report.at(next_seq, time_us);
     }
 
     pub(crate) const fn settings(&self) -> &Arc<Settings> {
@@ -96,6 +105,7 @@ impl<W> Outbound<W> {
     }
 
     pub(crate) fn set_settings(&mut self, settings: Arc<Settings>) {
+        self.report.set(Arc::clone(&settings));
         self.settings = settings;
     }
 
@@ -225,6 +235,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         passage.select(&self.settings, self.next_seq);
         if passage.selection.is_empty() {
             self.pass(passage.run, until);
+            self.report.at(self.next_seq, self.time_us);
             let is_over = until >= passage.run.next_seq();
             return Ok(if is_over { Wait::Run } else { Wait::Settings });
         }
@@ -253,10 +264,12 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     /// now. Returns whether nothing is left.
     pub(crate) fn write_now(&mut self, metrics: &Metrics) -> Result<bool, End> {
         let size = self.encoder.finish(self.output.buffer())?;
-        metrics.delivered(Delivered {
+        let rest = Delivered {
             events: 0,
             bytes: size as u64,
-        });
+        };
+        metrics.delivered(rest);
+        self.report.sent(rest);
         self.output.write_now()
     }
 

@@ -35,6 +35,7 @@ use crate::subscriber::mirror::query::{MirrorQuery, disabled};
 use crate::subscriber::outbound::Outbound;
 use crate::subscriber::output::Output;
 use crate::subscriber::refusal::Refusal;
+use crate::subscriber::register::Register;
 use crate::subscriber::socket::Socket;
 use crate::subscriber::updates::Updates;
 use crate::supervise::watched;
@@ -50,6 +51,7 @@ pub(crate) struct Subscribers {
     /// The same for subscribers that ask for batches.
     batches: Arc<Live>,
     updates: Arc<Updates>,
+    register: Arc<Register>,
     tasks: TaskTracker,
 }
 
@@ -101,6 +103,7 @@ impl Subscribers {
             live: Arc::new(Live::new(options.max_delay, Arc::clone(&metrics))),
             batches: Arc::new(batches),
             updates: Arc::new(Updates::new(Arc::clone(&options))),
+            register: Arc::default(),
             tasks: TaskTracker::new(),
             jetstream,
             options,
@@ -111,6 +114,15 @@ impl Subscribers {
     /// The memory that they share with requests.
     pub(crate) const fn memory(&self) -> &Arc<Budget> {
         self.admission.memory()
+    }
+
+    /// Who is connected, for those who look.
+    pub(crate) const fn register(&self) -> &Arc<Register> {
+        &self.register
+    }
+
+    pub(crate) const fn jetstream(&self) -> &Jetstream {
+        &self.jetstream
     }
 
     /// How many are connected.
@@ -213,12 +225,20 @@ impl Subscribers {
         let Admitted {
             query,
             encoder,
-            visitor: Visitor { share, account, .. },
+            visitor:
+                Visitor {
+                    share,
+                    account,
+                    address,
+                },
             streams: _streams,
         } = admitted;
         let sent = (query.format.shape == Shape::V2).then(|| Sent::new(query.format));
         let inbound = self.inbound(read, early, Terms::of(&query), share.clone(), &account);
-        let outbound = Outbound::new(write, &query, encoder, share, account, sent.clone());
+        let settings = Arc::clone(&query.settings);
+        let listed = self.register.enter(address, Some(query.format), settings);
+        let report = Arc::clone(listed.report());
+        let outbound = Outbound::new(write, &query, encoder, share, account, sent.clone(), report);
         let connection = Connection::new(inbound, &query, Arc::clone(&self.metrics));
         let live = self.tail_of(query.format);
         let end = connection
@@ -237,7 +257,12 @@ impl Subscribers {
         stream: LogStream,
         visitor: Visitor,
     ) -> End {
-        let Visitor { share, account, .. } = visitor;
+        let Visitor {
+            share,
+            account,
+            address,
+        } = visitor;
+        let listed = self.register.enter(address, None, Arc::default());
         let inbound = self.inbound(read, early, Terms::default(), share.clone(), &account);
         let connection = MirrorConnection {
             inbound,
@@ -245,6 +270,7 @@ impl Subscribers {
             share,
             metrics: Arc::clone(&self.metrics),
             mirrored: Mirrored::new(),
+            report: Arc::clone(listed.report()),
         };
         connection.run(stream, self.jetstream.store()).await
     }

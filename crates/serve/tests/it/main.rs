@@ -32,6 +32,7 @@ mod mirror;
 mod mirrored;
 mod modes;
 mod notices;
+mod page;
 mod query;
 mod random;
 mod recorded;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash::store::{LogMessage, LogStream, Store};
-use jetwash::{ReadError, Seq, run_blocking};
+use jetwash::{Micros, ReadError, Seq, run_blocking};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -14,6 +14,7 @@ use crate::subscriber::end::End;
 use crate::subscriber::goodbye::say_goodbye;
 use crate::subscriber::inbound::Inbound;
 use crate::subscriber::output::Output;
+use crate::subscriber::register::Report;
 use crate::subscriber::socket::Socket;
 use crate::subscriber::turns::turn;
 use crate::websocket::{Opcode, write_frame};
@@ -26,6 +27,7 @@ pub(crate) struct MirrorConnection<R, W> {
     pub(crate) share: Option<Arc<Share>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) mirrored: Mirrored,
+    pub(crate) report: Arc<Report>,
 }
 
 impl<R: AsyncRead + Unpin, W: Socket> MirrorConnection<R, W> {
@@ -62,6 +64,8 @@ impl<R: AsyncRead + Unpin, W: Socket> MirrorConnection<R, W> {
             drop(message);
             self.metrics.delivered(delivered);
             self.mirrored.sent(delivered);
+            self.report.sent(delivered);
+            self.report.at(stream.position(), Micros::EPOCH);
             self.flush().await?;
         }
     }
