@@ -486,7 +486,7 @@ async fn an_account_without_a_key_that_can_be_used_signs_nothing() {
     assert_eq!(world.snapshot().invalid["key_unusable"], 1);
 }
 
-/// What nobody could check may be anybody's: it keeps nothing out that the account has signed.
+/// A commit that nobody could check may be anybody's: it keeps nothing out that the account has signed.
 #[tokio::test]
 async fn a_commit_that_could_not_be_resolved_keeps_no_commit_of_the_account_out() {
     for is_forged in [false, true] {

@@ -276,7 +276,7 @@ impl Received {
     }
 }
 
-/// A socket that takes nothing so many times.
+/// A socket that takes nothing at first, for a number of tries.
 struct Wire {
     received: Arc<Received>,
     full: u8,
