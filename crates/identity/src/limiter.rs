@@ -63,3 +63,25 @@ impl Limiter {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_what_is_recent_and_has_a_bound() {
+        let interval = Duration::from_secs(1);
+        let limiter = Limiter::new(interval, Budget::new(1_000_000, interval));
+        let did = |number: u64| format!("did:web:n{number}.example").parse().unwrap();
+        // One each millisecond, so a thousand are recent.
+        for number in 0..20_000 {
+            assert!(limiter.admit(&did(number), number), "{number}");
+            let kept = limiter.recent.lock().unwrap().last_ms.len();
+            assert!(kept <= 2 * 1024, "{kept} after {number}");
+        }
+        for number in 19_001..20_000 {
+            assert!(!limiter.admit(&did(number), 20_000), "{number}");
+        }
+        assert!(limiter.admit(&did(19_000), 20_000));
+    }
+}

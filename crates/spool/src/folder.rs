@@ -404,3 +404,30 @@ const LOCK: &str = "lock";
 const PART: &str = ".part";
 const REMOVED: &str = "removed";
 const SPARE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_no_name_before_its_line_is_in_the_manifest() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut folder = Folder::create(parent.path()).unwrap();
+        let finish = |folder: &mut Folder| {
+            let mut part = folder.begin(Compression::None).unwrap();
+            part.line(b"{}").unwrap();
+            let file = folder.finish(part, Cursor::new(7), Micros::EPOCH);
+            file.map(|file| file.number)
+        };
+        // The line cannot be written.
+        folder.log = File::open(parent.path().join(manifest::NAME)).unwrap();
+        assert!(finish(&mut folder).is_err());
+        let name = parent.path().join("00000000000000000001.ndjson");
+        assert!(!name.exists());
+
+        drop(folder);
+        let mut folder = Folder::create(parent.path()).unwrap();
+        assert_eq!(finish(&mut folder).unwrap(), 1);
+        assert_eq!(fs::read(name).unwrap(), b"{}\n");
+    }
+}

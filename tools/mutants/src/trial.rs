@@ -1,5 +1,6 @@
 //! Builds and runs tests in the copy, with a time limit.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -53,14 +54,14 @@ impl Trial<'_> {
     pub(crate) fn tier(&self, tier: &Tier, log: &Path) -> Result<Outcome, String> {
         let failed = |error: io::Error| format!("cannot run cargo: {error}");
         if self
-            .cargo(tier, &tier.build(), log, BUILD_LIMIT)
+            .cargo(tier, cargo(), &tier.build(), log, BUILD_LIMIT)
             .map_err(failed)?
             != Some(true)
         {
             return Ok(Outcome::DoesNotBuild);
         }
         let ended = self
-            .cargo(tier, &tier.run(), log, self.limit)
+            .cargo(tier, bounded(), &tier.run(), log, self.limit)
             .map_err(failed)?;
         let text = std::fs::read(log).map_err(failed)?;
         let text = String::from_utf8_lossy(&text);
@@ -75,12 +76,12 @@ impl Trial<'_> {
     fn cargo(
         &self,
         tier: &Tier,
+        mut command: Command,
         arguments: &[&str],
         log: &Path,
         limit: Duration,
     ) -> io::Result<Option<bool>> {
         let output = File::create(log)?;
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .args(arguments)
             .current_dir(self.scratch.root())
@@ -109,6 +110,26 @@ impl Trial<'_> {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         wait(command.spawn()?, log, limit)
     }
+}
+
+fn cargo() -> Command {
+    Command::new(cargo_path())
+}
+
+/// `cargo` for tests. A mutant may ask for memory without end, faster than the time limit ends it
+/// and more than the machine has, so there is a limit for that where the system knows one.
+fn bounded() -> Command {
+    if cfg!(not(unix)) {
+        return cargo();
+    }
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -d {MOST_KIB}; exec \"$0\" \"$@\"");
+    command.arg("-c").arg(script).arg(cargo_path());
+    command
+}
+
+fn cargo_path() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Waits for a process group until it ends, a test fails, or the limit has passed. The first test
@@ -161,4 +182,6 @@ fn failing(text: &str) -> String {
 
 const FAILED: &str = " ... FAILED";
 const LOOK: Duration = Duration::from_millis(100);
+/// More than any test needs without a mutant.
+const MOST_KIB: u64 = 4 << 20;
 const BUILD_LIMIT: Duration = Duration::from_secs(1_800);

@@ -139,6 +139,25 @@ fn an_operation_that_cannot_be_read_has_an_empty_path() {
     assert_eq!(peeked.paths().collect::<Vec<_>>(), ["a/b", ""]);
 }
 
+/// A length has one form, the shortest. A frame with another is refused by all who read it, or some
+/// would take it for one and some for another.
+#[test]
+fn a_length_that_is_written_longer_than_it_must_be_is_refused_by_peek_and_decode() {
+    let frame = commit_frame(|_| {});
+    for (short, long) in [
+        (&b"\x63rev\x6d"[..], &b"\x63rev\x78\x0d"[..]),
+        (b"\x64repo\x71", b"\x64repo\x78\x11"),
+    ] {
+        let at = frame
+            .windows(short.len())
+            .position(|window| window == short);
+        let (before, rest) = frame.split_at(at.unwrap());
+        let changed = [before, long, &rest[short.len()..]].concat();
+        assert!(Frame::decode(&changed).is_err());
+        assert!(peek(&changed).is_err());
+    }
+}
+
 /// Every way to put an item into another: the bytes that come before it.
 const WAYS: [&[&[u8]]; 6] = [
     &[b"\x81"],

@@ -263,6 +263,39 @@ mod tests {
         assert!(revs.newer.len() + revs.older.len() <= 200);
     }
 
+    /// Everything that makes two events of an account different, one at a time.
+    #[test]
+    fn a_digest_depends_on_every_part_of_its_event() {
+        let cid = |text: &str| text.parse::<Cid>().unwrap();
+        let one = cid("bafyreibvjvcv745gig4mvqs4hctx4zfkono4rjejm2ta6gtyzkqxfjeily");
+        let two = cid("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku");
+        let status = |active, status| digest_account(active, status, "2026-07-04T14:38:07Z");
+        let digests = [
+            digest_op("create", "a/b", Some(&one)),
+            digest_op("update", "a/b", Some(&one)),
+            digest_op("create", "a/c", Some(&one)),
+            digest_op("create", "a/b", Some(&two)),
+            digest_op("create", "a/b", None),
+            digest_op("delete", "a/b", None),
+            status(true, None),
+            status(false, None),
+            status(false, Some("deactivated")),
+            status(false, Some("takendown")),
+            digest_account(false, Some("takendown"), "2026-07-04T14:38:08Z"),
+            digest_identity(None, "2026-07-04T14:38:07Z"),
+            digest_identity(Some("a.example"), "2026-07-04T14:38:07Z"),
+            digest_identity(None, "2026-07-04T14:38:08Z"),
+            digest_sync("3l3qo2vutsw2b", b"car", "2026-07-04T14:38:07Z"),
+            digest_sync("3l3qo2vutsw2c", b"car", "2026-07-04T14:38:07Z"),
+            digest_sync("3l3qo2vutsw2b", b"cat", "2026-07-04T14:38:07Z"),
+            digest_sync("3l3qo2vutsw2b", b"car", "2026-07-04T14:38:08Z"),
+        ];
+        for (index, digest) in digests.iter().enumerate() {
+            let same = digests.iter().position(|other| other == digest);
+            assert_eq!(same, Some(index));
+        }
+    }
+
     #[test]
     fn times_are_read_as_relays_write_them() {
         let seconds = [

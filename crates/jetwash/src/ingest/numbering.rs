@@ -314,6 +314,18 @@ mod tests {
     }
 
     #[test]
+    fn the_greatest_number_is_the_last_below_two_to_the_53() {
+        const GREATEST_BY_HAND: u64 = 9_007_199_254_740_991;
+        let mut numbering = Numbering::default();
+        assert_eq!(numbering.judge(Some(GREATEST_BY_HAND + 1)), Place::Illegal);
+        assert_eq!(numbering.judge(Some(GREATEST_BY_HAND)), Place::First);
+        let mut numbering = Numbering::new(Some(GREATEST_BY_HAND - 1));
+        assert_eq!(numbering.judge(Some(GREATEST_BY_HAND)), Place::Next);
+        assert_eq!(numbering.judge(Some(GREATEST_BY_HAND + 1)), Place::Illegal);
+        assert_eq!(numbering.position(), Some(GREATEST_BY_HAND));
+    }
+
+    #[test]
     fn a_source_that_counts_anew_is_told_from_one_that_repeats() {
         let renumbered = Turn::Renumbered {
             last: 50_004,

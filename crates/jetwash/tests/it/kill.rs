@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use jetwash::store::{self, Durability, Location, Options, Read, Retention, Store};
 use jetwash_sim::{Network, NetworkConfig, SimFrame};
@@ -320,6 +321,58 @@ fn follow(store: &Store, position: &AtomicU64, is_done: &AtomicBool) {
             Read::Gap(gap) => panic!("at {from}: {gap}"),
         }
     }
+}
+
+#[test]
+fn a_trim_that_is_killed_between_two_buckets_is_complete_when_the_log_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = Command::new(env::current_exe().unwrap())
+        .args([
+            "kill::child_that_forgets_everything",
+            "--exact",
+            "--ignored",
+        ])
+        .env("JETWASH_KILL_FOLDER", folder.path())
+        .env("JETWASH_CRASH_POINT", "trim.bucket_deleted:2")
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(was_killed(status, false), "{status}");
+    // Readers were told that all of it is gone, so none of it comes again.
+    let location = Location::Disk(folder.path().to_owned());
+    let (appender, store) = store::open(location, small_buckets()).unwrap();
+    assert_eq!(appender.next_seq(), Seq::new(301));
+    let bounds = store.bounds();
+    assert_eq!((bounds.oldest_seq, bounds.events()), (Seq::new(301), 0));
+    assert_eq!(store.usage().buckets, 0);
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn child_that_forgets_everything() {
+    let folder = PathBuf::from(env::var_os("JETWASH_KILL_FOLDER").unwrap());
+    let (mut appender, _store) = store::open(Location::Disk(folder), small_buckets()).unwrap();
+    for number in 1..=300 {
+        let event = store::NewEvent {
+            kind: store::EventKind::Identity,
+            did: "did:web:a.example",
+            collection: "",
+            commit: store::CommitPart::WHOLE,
+            source: "sim",
+            verdict: 0,
+            time_us: Micros::new(NOW_US + number),
+            json: b"{}",
+            compressed: None,
+        };
+        appender.push(&event).unwrap();
+        appender.commit().unwrap();
+    }
+    let later = Micros::new(2 * NOW_US);
+    appender.trim_after(later, Duration::MAX).unwrap();
+}
+
+fn small_buckets() -> Options {
+    Options::default().block_events(16).bucket_events(32)
 }
 
 pub(crate) fn write_frames(path: &Path, frames: &[SimFrame]) {

@@ -158,21 +158,36 @@ fn what_is_missing_from_one_copy_of_a_commit_is_taken_from_another() {
 fn events_of_accounts_are_told_apart_by_their_content() {
     let mut network = ManualNetwork::new();
     let mut all = Vec::new();
-    for active in [true, false] {
-        let change = SimChange::account(did(0), active, None);
+    for (active, status) in [
+        (true, None),
+        (false, None),
+        (false, Some("deactivated")),
+        (false, Some("takendown")),
+    ] {
+        let change = SimChange::account(did(0), active, status);
         all.push(network.apply(&change).unwrap().bytes);
     }
-    // Both at one time.
+    // All at one time.
     let time = |frame: &[u8]| at(frame, b"\x64time") + 6;
     let first = all[0][time(&all[0])..][..24].to_vec();
-    let start = time(&all[1]);
-    all[1][start..start + 24].copy_from_slice(&first);
+    for frame in &mut all[1..] {
+        let start = time(frame);
+        frame[start..start + 24].copy_from_slice(&first);
+    }
     let (pipeline, log) = pipeline();
     let mut pipeline = pipeline.deduplicate();
     give(&mut pipeline, "a", &all);
     give(&mut pipeline, "b", &all);
-    assert_eq!(content(&log), ["account true", "account false"]);
-    assert_eq!(pipeline.snapshot().repeated, 2);
+    assert_eq!(
+        content(&log),
+        [
+            "account true",
+            "account false",
+            "account false",
+            "account false"
+        ]
+    );
+    assert_eq!(pipeline.snapshot().repeated, 4);
     assert!(pipeline.snapshot().dropped.is_empty());
 }
 

@@ -475,6 +475,62 @@ async fn a_commit_that_could_not_be_resolved_is_delivered_once() {
 }
 
 #[tokio::test]
+async fn an_account_without_a_key_that_can_be_used_signs_nothing() {
+    let directory = Directory::open();
+    let mut world = World::new(Verify::lenient(directory.identities()));
+    let document = format!(r#"{{"id":"{}"}}"#, did(0));
+    directory.give(did(0), Some(document));
+    world.create(0, "1").await;
+    world.create(1, "2").await;
+    assert_eq!(rkeys(&world.take(1).await), ["2"]);
+    assert_eq!(world.snapshot().invalid["key_unusable"], 1);
+}
+
+/// A commit that nobody could check may be anybody's: it keeps nothing out that the account has signed.
+#[tokio::test]
+async fn a_commit_that_could_not_be_resolved_keeps_no_commit_of_the_account_out() {
+    for is_forged in [false, true] {
+        let directory = Directory::open();
+        let mut world = World::new(Verify::lenient(directory.identities()));
+        directory.give(did(0), Some(String::new()));
+        let first = world.frame(&create(0, "1"));
+        let unresolved = match is_forged {
+            // Another commit of the same revision.
+            true => forged(&first),
+            false => world.frame(&create(0, "2")),
+        };
+        world.push(unresolved).await;
+        assert_eq!(world.take(1).await[0].verdict(), Some(Verdict::Unresolved));
+        directory.give(did(0), None);
+        let identities = world.jetstream.identities().unwrap();
+        identities.invalidate(&did(0).parse().unwrap());
+        let other = world.jetstream.pusher("other");
+        other.push(first).await.unwrap();
+        let events = world.take(1).await;
+        assert_eq!(
+            (&*rkeys(&events)[0], events[0].verdict()),
+            ("1", Some(Verdict::Verified))
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_two_commits_of_one_revision_the_first_that_is_verified_counts() {
+    let mut world = World::new(Verify::lenient(Directory::open().identities()));
+    let first = world.frame(&create(0, "1"));
+    // Signed by the same account, at the same moment.
+    let second = ManualNetwork::new().apply(&create(0, "2")).unwrap().bytes;
+    world.push(first).await;
+    let other = world.jetstream.pusher("other");
+    other.push(second).await.unwrap();
+    world.create(0, "3").await;
+    let events = world.take(2).await;
+    assert_eq!(rkeys(&events), ["1", "3"]);
+    assert_eq!(events[1].verdict(), Some(Verdict::Verified));
+    assert_eq!(world.snapshot().dropped["rev_stale"], 1);
+}
+
+#[tokio::test]
 async fn an_inactive_account_is_heard_if_it_signs_but_not_by_strict() {
     let directory = Directory::open();
     let mut world = World::new(Verify::lenient(directory.identities()));

@@ -66,3 +66,23 @@ pub(crate) const LEAST_TIME: u64 = 1_000_000_000_000_000;
 const SECONDS: u64 = 100_000_000;
 const MILLISECONDS: u64 = SECONDS * 1_000;
 const MICROSECONDS: u64 = SECONDS * 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_behind_the_next_event_is_one_of_the_future() {
+        let log = Extent {
+            oldest_seq: Seq::new(3),
+            next_seq: Seq::new(8),
+            oldest_time_us: None,
+        };
+        let start = |text| cursor_or_seq(text, log, SystemTime::UNIX_EPOCH);
+        let before = |seq| Some(StartFrom::Cursor(Cursor::before(Seq::new(seq))));
+        assert_eq!(start("0"), Some(StartFrom::Oldest));
+        assert_eq!(start("7"), before(7));
+        assert_eq!(start("8"), before(8));
+        assert_eq!(start("9"), Some(StartFrom::Live));
+    }
+}

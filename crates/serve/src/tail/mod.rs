@@ -5,5 +5,8 @@
 
 pub(crate) mod batch;
 pub(crate) mod live;
+#[cfg(test)]
+mod models;
 pub(crate) mod seat;
 pub(crate) mod shard;
+mod sync;

@@ -1,12 +1,12 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::io::AsyncWrite;
-use tokio::sync::Notify;
 
+use super::shard::{Member, Shard};
+use super::sync::{Mutex, MutexGuard, Notify};
 use crate::metrics::Delivered;
 use crate::subscriber::outbound::{Outbound, Scratch};
 use crate::tail::batch::Batch;
-use crate::tail::shard::{Member, Shard};
 
 /// A subscriber's seat in a shard, where its task leaves the writing to the shard's.
 pub(crate) struct Seat<W> {

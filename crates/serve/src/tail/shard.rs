@@ -1,11 +1,9 @@
-use jetwash::{Micros, Seq};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
-use tokio::task::yield_now;
+use jetwash::{Micros, Seq};
 
+use super::sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering, yield_now};
 use crate::metrics::{Delivered, Metrics};
 use crate::subscriber::outbound::Scratch;
 use crate::tail::batch::Batch;
@@ -94,7 +92,9 @@ impl Shard {
 
     /// Sends all members to their own tasks, because the log has ended.
     pub(crate) fn end(&self) {
-        self.announced.store(Self::ENDED.get(), Ordering::Release);
+        // It only grows, as it does for a batch that the task takes up meanwhile.
+        self.announced
+            .fetch_max(Self::ENDED.get(), Ordering::AcqRel);
         for index in 0.. {
             match self.member(index) {
                 Seated::Here(member) => member.wake(),

@@ -255,6 +255,8 @@ mod tests {
         assert_eq!(read(&frame(0xc1, b"x")), Err(IncomingError::Reserved));
         assert_eq!(read(&frame(0x83, b"x")), Err(IncomingError::Opcode));
         assert_eq!(read(&frame(0x09, b"x")), Err(IncomingError::Control));
+        // A ping of 126 bytes, of which the head is enough.
+        assert_eq!(read(&[0x89, 0xfe, 0, 126]), Err(IncomingError::Control));
         assert_eq!(read(&frame(0x80, b"x")), Err(IncomingError::Fragment));
         assert_eq!(read(&frame(0x81, b"\xff")), Err(IncomingError::Utf8));
         assert_eq!(read(&frame(0x88, b"\x03")), Err(IncomingError::Close));

@@ -61,6 +61,23 @@ async fn a_cursor_of_unknown_time_ahead_of_the_log_goes_back_to_its_oldest_event
 }
 
 #[tokio::test]
+async fn a_cursor_of_unknown_time_one_event_ahead_of_the_log_goes_back_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, spool) = (folder.path().join("log"), folder.path().join("spool"));
+    append(&log, 1..=400, NOW_US);
+    damage(&log, "bucket-00000000000000000301", 351, 0);
+    spool_all(&log, builder(&spool)).await;
+
+    // Its next event is the 400th, which the spool says that it has.
+    let another = folder.path().join("another");
+    append(&another, 2001..=2399, NOW_US);
+    let status = spool_all(&another, builder(&spool)).await;
+    let expected = [posts(1..=350), posts(2001..=2399)].concat();
+    assert_eq!(lines(&spool), expected);
+    assert_eq!((status.cursor.get(), status.gaps), (399, 1));
+}
+
+#[tokio::test]
 async fn a_cursor_of_unknown_time_at_the_end_of_the_log_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (log, spool) = (folder.path().join("log"), folder.path().join("spool"));
@@ -99,16 +116,25 @@ async fn a_file_whose_line_in_the_manifest_was_cut_short_is_written_again() {
 
 #[tokio::test]
 async fn a_file_that_was_damaged_before_it_got_its_name_is_written_again_and_no_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let (log, spool) = (folder.path().join("log"), folder.path().join("spool"));
-    append(&log, 1..=100, NOW_US);
-    spool_all(&log, builder(&spool)).await;
-    append(&log, 101..=200, NOW_US);
-    spool_all(&log, builder(&spool)).await;
-    let name = spool.join("00000000000000000002.ndjson");
-    fs::remove_file(&name).unwrap();
-    fs::write(name.with_extension("ndjson.part"), "half of it").unwrap();
-    let status = spool_all(&log, builder(&spool)).await;
-    assert_eq!((status.files, status.cursor.get()), (2, 200));
-    assert_eq!(lines(&spool), posts(1..=200));
+    let damages: [fn(&mut Vec<u8>); 2] = [
+        |content| content.truncate(content.len() / 2),
+        // As long as it was.
+        |content| content[77] ^= 1,
+    ];
+    for damage in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, spool) = (folder.path().join("log"), folder.path().join("spool"));
+        append(&log, 1..=100, NOW_US);
+        spool_all(&log, builder(&spool)).await;
+        append(&log, 101..=200, NOW_US);
+        spool_all(&log, builder(&spool)).await;
+        let name = spool.join("00000000000000000002.ndjson");
+        let mut content = fs::read(&name).unwrap();
+        damage(&mut content);
+        fs::remove_file(&name).unwrap();
+        fs::write(name.with_extension("ndjson.part"), content).unwrap();
+        let status = spool_all(&log, builder(&spool)).await;
+        assert_eq!((status.files, status.cursor.get()), (2, 200));
+        assert_eq!(lines(&spool), posts(1..=200));
+    }
 }

@@ -128,6 +128,14 @@ async fn what_is_due_before_the_next_ping_wakes_the_task() {
 }
 
 #[tokio::test]
+async fn the_settings_that_hold_count_as_long_as_others_wait() {
+    let mut inbound = inbound(empty(), &update("{}"));
+    inbound.filter = (1 << 30) + 1;
+    let ended = inbound.attend(pending::<()>()).await;
+    assert!(matches!(ended, Err(End::Memory(_))), "{ended:?}");
+}
+
+#[tokio::test]
 async fn messages_without_end_and_work_without_end_take_turns() {
     let mut inbound = inbound(Flood::default(), &[]);
     for turn in 0..100 {
