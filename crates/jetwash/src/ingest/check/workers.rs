@@ -108,7 +108,7 @@ impl Workers {
     }
 }
 
-/// What a worker checks with.
+/// The tools of a worker.
 struct Checker {
     verifier: Verifier,
     keys: Arc<Keys>,
