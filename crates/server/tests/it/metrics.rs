@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::{Program, get, tail};
+use crate::{Program, ask, get, tail};
 
 /// Names and types as the docs list them.
 fn listed() -> BTreeMap<String, String> {
@@ -81,6 +81,33 @@ fn every_metric_has_help_and_is_in_the_docs() {
             assert!(value.unwrap().parse::<f64>().unwrap() > 0.0, "{name}");
         }
     }
+}
+
+#[test]
+fn the_page_is_beside_the_metrics() {
+    let mut program = Program::start(&["--page-viewers=0", "--event-ttl=2h"]);
+    let line = program.line("a page to look at is at http://");
+    let metrics = program.metrics();
+    assert!(line.ends_with(&format!("http://{metrics}/")), "{line}");
+    assert!(get(&metrics, "/").starts_with("<!DOCTYPE html>"));
+    let is_there = |status: &String| {
+        status.contains(r#""hours_left":2.0,"#) || status.contains(r#""hours_left":1.9"#)
+    };
+    // The first events are under way, and the status may be a second old.
+    let mut statuses = std::iter::repeat_with(|| get(&metrics, "/page/status.json"));
+    assert!(
+        statuses
+            .by_ref()
+            .take(100_000)
+            .any(|status| is_there(&status))
+    );
+    let (head, _) = ask(&metrics, "/page/live");
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    let text = get(&metrics, "/metrics");
+    assert!(
+        text.contains("\njetwash_page_viewers_refused_total 1\n"),
+        "{text}"
+    );
 }
 
 #[cfg(target_os = "linux")]
