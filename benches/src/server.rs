@@ -56,7 +56,11 @@ pub fn serve(arguments: ServeArguments) -> Result<(), Box<dyn Error>> {
     if let Some(count) = arguments.max_streams {
         options = options.max_streams(count);
     }
+    // As many threads as `jetwash-server` has: its memory is to be compared.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.min(4))
+        .max_blocking_threads((2 * cores).clamp(4, 16))
         .enable_all()
         .build()?;
     runtime.block_on(async {

@@ -34,13 +34,18 @@ pub(crate) fn draw(title: &str, curves: &[Curve], marks: &[(f64, &str)]) -> Stri
     for (index, curve) in curves.iter().enumerate() {
         panel(&mut svg, curve, TOP + index as f64 * STEP, scale);
     }
-    for part in 0..=6 {
-        let time = last * f64::from(part) / 6.0;
-        let x = LEFT + time * scale;
-        let label = if last > 600.0 {
-            format!("{:.0} min", time / 60.0)
-        } else {
-            format!("{time:.0} s")
+    let steps = [
+        1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600, 7200, 14_400,
+    ];
+    let step = steps
+        .into_iter()
+        .find(|&step| last / f64::from(step) <= 8.0);
+    let step = step.unwrap_or(28_800);
+    for time in (0..=last as usize).step_by(step as usize) {
+        let x = LEFT + time as f64 * scale;
+        let label = match step {
+            ..60 => format!("{time} s"),
+            _ => format!("{} min", time / 60),
         };
         text(&mut svg, (x, bottom + 4.0), "middle", INK, &label);
     }

@@ -277,34 +277,33 @@ impl Crowd {
         }
     }
 
+    /// Reads once, as one that gets the log from its start would keep the others waiting.
     fn read(&mut self, index: usize, now: Instant) {
-        loop {
-            let member = &mut self.members[index];
-            let Some(link) = &mut member.link else {
-                return;
-            };
-            let most = match member.pace {
-                Pace::Normal => BUFFER,
-                Pace::Slow if now >= member.reads => SLOW_BYTES,
-                Pace::Slow | Pace::Stuck => return,
-            };
-            member.reads = now + SLOW_EVERY;
-            let ended = match link.read(&mut self.buffer, most) {
-                Ok((_, 0)) => Some(End::Broken),
-                Ok((filled, count)) => {
-                    let bytes = count as u64;
-                    self.shared.tally.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    self.messages(index, filled)
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    member.is_ready = false;
-                    return;
-                }
-                Err(_) => Some(End::Broken),
-            };
-            if let Some(end) = ended {
-                return self.ended(index, now, &end);
+        let member = &mut self.members[index];
+        let Some(link) = &mut member.link else {
+            return;
+        };
+        let most = match member.pace {
+            Pace::Normal => BUFFER,
+            Pace::Slow if now >= member.reads => SLOW_BYTES,
+            Pace::Slow | Pace::Stuck => return,
+        };
+        member.reads = now + SLOW_EVERY;
+        let ended = match link.read(&mut self.buffer, most) {
+            Ok((_, 0)) => Some(End::Broken),
+            Ok((filled, count)) => {
+                let bytes = count as u64;
+                self.shared.tally.bytes.fetch_add(bytes, Ordering::Relaxed);
+                self.messages(index, filled)
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                member.is_ready = false;
+                None
+            }
+            Err(_) => Some(End::Broken),
+        };
+        if let Some(end) = ended {
+            self.ended(index, now, &end);
         }
     }
 
@@ -428,7 +427,7 @@ impl Crowd {
     }
 }
 
-const BUFFER: usize = 128 << 10;
+const BUFFER: usize = 64 << 10;
 const MAX_TEXT: usize = 16 << 20;
 /// How often sockets are looked at.
 const TICK: Duration = Duration::from_millis(2);

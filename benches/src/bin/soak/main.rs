@@ -112,7 +112,7 @@ fn soak(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let (kills, stops) = (process.kills, process.stops);
     process.end()?;
     relay.join().map_err(|_| "the relay panicked")?;
-    let title = title(arguments, kills, stops);
+    let title = title(arguments, &shared, kills, stops);
     samples.write(&arguments.out, &title)?;
     report(&title, &shared, &samples, audited);
     let is_good = drained && audited > 0 && shared.faults().is_empty();
@@ -202,11 +202,12 @@ fn drain(shared: &Shared, subscribers: usize) -> bool {
     false
 }
 
-fn title(arguments: &Arguments, kills: u32, stops: u32) -> String {
+/// Says what the run was, with the rate that the relay came to.
+fn title(arguments: &Arguments, shared: &Shared, kills: u32, stops: u32) -> String {
+    let seconds = arguments.run.as_secs_f64();
+    let rate = shared.tally.frames.load(Ordering::Relaxed) as f64 / seconds;
     format!(
-        "{} s at {} frames a second, {} subscribers, {kills} kills and {stops} stops",
-        arguments.run.as_secs(),
-        arguments.rate,
+        "{seconds:.0} s at {rate:.0} frames a second, {} subscribers, {kills} kills and {stops} stops",
         arguments.subscribers
     )
 }
