@@ -6,8 +6,11 @@
 //! stands beside the time that passed: where other programs run, only that one can be compared.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+#![allow(clippy::print_stderr, reason = "and what a server warns of")]
 
+mod link;
 mod renew;
+mod server;
 mod websocket;
 
 use std::hint::black_box;
@@ -16,8 +19,10 @@ use std::time::{Duration, Instant};
 use jetwash_sim::{Network, NetworkConfig};
 use rustix::time::{ClockId, clock_gettime};
 
+pub use link::Link;
 pub use renew::{Renewable, round_of};
-pub use websocket::{PONG, now_us, split_message, subscribe, subscribe_at, time_of};
+pub use server::{ServeArguments, Server, cpu_seconds, raise_file_limit, resident_bytes, serve};
+pub use websocket::{PONG, add_header, now_us, split_message, subscribe, subscribe_at, time_of};
 
 /// Real frames where `JETWASH_CORPUS` has them, and simulated ones elsewhere, with a word on which.
 #[must_use]

@@ -48,6 +48,22 @@ pub fn subscribe_at(
     Ok(answer.split_off(end))
 }
 
+/// Begins a server's binary message of this length, in one part.
+pub fn add_header(length: usize, out: &mut Vec<u8>) {
+    out.push(0x82);
+    match u16::try_from(length) {
+        Ok(length) if length < 126 => out.push(length as u8),
+        Ok(length) => {
+            out.push(126);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+        Err(_) => {
+            out.push(127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
 /// The first message of a server: its opcode, its payload, and what follows; `None` until all of
 /// it is there.
 #[must_use]

@@ -1,5 +1,5 @@
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,11 +8,8 @@ use std::time::Duration;
 
 use jetwash::Dictionary;
 use jetwash::dict::Decompressor;
-use jetwash_benches::{PONG, now_us, split_message, subscribe_at, time_of};
-use mio::event::Source;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Socket, Type};
+use jetwash_benches::{Link, PONG, now_us, split_message, time_of};
+use mio::{Events, Poll, Token};
 
 /// The options of a subscriber.
 #[derive(Clone, Debug)]
@@ -139,29 +136,19 @@ struct Reading {
 }
 
 struct Member {
-    socket: TcpStream,
+    link: Link,
     shape: Shape,
-    /// The start of a message whose end has not come yet.
-    begun: Vec<u8>,
     record: Option<usize>,
     last_time: u64,
 }
 
 impl Member {
     fn connect(server: SocketAddr, shape: &Shape, record: Option<usize>) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
-        if record == Some(0) {
-            // Else the kernel takes a stall of ten seconds in, and nobody notices.
-            socket.set_recv_buffer_size(64 << 10)?;
-        }
-        socket.connect(&server.into())?;
-        let mut socket = std::net::TcpStream::from(socket);
-        let begun = subscribe_at(&mut socket, server, &shape.target())?;
-        socket.set_nonblocking(true)?;
+        // Else the kernel takes a stall of ten seconds in, and nobody notices.
+        let receive_buffer = (record == Some(0)).then_some(64 << 10);
         Ok(Self {
-            socket: TcpStream::from_std(socket),
+            link: Link::connect(server, &shape.target(), receive_buffer)?,
             shape: shape.clone(),
-            begun,
             record,
             last_time: 0,
         })
@@ -171,10 +158,7 @@ impl Member {
 impl Reading {
     fn run(&mut self) -> io::Result<()> {
         for (index, member) in self.members.iter_mut().enumerate() {
-            let registry = self.poll.registry();
-            member
-                .socket
-                .register(registry, Token(index), Interest::READABLE)?;
+            member.link.register(self.poll.registry(), index)?;
         }
         let mut events = Events::with_capacity(1024);
         let mut was_stalled = false;
@@ -206,27 +190,20 @@ impl Reading {
             let Some(member) = self.members.get_mut(index) else {
                 return Ok(());
             };
-            let begun = member.begun.len();
-            if self.buffer.len() < begun + BUFFER {
-                self.buffer.resize(begun + BUFFER, 0);
-            }
-            self.buffer[..begun].copy_from_slice(&member.begun);
-            let room = self.buffer.len() - begun;
-            let count = match member.socket.read(&mut self.buffer[begun..]) {
-                Ok(0) => return self.ended(index),
-                Ok(count) => count,
+            let (filled, count) = match member.link.read(&mut self.buffer, BUFFER) {
+                Ok((_, 0)) => return self.ended(index),
+                Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return self.ended(index),
             };
-            let is_open = self.messages(index, begun + count)?;
+            let is_open = self.messages(index, filled)?;
             self.shared.bytes.fetch_add(count as u64, Ordering::Relaxed);
             if !is_open {
                 return self.ended(index);
             }
             // A short read has emptied the socket; the next bytes wake this thread again. Only an
             // end that is there already does not, and who comes back has to see it.
-            if count < room && self.members[index].record.is_none() {
+            if count < BUFFER && self.members[index].record.is_none() {
                 return Ok(());
             }
         }
@@ -246,7 +223,7 @@ impl Reading {
                 0x8 => is_open = false,
                 0x9 => {
                     // It fits, or the socket is in trouble anyway.
-                    let _ = member.socket.write(&PONG)?;
+                    member.link.write(&PONG)?;
                 }
                 _ => {}
             }
@@ -274,10 +251,7 @@ impl Reading {
             }
         }
         let left = rest.len();
-        member.begun.clear();
-        member
-            .begun
-            .extend_from_slice(&self.buffer[filled - left..filled]);
+        member.link.keep(&self.buffer[filled - left..filled]);
         self.shared.events.fetch_add(events, Ordering::Relaxed);
         if let Some(record) = member.record {
             lock(&self.shared.records)[record].extend(times);
@@ -296,7 +270,7 @@ impl Reading {
     fn ended(&mut self, index: usize) -> io::Result<()> {
         self.shared.ended.fetch_add(1, Ordering::Relaxed);
         let member = &mut self.members[index];
-        member.socket.deregister(self.poll.registry())?;
+        member.link.deregister(self.poll.registry())?;
         if member.record.is_none() || self.shared.is_over.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -305,11 +279,10 @@ impl Reading {
         let mut back = Member::connect(self.server, &shape, member.record)?;
         back.shape = member.shape.clone();
         back.last_time = member.last_time;
-        back.socket
-            .register(self.poll.registry(), Token(index), Interest::READABLE)?;
+        back.link.register(self.poll.registry(), index)?;
         self.members[index] = back;
         // What came with the answer to the handshake.
-        let begun = self.members[index].begun.clone();
+        let begun = self.members[index].link.kept().to_vec();
         self.buffer[..begun.len()].copy_from_slice(&begun);
         self.messages(index, begun.len()).map(|_| ())
     }

@@ -3,7 +3,7 @@ use std::error::Error;
 
 use jetwash::store::{Location, Options, Read, open};
 use jetwash::{Dictionary, Micros, Pipeline};
-use jetwash_benches::{Renewable, round_of};
+use jetwash_benches::{Renewable, add_header, round_of};
 use jetwash_sim::{Network, NetworkConfig, SimEvent};
 
 /// Frames made beforehand, and what is needed to ask for some of their events.
@@ -95,15 +95,8 @@ impl Frames {
 
 impl Prepared {
     fn new(seq: u64, frame: &[u8]) -> Result<Self, Box<dyn Error>> {
-        let mut message = vec![0x82, 127];
-        message.extend((frame.len() as u64).to_be_bytes());
-        if let Ok(length) = u16::try_from(frame.len()) {
-            message = vec![0x82, 126];
-            message.extend(length.to_be_bytes());
-        }
-        if frame.len() < 126 {
-            message = vec![0x82, frame.len() as u8];
-        }
+        let mut message = Vec::new();
+        add_header(frame.len(), &mut message);
         let frame_at = message.len();
         message.extend(frame);
         let mut number = b"\x63seq\x1b".to_vec();

@@ -22,7 +22,6 @@ mod crowd;
 mod frames;
 mod modes;
 mod relay;
-mod server;
 mod wires;
 
 use std::error::Error;
@@ -34,13 +33,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use jetwash_benches::{
+    ServeArguments, Server, cpu_seconds, raise_file_limit, resident_bytes, serve,
+};
 use tempfile::TempDir;
 
 use crate::crowd::{Crowd, Shape};
 use crate::frames::Frames;
 use crate::relay::Relay;
-use crate::server::{ServeArguments, Server, cpu_seconds, resident_bytes, serve};
 
 /// Loads a server with subscribers, and says what that costs it.
 #[derive(Debug, Parser)]
@@ -220,7 +220,7 @@ impl Load {
             arguments.extend(["--max-delay".to_owned(), delay.clone()]);
         }
         arguments.extend(more.iter().map(ToString::to_string));
-        let server = Server::start(self.arguments.server.as_ref(), &arguments)?;
+        let server = Server::start(self.arguments.server.as_ref(), 0, &arguments)?;
         relay.burst(burst);
         Ok(Fed {
             server,
@@ -237,7 +237,7 @@ impl Load {
     ) -> Result<Crowd, Box<dyn Error>> {
         let sample = (shapes.len() as u64 / 16).clamp(1, 64);
         let dictionary = &self.frames.dictionary;
-        Crowd::connect(server.address, shapes, dictionary, sample, records)
+        Crowd::connect(server.address(), shapes, dictionary, sample, records)
     }
 
     fn frame_rate(&self, events: u32) -> f64 {
@@ -415,7 +415,7 @@ impl Load {
         let one = |is_compressed| {
             let dictionary = &self.frames.dictionary;
             Crowd::connect(
-                fed.server.address,
+                fed.server.address(),
                 &[shape(is_compressed)],
                 dictionary,
                 1 << 30,
@@ -472,14 +472,6 @@ impl Load {
 fn percentile(sorted: &[u32], percent: usize) -> f64 {
     let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     f64::from(sorted.get(index).copied().unwrap_or_default()) / 1000.0
-}
-
-/// As many open files as the system allows; the server inherits it.
-fn raise_file_limit() -> Result<(), Box<dyn Error>> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let current = maximum;
-    setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
-    Ok(())
 }
 
 const DICTIONARY: &str = "load.zdict";

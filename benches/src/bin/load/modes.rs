@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jetwash_benches::{Server, cpu_seconds};
+
 use crate::crowd::{Crowd, Shape};
-use crate::server::cpu_seconds;
 use crate::{Fed, Load};
 
 /// The name of a mode, and what a subscriber asks for to get it.
@@ -118,7 +119,7 @@ impl Load {
 
     fn mode_crowd(
         &self,
-        server: &crate::server::Server,
+        server: &Server,
         query: &str,
         readers: usize,
     ) -> Result<Crowd, Box<dyn Error>> {
@@ -133,7 +134,7 @@ impl Load {
     /// Subscribers that all want the same.
     pub(crate) fn equal_crowd(
         &self,
-        server: &crate::server::Server,
+        server: &Server,
         shape: Shape,
         readers: usize,
     ) -> Result<Crowd, Box<dyn Error>> {
@@ -141,7 +142,7 @@ impl Load {
         let never = u64::MAX;
         let dictionary = &self.frames.dictionary;
         Crowd::connect(
-            server.address,
+            server.address(),
             &vec![shape; readers],
             dictionary,
             never,

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jetwash_benches::cpu_seconds;
+
 use crate::crowd::{Crowd, Shape};
 use crate::modes::wait_for_all;
-use crate::server::cpu_seconds;
 use crate::{Fed, Load};
 
 impl Load {

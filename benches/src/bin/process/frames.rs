@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jetwash::Dictionary;
-use jetwash_benches::{Renewable, round_of};
+use jetwash_benches::{Renewable, add_header, round_of};
 use jetwash_sim::{Network, NetworkConfig};
 
 /// Frames made beforehand, as the messages that a relay sends, one after the other.
@@ -100,22 +100,6 @@ fn recorded(count: usize) -> Result<Vec<u8>, Box<dyn Error>> {
         places.renew(&mut messages[start..], by);
     }
     Ok(messages)
-}
-
-/// Begins a message of a server in one part.
-fn add_header(length: usize, out: &mut Vec<u8>) {
-    out.push(0x82);
-    match u16::try_from(length) {
-        Ok(length) if length < 126 => out.push(length as u8),
-        Ok(length) => {
-            out.push(126);
-            out.extend_from_slice(&length.to_be_bytes());
-        }
-        Err(_) => {
-            out.push(127);
-            out.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
 }
 
 /// So large that each number takes the same room.
