@@ -25,7 +25,7 @@ use crate::network::Source;
 use crate::reader::{Handled, NAME, Reader};
 use crate::trace::Trace;
 
-/// What a process is started from, and what outlives it.
+/// The parts that a process is started from, and that outlive it.
 pub(crate) struct Machine {
     pub(crate) disk: SimulatedDisk,
     pub(crate) options: Options,

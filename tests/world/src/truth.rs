@@ -1,4 +1,4 @@
-//! What happened in the network, by the network itself and not by what was decoded.
+//! The events of the network, by the network itself and not by what was decoded.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ pub(crate) fn event_of(line: &Value) -> Option<String> {
     })
 }
 
-/// The root that the head of a CAR file names, which comes first in it; empty if there is none.
+/// The root that the head of a CAR file names, which comes first in it; empty without one.
 fn root(blocks: &str) -> String {
     /// A link of 36 bytes: the tag, the head of the bytes, and the zero before a binary CID.
     const LINK: &[u8] = &[0xd8, 0x2a, 0x58, 37, 0];

@@ -108,7 +108,7 @@ impl Workers {
     }
 }
 
-/// What a worker checks with.
+/// The parts that a worker checks with.
 struct Checker {
     verifier: Verifier,
     keys: Arc<Keys>,
