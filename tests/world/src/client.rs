@@ -26,7 +26,7 @@ pub(crate) enum Mode {
     Second,
 }
 
-/// The messages that one connection has seen.
+/// The events that one connection has seen.
 #[derive(Debug)]
 struct Segment {
     process: u32,
@@ -59,7 +59,7 @@ pub(crate) struct Client {
     segments: Arc<Mutex<Vec<Segment>>>,
 }
 
-/// The part of the world that a client needs: the process that serves, by its number, and connections to it.
+/// A client's way into the world: the process that serves, by its number, and connections to it.
 pub(crate) struct Way {
     pub(crate) dial: Box<dyn Fn() -> Option<(u32, DuplexStream)> + Send + Sync>,
     pub(crate) dids: Vec<String>,

@@ -1,4 +1,4 @@
-//! The past of a run, as a hash of all of it and the last of it in words.
+//! The trace of a world, as a hash of all of it and the last of it in words.
 
 use std::collections::VecDeque;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! The past of the network, by the network itself and not by what was decoded.
+//! The events of the network, by the network itself and not by what was decoded.
 
 use std::sync::Arc;
 

@@ -280,7 +280,7 @@ fn child_that_takes_in_frames() {
 fn options(random: &mut Random) -> Options {
     let durability = match random.below(8) {
         0 => Durability::SyncedBatch,
-        1 => Durability::Synced(std::time::Duration::from_millis(20)),
+        1 => Durability::Synced(Duration::from_millis(20)),
         _ => Durability::Buffered,
     };
     Options::default()

@@ -13,7 +13,7 @@ use crate::seq::Seq;
 
 /// A disk for one log, of which a test plays the faults. Its clones are the same disk.
 ///
-/// A write is there at once, and survives a power failure once it is synced. Writes
+/// Writes are there at once, and survive a power failure once they are synced. Those
 /// that are not synced are lost from the last one on, as those of a journal are.
 ///
 /// # Examples
@@ -39,7 +39,7 @@ pub struct SimulatedDisk(Arc<Mutex<Disk>>);
 #[derive(Default)]
 struct Disk {
     now: Content,
-    /// The state that a power failure leaves in any case.
+    /// The content that a power failure leaves in any case.
     synced: Content,
     /// The changes since the last sync, in its order.
     changes: Vec<Change>,

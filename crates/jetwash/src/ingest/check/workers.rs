@@ -108,7 +108,7 @@ impl Workers {
     }
 }
 
-/// The tools of a worker.
+/// The parts that a worker checks with.
 struct Checker {
     verifier: Verifier,
     keys: Arc<Keys>,

@@ -38,6 +38,7 @@ use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::subscriber::outbound::Outbound;
 use crate::subscriber::query::Query;
+use crate::subscriber::register::Register;
 use crate::tail::batch::Batch;
 
 #[test]
@@ -326,7 +327,9 @@ impl Fixture {
         let recoder = Arc::new(Recoder::new(0, Arc::clone(&self.budget)));
         let encoder = Encoder::new(self.query.format, None, recoder).unwrap();
         let account = Arc::new(self.budget.account(CancellationToken::new()));
-        let mut outbound = Outbound::new(wire, &self.query, encoder, None, account, None);
+        let listed = Arc::new(Register::default()).enter(None, None, Arc::default());
+        let report = Arc::clone(listed.report());
+        let mut outbound = Outbound::new(wire, &self.query, encoder, None, account, None, report);
         outbound.start_at(Seq::FIRST, Micros::EPOCH);
         Box::new(outbound)
     }
