@@ -1,7 +1,7 @@
 //! The states of all accounts: what was set last, and the recent past.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +20,15 @@ pub(crate) struct Accounts {
     hasher: RandomState,
     /// The recent past in two halves: when the newer is full, the older is forgotten. Accounts are
     /// known by a hash with a secret key, of which two that collide are not to be expected.
-    newer: ByHash<Bytes>,
-    older: ByHash<Bytes>,
+    newer: HashMap<u64, Bytes>,
+    older: HashMap<u64, Bytes>,
     /// The bytes of the newer half, and those that make it full.
     newer_bytes: usize,
     capacity: usize,
     /// The rest, on disk, the newest last: up to [`AccountBucket::KEPT`] of them.
     buckets: Vec<AccountBucket>,
     /// Set since the last commit, with the accounts' keys.
-    pending: ByHash<(Vec<u8>, Bytes)>,
+    pending: HashMap<u64, (Vec<u8>, Bytes)>,
     /// All events before this position are accounted for.
     covered: Seq,
     /// Whether the events to come will be.
@@ -40,12 +40,12 @@ impl Accounts {
     pub(crate) fn new(is_stored: bool, covered: Seq, buckets: Vec<AccountBucket>) -> Self {
         Self {
             hasher: RandomState::new(),
-            newer: HashMap::default(),
-            older: HashMap::default(),
+            newer: HashMap::new(),
+            older: HashMap::new(),
             newer_bytes: 0,
             capacity: if is_stored { CACHED } else { KEPT },
             buckets,
-            pending: HashMap::default(),
+            pending: HashMap::new(),
             covered,
             is_covering: false,
         }
@@ -196,29 +196,6 @@ impl Accounts {
 
     pub(crate) const fn start_covering(&mut self) {
         self.is_covering = true;
-    }
-}
-
-/// Values by numbers that are hashes already.
-type ByHash<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
-
-/// Takes a number that is a hash for its own hash.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }
 

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .jetstream(&jetstream)
         .ingest_filter(Filter::new().collections(["app.bsky.feed.post"])?)
         .folder(folder)
-        // The least there is, which is enough for thousands of posts a second.
+        // The least there is.
         .memory_budget(2 << 20);
     let (jetstream, ingest) = builder.build()?;
     let handler = move |event: Event| {
