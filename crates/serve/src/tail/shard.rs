@@ -1,5 +1,5 @@
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use jetwash::{Micros, Seq};
 
@@ -7,6 +7,7 @@ use super::sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering, yield_now};
 use crate::metrics::{Delivered, Metrics};
 use crate::subscriber::outbound::Scratch;
 use crate::tail::batch::Batch;
+use crate::tail::cost::Cost;
 
 /// A few dozen subscribers, and the task that writes new events to them.
 ///
@@ -18,6 +19,7 @@ pub(crate) struct Shard {
     /// The position after the newest batch that the members were given, or are being given.
     announced: AtomicU64,
     woken: Notify,
+    cost: Cost,
 }
 
 /// One subscriber as its shard sees it.
@@ -39,6 +41,7 @@ impl Shard {
             batches: Mutex::default(),
             announced: AtomicU64::new(announced.get()),
             woken: Notify::new(),
+            cost: Cost::default(),
         }
     }
 
@@ -104,6 +107,11 @@ impl Shard {
         }
     }
 
+    /// How long it takes to hand out a batch.
+    pub(crate) fn cost(&self) -> Duration {
+        self.cost.mean()
+    }
+
     /// Whether events at or after a position have been announced: a subscriber there has missed
     /// them.
     pub(crate) fn has_announced(&self, seq: Seq) -> bool {
@@ -128,7 +136,9 @@ impl Shard {
                 // Before the first is looked at: see `Seat::put`.
                 self.announced
                     .fetch_max(newest.next_seq().get(), Ordering::AcqRel);
+                let start = Instant::now();
                 self.deliver(&batches, &mut scratch, &metrics);
+                self.cost.note(start.elapsed());
                 batches.clear();
             }
             // Other tasks have their turn, however many batches wait.
