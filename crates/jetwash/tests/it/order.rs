@@ -311,7 +311,7 @@ fn commits_that_one_source_sends_again_under_other_numbers_are_known() {
     }
 }
 
-/// What a process leaves behind that is killed before it commits: the log, and the cursor.
+/// Returns the log and the cursor of a process that is killed before it commits.
 fn killed_after(frames: &[Vec<u8>]) -> (Vec<String>, Option<u64>) {
     let folder = tempfile::tempdir().unwrap();
     let (mut pipeline, log) = on_disk(folder.path());

@@ -136,9 +136,7 @@ impl Shard {
                 // Before the first is looked at: see `Seat::put`.
                 self.announced
                     .fetch_max(newest.next_seq().get(), Ordering::AcqRel);
-                let start = Instant::now();
                 self.deliver(&batches, &mut scratch, &metrics);
-                self.cost.note(start.elapsed());
                 batches.clear();
             }
             // Other tasks have their turn, however many batches wait.
@@ -147,7 +145,7 @@ impl Shard {
     }
 
     fn deliver(&self, batches: &[Arc<Batch>], scratch: &mut Scratch, metrics: &Metrics) {
-        let mut sum = Delivered::default();
+        let (start, mut sum) = (Instant::now(), Delivered::default());
         for index in 0.. {
             match self.member(index) {
                 Seated::Here(member) => sum += member.deliver(batches, scratch),
@@ -156,6 +154,7 @@ impl Shard {
             }
         }
         scratch.trim();
+        self.cost.note(start.elapsed());
         if sum.events > 0 {
             metrics.delivered(sum);
             if let Some(time_us) = batches.first().and_then(|batch| batch.last_time_us()) {
