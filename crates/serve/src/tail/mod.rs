@@ -10,3 +10,5 @@ mod models;
 pub(crate) mod seat;
 pub(crate) mod shard;
 mod sync;
+#[cfg(test)]
+mod tests;
