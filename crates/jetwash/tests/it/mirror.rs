@@ -10,7 +10,8 @@ use jetwash::store::{self, Gap, GapCause, Location, LogMessage, Options, Read, S
 use jetwash::testing::{SimChange, did, frames_from};
 use jetwash::{
     Dictionary, Filter, Jetstream, JetstreamBuilder, LogId, Micros, Mistake, Pipeline,
-    RelayOptions, RotateError, Seq, Source, SourceHandle, StartFrom, Upstream, UpstreamState, Verify,
+    RelayOptions, RotateError, Seq, Source, SourceHandle, StartFrom, Upstream, UpstreamState,
+    Verify,
 };
 use jetwash_sim::{Network, NetworkConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -166,6 +167,8 @@ struct Mirror {
 
 impl Mirror {
     fn start(builder: JetstreamBuilder) -> Self {
+        // The events of these logs are older than a day, and would be trimmed within a second.
+        let builder = builder.retain_for(Duration::from_secs(1_000_000_000));
         let builder = builder.relay_options(RelayOptions::new().no_proxy());
         let (jetstream, ingest) = builder.build().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -673,7 +676,6 @@ impl Source for OwnSource {
         Ok(())
     }
 }
-
 
 #[tokio::test]
 async fn a_folder_is_of_a_mirror_or_of_own_events_and_never_both() {

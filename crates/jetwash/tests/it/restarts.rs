@@ -50,7 +50,12 @@ fn rkeys(log: &Store) -> Vec<String> {
 
 #[test]
 fn a_commit_that_comes_again_under_a_new_number_after_a_restart_is_known() {
-    let all = frames([create(0, ["a"]), create(0, ["b"]), create(1, ["c", "d"]), create(0, ["e"])]);
+    let all = frames([
+        create(0, ["a"]),
+        create(0, ["b"]),
+        create(1, ["c", "d"]),
+        create(0, ["e"]),
+    ]);
     let folder = tempfile::tempdir().unwrap();
     let (mut first, log) = open(folder.path());
     give(&mut first, &all[..3]);
@@ -58,13 +63,19 @@ fn a_commit_that_comes_again_under_a_new_number_after_a_restart_is_known() {
     let (mut second, log) = open(folder.path());
     assert_eq!(second.cursor("relay"), Some(3));
     // The numbers continue; the commits are those of before, the newest of its account among them.
-    let again: Vec<_> = (4..).zip(&all[..3]).map(|(seq, frame)| numbered(frame, seq)).collect();
+    let again: Vec<_> = (4..)
+        .zip(&all[..3])
+        .map(|(seq, frame)| numbered(frame, seq))
+        .collect();
     give(&mut second, &again);
     give(&mut second, &[numbered(&all[3], 7)]);
     assert_eq!(rkeys(&log), ["a", "b", "c", "d", "e"]);
     let snapshot = second.snapshot();
     assert_eq!((snapshot.repeated, snapshot.events), (3, 1));
-    assert!(snapshot.dropped.is_empty() && snapshot.gaps.is_empty(), "{snapshot:?}");
+    assert!(
+        snapshot.dropped.is_empty() && snapshot.gaps.is_empty(),
+        "{snapshot:?}"
+    );
     assert_eq!(second.cursor("relay"), Some(7));
 }
 
@@ -96,7 +107,11 @@ fn a_revision_from_the_future_keeps_no_other_out_after_a_restart() {
         drop((first, log));
         let (second, log) = open(folder.path());
         // What the log has of each account is found out when several sources are followed.
-        let mut second = if has_repeats { second.deduplicate() } else { second };
+        let mut second = if has_repeats {
+            second.deduplicate()
+        } else {
+            second
+        };
         give(&mut second, &[numbered(&real[0], 2), numbered(&real[1], 3)]);
         assert_eq!(rkeys(&log), ["future", "a", "b"]);
         assert_eq!(second.snapshot().repeated, 0);

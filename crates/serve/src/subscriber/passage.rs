@@ -128,7 +128,10 @@ mod tests {
         let mut passage = Passage::new(&run, &mut selection);
         let all = Arc::new(Settings::default());
         passage.select(&all, Seq::FIRST);
-        assert_eq!([passage.selection.next(), passage.selection.next()], [Some(0), Some(1)]);
+        assert_eq!(
+            [passage.selection.next(), passage.selection.next()],
+            [Some(0), Some(1)]
+        );
         // The same settings again change nothing.
         passage.select(&all, Seq::FIRST);
         assert_eq!(passage.selection.next(), Some(2));

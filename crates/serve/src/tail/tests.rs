@@ -77,7 +77,10 @@ fn subscribers_of_one_dictionary_get_each_the_messages_of_their_format() {
         String::from_utf8_lossy(&messages.bytes).into_owned()
     };
     let plain = text(Shape::V1);
-    assert!(plain.ends_with(r#""time":"2026-01-01T00:00:00Z"}}"#), "{plain}");
+    assert!(
+        plain.ends_with(r#""time":"2026-01-01T00:00:00Z"}}"#),
+        "{plain}"
+    );
     assert!(!plain.contains(r#""cursor""#), "{plain}");
     assert!(text(Shape::V1WithCursor).contains(r#""cursor":1"#));
     assert!(text(Shape::V2).contains("subscribeEvents#account"));

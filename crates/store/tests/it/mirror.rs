@@ -220,7 +220,12 @@ fn a_mirror_that_serves_before_it_has_a_log_names_that_before_its_events(place: 
     append(&mut appender, 5, START);
     let (mut mirror, store) = place.open(tiny());
     let mut stream = store.log_stream(Seq::FIRST);
-    let mut next = || stream.next().unwrap().map(|bytes| LogMessage::decode(bytes).unwrap());
+    let mut next = || {
+        stream
+            .next()
+            .unwrap()
+            .map(|bytes| LogMessage::decode(bytes).unwrap())
+    };
     let Some(LogMessage::Hello { log, next_seq, .. }) = next() else {
         panic!("a greeting");
     };
