@@ -49,6 +49,9 @@ pub struct JetstreamBuilder {
     pub(crate) relay_options: RelayOptions,
     pub(crate) jetstreams: Jetstreams,
     pub(crate) sources: Vec<BoxedSource>,
+    /// Which methods the sources were given with.
+    has_frame_stream: bool,
+    has_source: bool,
     pub(crate) mirrors: Vec<String>,
     folder: Option<PathBuf>,
     #[cfg(feature = "simulation")]
@@ -96,17 +99,21 @@ impl JetstreamBuilder {
     /// If the stream panics, it ends; the other sources continue. [`Jetstream::snapshot`] counts that
     /// at once, and [`Ingest::run`] tells it at its end.
     pub fn frame_stream(
-        self,
+        mut self,
         name: impl Into<String>,
         frames: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Self {
-        self.source(FrameStream::new(name.into(), frames))
+        let source = FrameStream::new(name.into(), frames);
+        self.sources.push(BoxedSource::new("source", source));
+        self.has_frame_stream = true;
+        self
     }
 
     /// Takes frames or events from a source of your own: see [`Source`]. With several sources,
     /// events that come from more than one are kept once.
     pub fn source(mut self, source: impl Source) -> Self {
         self.sources.push(BoxedSource::new("source", source));
+        self.has_source = true;
         self
     }
 
@@ -347,12 +354,13 @@ impl JetstreamBuilder {
     }
 
     /// The settings that say what goes into the log and how, and which of them are set.
-    pub(crate) fn settings_of_ingest(&self) -> [(&'static str, bool); 12] {
+    pub(crate) fn settings_of_ingest(&self) -> [(&'static str, bool); 13] {
         [
             ("relay", !self.relays.is_empty()),
             ("relay_cursor", !self.cursors.is_empty()),
             ("jetstream", !self.jetstreams.is_empty()),
-            ("frame_stream", !self.sources.is_empty()),
+            ("frame_stream", self.has_frame_stream),
+            ("source", self.has_source),
             ("dictionary", self.dictionary.is_some()),
             ("auto_dictionary", self.auto_dictionary.is_some()),
             ("ingest_filter", !self.filter.is_empty()),

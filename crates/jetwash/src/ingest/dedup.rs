@@ -1,10 +1,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use jetwash_event::{Cid, Tid};
+use jetwash_event::{Cid, Micros, Tid};
 use jetwash_frame::{AccountMessage, Action, IdentityMessage, RepoOp};
 use jetwash_store::AccountState;
 use serde::Deserialize;
@@ -48,6 +49,11 @@ impl Revs {
             self.older = std::mem::take(&mut self.newer);
         }
     }
+
+    /// Whether so many accounts have come that some may be forgotten.
+    pub(crate) fn has_turned(&self) -> bool {
+        !self.older.is_empty()
+    }
 }
 
 /// Takes a number that is a hash for its own hash.
@@ -68,6 +74,12 @@ impl Hasher for AsItIs {
     fn write_u64(&mut self, number: u64) {
         self.0 = number;
     }
+}
+
+/// Whether a revision is not from a time that is yet to come, `now` being the time of its event: nobody
+/// is to keep the real events of an account out with such a one.
+pub(crate) fn is_believable(rev: &Tid, now: Micros) -> bool {
+    rev.time() <= now.plus(BELIEVABLE)
 }
 
 /// A revision as a number, in the order of time.
@@ -129,6 +141,7 @@ pub(crate) fn digest_sync(rev: &str, blocks: &[u8], time: &str) -> u64 {
 pub(crate) struct Line<'a> {
     #[serde(borrow)]
     did: Cow<'a, str>,
+    time_us: u64,
     #[serde(borrow)]
     commit: Option<LineCommit<'a>>,
     #[serde(borrow)]
@@ -186,13 +199,18 @@ impl<'a> Line<'a> {
         &self.did
     }
 
+    /// Returns the revision of a commit, if it may be remembered.
+    pub(crate) fn rev(&self) -> Option<u64> {
+        let rev: Tid = self.commit.as_ref()?.rev.parse().ok()?;
+        is_believable(&rev, Micros::new(self.time_us)).then(|| rev_number(&rev))
+    }
+
     /// Adds what follows from the event to what is known of its account; `false` if nothing does.
     pub(crate) fn add_to(&self, state: &mut AccountState) -> bool {
         if let Some(commit) = &self.commit {
-            let Ok(rev) = commit.rev.parse::<Tid>() else {
+            let Some(rev) = self.rev() else {
                 return false;
             };
-            let rev = rev_number(&rev);
             if rev < state.rev {
                 return false;
             }
@@ -225,6 +243,9 @@ pub(crate) fn add_op(state: &mut AccountState, digest: u64) {
         state.ops.push(digest);
     }
 }
+
+/// How far the revisions of an account may be ahead of the clock here.
+const BELIEVABLE: Duration = Duration::from_secs(3_600);
 
 /// Seconds since 1970 of a time in UTC, as relays write them; `None` for any other.
 pub(crate) fn utc_seconds(time: &str) -> Option<i64> {

@@ -135,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_has_sent_nothing_is_continued_ten_seconds_before_it_was_connected_to() {
+        let host: Arc<str> = "wss://a.example".into();
+        let place = HostPlace::at_contact(&host, Micros::new(1_783_000_000_000_000));
+        assert_eq!(
+            place.cursor(Duration::ZERO).to_string(),
+            "time=1782999990000000;host=wss://a.example"
+        );
+    }
+
+    #[test]
     fn a_place_comes_back_as_what_it_was() {
         let (mut appender, _store) = open(Location::Memory, Options::default()).unwrap();
         let hosts: [Arc<str>; 2] = ["wss://a.example".into(), "wss://b.example".into()];

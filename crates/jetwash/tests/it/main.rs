@@ -20,6 +20,7 @@ mod events;
 #[cfg(target_os = "linux")]
 mod full;
 mod gaps;
+mod jetstream_syncs;
 mod jetstreams;
 mod kept_frames;
 mod kill;
@@ -31,6 +32,7 @@ mod own_source;
 mod record_cache;
 mod recorded;
 mod relay;
+mod restarts;
 mod run;
 mod simulated;
 mod supervision;

@@ -1,5 +1,6 @@
 //! A mirror of another's log: what it takes over, and what it refuses.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use jetwash::store::{self, Gap, GapCause, Location, LogMessage, Options, Read, S
 use jetwash::testing::{SimChange, did, frames_from};
 use jetwash::{
     Dictionary, Filter, Jetstream, JetstreamBuilder, LogId, Micros, Mistake, Pipeline,
-    RelayOptions, RotateError, Seq, StartFrom, Upstream, UpstreamState, Verify,
+    RelayOptions, RotateError, Seq, Source, SourceHandle, StartFrom, Upstream, UpstreamState,
+    Verify,
 };
 use jetwash_sim::{Network, NetworkConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -165,6 +167,8 @@ struct Mirror {
 
 impl Mirror {
     fn start(builder: JetstreamBuilder) -> Self {
+        // The events of these logs are older than a day, and would be trimmed within a second.
+        let builder = builder.retain_for(Duration::from_secs(1_000_000_000));
         let builder = builder.relay_options(RelayOptions::new().no_proxy());
         let (jetstream, ingest) = builder.build().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -608,6 +612,7 @@ fn settings_that_make_no_sense_for_a_mirror_are_named() {
         .relay("relay.example")
         .jetstream("jetstream.example")
         .frame_stream("frames", futures_util::stream::empty::<Bytes>())
+        .source(OwnSource)
         .ingest_filter(Filter::new().collections(["a.b.c"]).unwrap())
         .ingest_filter_with(|_| true)
         .keep_frames(1 << 20)
@@ -629,6 +634,7 @@ fn settings_that_make_no_sense_for_a_mirror_are_named() {
             "relay",
             "jetstream",
             "frame_stream",
+            "source",
             "ingest_filter",
             "ingest_filter_with",
             "keep_frames",
@@ -639,7 +645,36 @@ fn settings_that_make_no_sense_for_a_mirror_are_named() {
     let is = |expected: fn(&Mistake) -> bool| error.mistakes().iter().any(expected);
     assert!(is(|mistake| matches!(mistake, Mistake::Mirror(_))));
     assert!(is(|mistake| matches!(mistake, Mistake::RepeatedSource(_))));
-    assert_eq!(error.mistakes().len(), 10, "{error}");
+    assert_eq!(error.mistakes().len(), 11, "{error}");
+}
+
+#[test]
+fn a_source_of_the_callers_is_named_by_the_method_that_it_was_given_with() {
+    let mirror = || Jetstream::builder().mirror("a.example");
+    let stream = futures_util::stream::empty::<Bytes>();
+    for (builder, expected) in [
+        (mirror().frame_stream("frames", stream), "frame_stream"),
+        (mirror().source(OwnSource), "source"),
+    ] {
+        let error = builder.build().unwrap_err();
+        let [Mistake::MirrorSetting { setting }] = error.mistakes() else {
+            panic!("{error}");
+        };
+        assert_eq!(*setting, expected);
+    }
+}
+
+/// A source that brings nothing.
+struct OwnSource;
+
+impl Source for OwnSource {
+    fn name(&self) -> &'static str {
+        "own"
+    }
+
+    async fn run(&mut self, _: SourceHandle) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

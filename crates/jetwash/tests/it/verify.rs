@@ -1,5 +1,7 @@
 //! Verification on the way into the log: what is delivered, with which verdict, and in which order.
 
+mod rulings;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;

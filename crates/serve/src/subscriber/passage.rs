@@ -89,3 +89,57 @@ fn index_in(run: &Run, next_seq: Seq) -> usize {
     let index = next_seq.since(run.block().first_seq());
     usize::try_from(index).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use jetwash::Filter;
+    use jetwash::store::{CommitPart, EventKind, Location, NewEvent, Options, Read, open};
+
+    use super::*;
+
+    /// A run of six events, of two accounts in turn.
+    fn run() -> Run {
+        let (mut appender, store) = open(Location::Memory, Options::default()).unwrap();
+        for number in 1..=6_u64 {
+            let event = NewEvent {
+                kind: EventKind::Identity,
+                did: ["did:web:a.example", "did:web:b.example"][number as usize % 2],
+                collection: "",
+                commit: CommitPart::WHOLE,
+                source: "test",
+                verdict: 0,
+                time_us: jetwash::Micros::new(number),
+                json: b"{}",
+                compressed: None,
+            };
+            appender.push(&event).unwrap();
+        }
+        appender.commit().unwrap();
+        match store.read(Seq::FIRST).unwrap() {
+            Read::Events(run) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn settings_that_change_half_way_through_a_run_hold_for_what_is_left_of_it() {
+        let run = run();
+        let mut selection = Selection::default();
+        let mut passage = Passage::new(&run, &mut selection);
+        let all = Arc::new(Settings::default());
+        passage.select(&all, Seq::FIRST);
+        assert_eq!(
+            [passage.selection.next(), passage.selection.next()],
+            [Some(0), Some(1)]
+        );
+        // The same settings again change nothing.
+        passage.select(&all, Seq::FIRST);
+        assert_eq!(passage.selection.next(), Some(2));
+        let filter = Filter::new().dids(["did:web:b.example"]).unwrap();
+        let own = Arc::new(Settings::of(filter, 0));
+        passage.select(&own, Seq::new(4));
+        assert_eq!(passage.selection.by_ref().collect::<Vec<_>>(), [4]);
+        passage.select(&all, Seq::new(4));
+        assert_eq!(passage.selection.by_ref().collect::<Vec<_>>(), [3, 4, 5]);
+    }
+}

@@ -12,3 +12,5 @@ mod models;
 pub(crate) mod seat;
 pub(crate) mod shard;
 mod sync;
+#[cfg(test)]
+mod tests;

@@ -278,6 +278,38 @@ async fn what_the_origin_has_forgotten_meanwhile_is_a_gap_of_the_mirror() {
 }
 
 #[tokio::test]
+async fn a_mirror_of_a_new_mirror_begins_when_that_has_a_log() {
+    let origin = World::start(options(), None).await;
+    origin.push(50).await;
+    // The way to the origin, which is shut at first.
+    let way = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = Mirror::of(way.local_addr().unwrap()).await;
+    let far = Mirror::of(near.address).await;
+    // It is told why it has nothing yet, and is not stuck.
+    let has_no_event = |why: &String| why.contains("has no event yet");
+    let is_told = |upstream: &Upstream| upstream.last_end.as_ref().is_some_and(has_no_event);
+    let upstream = far.until(is_told).await;
+    assert_ne!(upstream.state.name(), "stalled");
+    let to = origin.address;
+    let open = tokio::spawn(async move {
+        loop {
+            let (mut from, _) = way.accept().await.unwrap();
+            let mut to = tokio::net::TcpStream::connect(to).await.unwrap();
+            tokio::spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    near.equals(origin.jetstream.store()).await;
+    far.equals(origin.jetstream.store()).await;
+    origin.push(50).await;
+    far.equals(origin.jetstream.store()).await;
+    far.stop().await;
+    near.stop().await;
+    open.abort();
+}
+
+#[tokio::test]
 async fn a_host_that_serves_no_mirrors_stalls_the_mirror_with_the_way_out() {
     let origin = World::start(ServeOptions::default(), None).await;
     let mirror = Mirror::of(origin.address).await;

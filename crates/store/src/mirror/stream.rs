@@ -12,6 +12,7 @@ use super::message::{LogMessage, MAX_TEXT};
 use crate::block::{Block, Encoding, Page};
 use crate::error::StoreError;
 use crate::gap::{Gap, GapCause, UpstreamGap};
+use crate::identity::LogId;
 use crate::read::Store;
 use crate::ring::Read;
 use crate::seq::Seq;
@@ -23,7 +24,7 @@ impl Store {
         LogStream {
             store: self.clone(),
             position: from.max(Seq::FIRST),
-            is_greeted: false,
+            greeted: None,
             events: 0,
             sent: BTreeSet::new(),
             ready: VecDeque::new(),
@@ -70,7 +71,8 @@ impl Store {
 pub struct LogStream {
     store: Store,
     position: Seq,
-    is_greeted: bool,
+    /// The log that was named to the mirror.
+    greeted: Option<LogId>,
     events: u64,
     /// The dictionaries that were sent.
     sent: BTreeSet<u32>,
@@ -97,7 +99,8 @@ impl LogStream {
     /// Returns the next message, of up to [`LogMessage::MAX_LENGTH`] bytes; `None` at the end of the log,
     /// or behind it. Then it is worth asking again when [`Store::tip`] has changed.
     ///
-    /// The first message is a [`LogMessage::Hello`]. Dictionaries come before the first events that are
+    /// The first message is a [`LogMessage::Hello`]. Another one comes only where a new mirror takes on the
+    /// name of its log, before any event of it. Dictionaries come before the first events that are
     /// compressed with them. May block on the disk.
     ///
     /// # Errors
@@ -111,9 +114,8 @@ impl LogStream {
         if let Some(message) = self.ready.pop_front() {
             return Ok(Some(message));
         }
-        if !self.is_greeted {
-            self.is_greeted = true;
-            return Ok(Some(self.hello()));
+        if let Some(hello) = self.greeting() {
+            return Ok(Some(hello));
         }
         while self.ready.is_empty() {
             match self.store.read(self.position)? {
@@ -139,7 +141,18 @@ impl LogStream {
                 }
             }
         }
+        // It may have become the log of another between the two.
+        if let Some(hello) = self.greeting() {
+            return Ok(Some(hello));
+        }
         Ok(self.ready.pop_front())
+    }
+
+    /// Names the log, if the mirror does not know it by this name. A new mirror has a name of its own
+    /// until it learns that of the log that it mirrors; nothing has been sent of it by then.
+    fn greeting(&mut self) -> Option<Bytes> {
+        let log = self.store.log_id();
+        (self.greeted.replace(log) != Some(log)).then(|| self.hello(log))
     }
 
     /// The time of the event before the position, by which the two sides of a mirror find out whether
@@ -163,11 +176,11 @@ impl LogStream {
         }
     }
 
-    fn hello(&self) -> Bytes {
+    fn hello(&self, log: LogId) -> Bytes {
         let view = self.store.view();
         let hello = LogMessage::Hello {
             version: LogMessage::VERSION,
-            log: self.store.log_id(),
+            log,
             oldest_seq: view.oldest_seq(),
             next_seq: view.next_seq,
             last_time_us: view.last_time,

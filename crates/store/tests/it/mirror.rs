@@ -20,6 +20,7 @@ on_both!(
     a_mirror_goes_on_within_a_block,
     a_ring_with_events_of_its_own_becomes_no_mirror,
     a_mirror_takes_no_events_of_its_own,
+    a_mirror_that_serves_before_it_has_a_log_names_that_before_its_events,
 );
 
 /// All that a reader meets, in order.
@@ -211,6 +212,40 @@ fn a_mirror_takes_no_events_of_its_own(place: &Place) {
     };
     assert_eq!(mirror.push(&own), Err(PushError::Mirror));
     assert_eq!(mirror.next_seq(), Seq::FIRST);
+}
+
+/// Its own mirrors may be connected before it has ever reached its origin.
+fn a_mirror_that_serves_before_it_has_a_log_names_that_before_its_events(place: &Place) {
+    let (mut appender, origin) = Place::memory().open(tiny());
+    append(&mut appender, 5, START);
+    let (mut mirror, store) = place.open(tiny());
+    let mut stream = store.log_stream(Seq::FIRST);
+    let mut next = || {
+        stream
+            .next()
+            .unwrap()
+            .map(|bytes| LogMessage::decode(bytes).unwrap())
+    };
+    let Some(LogMessage::Hello { log, next_seq, .. }) = next() else {
+        panic!("a greeting");
+    };
+    assert_ne!(log, origin.log_id());
+    assert_eq!(next_seq, Seq::FIRST);
+    assert_eq!(next(), None);
+    mirror.become_mirror(origin.log_id()).unwrap();
+    follow(&origin, &mut mirror);
+    let mut messages = Vec::new();
+    while let Some(message) = next() {
+        messages.push(message);
+    }
+    let greeted = |message: &LogMessage| match message {
+        LogMessage::Hello { log, .. } => Some(*log),
+        _ => None,
+    };
+    assert_eq!(messages.first().and_then(greeted), Some(origin.log_id()));
+    assert_eq!(messages.iter().filter_map(greeted).count(), 1);
+    assert!(messages.len() > 1);
+    assert_eq!(stream.events(), 5);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Takes in the events of a Jetstream, which come one by one and without a signature.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jetwash_client::{ClientBody, ClientCommit, ClientEvent, ClientKind, ClientSync, Malformed};
 use jetwash_event::{
@@ -206,9 +205,7 @@ impl Pipeline {
             self.stats.late();
             return Ok(());
         }
-        // Nobody is to keep the real events of an account out with a time that is yet to come.
-        let latest = self.appender.next_time_us(now_us);
-        if rev.time() <= latest.plus(BELIEVABLE) {
+        if dedup::is_believable(&rev, self.appender.next_time_us(now_us)) {
             dedup::add_op(&mut state, digest);
             self.appender.set_account(did, &state);
         }
@@ -365,7 +362,5 @@ impl Pipeline {
 
 /// How many operations are remembered of several Jetstreams: some minutes of the whole network.
 const LATE_OPS: usize = 1 << 17;
-/// How far the revisions of an account may be ahead of the clock here.
-const BELIEVABLE: Duration = Duration::from_secs(3_600);
 /// The longest line: as much as the JSON of a frame may have.
 const LINE_JSON: usize = 16 << 20;

@@ -1,26 +1,24 @@
 //! Recognises what the log has already, and commits that do not follow on it.
 
 use std::cmp::Ordering;
-use std::time::Duration;
 
 use jetwash_event::Tid;
 use jetwash_frame::{CommitMessage, Frame, Peek};
-use jetwash_store::{AccountState, GapCause, PackedRepo, Read, StoreError, UpstreamGap};
+use jetwash_store::{AccountState, GapCause, PackedRepo, StoreError, UpstreamGap};
 use jetwash_verify::RepoState;
 use tracing::{info, warn};
 
-use crate::ingest::dedup::{self, Line};
+use crate::ingest::dedup;
 use crate::ingest::numbering::Place;
 use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::{Accounts, News};
+use crate::ingest::pipeline::earlier::{Earlier, each_line, next_run};
 
 impl Pipeline {
     /// Returns the part of a commit that is new; `None`, and counts it, if nothing is.
     pub(super) fn news_of(&mut self, commit: &CommitMessage<'_>, rev: &Tid) -> Option<News> {
         let number = dedup::rev_number(rev);
-        // Nobody is to keep the real events of an account out with a time that is yet to come.
-        let latest = self.appender.next_time_us(self.now_us);
-        let is_believable = rev.time() <= latest.plus(BELIEVABLE);
+        let is_believable = dedup::is_believable(rev, self.appender.next_time_us(self.now_us));
         let mut news = News {
             key: 0,
             rev: number,
@@ -29,7 +27,8 @@ impl Pipeline {
         };
         if self.accounts != Accounts::Kept {
             news.key = self.revs.key(commit.repo);
-            let known = self.revs.get(news.key);
+            let recent = self.revs.get(news.key);
+            let known = recent.or_else(|| self.earlier_rev(news.key));
             // A source that continues with its numbers may repeat itself all the same.
             let is_old = known.is_some_and(|known| number <= known);
             if is_old || !matches!(self.place, Place::Next | Place::First) {
@@ -43,7 +42,8 @@ impl Pipeline {
                 }
             }
             if self.accounts != Accounts::Kept {
-                if let Some(known) = known.filter(|&known| number > known) {
+                // Of what came before this run it is not known which commits had nothing to append.
+                if let Some(known) = recent.filter(|&known| number > known) {
                     self.check_since(commit, known);
                 }
                 return Some(news);
@@ -222,6 +222,7 @@ impl Pipeline {
     #[cold]
     pub(super) fn keep_accounts(&mut self) {
         self.accounts = Accounts::Kept;
+        self.earlier = Earlier::Forgotten;
         if let Err(error) = self.account_for_log() {
             warn!(%error, "events that come again may not be recognised: the log cannot be gone over");
         }
@@ -252,25 +253,14 @@ impl Pipeline {
             );
         }
         let mut count = 0_u32;
-        while position < end {
-            let run = match store.read(position)? {
-                Read::Events(run) => run,
-                Read::Gap(gap) if gap.next_seq > position => {
-                    position = gap.next_seq;
-                    continue;
+        while let Some(run) = next_run(&store, position, end)? {
+            each_line(&run, |line| {
+                let mut state = self.account(line.did());
+                if line.add_to(&mut state) {
+                    self.appender.set_account(line.did(), &state);
+                    count += 1;
                 }
-                _ => break,
-            };
-            if let Ok(page) = run.block().json() {
-                let lines = run.indexes().filter_map(|index| page.get(index));
-                for line in lines.filter_map(Line::parse) {
-                    let mut state = self.account(line.did());
-                    if line.add_to(&mut state) {
-                        self.appender.set_account(line.did(), &state);
-                        count += 1;
-                    }
-                }
-            }
+            });
             position = run.next_seq();
             if count >= ACCOUNTS_AT_ONCE {
                 self.appender.commit()?;
@@ -285,5 +275,3 @@ impl Pipeline {
 /// So much of the log is gone over for what it has of accounts: some seconds of work.
 const LOOKED_BACK: u64 = 2_000_000;
 const ACCOUNTS_AT_ONCE: u32 = 4096;
-/// How far the revisions of an account may be ahead of the clock here.
-const BELIEVABLE: Duration = Duration::from_secs(3_600);

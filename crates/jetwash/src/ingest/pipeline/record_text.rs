@@ -200,6 +200,19 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_never_that_of_a_cid_of_plain_bytes() {
+        let mut text = RecordText::default();
+        text.check_cids(true);
+        // The same hash, and another code in front of it.
+        let raw: Cid = "bafkreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
+            .parse()
+            .unwrap();
+        assert!(raw.matches(&[0xa0]));
+        let outcome = text.form("{}", &raw, &mut Encoder::new());
+        assert_eq!(outcome.map(|form| form.cid), Err(Fault::RecordCid));
+    }
+
+    #[test]
     fn a_record_as_we_write_it_is_taken_over() {
         for json in [
             r#"{"$type":"a.b.c","text":"\u003c3 & so on"}"#.replace('&', "\\u0026"),

@@ -154,6 +154,20 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_has_refused_is_not_asked_before_its_time_when_a_substitute_is_left() {
+        let mut hosts = hosts(2);
+        let now = Instant::now();
+        hosts.choose(now);
+        hosts.refuse(now, "another log", Duration::from_secs(30));
+        hosts.choose(now);
+        assert_eq!(name(&hosts), "ws://1.example");
+        hosts.left(now);
+        // It is the substitute's turn again, after a short while.
+        assert_eq!(hosts.choose(now), SHORT);
+        assert_eq!(name(&hosts), "ws://1.example");
+    }
+
+    #[test]
     fn it_stands_still_when_all_refuse_and_not_before() {
         let mut hosts = hosts(2);
         let now = Instant::now();
