@@ -40,7 +40,14 @@ mod tests {
         is("https://evil.example\\@bbc.co.uk/", "evil.example");
         is("https://KØBENHAVN.dk/", "københavn.dk");
         is("http://[2001:DB8::1]:80/", "2001:db8::1");
-        for none in ["", "bbc.co.uk", "mailto:a@b.example", "https:///x", "https://", "at://did:web:a.example/x"] {
+        for none in [
+            "",
+            "bbc.co.uk",
+            "mailto:a@b.example",
+            "https:///x",
+            "https://",
+            "at://did:web:a.example/x",
+        ] {
             assert_eq!(host_of(none), None, "{none}");
         }
     }

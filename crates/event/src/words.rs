@@ -49,10 +49,22 @@ mod tests {
     #[test]
     fn words_end_where_no_letter_follows() {
         let text = "kaffe og te, \u{201c}kaffebrød\u{201d} i c++17; æ-ø caf\u{65}\u{301} a_b";
-        for word in ["kaffe", "te", "og te", "kaffebrød", "c++", "æ", "ø", "i", "a_b"] {
+        for word in [
+            "kaffe",
+            "te",
+            "og te",
+            "kaffebrød",
+            "c++",
+            "æ",
+            "ø",
+            "i",
+            "a_b",
+        ] {
             assert!(has_word(text, word), "{word}");
         }
-        for word in ["kaff", "brød", "e", "og t", "c", "17x", "cafe", "a", "", "kaffe te"] {
+        for word in [
+            "kaff", "brød", "e", "og t", "c", "17x", "cafe", "a", "", "kaffe te",
+        ] {
             assert!(!has_word(text, word), "{word}");
         }
         // The second one counts where the first is part of another word.

@@ -205,7 +205,8 @@ fn alt_texts_are_those_of_pictures_and_videos_also_beside_a_quote() {
 
 #[test]
 fn links_are_those_in_the_text_and_the_page_that_is_previewed() {
-    let external = |uri: &str| json!({"$type": "app.bsky.embed.external", "external": {"uri": uri}});
+    let external =
+        |uri: &str| json!({"$type": "app.bsky.embed.external", "external": {"uri": uri}});
     let record = json!({
         "facets": [{"features": [{"$type": "app.bsky.richtext.facet#link", "uri": "https://A.example/x"}]}],
         "embed": {"$type": "app.bsky.embed.recordWithMedia", "media": external("http://b.example:80")},
@@ -219,7 +220,16 @@ fn links_are_those_in_the_text_and_the_page_that_is_previewed() {
 
 #[test]
 fn a_host_to_link_to_is_a_name_alone() {
-    for wrong in ["", ".", ".example", "https://a.example", "a.example/", "a@b.example", "a b", "a:80"] {
+    for wrong in [
+        "",
+        ".",
+        ".example",
+        "https://a.example",
+        "a.example/",
+        "a@b.example",
+        "a b",
+        "a:80",
+    ] {
         assert!(ContentFilter::new().link_to(wrong).is_err(), "{wrong}");
     }
     assert!(ContentFilter::new().link_to("A.Example.").is_ok());
@@ -230,10 +240,23 @@ fn details_are_not_looked_for_where_no_rule_asks() {
     let record = r#"{"text": "Kaffe", "tags": ["kaffe"], "embed": {"$type": "app.bsky.embed.video", "alt": "x"}}"#;
     let brief = Facts::without_details(record);
     assert!(brief.has_media() && brief.has_word("kaffe"));
-    assert_eq!((brief.hashtags().count(), brief.alt_texts().count()), (0, 0));
-    assert!(!ContentFilter::new().word("kaffe").languages(["da"]).needs_details());
+    assert_eq!(
+        (brief.hashtags().count(), brief.alt_texts().count()),
+        (0, 0)
+    );
+    assert!(
+        !ContentFilter::new()
+            .word("kaffe")
+            .languages(["da"])
+            .needs_details()
+    );
     assert!(ContentFilter::new().alt_text("x").needs_details());
-    assert!(ContentFilter::new().link_to("a.example").unwrap().needs_details());
+    assert!(
+        ContentFilter::new()
+            .link_to("a.example")
+            .unwrap()
+            .needs_details()
+    );
 }
 
 proptest! {

@@ -49,15 +49,11 @@ async fn a_cursor_is_good_after_a_restart() {
     relay.take_in(&frames).await;
     let mut client = relay.served.connect("?cursor=1099").await;
     client.expect(&frames[99..]).await;
-    relay
-        .served
-        .firehose
-        .close(std::time::Duration::from_secs(9))
-        .await;
-    assert_eq!(client.close().await.0, 1001);
+    let ((), (code, _)) = tokio::join!(relay.served.end(), client.close());
+    assert_eq!(code, 1001);
     drop(relay.stop);
     relay.running.await.unwrap();
-    drop((relay.served, relay.jetstream));
+    drop(relay.jetstream);
 
     let relay = Relay::start_in(folder.path()).await;
     let mut client = relay.served.connect("?cursor=1099").await;

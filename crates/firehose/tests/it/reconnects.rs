@@ -1,5 +1,7 @@
 //! Any series of cuts and reconnects.
 
+use std::sync::LazyLock;
+
 use jetwash_firehose::FirehoseOptions;
 use proptest::prelude::*;
 use tokio_tungstenite::tungstenite::Message;
@@ -41,7 +43,7 @@ proptest! {
 /// last frame that it has, and skips what it has.
 async fn play(steps: &[Step]) {
     let relay = Relay::start(1 << 30, FirehoseOptions::default()).await;
-    let frames = network(1600);
+    let frames = &*FRAMES;
     let (mut sent, mut seen, mut cursor) = (0, Vec::new(), 0);
     let mut client = relay.served.connect("?cursor=0").await;
     let read = Step::Read(usize::MAX);
@@ -78,3 +80,6 @@ async fn play(steps: &[Step]) {
     assert_eq!(seen.len(), sent);
     assert!(seen == frames[..sent], "not the frames that were sent");
 }
+
+/// As many as the steps can send at most, made once for all cases.
+static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| network(1600));

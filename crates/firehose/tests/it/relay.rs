@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use jetwash::{Jetstream, JetstreamBuilder};
 use jetwash_firehose::{Firehose, FirehoseOptions, FrameSource, JetstreamFrames};
@@ -37,7 +38,8 @@ pub(crate) fn seq_of(frame: &[u8]) -> u64 {
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) firehose: Firehose,
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
 }
 
 impl Served {
@@ -57,12 +59,21 @@ impl Served {
         let (stop, stopped) = oneshot::channel::<()>();
         let limits = HttpLimits::default().max_connections(4000);
         let until = async { drop(stopped.await) };
-        tokio::spawn(serve_http(listener, firehose.router(), limits, until));
+        let serve = serve_http(listener, firehose.router(), limits, until);
+        let serving = tokio::spawn(async { serve.await.unwrap() });
         Self {
             address,
             firehose,
-            _stop: stop,
+            stop,
+            serving,
         }
+    }
+
+    /// Ends it, with a goodbye to its readers, so that it holds neither its address nor its source.
+    pub(crate) async fn end(self) {
+        self.firehose.close(Duration::from_secs(9)).await;
+        drop(self.stop);
+        self.serving.await.unwrap();
     }
 
     pub(crate) fn url(&self, query: &str) -> String {
