@@ -30,6 +30,8 @@ pub(crate) struct Query {
     pub(crate) caught_up: bool,
     /// Whether to say where events are missing.
     pub(crate) gaps: bool,
+    /// The log when the query came.
+    pub(crate) log: Extent,
 }
 
 impl Query {
@@ -81,6 +83,7 @@ impl Query {
             progress: parse_progress(first("progress"))?,
             caught_up: first("caughtUp") == "true",
             gaps: first("gaps") == "true",
+            log,
         })
     }
 }
