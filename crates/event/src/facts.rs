@@ -148,22 +148,22 @@ impl Facts {
 
     /// Its hashtags in lower case and without `#`: those in its text, and those beside it.
     pub fn hashtags(&self) -> impl Iterator<Item = &str> {
-        strings(self.details.as_ref().map(|details| &details.hashtags))
+        strings(self.details.as_ref().map(|details| &*details.hashtags))
     }
 
     /// The descriptions of its pictures or its video, in lower case.
     pub fn alt_texts(&self) -> impl Iterator<Item = &str> {
-        strings(self.details.as_ref().map(|details| &details.alt_texts))
+        strings(self.details.as_ref().map(|details| &*details.alt_texts))
     }
 
     /// The hosts that it links to, in lower case: from links in its text, and from its preview of a
     /// page.
     pub fn link_hosts(&self) -> impl Iterator<Item = &str> {
-        strings(self.details.as_ref().map(|details| &details.link_hosts))
+        strings(self.details.as_ref().map(|details| &*details.link_hosts))
     }
 }
 
-fn strings(list: Option<&Box<[Box<str>]>>) -> impl Iterator<Item = &str> {
+fn strings(list: Option<&[Box<str>]>) -> impl Iterator<Item = &str> {
     list.into_iter().flatten().map(|value| &**value)
 }
 
