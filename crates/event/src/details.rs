@@ -17,7 +17,7 @@ pub(crate) struct Details {
     pub(crate) link_hosts: Box<[Box<str>]>,
 }
 
-/// Finds the details of a record in its fields; `None` if there are none.
+/// Finds the details of a record in its fields; `None` if it has no details.
 pub(crate) fn details(
     tags: Option<&RawValue>,
     facets: Option<&RawValue>,

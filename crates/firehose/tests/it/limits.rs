@@ -1,4 +1,4 @@
-//! What strangers may take.
+//! Limits for strangers.
 
 use jetwash_firehose::FirehoseOptions;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::relay::{Relay, network, seq_of};
 
-/// What happens next.
+/// One step of a series.
 #[derive(Clone, Debug)]
 enum Step {
     /// The source sends this many frames.

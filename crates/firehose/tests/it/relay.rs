@@ -85,7 +85,7 @@ impl Served {
         Client::connect(&self.url(query)).await.unwrap()
     }
 
-    /// Waits until so many readers are connected.
+    /// Waits until this number of readers is connected.
     pub(crate) async fn readers(&self, count: usize) {
         until(|| self.firehose.readers() == count).await;
     }
