@@ -1,9 +1,11 @@
+use crate::details::hashtag;
 use crate::did_set::DidSet;
 use crate::facts::Facts;
 use crate::filter_error::FilterError;
+use crate::host::is_within;
 
 /// The records that a reader wants, by their content: a rule each for language, reply or root,
-/// mentions, media, subject and text.
+/// mentions, media, subject, text, whole words, hashtags, alt texts and links.
 ///
 /// A record must pass all rules that are given. Where a rule is given several values, one of them
 /// is enough.
@@ -25,8 +27,13 @@ pub struct ContentFilter {
     mentions: Option<DidSet>,
     media: Option<bool>,
     subjects: Option<DidSet>,
-    /// In lower case.
+    /// In lower case, as all that follow.
     terms: Vec<Box<str>>,
+    words: Vec<Box<str>>,
+    /// Without `#`.
+    hashtags: Vec<Box<str>>,
+    alt_texts: Vec<Box<str>>,
+    link_hosts: Vec<Box<str>>,
 }
 
 impl ContentFilter {
@@ -104,6 +111,118 @@ impl ContentFilter {
         self
     }
 
+    /// Wants text that contains this as a whole word, or another given in the same way. It may be
+    /// several words, as they are written. Case does not matter.
+    ///
+    /// A word ends where neither a letter, a digit, an underscore nor a combining diacritical mark
+    /// follows; an apostrophe and a hyphen end it too. In scripts that put no space between words,
+    /// use [`text`](Self::text). An empty word is in no text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{ContentFilter, Facts};
+    ///
+    /// let filter = ContentFilter::new().word("Øl");
+    /// assert!(filter.matches(&Facts::of(r#"{"text": "Kom, drik en øl!"}"#)));
+    /// assert!(!filter.matches(&Facts::of(r#"{"text": "Køl af"}"#)));
+    /// ```
+    #[must_use]
+    pub fn word(mut self, word: &str) -> Self {
+        self.words.push(word.to_lowercase().into());
+        self
+    }
+
+    /// Wants this hashtag, or another given in the same way, with or without `#`: in the text, where
+    /// the client has marked it as a facet, or in the `tags` of a post, which are not in its text.
+    /// Case does not matter.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{ContentFilter, Facts};
+    ///
+    /// let filter = ContentFilter::new().hashtag("#dkpol");
+    /// assert!(filter.matches(&Facts::of(r#"{"text": "Valg!", "tags": ["DKpol"]}"#)));
+    /// let facet = r##"{"text": "#dkpol", "facets": [{"features": [
+    ///     {"$type": "app.bsky.richtext.facet#tag", "tag": "dkpol"}
+    /// ]}]}"##;
+    /// assert!(filter.matches(&Facts::of(facet)));
+    /// assert!(!filter.matches(&Facts::of(r#"{"text": "x", "tags": ["dkpolitik"]}"#)));
+    /// ```
+    #[must_use]
+    pub fn hashtag(mut self, tag: &str) -> Self {
+        self.hashtags.push(hashtag(tag));
+        self
+    }
+
+    /// Wants a picture or a video whose description contains this, or another term given in the
+    /// same way, anywhere. Case does not matter. Media without a description do not pass.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{ContentFilter, Facts};
+    ///
+    /// let filter = ContentFilter::new().alt_text("kat");
+    /// let post = |alt| format!(r#"{{"text": "", "embed": {{"$type": "app.bsky.embed.images",
+    ///     "images": [{{"alt": "{alt}", "image": {{}}}}]}}}}"#);
+    /// assert!(filter.matches(&Facts::of(&post("En grå Kat"))));
+    /// assert!(!filter.matches(&Facts::of(&post("En hund"))));
+    /// ```
+    #[must_use]
+    pub fn alt_text(mut self, term: &str) -> Self {
+        self.alt_texts.push(term.to_lowercase().into());
+        self
+    }
+
+    /// Wants a link to this host or one below it, or to another given in the same way: in the text,
+    /// or as the preview of a page. Case does not matter. An international name is compared as the
+    /// link writes it, in Unicode or as `xn--…`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a host alone, but empty or an address with `/`, `:`, `@` or a space in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{ContentFilter, Facts};
+    ///
+    /// let filter = ContentFilter::new().link_to("bbc.co.uk")?;
+    /// let post = |uri| format!(r#"{{"text": "", "embed": {{
+    ///     "$type": "app.bsky.embed.external", "external": {{"uri": "{uri}"}}}}}}"#);
+    /// assert!(filter.matches(&Facts::of(&post("https://www.BBC.co.uk/news"))));
+    /// assert!(!filter.matches(&Facts::of(&post("https://notbbc.co.uk/"))));
+    /// assert!(ContentFilter::new().link_to("https://bbc.co.uk/").is_err());
+    /// # Ok::<(), jetwash_event::FilterError>(())
+    /// ```
+    pub fn link_to(mut self, host: &str) -> Result<Self, FilterError> {
+        let bare = host.strip_suffix('.').unwrap_or(host);
+        let is_wrong = |character: char| "/\\:@?#".contains(character) || character.is_whitespace();
+        if bare.is_empty() || bare.starts_with('.') || bare.contains(is_wrong) {
+            return Err(FilterError::host(host));
+        }
+        self.link_hosts.push(bare.to_lowercase().into());
+        Ok(self)
+    }
+
+    /// Whether a record is judged by its hashtags, alt texts or links: then it needs all
+    /// [`Facts`], otherwise those [without details](Facts::without_details) are enough.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::ContentFilter;
+    ///
+    /// assert!(!ContentFilter::new().text("kaffe").word("te").needs_details());
+    /// assert!(ContentFilter::new().hashtag("kaffe").needs_details());
+    /// ```
+    #[must_use]
+    pub const fn needs_details(&self) -> bool {
+        !(self.hashtags.is_empty() && self.alt_texts.is_empty() && self.link_hosts.is_empty())
+    }
+
     /// Whether a record passes.
     #[must_use]
     pub fn matches(&self, facts: &Facts) -> bool {
@@ -114,6 +233,10 @@ impl ContentFilter {
             media,
             subjects,
             terms,
+            words,
+            hashtags,
+            alt_texts,
+            link_hosts,
         } = self;
         replies.is_none_or(|wanted| wanted == facts.is_reply())
             && media.is_none_or(|wanted| wanted == facts.has_media())
@@ -126,6 +249,14 @@ impl ContentFilter {
                 .as_ref()
                 .is_none_or(|set| facts.mentions().any(|did| set.contains(did)))
             && any(terms, |term| facts.has_text(term))
+            && any(words, |word| facts.has_word(word))
+            && any(hashtags, |tag| facts.hashtags().any(|of| of == tag))
+            && any(alt_texts, |term| {
+                facts.alt_texts().any(|text| text.contains(term))
+            })
+            && any(link_hosts, |domain| {
+                facts.link_hosts().any(|host| is_within(host, domain))
+            })
     }
 }
 

@@ -3,7 +3,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::details::{Details, Embed, details, media_of};
+use crate::field::parse;
 use crate::syntax::Did;
+use crate::words::has_word;
 
 /// The facts about a record that filters by content need, found in one pass over its JSON.
 ///
@@ -32,15 +35,44 @@ pub struct Facts {
     text: Box<str>,
     is_reply: bool,
     has_media: bool,
+    details: Option<Box<Details>>,
 }
 
 impl Facts {
-    /// Returns the facts about a record, given as JSON. Anything but an object has no facts.
+    /// Returns all facts about a record, given as JSON. Anything but an object has no facts.
     #[must_use]
     pub fn of(record: &str) -> Self {
         let Ok(fields) = serde_json::from_str::<Fields<'_>>(record) else {
             return Self::default();
         };
+        let details = details(fields.tags, fields.facets, fields.embed).map(Box::new);
+        Self {
+            details,
+            ..Self::of_fields(fields)
+        }
+    }
+
+    /// Returns the facts about a record without its hashtags, alt texts and links, which is
+    /// cheaper. [`ContentFilter::needs_details`](crate::ContentFilter::needs_details) says whether
+    /// a filter asks for them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::Facts;
+    ///
+    /// let record = r#"{"text": "Kaffe", "tags": ["kaffe"]}"#;
+    /// assert!(Facts::without_details(record).has_text("kaffe"));
+    /// assert_eq!(Facts::without_details(record).hashtags().count(), 0);
+    /// assert_eq!(Facts::of(record).hashtags().count(), 1);
+    /// ```
+    #[must_use]
+    pub fn without_details(record: &str) -> Self {
+        let fields = serde_json::from_str::<Fields<'_>>(record);
+        fields.map(Self::of_fields).unwrap_or_default()
+    }
+
+    fn of_fields(fields: Fields<'_>) -> Self {
         let text: Option<Cow<'_, str>> = parse(fields.text);
         let languages: Option<Vec<Box<str>>> = parse(fields.langs);
         Self {
@@ -54,6 +86,7 @@ impl Facts {
                 .reply
                 .is_some_and(|reply| reply.get().starts_with('{')),
             has_media: has_media(fields.embed),
+            details: None,
         }
     }
 
@@ -103,6 +136,35 @@ impl Facts {
     pub fn has_text(&self, term: &str) -> bool {
         self.text.contains(term)
     }
+
+    /// Whether its text contains `word` as a whole word, or as whole words if it has several. Case
+    /// does not matter if `word` is in lower case. See [`ContentFilter::word`] for what a word is.
+    ///
+    /// [`ContentFilter::word`]: crate::ContentFilter::word
+    #[must_use]
+    pub fn has_word(&self, word: &str) -> bool {
+        has_word(&self.text, word)
+    }
+
+    /// Its hashtags in lower case and without `#`: those in its text, and those beside it.
+    pub fn hashtags(&self) -> impl Iterator<Item = &str> {
+        strings(self.details.as_ref().map(|details| &*details.hashtags))
+    }
+
+    /// The descriptions of its pictures or its video, in lower case.
+    pub fn alt_texts(&self) -> impl Iterator<Item = &str> {
+        strings(self.details.as_ref().map(|details| &*details.alt_texts))
+    }
+
+    /// The hosts that it links to, in lower case: from links in its text, and from its preview of a
+    /// page.
+    pub fn link_hosts(&self) -> impl Iterator<Item = &str> {
+        strings(self.details.as_ref().map(|details| &*details.link_hosts))
+    }
+}
+
+fn strings(list: Option<&[Box<str>]>) -> impl Iterator<Item = &str> {
+    list.into_iter().flatten().map(|value| &**value)
 }
 
 /// The fields that are looked at, still unparsed.
@@ -120,11 +182,8 @@ struct Fields<'a> {
     embed: Option<&'a RawValue>,
     #[serde(borrow)]
     subject: Option<&'a RawValue>,
-}
-
-/// A field as the type that it should have; `None` if it has another.
-fn parse<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(field?.get()).ok()
+    #[serde(borrow)]
+    tags: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -147,30 +206,13 @@ fn mentions(facets: Option<&RawValue>) -> Box<[Box<str>]> {
         .collect()
 }
 
-#[derive(Deserialize)]
-struct Embed<'a> {
-    #[serde(rename = "$type", borrow)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    media: Option<&'a RawValue>,
-}
-
 fn has_media(embed: Option<&RawValue>) -> bool {
-    let Some(embed) = parse::<Embed<'_>>(embed) else {
-        return false;
-    };
-    match embed.kind.as_deref() {
-        Some("app.bsky.embed.images" | "app.bsky.embed.video") => true,
-        Some("app.bsky.embed.recordWithMedia") => {
-            let media = parse::<Embed<'_>>(embed.media);
-            let kind = media.and_then(|media| media.kind);
-            matches!(
-                kind.as_deref(),
-                Some("app.bsky.embed.images" | "app.bsky.embed.video")
-            )
-        }
-        _ => false,
-    }
+    let embed = parse::<Embed<'_>>(embed);
+    let kind = embed.and_then(|embed| media_of(embed)?.kind);
+    matches!(
+        kind.as_deref(),
+        Some("app.bsky.embed.images" | "app.bsky.embed.video")
+    )
 }
 
 /// A subject is a DID, a URI, or a reference with a URI in it.

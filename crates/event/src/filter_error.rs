@@ -36,6 +36,12 @@ pub enum FilterError {
         /// The fault.
         error: IdentifierError,
     },
+    /// A host to link to that is not a host alone.
+    #[error("`{value}` is not a host: it must be a name alone, as `example.com`")]
+    Host {
+        /// The value as it was given.
+        value: String,
+    },
     /// A pattern `….*` that no collection can match.
     #[error("`{value}` is not the start of a collection: {rule}")]
     Prefix {
@@ -52,6 +58,11 @@ impl FilterError {
             value: excerpt(value),
             error,
         }
+    }
+
+    pub(crate) fn host(value: &str) -> Self {
+        let value = excerpt(value);
+        Self::Host { value }
     }
 
     pub(crate) fn prefix(value: &str, rule: &'static str) -> Self {

@@ -47,13 +47,16 @@
 mod base64;
 mod binary;
 mod content_filter;
+mod details;
 mod did_set;
 mod encoder;
 mod escape;
 mod event;
 mod facts;
+mod field;
 mod filter;
 mod filter_error;
+mod host;
 mod kind;
 mod line_head;
 mod micros;
@@ -66,6 +69,7 @@ mod syntax;
 mod to_cbor;
 mod v0;
 mod v2;
+mod words;
 
 pub use binary::{BinaryEncoder, BinaryError, BinaryEvent, ParseBinaryError};
 pub use content_filter::ContentFilter;

@@ -1,6 +1,7 @@
 //! The program: see the library's page for what it does and how to run it.
 
 use std::error::Error;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,8 @@ use jetwash::identity::IdentityOptions;
 use jetwash::{
     Dictionary, Endpoint, Ingest, Jetstream, NetworkConfig, SIMULATOR, Verify, simulator_identities,
 };
-use jetwash_serve::{ServeOptions, Server};
+use jetwash_serve::{HttpLimits, serve_http};
+use relay::Relay;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -52,18 +54,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let source = arguments.relay.as_ref();
     let source = source.map_or_else(|| SIMULATOR.to_owned(), Endpoint::to_string);
 
-    let events = Server::new(jetstream.clone(), ServeOptions::default());
-    let router = relay::router(jetstream.clone(), source.as_str()).merge(events.router());
+    let relay = Relay::new(jetstream.clone(), &source)?;
     let listener = TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
     println!("frames at ws://{address}/xrpc/com.atproto.sync.subscribeRepos");
     println!("events at ws://{address}/subscribe");
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let limits = HttpLimits::default();
     tokio::select! {
-        outcome = axum::serve(listener, service).into_future() => outcome?,
+        outcome = serve_http(listener, relay.router(), limits, pending()) => outcome?,
         outcome = ingest.run(stop(arguments.duration)) => outcome?,
     }
-    events.close(Duration::from_secs(2)).await;
+    relay.close(Duration::from_secs(2)).await;
     if let Some(kept) = jetstream.store().frame_bounds(&source) {
         let (oldest, newest) = (kept.oldest_seq, kept.next_seq - 1);
         println!("stopped; the frames kept are {oldest} to {newest}");
@@ -107,7 +108,7 @@ async fn stop(after: Option<u64>) {
     let time = async {
         match after {
             Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
-            None => std::future::pending().await,
+            None => pending().await,
         }
     };
     tokio::select! {

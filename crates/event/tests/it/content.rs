@@ -166,3 +166,159 @@ proptest! {
         prop_assert_eq!(filter.matches(&Facts::of(&record.to_string())), expected);
     }
 }
+
+#[test]
+fn hashtags_come_from_the_text_and_from_beside_it() {
+    let record = json!({
+        "text": "#Dansk",
+        "tags": ["Politik", "#Ærø", 7, "#"],
+        "facets": [
+            {"features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "Dansk"}, {"tag": 7}, 7]},
+            7,
+            {"features": [{"tag": "ŞİŞLİ"}]},
+        ],
+    });
+    let facts = Facts::of(&record.to_string());
+    let tags: Vec<&str> = facts.hashtags().collect();
+    assert_eq!(tags, ["politik", "ærø", "dansk", &"ŞİŞLİ".to_lowercase()]);
+    let matches = |tag: &str| ContentFilter::new().hashtag(tag).matches(&facts);
+    assert!(matches("#POLITIK") && matches("ærø") && matches("şi\u{307}şli\u{307}"));
+    assert!(!matches("polit") && !matches("") && !matches("#"));
+}
+
+#[test]
+fn alt_texts_are_those_of_pictures_and_videos_also_beside_a_quote() {
+    let images = json!({"$type": "app.bsky.embed.images", "images": [
+        {"alt": "", "image": {}}, {"alt": "Én KAT"}, {"alt": 7}, 7,
+    ]});
+    let video = json!({"$type": "app.bsky.embed.video", "alt": "En hund", "video": {}});
+    let of = |embed: &Value| {
+        let facts = Facts::of(&json!({ "embed": embed }).to_string());
+        facts.alt_texts().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&images), ["én kat"]);
+    assert_eq!(of(&video), ["en hund"]);
+    let quoting = json!({"$type": "app.bsky.embed.recordWithMedia", "record": {}, "media": images});
+    assert_eq!(of(&quoting), ["én kat"]);
+    assert!(of(&json!({"$type": "app.bsky.embed.external", "alt": "x"})).is_empty());
+}
+
+#[test]
+fn links_are_those_in_the_text_and_the_page_that_is_previewed() {
+    let external =
+        |uri: &str| json!({"$type": "app.bsky.embed.external", "external": {"uri": uri}});
+    let record = json!({
+        "facets": [{"features": [{"$type": "app.bsky.richtext.facet#link", "uri": "https://A.example/x"}]}],
+        "embed": {"$type": "app.bsky.embed.recordWithMedia", "media": external("http://b.example:80")},
+    });
+    let facts = Facts::of(&record.to_string());
+    assert!(facts.link_hosts().eq(["a.example", "b.example"]));
+    let facts = Facts::of(&json!({ "embed": external("at://did:web:c.example/x") }).to_string());
+    // What is no address of the web has no host.
+    assert_eq!(facts.link_hosts().count(), 0);
+}
+
+#[test]
+fn a_host_to_link_to_is_a_name_alone() {
+    for wrong in [
+        "",
+        ".",
+        ".example",
+        "https://a.example",
+        "a.example/",
+        "a@b.example",
+        "a b",
+        "a:80",
+    ] {
+        assert!(ContentFilter::new().link_to(wrong).is_err(), "{wrong}");
+    }
+    assert!(ContentFilter::new().link_to("A.Example.").is_ok());
+}
+
+#[test]
+fn details_are_not_looked_for_where_no_rule_asks() {
+    let record = r#"{"text": "Kaffe", "tags": ["kaffe"], "embed": {"$type": "app.bsky.embed.video", "alt": "x"}}"#;
+    let brief = Facts::without_details(record);
+    assert!(brief.has_media() && brief.has_word("kaffe"));
+    assert_eq!(
+        (brief.hashtags().count(), brief.alt_texts().count()),
+        (0, 0)
+    );
+    assert!(
+        !ContentFilter::new()
+            .word("kaffe")
+            .languages(["da"])
+            .needs_details()
+    );
+    assert!(ContentFilter::new().alt_text("x").needs_details());
+    assert!(
+        ContentFilter::new()
+            .link_to("a.example")
+            .unwrap()
+            .needs_details()
+    );
+}
+
+proptest! {
+    /// The naive way: the text is cut where no letter or digit is, and its pieces are compared.
+    #[test]
+    fn a_word_is_found_as_a_naive_cut_finds_it(
+        text in "[aAbæÆøé1 ,.'#-]{0,24}",
+        word in "[aAbæÆøé1]{1,3}",
+    ) {
+        let lower = word.to_lowercase();
+        let expected = text.split(|character: char| !character.is_alphanumeric())
+            .any(|piece| piece.to_lowercase() == lower);
+        let facts = Facts::of(&json!({ "text": text }).to_string());
+        prop_assert_eq!(ContentFilter::new().word(&word).matches(&facts), expected);
+    }
+
+    #[test]
+    fn hashtags_alt_texts_and_links_match_what_a_naive_filter_does(
+        tags in prop::collection::vec(0..4_usize, 0..3),
+        marked in prop::collection::vec(0..4_usize, 0..3),
+        links in prop::collection::vec(0..5_usize, 0..3),
+        page in proptest::option::of(0..5_usize),
+        alts in prop::collection::vec(0..3_usize, 0..3),
+        rules in (any::<bool>(), any::<bool>(), any::<bool>()),
+    ) {
+        const TAGS: [&str; 4] = ["Kaffe", "KAFFE", "kaffebar", "te"];
+        const ALTS: [&str; 3] = ["En Kop", "kopper på bordet", "Te"];
+        // Whether it is at or below a.example is in the second place.
+        const LINKS: [(&str, bool); 5] = [
+            ("https://a.example/x", true),
+            ("http://www.A.example:8080", true),
+            ("https://ba.example/a.example", false),
+            ("https://a.example@b.example/", false),
+            ("https://b.example/?https://a.example", false),
+        ];
+        let tag = |index: &usize| TAGS[*index];
+        let mut features: Vec<Value> = marked.iter().map(|index| json!({"tag": tag(index)})).collect();
+        features.extend(links.iter().map(|index| json!({"uri": LINKS[*index].0})));
+        let mut record = json!({
+            "tags": tags.iter().map(tag).collect::<Vec<_>>(),
+            "facets": [{"features": features}],
+        });
+        if let Some(page) = page {
+            let external = json!({"uri": LINKS[page].0});
+            record["embed"] = json!({"$type": "app.bsky.embed.external", "external": external});
+        } else {
+            let images: Vec<Value> = alts.iter().map(|index| json!({"alt": ALTS[*index]})).collect();
+            record["embed"] = json!({"$type": "app.bsky.embed.images", "images": images});
+        }
+        let (mut filter, mut expected) = (ContentFilter::new(), true);
+        if rules.0 {
+            filter = filter.hashtag("#kaffe").hashtag("mælk");
+            expected &= tags.iter().chain(&marked).any(|index| *index < 2);
+        }
+        if rules.1 {
+            filter = filter.alt_text("KOP");
+            expected &= page.is_none() && alts.iter().any(|index| *index < 2);
+        }
+        if rules.2 {
+            filter = filter.link_to("a.Example").unwrap();
+            expected &= links.iter().chain(&page).any(|index| LINKS[*index].1);
+        }
+        prop_assert_eq!(filter.matches(&Facts::of(&record.to_string())), expected);
+    }
+}

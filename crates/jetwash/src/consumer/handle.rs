@@ -133,7 +133,7 @@ impl ConsumerHandle {
         let (reply, answer) = oneshot::channel();
         let command = Command::SetFilters {
             filter,
-            content,
+            content: content.map(Box::new),
             reply,
         };
         self.send(command).await?;
@@ -183,7 +183,7 @@ pub(super) enum Command {
     /// Those that are given, both between the same two events; the reply is after which.
     SetFilters {
         filter: Option<Filter>,
-        content: Option<ContentFilter>,
+        content: Option<Box<ContentFilter>>,
         reply: oneshot::Sender<Cursor>,
     },
     /// To be handled again; the reply is whether that went well.

@@ -263,8 +263,12 @@ impl Event {
     /// asks, and shared by all. `None` if the event carries no record.
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {
+        self.facts_for(true)
+    }
+
+    fn facts_for(&self, with_details: bool) -> Option<&Facts> {
         let record = self.record_json()?;
-        self.block.facts(self.index, || record)
+        self.block.facts(self.index, with_details, || record)
     }
 
     /// Whether it is an update whose record does not match the content filter of the
@@ -322,8 +326,10 @@ impl Event {
         if content.is_empty() {
             return true;
         }
+        // What no filter asks for is not looked for.
+        let with_details = content.iter().any(ContentFilter::needs_details);
         let matches = self
-            .facts()
+            .facts_for(with_details)
             .is_none_or(|facts| content.iter().all(|filter| filter.matches(facts)));
         if !matches && self.operation() == Some(Operation::Update) {
             self.no_longer = true;

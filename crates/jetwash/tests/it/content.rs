@@ -97,6 +97,35 @@ async fn facts_are_found_once_and_shared() {
     run.abort();
 }
 
+#[tokio::test]
+async fn filters_that_ask_for_more_and_for_less_stand_beside_each_other() {
+    let post = |tag: &str| {
+        let tags = [tag];
+        json!({"$type": POST, "text": "Kaffe!", "tags": tags, "createdAt": "2026-01-01T00:00:00Z"})
+    };
+    let frames = frames_from([
+        SimChange::create(did(0), POST, "1", post("kaffe")),
+        SimChange::create(did(0), POST, "2", post("te")),
+    ]);
+    let (jetstream, ingest) = Jetstream::builder().build().unwrap();
+    let run = tokio::spawn(ingest.run(std::future::pending()));
+    for frame in frames.unwrap() {
+        jetstream.pusher("mine").push(frame).await.unwrap();
+    }
+    let found = async |filter: ContentFilter, count: usize| {
+        let posts = Filter::new().collections([POST]).unwrap();
+        let events = jetstream.subscribe(StartFrom::Oldest, posts).await.unwrap();
+        let events = events.content(filter).take(count);
+        let cursors = events.map(|event| event.unwrap().cursor().get());
+        cursors.collect::<Vec<_>>().await
+    };
+    // The facts without hashtags are found first, and do not stand in for those with them.
+    let words = found(ContentFilter::new().word("kaffe"), 2).await;
+    let tagged = found(ContentFilter::new().hashtag("#Te"), 1).await;
+    assert_eq!((words.len(), &tagged[..]), (2, &words[1..]));
+    run.abort();
+}
+
 /// A post about coffee that becomes one about tea, one that was always about tea, and another about
 /// coffee.
 fn coffee_and_tea() -> (Jetstream, Ingest) {

@@ -51,6 +51,8 @@ pub struct Block {
     compressed: OnceLock<Page>,
     json: OnceLock<Page>,
     facts: OnceLock<Box<[OnceLock<Facts>]>>,
+    /// The same with hashtags, alt texts and links, for filters that ask for them.
+    detailed_facts: OnceLock<Box<[OnceLock<Facts>]>>,
     /// The number of events that [`Block::json_of`] unpacked alone.
     picked: AtomicUsize,
     /// Held while a page is made, so that it is made once.
@@ -244,16 +246,30 @@ impl Block {
     /// They are found in the record's JSON by the first call, and then shared by all holders of the
     /// block.
     ///
-    /// `None` if the block has no such event.
-    pub fn facts<'a>(&self, index: usize, record: impl FnOnce() -> &'a str) -> Option<&Facts> {
-        let facts = self.facts.get_or_init(|| {
+    /// Hashtags, alt texts and links are among them only `with_details`. `None` if the block has no
+    /// such event.
+    pub fn facts<'a>(
+        &self,
+        index: usize,
+        with_details: bool,
+        record: impl FnOnce() -> &'a str,
+    ) -> Option<&Facts> {
+        let facts = if with_details {
+            &self.detailed_facts
+        } else {
+            &self.facts
+        };
+        let facts = facts.get_or_init(|| {
             // What is kept of a record is, nearly always, less than the record.
             let json = self.index.json_ends.last().map_or(0, |end| *end as usize);
             self.grown(json + self.len() * size_of::<OnceLock<Facts>>());
             (0..self.len()).map(|_| OnceLock::new()).collect()
         });
         let facts = facts.get(index)?;
-        Some(facts.get_or_init(|| Facts::of(record())))
+        Some(facts.get_or_init(|| match with_details {
+            true => Facts::of(record()),
+            false => Facts::without_details(record()),
+        }))
     }
 
     /// A block whose payload is in memory, as JSON, compressed, or both.
@@ -271,6 +287,7 @@ impl Block {
             compressed: page(compressed, &index.compressed_ends),
             json: page(json, &index.json_ends),
             facts: OnceLock::new(),
+            detailed_facts: OnceLock::new(),
             picked: AtomicUsize::new(0),
             making: Mutex::new(()),
             cold: None,
@@ -286,6 +303,7 @@ impl Block {
             compressed: OnceLock::new(),
             json: OnceLock::new(),
             facts: OnceLock::new(),
+            detailed_facts: OnceLock::new(),
             picked: AtomicUsize::new(0),
             making: Mutex::new(()),
             cold: Some(cold),

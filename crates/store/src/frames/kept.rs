@@ -25,6 +25,23 @@ pub struct KeptFrame {
     pub bytes: Bytes,
 }
 
+impl KeptFrame {
+    /// Makes a frame, for those who keep frames elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_store::KeptFrame;
+    ///
+    /// let frame = KeptFrame::new(4_711, &b"a frame"[..]);
+    /// assert_eq!((frame.seq, frame.bytes.len()), (4_711, 7));
+    /// ```
+    pub fn new(seq: u64, bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self { seq, bytes }
+    }
+}
+
 impl fmt::Debug for KeptFrame {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

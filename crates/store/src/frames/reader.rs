@@ -311,6 +311,26 @@ pub struct FrameBounds {
     pub next_seq: u64,
 }
 
+impl FrameBounds {
+    /// Makes bounds, for those who keep frames elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_store::FrameBounds;
+    ///
+    /// let bounds = FrameBounds::new(4_711, 4_712);
+    /// assert_eq!((bounds.oldest_seq, bounds.next_seq), (4_711, 4_712));
+    /// ```
+    #[must_use]
+    pub const fn new(oldest_seq: u64, next_seq: u64) -> Self {
+        Self {
+            oldest_seq,
+            next_seq,
+        }
+    }
+}
+
 /// About as much as is read at once.
 const READ_BYTES: usize = 256 << 10;
 /// How often a bucket may be dropped just when it was to be read.

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use futures_util::StreamExt;
 use jetwash::frame::Frame;
 use jetwash::{Jetstream, NetworkConfig};
-use jetwash_serve::{ServeOptions, Server};
+use jetwash_serve::{HttpLimits, serve_http};
 use jetwash_sim::{Network, ScriptedConnection, ScriptedRelay};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -37,12 +37,18 @@ impl Relay {
             .keep_frames(1 << 20)
             .build()
             .unwrap();
-        let events = Server::new(jetstream.clone(), ServeOptions::default());
-        let router = relay::router(jetstream.clone(), source.as_str()).merge(events.router());
+        let router = relay::Relay::new(jetstream.clone(), &source)
+            .unwrap()
+            .router();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async { axum::serve(listener, service).await.unwrap() });
+        let serving = serve_http(
+            listener,
+            router,
+            HttpLimits::default(),
+            std::future::pending(),
+        );
+        tokio::spawn(serving);
         let (stop, stopped) = oneshot::channel::<()>();
         let run = ingest.run(async { drop(stopped.await) });
         tokio::spawn(async { run.await.unwrap() });

@@ -15,7 +15,7 @@ impl<H: Handler> Driver<H> {
                 reply,
             } => {
                 if let Some(content) = content {
-                    self.settings.content = vec![content];
+                    self.settings.content = vec![*content];
                 }
                 // What has been read was judged by then, and nothing else was.
                 let since = match filter {
