@@ -1,9 +1,9 @@
 //! One subscriber, from its query string to its last message.
 //!
-//! [`subscribers`] answers the routes of both versions and runs a task for each request that
+//! [`subscribers`] answers the routes of both versions of the [`wire`] and runs a task for each request that
 //! [`admission`] lets in; others get a [`refusal`]. [`query`] is what a subscriber asks for, read
 //! from the [`pairs`] of its query string, for version 2 by [`events_query`]; [`cursor`] is where it
-//! starts. [`settings`] are the part of it that messages may change later: [`update`] parses them, [`updates`]
+//! starts, and [`bound`] where it ends, if it does. [`settings`] are the part of it that messages may change later: [`update`] parses them, [`updates`]
 //! decides when. [`addresses`] shares out what one address may take, with a [`bucket`] of tokens;
 //! an [`allowance`] is for what a subscriber may send. The [`register`] lists who is connected.
 //!
@@ -18,6 +18,7 @@
 pub(crate) mod addresses;
 pub(crate) mod admission;
 pub(crate) mod allowance;
+pub(crate) mod bound;
 pub(crate) mod bucket;
 pub(crate) mod connection;
 pub(crate) mod cursor;
@@ -40,3 +41,4 @@ pub(crate) mod subscribers;
 pub(crate) mod turns;
 pub(crate) mod update;
 pub(crate) mod updates;
+pub(crate) mod wire;
