@@ -76,6 +76,7 @@ fn now() -> (Extent, SystemTime) {
         oldest_seq: Seq::new(100),
         next_seq: Seq::new(1000),
         oldest_time_us: Some(Micros::new(1_700_000_000_000_000)),
+        newest_time_us: None,
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     (log, now)

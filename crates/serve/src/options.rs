@@ -18,9 +18,10 @@ use crate::http::limits::HttpLimits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServeOptions {
-    /// The time that an event may wait for others, to be written with them. Defaults to 5 ms. It
-    /// waits up to 10 µs for each subscriber, so a few subscribers get it at once. A longer delay
-    /// makes thousands of subscribers cheaper. With zero, every event is sent at once.
+    /// The time that an event may wait for others, to be written with them. Defaults to 20 ms. It
+    /// waits up to eight times as long as it takes to write to all subscribers, so a few get it at
+    /// once. A longer delay makes thousands of subscribers cheaper. With zero, every event is sent
+    /// at once.
     pub max_delay: Duration,
     /// The time that events are gathered for subscribers that ask for batches. Defaults to 20 ms. A
     /// batch has up to 64 events.
@@ -246,7 +247,7 @@ impl ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
-            max_delay: Duration::from_millis(5),
+            max_delay: Duration::from_millis(20),
             batch_delay: Duration::from_millis(20),
             max_streams: 8,
             max_streams_per_address: None,

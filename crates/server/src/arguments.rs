@@ -177,7 +177,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "TIME",
-        default_value = "5ms",
+        default_value = "20ms",
         value_parser = humantime::parse_duration
     )]
     max_delay: Duration,

@@ -311,6 +311,52 @@ fn commits_that_one_source_sends_again_under_other_numbers_are_known() {
     }
 }
 
+/// Returns the log and the cursor of a process that is killed before it commits.
+fn killed_after(frames: &[Vec<u8>]) -> (Vec<String>, Option<u64>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut pipeline, log) = on_disk(folder.path());
+    for frame in frames {
+        pipeline.frame("a", frame, Micros::new(NOW_US)).unwrap();
+    }
+    drop((pipeline, log));
+    let (pipeline, log) = on_disk(folder.path());
+    (content(&log), pipeline.cursor("a"))
+}
+
+/// To know what is repeated the log is gone over, which commits what was taken in so far.
+#[test]
+fn a_process_killed_after_going_over_the_log_has_the_cursor_of_its_events() {
+    let identity = SimChange::identity(did(1), Some("a.example"));
+    let [post, identity, other] = frames([create(0, "a"), identity, create(2, "b")])
+        .try_into()
+        .unwrap();
+    let nothing = killed_after(&[post.clone(), identity.clone()]);
+    assert_eq!(nothing, (vec![], None));
+
+    let sent = [post, identity.clone(), other, identity];
+    let (content, cursor) = killed_after(&sent);
+    let expected = ["create a", "identity", "create b"];
+    assert_eq!(
+        (&content[..], cursor),
+        (&expected.map(String::from)[..], Some(3))
+    );
+}
+
+/// The frame that is looked at is not in the log yet, though its number is the next.
+#[test]
+fn a_process_killed_after_going_over_the_log_asks_for_the_frame_that_it_was_at() {
+    let both = SimChange::commit(
+        did(0),
+        [
+            SimWrite::create(POST, "a", post("a")),
+            SimWrite::create(POST, "b", post("b")),
+        ],
+    );
+    let whole = frames([both]);
+    let sent = from(1, &[cut(&whole[0], 1), whole[0].clone()]);
+    assert_eq!(killed_after(&sent), (vec!["create a".into()], Some(1)));
+}
+
 #[test]
 fn a_number_far_ahead_keeps_nothing_out() {
     let all = frames([

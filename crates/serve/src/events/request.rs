@@ -3,13 +3,12 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
-use jetwash::store::Bounds;
 use jetwash::{Cursor, Filter, Kind, Micros, Seq, StartFrom};
 
 use crate::form::format::{Compression, Shape};
 use crate::form::framing::{Framing, Mark};
 use crate::subscriber::bound::{Bound, Until};
-use crate::subscriber::cursor::{LEAST_TIME, since_1970};
+use crate::subscriber::cursor::{Extent, LEAST_TIME, since_1970};
 use crate::subscriber::events_query::{EventsQueryError, parse_kinds};
 use crate::subscriber::pairs::Pairs;
 use crate::subscriber::query::Query;
@@ -26,11 +25,8 @@ pub(crate) struct Asked<'a> {
 impl Asked<'_> {
     /// Adds to the query of a websocket what only plain HTTP has, and refuses what it has not.
     /// `None` if the answer has ended before: the client has seen its last event.
-    pub(crate) fn over_http(
-        &self,
-        mut query: Query,
-        log: &Bounds,
-    ) -> Result<Option<Query>, EventsQueryError> {
+    pub(crate) fn over_http(&self, mut query: Query) -> Result<Option<Query>, EventsQueryError> {
+        let log = query.log;
         self.refuse_what_needs_a_websocket(&query)?;
         if self.wire == Wire::V1
             && let Some(kinds) = parse_kinds(&self.pairs.all("kinds"))?
@@ -79,7 +75,7 @@ impl Asked<'_> {
     }
 
     /// Reads the cursor of the first event that is no longer wanted.
-    fn parse_until(&self, shape: Shape, log: &Bounds) -> Result<Option<Until>, EventsQueryError> {
+    fn parse_until(&self, shape: Shape, log: Extent) -> Result<Option<Until>, EventsQueryError> {
         let text = self.pairs.first("until");
         if text.is_empty() {
             return Ok(None);
@@ -126,7 +122,7 @@ impl Asked<'_> {
 
     /// Starts after the event with this cursor, whatever the query says. Returns where that is; of
     /// position and time the one that is not known is the earliest.
-    fn resume(&self, query: &mut Query, last: u64, log: &Bounds) -> Result<Mark, EventsQueryError> {
+    fn resume(&self, query: &mut Query, last: u64, log: Extent) -> Result<Mark, EventsQueryError> {
         let mut next = Mark {
             seq: Seq::FIRST,
             time_us: Micros::EPOCH,

@@ -153,7 +153,7 @@ impl Admission {
             headers: request.headers(),
             wire,
         };
-        let query = asked.over_http(query, &self.jetstream.bounds());
+        let query = asked.over_http(query);
         let query = query.map_err(refusal_of_v2)?.ok_or(Refusal::Ended)?;
         let visitor = self.visit(request)?;
         visitor

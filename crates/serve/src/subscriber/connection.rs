@@ -97,7 +97,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         if query.require_hello {
             self.hello(outbound).await?;
         }
-        let mut reader = self.start(outbound, jetstream, query.start).await?;
+        let mut reader = self.start(outbound, jetstream, query).await?;
         if query.is_outdated {
             outbound.push_notice(Notice::OutdatedCursor)?;
         }
@@ -134,11 +134,24 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         &mut self,
         outbound: &mut Outbound<W>,
         jetstream: &Jetstream,
-        start: StartFrom,
+        query: &Query,
     ) -> Result<Reader, End> {
         // Asked before the reader has its place: an event that comes in between is still to be
         // sent.
-        let newest = jetstream.bounds().newest_time_us.unwrap_or_default();
+        let newest = jetstream.bounds().newest_time_us;
+        let at_request = query.log.newest_time_us;
+        let (start, newest) = match query.start {
+            // The client may count on what comes from the answer to its request on.
+            start if query.require_hello => (start, newest),
+            StartFrom::Live => (query.log.end(), at_request),
+            StartFrom::Time(time)
+                if at_request.is_none_or(|newest| Micros::from(time) > newest) =>
+            {
+                (query.log.end(), at_request)
+            }
+            start => (start, newest),
+        };
+        let newest = newest.unwrap_or_default();
         let time_us = match start {
             StartFrom::Oldest => Micros::EPOCH,
             // The event of that time is still to come, and a browser resumes after what it is told.

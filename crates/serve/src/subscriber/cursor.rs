@@ -9,6 +9,14 @@ pub(crate) struct Extent {
     pub(crate) oldest_seq: Seq,
     pub(crate) next_seq: Seq,
     pub(crate) oldest_time_us: Option<Micros>,
+    pub(crate) newest_time_us: Option<Micros>,
+}
+
+impl Extent {
+    /// The place behind the last event that there was.
+    pub(crate) fn end(&self) -> StartFrom {
+        StartFrom::Cursor(Cursor::before(self.next_seq))
+    }
 }
 
 impl From<Bounds> for Extent {
@@ -17,6 +25,7 @@ impl From<Bounds> for Extent {
             oldest_seq: bounds.oldest_seq,
             next_seq: bounds.next_seq,
             oldest_time_us: bounds.oldest_time_us,
+            newest_time_us: bounds.newest_time_us,
         }
     }
 }
@@ -81,6 +90,7 @@ mod tests {
             oldest_seq: Seq::new(3),
             next_seq: Seq::new(8),
             oldest_time_us: None,
+            newest_time_us: None,
         };
         let start = |text| cursor_or_seq(text, log, SystemTime::UNIX_EPOCH);
         let before = |seq| Some(StartFrom::Cursor(Cursor::before(Seq::new(seq))));

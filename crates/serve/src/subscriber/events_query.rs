@@ -58,6 +58,7 @@ pub(crate) fn parse_events(
         gaps: pairs.first("gaps") == "true",
         framing: Framing::Websocket,
         bound: Bound::default(),
+        log,
     })
 }
 
@@ -250,6 +251,7 @@ mod tests {
             oldest_seq: Seq::new(100),
             next_seq: Seq::new(1000),
             oldest_time_us: Some(Micros::new(OLDEST)),
+            newest_time_us: None,
         };
         let now = SystemTime::UNIX_EPOCH + Duration::from_micros(OLDEST + 1_000_000);
         let start = |cursor: u64| parse_cursor(&cursor.to_string(), log, now);
@@ -284,6 +286,7 @@ mod tests {
                 oldest_seq: Seq::new(next_seq),
                 next_seq: Seq::new(next_seq),
                 oldest_time_us: None,
+                newest_time_us: None,
             };
             let (_, found, _) = parse_cursor(&LEAST_TIME.to_string(), log, now).unwrap();
             assert_eq!(found, is_outdated);

@@ -34,6 +34,8 @@ pub(crate) struct Query {
     pub(crate) gaps: bool,
     pub(crate) framing: Framing,
     pub(crate) bound: Bound,
+    /// The log when the query came.
+    pub(crate) log: Extent,
 }
 
 impl Query {
@@ -87,6 +89,7 @@ impl Query {
             gaps: first("gaps") == "true",
             framing: Framing::Websocket,
             bound: Bound::default(),
+            log,
         })
     }
 }

@@ -119,10 +119,14 @@ impl Subscribers {
         dictionaries: Dictionaries,
     ) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let batches = Live::gathering(options.batch_delay, Arc::clone(&metrics));
+        let batches = Live::new(
+            options.batch_delay..=options.batch_delay,
+            Arc::clone(&metrics),
+        );
+        let live = Live::new(Duration::ZERO..=options.max_delay, Arc::clone(&metrics));
         Self {
             admission: Admission::new(jetstream.clone(), Arc::clone(&options), dictionaries),
-            live: Arc::new(Live::new(options.max_delay, Arc::clone(&metrics))),
+            live: Arc::new(live),
             batches: Arc::new(batches),
             updates: Arc::new(Updates::new(Arc::clone(&options))),
             register: Arc::default(),

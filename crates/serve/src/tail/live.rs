@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,10 +23,8 @@ use crate::tail::shard::{Member, Shard};
 /// the log.
 pub(crate) struct Live {
     metrics: Arc<Metrics>,
-    /// The longest time that events are gathered.
-    max_delay: Duration,
-    /// The time that each subscriber adds.
-    delay_each: Duration,
+    /// The times between which events are gathered.
+    delay: RangeInclusive<Duration>,
     state: Mutex<State>,
     /// Notified when the last subscriber has gone.
     left: Notify,
@@ -50,22 +49,14 @@ pub(crate) struct Place<W: Socket> {
 }
 
 impl Live {
-    /// Events reach a few subscribers at once, and many within `max_delay`.
-    pub(crate) fn new(max_delay: Duration, metrics: Arc<Metrics>) -> Self {
+    /// Gathers events for a time between these two: the longer, the longer it takes to hand them
+    /// out. With zero as the shorter, they reach a few subscribers at once.
+    pub(crate) fn new(delay: RangeInclusive<Duration>, metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
-            max_delay,
-            delay_each: DELAY_EACH,
+            delay,
             state: Mutex::default(),
             left: Notify::new(),
-        }
-    }
-
-    /// Events are gathered for `delay`, however few subscribers there are.
-    pub(crate) fn gathering(delay: Duration, metrics: Arc<Metrics>) -> Self {
-        Self {
-            delay_each: delay,
-            ..Self::new(delay, metrics)
         }
     }
 
@@ -152,8 +143,7 @@ impl Live {
                 state.announced <= first_seq && first_seq <= reader.next_seq(),
                 "no event is announced twice"
             );
-            let delay = self.delay_each.saturating_mul(state.subscribers);
-            due = Instant::now() + self.max_delay.min(delay);
+            due = Instant::now() + state.delay(&self.delay);
             state.announced = reader.next_seq();
             let batch = Arc::new(Batch::new(first_seq, reader.next_seq(), runs));
             for shard in &state.shards {
@@ -168,6 +158,13 @@ impl Live {
 }
 
 impl State {
+    /// How long the events of the next batch are gathered.
+    fn delay(&self, limits: &RangeInclusive<Duration>) -> Duration {
+        let cost: Duration = self.shards.iter().map(|shard| shard.cost()).sum();
+        cost.saturating_mul(DELAY_BY_COST)
+            .clamp(*limits.start(), *limits.end())
+    }
+
     /// Finds a free seat, in a new shard if need be.
     fn sit(
         &mut self,
@@ -222,11 +219,11 @@ impl<W: Socket> Drop for Place<W> {
     }
 }
 
-/// How much longer batches are gathered for each subscriber.
+/// How many times as long as it takes to hand out a batch the next one is gathered.
 ///
-/// A few get events as soon as they are committed. For many, to call the kernel for each, which
-/// takes some microseconds however little there is to send, has to be worth it: with this share it
-/// takes less than half of one core.
-const DELAY_EACH: Duration = Duration::from_micros(10);
+/// A few subscribers get events as soon as they are committed. For many, to call the kernel for
+/// each, which takes some microseconds however little there is to send, has to be worth it: this
+/// way it takes an eighth of one core, unless that needs a longer delay than is allowed.
+const DELAY_BY_COST: u32 = 8;
 /// The pause before it starts again, in case it panics again.
 const BEFORE_ANEW: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use jetwash::{Micros, Seq};
 
@@ -7,6 +7,7 @@ use super::sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering, yield_now};
 use crate::metrics::{Delivered, Metrics};
 use crate::subscriber::outbound::Scratch;
 use crate::tail::batch::Batch;
+use crate::tail::cost::Cost;
 
 /// A few dozen subscribers, and the task that writes new events to them.
 ///
@@ -18,6 +19,7 @@ pub(crate) struct Shard {
     /// The position after the newest batch that the members were given, or are being given.
     announced: AtomicU64,
     woken: Notify,
+    cost: Cost,
 }
 
 /// One subscriber as its shard sees it.
@@ -39,6 +41,7 @@ impl Shard {
             batches: Mutex::default(),
             announced: AtomicU64::new(announced.get()),
             woken: Notify::new(),
+            cost: Cost::default(),
         }
     }
 
@@ -104,6 +107,11 @@ impl Shard {
         }
     }
 
+    /// How long it takes to hand out a batch.
+    pub(crate) fn cost(&self) -> Duration {
+        self.cost.mean()
+    }
+
     /// Whether events at or after a position have been announced: a subscriber there has missed
     /// them.
     pub(crate) fn has_announced(&self, seq: Seq) -> bool {
@@ -137,7 +145,7 @@ impl Shard {
     }
 
     fn deliver(&self, batches: &[Arc<Batch>], scratch: &mut Scratch, metrics: &Metrics) {
-        let mut sum = Delivered::default();
+        let (start, mut sum) = (Instant::now(), Delivered::default());
         for index in 0.. {
             match self.member(index) {
                 Seated::Here(member) => sum += member.deliver(batches, scratch),
@@ -146,6 +154,7 @@ impl Shard {
             }
         }
         scratch.trim();
+        self.cost.note(start.elapsed());
         if sum.events > 0 {
             metrics.delivered(sum);
             if let Some(time_us) = batches.first().and_then(|batch| batch.last_time_us()) {

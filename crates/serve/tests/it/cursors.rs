@@ -1,9 +1,14 @@
 //! Where a cursor leads.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jetwash_serve::ServeOptions;
+use axum::middleware::map_response;
+use axum::response::Response;
+use jetwash_serve::{HttpLimits, ServeOptions, serve_http};
+use tokio::net::TcpListener;
 
+use crate::client::Client;
 use crate::log::{Entry, World, lines};
 
 #[tokio::test]
@@ -108,4 +113,41 @@ async fn the_time_of_the_newest_event_is_not_the_future_even_if_the_clock_says_s
         let found = world.connect(&query).await.playback().await;
         assert_eq!(found, [newest.json]);
     }
+}
+
+/// A client that has the answer counts on what comes from then on, however late the server is.
+#[tokio::test]
+async fn a_live_subscriber_gets_what_comes_before_the_answer_to_its_request_has_gone() {
+    let world = Arc::new(World::with(5).await);
+    let pushing = Arc::clone(&world);
+    let router = world.server.router();
+    let router = router.layer(map_response(move |response: Response| {
+        let world = Arc::clone(&pushing);
+        async move {
+            world.push(20).await;
+            response
+        }
+    }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = HttpLimits::default();
+    tokio::spawn(serve_http(listener, router, limits, std::future::pending()));
+
+    for query in ["", "cursor=99999999999999999", "maxMessageSizeBytes=0"] {
+        let before = world.log().len();
+        let mut client = Client::connect(address, query, &[]).await;
+        world.push(1).await;
+        let expected = lines(&world.log()[before..]);
+        assert!(expected.len() > 10);
+        assert_eq!(client.texts(expected.len()).await, expected, "{query}");
+    }
+
+    // What comes before the settings is not asked for yet.
+    let mut client = Client::connect(address, "requireHello=true", &[]).await;
+    client.update("{}").await;
+    client.settle().await;
+    let before = world.log().len();
+    world.push(5).await;
+    let expected = lines(&world.log()[before..]);
+    assert_eq!(client.texts(expected.len()).await, expected);
 }

@@ -53,7 +53,7 @@ impl Pipeline {
     /// nothing.
     pub(crate) fn joined(&mut self, source: &str, host: &Arc<str>, now_us: Micros) {
         self.now_us = now_us;
-        self.current = self.source(source);
+        self.turn_to(source);
         let source = &mut self.sources[self.current];
         if source.place.is_none() {
             source.place = Some(HostPlace::at_contact(host, now_us));
@@ -70,7 +70,7 @@ impl Pipeline {
         now_us: Micros,
     ) {
         self.now_us = now_us;
-        self.current = self.source(source);
+        self.turn_to(source);
         self.source_gap(cause, first, next);
     }
 
@@ -83,7 +83,8 @@ impl Pipeline {
         event: &ClientEvent,
         now_us: Micros,
     ) -> Result<(), StoreError> {
-        self.current = self.source(source);
+        self.turn_to(source);
+        self.keep_accounts_for_events();
         match &mut self.sources[self.current].place {
             Some(place) => place.advance(host, event),
             place => *place = Some(HostPlace::behind(host, event)),
@@ -98,8 +99,17 @@ impl Pipeline {
         event: &ClientEvent,
         now_us: Micros,
     ) -> Result<(), StoreError> {
-        self.current = self.source(source);
+        self.turn_to(source);
+        self.keep_accounts_for_events();
         self.event_of_current(event, now_us)
+    }
+
+    /// Repeats of events are recognised by the states of accounts: a revision alone does not say
+    /// which of its operations have come.
+    fn keep_accounts_for_events(&mut self) {
+        if self.accounts != Accounts::Kept {
+            self.keep_accounts();
+        }
     }
 
     /// Takes in an event of the source at hand.
@@ -107,11 +117,6 @@ impl Pipeline {
         self.now_us = now_us;
         self.output.begin_frame();
         self.stats.frame(event.text().len());
-        // Repeats are recognised by the states of accounts: a revision alone does not say which of
-        // its operations have come.
-        if self.accounts != Accounts::Kept {
-            self.keep_accounts();
-        }
         let (kind, frame_kind) = match event.kind() {
             ClientKind::Commit => (Some(Kind::Commit), FrameKind::Commit),
             ClientKind::Identity => (Some(Kind::Identity), FrameKind::Identity),

@@ -113,6 +113,8 @@ pub struct Pipeline {
     sources: Vec<Source>,
     /// Which of the sources the frame at hand came from.
     current: usize,
+    /// The position of that source before the frame.
+    position_before: Option<u64>,
     tally: Tally,
     now_us: Micros,
     stats: Arc<Stats>,
@@ -151,6 +153,7 @@ impl Pipeline {
             records: None,
             sources: Vec::new(),
             current: 0,
+            position_before: None,
             tally: Tally::default(),
             now_us: Micros::EPOCH,
             stats: Arc::default(),
@@ -317,12 +320,12 @@ impl Pipeline {
         let peeked = match peek(frame) {
             Ok(peeked) => numbered(peeked, number),
             Err(error) => {
-                self.current = self.source(source);
+                self.turn_to(source);
                 self.lose(error.reason(), &error, (None, None));
                 return None;
             }
         };
-        self.current = self.source(source);
+        self.turn_to(source);
         if self.accounts == Accounts::Wanted {
             self.keep_accounts();
         }
@@ -473,6 +476,13 @@ impl Pipeline {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.stats.snapshot()
+    }
+
+    /// Has what follows come from `source`, of which everything so far has been taken in.
+    #[inline]
+    fn turn_to(&mut self, source: &str) {
+        self.current = self.source(source);
+        self.position_before = self.sources[self.current].numbering.position();
     }
 
     /// Sources are few, so a walk along them is faster than a hash.

@@ -177,13 +177,12 @@ impl Pipeline {
         peeked: &Peek<'_>,
         frame: &[u8],
     ) -> bool {
+        self.turn_to(source);
         // In the first batch of a process this comes before any frame has had its turn.
         if self.accounts == Accounts::Wanted {
             self.keep_accounts();
         }
-        let index = self.source(source);
-        let position = self.sources[index].numbering.position();
-        let is_again = self.sources.len() > 1 || peeked.seq <= position;
+        let is_again = self.sources.len() > 1 || peeked.seq <= self.position_before;
         if self.accounts != Accounts::Kept || !is_again {
             return false;
         }
@@ -229,6 +228,16 @@ impl Pipeline {
     }
 
     fn account_for_log(&mut self) -> Result<(), StoreError> {
+        // What follows takes seconds with a full log, and a process may end meanwhile: the events so
+        // far must not be there without the cursors that say so.
+        let (current, position) = (self.current, self.position_before);
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            if index == current {
+                source.store_cursor_at(position, &mut self.appender);
+            } else {
+                source.store_cursor(&mut self.appender);
+            }
+        }
         self.appender.commit()?;
         let store = self.appender.store();
         let end = store.bounds().next_seq;

@@ -74,17 +74,26 @@ impl Source {
 
     /// The number up to which all frames have been dealt with: those that wait have not.
     pub(super) fn stored_position(&self) -> Option<u64> {
-        let position = self.numbering.position()?;
+        self.numbering.position().map(|it| self.before_waiting(it))
+    }
+
+    fn before_waiting(&self, position: u64) -> u64 {
         let waiting = self.waiting.first().map(|first| first.saturating_sub(1));
-        Some(waiting.map_or(position, |waiting| waiting.min(position)))
+        waiting.map_or(position, |waiting| waiting.min(position))
     }
 
     /// Stores how far it is. Those of a Jetstream are not numbers of its own.
     pub(super) fn store_cursor(&mut self, appender: &mut Appender) {
+        self.store_cursor_at(self.numbering.position(), appender);
+    }
+
+    /// Stores that it was at a position, while a frame behind it is being taken in.
+    pub(super) fn store_cursor_at(&mut self, position: Option<u64>, appender: &mut Appender) {
         if let Some(place) = &mut self.place {
             return place.store(appender);
         }
-        match (self.stored_position(), self.contact_us) {
+        let position = position.map(|position| self.before_waiting(position));
+        match (position, self.contact_us) {
             (Some(position), _) => appender.set_cursor(&self.name, position),
             (None, Some(contact)) => {
                 appender.set_cursor(&contact_name(&self.name), contact.get());

@@ -117,7 +117,7 @@ impl Pipeline {
     /// Notes that `source` was connected to, and that it was asked for what comes after `cursor`.
     pub(crate) fn connected(&mut self, source: &str, cursor: Option<u64>, now_us: Micros) {
         self.now_us = now_us;
-        self.current = self.source(source);
+        self.turn_to(source);
         self.sources[self.current].connected(cursor, now_us);
     }
 
@@ -131,7 +131,7 @@ impl Pipeline {
 
     /// Notes that `source` said that its cursor is ahead of all that it has: it counts anew.
     pub(crate) fn cursor_refused(&mut self, source: &str) {
-        self.current = self.source(source);
+        self.turn_to(source);
         self.future_cursor();
     }
 

@@ -51,7 +51,7 @@ impl Pipeline {
     ) -> Result<(), StoreError> {
         self.now_us = now_us;
         self.output.begin_frame();
-        self.current = self.source(source);
+        self.turn_to(source);
         let Ok(peeked) = peek(frame) else {
             debug_assert!(false, "it could be read before it waited");
             return Ok(());

@@ -10,6 +10,7 @@
 mod seat;
 #[path = "../shard.rs"]
 #[allow(clippy::duplicate_mod, reason = "the same code with the locks of loom")]
+#[allow(dead_code, reason = "the pace of batches is not played")]
 mod shard;
 mod sync;
 
