@@ -17,11 +17,13 @@ use crate::metrics::{Delivered, Metrics, Sent};
 use crate::subscriber::addresses::Share;
 use crate::subscriber::bound::Bound;
 use crate::subscriber::end::End;
+use crate::subscriber::grant::Grant;
 use crate::subscriber::notice::Notice;
 use crate::subscriber::output::{Output, WRITE_BYTES};
 use crate::subscriber::passage::{Pages, Passage, Wait};
 use crate::subscriber::query::Query;
 use crate::subscriber::register::Report;
+use crate::subscriber::scratch::Scratch;
 use crate::subscriber::settings::Settings;
 use crate::subscriber::socket::{Piece, Socket};
 use crate::tail::batch::Batch;
@@ -41,20 +43,11 @@ pub(crate) struct Outbound<W> {
     next_seq: Seq,
     /// The time of the last event passed, sent or not: where the subscriber would resume.
     time_us: Micros,
-    share: Option<Arc<Share>>,
-    /// Events that the address has paid for and not got.
-    granted: usize,
+    grant: Grant,
     /// Counts what a subscriber of version 2 gets.
     sent: Option<Sent>,
     /// Shows it to others.
     report: Arc<Report>,
-}
-
-/// Memory of a shard's task, which all its subscribers use in turn.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    selection: Selection,
-    out: Vec<u8>,
 }
 
 impl<W> Outbound<W> {
@@ -74,8 +67,7 @@ impl<W> Outbound<W> {
             bound: query.bound,
             next_seq: Seq::default(),
             time_us: Micros::EPOCH,
-            share,
-            granted: 0,
+            grant: Grant::new(share),
             sent,
             report,
         }
@@ -249,20 +241,6 @@ impl<W> Outbound<W> {
             && !filter.has_dids()
             && Kind::ALL.into_iter().all(takes)
     }
-
-    /// Asks for events to be granted, and returns the time when they are.
-    fn request(&mut self, wanted: usize, now: Instant) -> Instant {
-        let Some(share) = &self.share else {
-            self.granted = wanted;
-            return now;
-        };
-        if self.granted > 0 {
-            return now;
-        }
-        let (granted, wait) = share.reserve(wanted, now.into_std());
-        self.granted = granted;
-        now + wait
-    }
 }
 
 /// The subscriber's own task sends it events that it has missed.
@@ -292,7 +270,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         }
         let now = Instant::now();
         let wanted = self.bound.most(passage.selection.len());
-        let granted_at = self.request(wanted, now);
+        let granted_at = self.grant.request(wanted, now);
         if granted_at > now {
             return Ok(Wait::Allowance(granted_at));
         }
@@ -345,7 +323,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         let takes_all = self.takes_all();
         let mut out = self.output.take_buffer();
         let mut delivered = Delivered::default();
-        while self.granted > 0 && out.len() + self.encoder.pending() < WRITE_BYTES {
+        while self.grant.left() > 0 && out.len() + self.encoder.pending() < WRITE_BYTES {
             let Some(index) = passage.selection.next() else {
                 break;
             };
@@ -374,7 +352,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             let left = passage.selection.len();
             passage.selection.skip_to(next);
             let events = 1 + left - passage.selection.len();
-            self.granted = self.granted.saturating_sub(events);
+            self.grant.spend(events);
             self.pass(run, first_seq.plus(next as u64));
             let limit = self.settings.max_message_size as usize;
             let place = (at, Mark::of(run.block(), index));
@@ -496,8 +474,9 @@ impl<W: Socket> Outbound<W> {
     /// Writes the messages of all batches up to `last` if the address may have them, and notes
     /// that they have been passed. What the socket does not take is kept.
     fn offer(&mut self, bytes: Piece<'_>, delivered: Delivered, last: &Batch) -> (Delivered, bool) {
-        if let Some(share) = &self.share
-            && !share.take_now(delivered.events as usize, Instant::now().into_std())
+        if !self
+            .grant
+            .take_now(delivered.events as usize, Instant::now())
         {
             return (Delivered::default(), false);
         }
@@ -507,14 +486,5 @@ impl<W: Socket> Outbound<W> {
             self.time_us = time_us;
         }
         (self.count(delivered), self.output.offer(bytes))
-    }
-}
-
-impl Scratch {
-    /// Gives back the memory that an unusual amount of events has taken.
-    pub(crate) fn trim(&mut self) {
-        if self.out.capacity() > 2 * WRITE_BYTES {
-            self.out = Vec::new();
-        }
     }
 }

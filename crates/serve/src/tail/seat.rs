@@ -3,7 +3,8 @@ use std::sync::{Arc, PoisonError};
 use super::shard::{Member, Shard};
 use super::sync::{Mutex, MutexGuard, Notify};
 use crate::metrics::Delivered;
-use crate::subscriber::outbound::{Outbound, Scratch};
+use crate::subscriber::outbound::Outbound;
+use crate::subscriber::scratch::Scratch;
 use crate::subscriber::socket::Socket;
 use crate::tail::batch::Batch;
 
