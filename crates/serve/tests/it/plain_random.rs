@@ -39,7 +39,7 @@ impl Wanted {
         if self.is_v2 { "/v2/events" } else { "/events" }
     }
 
-    /// What a websocket gets from a cursor on, up to the live end.
+    /// Events that a websocket gets from a cursor on, up to the live end.
     async fn over_websocket(&self, world: &World, cursor: u64) -> Vec<String> {
         let query = format!("cursor={cursor}&caughtUp=true&{}", self.query(world));
         if !self.is_v2 {
