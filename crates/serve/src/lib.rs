@@ -2,7 +2,8 @@
 //!
 //! Point any client of Jetstream at it: `/subscribe` is the wire of version 1, and
 //! `/xrpc/network.bsky.jetstream.subscribeEvents` that of version 2. Each takes the same parameters,
-//! answers mistakes in the same way and sends the same bytes as the official server.
+//! answers mistakes in the same way and sends the same bytes as the official server. `/events` and
+//! `/v2/events` have the same events over plain HTTP, as server-sent events or lines of JSON.
 //! [`Server::serve`] runs it alone; [`Server::router`] is for mounting it in another application.
 //!
 //! A subscriber is a socket and a position in the log, never a queue: a slow subscriber reads older
@@ -54,6 +55,7 @@
 //! # }
 //! ```
 
+mod events;
 mod form;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     Filter,
     Incoming,
     Output,
+    /// Output that has been handed to HTTP, and that its socket has not taken.
+    Answer,
 }
 
 /// There is no memory left.
@@ -222,7 +224,7 @@ impl fmt::Debug for Budget {
 
 /// Unfinished messages and heads below this size are not counted: everybody has some.
 pub(crate) const NOTEWORTHY: usize = 16 * 1024;
-const PURPOSES: usize = Purpose::Output as usize + 1;
+const PURPOSES: usize = Purpose::Answer as usize + 1;
 
 #[cfg(test)]
 mod tests {

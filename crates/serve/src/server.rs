@@ -15,7 +15,9 @@ use crate::http::dictionaries::get_zstd_dictionary;
 use crate::http::headers::public;
 use crate::http::serving::serve_within;
 use crate::options::ServeOptions;
-use crate::subscriber::subscribers::{Subscribers, mirror, subscribe, subscribe_events};
+use crate::subscriber::subscribers::{
+    Subscribers, events, events_of_v2, mirror, subscribe, subscribe_events,
+};
 
 /// Serves a [`Jetstream`] to subscribers.
 ///
@@ -67,7 +69,8 @@ impl Server {
     }
 
     /// Returns the routes: `/subscribe` of version 1,
-    /// `/xrpc/network.bsky.jetstream.subscribeEvents` of version 2, the dictionaries at
+    /// `/xrpc/network.bsky.jetstream.subscribeEvents` of version 2, the same events over plain HTTP at
+    /// `/events` and `/v2/events`, the dictionaries at
     /// `/xrpc/network.bsky.jetstream.getZstdDictionary`, and `/mirror`, for mirrors of the log if they
     /// are [served](ServeOptions::serve_mirrors).
     ///
@@ -86,11 +89,15 @@ impl Server {
         let subscribe = any(subscribe).with_state(Arc::clone(&self.subscribers));
         let dictionaries = get(get_zstd_dictionary).with_state(self.dictionaries.clone());
         let mirror = any(mirror).with_state(Arc::clone(&self.subscribers));
-        let events = any(subscribe_events).with_state(Arc::clone(&self.subscribers));
+        let second = any(subscribe_events).with_state(Arc::clone(&self.subscribers));
+        let events = any(events).with_state(Arc::clone(&self.subscribers));
+        let events_of_v2 = any(events_of_v2).with_state(Arc::clone(&self.subscribers));
         Router::new()
             .route("/subscribe", subscribe)
             .route("/mirror", mirror)
-            .route("/xrpc/network.bsky.jetstream.subscribeEvents", events)
+            .route("/xrpc/network.bsky.jetstream.subscribeEvents", second)
+            .route("/events", events)
+            .route("/v2/events", events_of_v2)
             .route(
                 "/xrpc/network.bsky.jetstream.getZstdDictionary",
                 dictionaries,
@@ -150,7 +157,8 @@ impl fmt::Debug for Server {
 
 async fn welcome() -> &'static str {
     "Welcome to Jetstream, served by jetwash. Subscribe to events at /subscribe or, in version \
-     2, at /xrpc/network.bsky.jetstream.subscribeEvents\n"
+     2, at /xrpc/network.bsky.jetstream.subscribeEvents. Without a websocket they are at /events \
+     and /v2/events\n"
 }
 
 /// How long subscribers may take to leave when the server stops.

@@ -3,16 +3,17 @@ use std::sync::Arc;
 use jetwash::dict::{CompressError, StreamCompressor};
 use jetwash::event::{ToCbor, V2Encoder, write_v0};
 use jetwash::store::{Block, Page, Run};
-use jetwash::{Dictionary, Seq, some_json_of};
+use jetwash::{Dictionary, some_json_of};
 
 use crate::form::content_size::content_size;
 use crate::form::events::Events;
 use crate::form::format::{BATCH, Compression, Format, Shape};
+use crate::form::framing::{Framing, Mark};
 use crate::form::messages::Messages;
 use crate::form::recode_error::RecodeError;
 use crate::form::recoder::{Recoder, SHORT};
 use crate::form::second::count_dropped;
-use crate::websocket::{Opcode, begin_frame, end_frame, write_frame};
+use crate::websocket::{Opcode, write_frame};
 
 /// Turns events from the log's format into one subscriber's.
 ///
@@ -21,6 +22,7 @@ use crate::websocket::{Opcode, begin_frame, end_frame, write_frame};
 /// each subscriber.
 pub(crate) struct Encoder {
     format: Format,
+    framing: Framing,
     dictionary: Option<Dictionary>,
     recoder: Arc<Recoder>,
     stream: Option<Stream>,
@@ -34,6 +36,18 @@ struct Stream {
     compressor: StreamCompressor,
     /// Events for the next message.
     pending: Vec<u8>,
+}
+
+/// The format, the framing and the number of the dictionary.
+pub(crate) type Sharing = (Format, Framing, Option<u32>);
+
+impl Stream {
+    fn push(&mut self, payload: &[u8], shape: Shape) {
+        self.pending.extend_from_slice(payload);
+        if shape != Shape::Binary {
+            self.pending.push(b'\n');
+        }
+    }
 }
 
 impl Encoder {
@@ -52,6 +66,7 @@ impl Encoder {
         };
         Ok(Self {
             format,
+            framing: Framing::Websocket,
             dictionary,
             recoder,
             stream,
@@ -60,17 +75,29 @@ impl Encoder {
         })
     }
 
-    /// The format and the dictionary by which subscribers share messages; `None` if this one's are
-    /// made for it alone.
-    pub(crate) fn sharing(&self) -> Option<(Format, Option<u32>)> {
+    /// Tells messages apart in another way. Only text can be in lines.
+    pub(crate) fn framed(mut self, framing: Framing) -> Self {
+        debug_assert!(
+            framing == Framing::Websocket || self.format.is_text(),
+            "lines and server-sent events are text"
+        );
+        self.framing = framing;
+        self
+    }
+
+    /// The format, the framing and the dictionary by which subscribers share messages; `None` if this
+    /// one's are made for it alone.
+    pub(crate) fn sharing(&self) -> Option<Sharing> {
         let is_shared = self.format.shape != Shape::V0 && self.stream.is_none();
-        is_shared.then(|| (self.format, self.dictionary.as_ref().map(Dictionary::id)))
+        let dictionary = self.dictionary.as_ref().map(Dictionary::id);
+        is_shared.then_some((self.format, self.framing, dictionary))
     }
 
     /// Makes messages of all events of `runs`, for all subscribers that agree in
     /// [`sharing`](Self::sharing).
     pub(crate) fn shared_messages(&self, runs: &[Run]) -> Option<Messages> {
-        Messages::make(runs, self.format, self.dictionary.as_ref(), &self.recoder)
+        let packing = (self.format, self.framing);
+        Messages::make(runs, packing, self.dictionary.as_ref(), &self.recoder)
     }
 
     /// Returns a function that loads a block's events ahead of [`events`](Self::events), given how
@@ -159,11 +186,17 @@ impl Encoder {
     /// Appends one event as a message, unless its payload is empty or larger than `limit`; 0 stands
     /// for no limit. Returns the size of the payload, which is 0 as long as it waits for
     /// [`finish`](Self::finish).
-    pub(crate) fn write(&mut self, event: &[u8], limit: usize, out: &mut Vec<u8>) -> Option<usize> {
+    pub(crate) fn write(
+        &mut self,
+        event: &[u8],
+        mark: Mark,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
         let (opcode, payload) = match (self.format.shape, self.format.compression) {
             (Shape::V0, _) => {
                 self.scratch.clear();
-                // A notice is not an event, and is the same in both shapes.
+                // A damaged line, which is empty, stays as it is.
                 let converted = write_v0(event, &mut self.scratch).is_ok();
                 let payload = if converted {
                     self.scratch.as_slice()
@@ -182,43 +215,40 @@ impl Encoder {
             return None;
         }
         if let Some(stream) = &mut self.stream {
-            stream.pending.extend_from_slice(payload);
-            if self.format.shape != Shape::Binary {
-                stream.pending.push(b'\n');
-            }
+            stream.push(payload, self.format.shape);
             return Some(0);
         }
-        write_frame(opcode, payload, out);
+        let cursor = mark.cursor(self.format.shape);
+        self.framing.write(opcode, cursor, payload, out);
         Some(payload.len())
     }
 
     /// Appends the event at an index of [`events`](Self::events) as [`write`](Self::write) does.
-    /// `seq` is its position.
     pub(crate) fn write_from(
         &mut self,
         events: &Events,
-        (index, seq): (usize, Seq),
+        (index, mark): (usize, Mark),
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Option<usize> {
         let event = events.get(index)?;
         if !events.are_lines() {
-            return self.write(event, limit, out);
+            return self.write(event, mark, limit, out);
         }
         // An event that some_json_of was not asked for, or whose line is damaged.
         if event.is_empty() {
             return None;
         }
-        let start = begin_frame(out);
+        let begun = self.framing.begin(mark.cursor(self.format.shape), out);
         let encoder = self.v2.get_or_insert_default();
-        if let Err(error) = encoder.encode(event, seq.get(), out) {
-            count_dropped(error, seq);
-            out.truncate(start);
+        if let Err(error) = encoder.encode(event, mark.seq.get(), out) {
+            count_dropped(error, mark.seq);
+            out.truncate(begun.start);
             return None;
         }
-        let size = end_frame(Opcode::Text, start, out);
+        let size = self.framing.end(Opcode::Text, begun, out);
         if limit > 0 && size > limit {
-            out.truncate(start);
+            out.truncate(begun.start);
             return None;
         }
         Some(size)
@@ -240,9 +270,14 @@ impl Encoder {
         self.format.shape
     }
 
-    /// Appends a message that is not an event, given in JSON.
+    pub(crate) const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Appends a message that is not an event, given in JSON. The name is for server-sent events.
     pub(crate) fn write_notice(
         &mut self,
+        name: &str,
         notice: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), CompressError> {
@@ -256,8 +291,14 @@ impl Encoder {
             _ => notice.as_bytes(),
         };
         match self.format.compression {
-            Compression::None | Compression::Stream => {
-                self.write(notice, 0, out);
+            Compression::None if self.format.is_text() => {
+                self.framing.write_notice(name, notice, out);
+            }
+            Compression::None => write_frame(Opcode::Binary, notice, out),
+            Compression::Stream => {
+                if let Some(stream) = &mut self.stream {
+                    stream.push(notice, self.format.shape);
+                }
             }
             // Like an event, so that a client decompresses every message in the same way.
             Compression::Event | Compression::Batch => {

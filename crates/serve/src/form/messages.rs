@@ -3,10 +3,11 @@ use jetwash::Dictionary;
 use jetwash::store::Run;
 
 use crate::form::format::{Format, Shape};
+use crate::form::framing::{Framing, Mark};
 use crate::form::recoder::Recoder;
 use crate::websocket::{Opcode, write_frame};
 
-/// All events of some runs as websocket messages, which are the same for all subscribers that want
+/// All events of some runs as messages in one framing, which are the same for all subscribers that want
 /// them all in one format.
 #[derive(Clone, Debug)]
 pub(crate) struct Messages {
@@ -20,21 +21,22 @@ impl Messages {
     /// `None` if the events cannot be given in the format.
     pub(crate) fn make(
         runs: &[Run],
-        format: Format,
+        (format, framing): (Format, Framing),
         dictionary: Option<&Dictionary>,
         recoder: &Recoder,
     ) -> Option<Self> {
         if format.is_batched() {
+            debug_assert_eq!(framing, Framing::Websocket, "batches are binary");
             Self::of_batches(runs, format, dictionary, recoder)
         } else {
-            Self::of_events(runs, format, dictionary, recoder)
+            Self::of_events(runs, (format, framing), dictionary, recoder)
         }
     }
 
     /// A message for each event.
     fn of_events(
         runs: &[Run],
-        format: Format,
+        (format, framing): (Format, Framing),
         dictionary: Option<&Dictionary>,
         recoder: &Recoder,
     ) -> Option<Self> {
@@ -53,7 +55,8 @@ impl Messages {
                 if event.is_empty() {
                     continue;
                 }
-                write_frame(opcode, event, &mut bytes);
+                let cursor = Mark::of(run.block(), index).cursor(format.shape);
+                framing.write(opcode, cursor, event, &mut bytes);
                 events += 1;
                 payload += event.len();
             }

@@ -1,6 +1,7 @@
 //! The form of events on the wire.
 //!
-//! A [`Format`](format::Format) says what an event looks like and what is compressed together.
+//! A [`Format`](format::Format) says what an event looks like and what is compressed together, and a
+//! [`framing`] how one message is told from the next.
 //! [`encoder`] writes one subscriber's messages. What is the same for many subscribers is made
 //! once: [`recoder`], unless there is a [`recode_error`], makes the [`events`] of a block in formats that the log does not have
 //! ([`binary`], with their [`verdicts`], those of the [`second`] version, or compressed by
@@ -14,6 +15,7 @@ pub(crate) mod dictionaries;
 pub(crate) mod encoder;
 pub(crate) mod events;
 pub(crate) mod format;
+pub(crate) mod framing;
 pub(crate) mod messages;
 pub(crate) mod recode_error;
 pub(crate) mod recoder;

@@ -22,6 +22,8 @@ struct State {
     is_unanswered: bool,
     /// The time when the server was told to stop.
     stopped: Option<Instant>,
+    /// Whether bytes that the client has not taken are to be discarded at the end.
+    is_reset: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ enum Stage {
     Head,
     /// Its body is awaited, or it is being answered.
     Request,
+    /// It is being answered for as long as the client likes.
+    Streaming,
     /// The answer is there, but not all of it has been taken.
     Answered,
 }
@@ -44,6 +48,7 @@ impl Clock {
             since: Instant::now(),
             is_unanswered: false,
             stopped: None,
+            is_reset: false,
         };
         Self {
             limits,
@@ -63,6 +68,8 @@ impl Clock {
             Stage::Idle => (self.limits.idle_timeout, LINGER),
             Stage::Head => (self.limits.head_timeout, LINGER),
             Stage::Request | Stage::Answered => (self.limits.request_timeout, GOODBYE),
+            // A client that takes nothing is the streamer's to notice.
+            Stage::Streaming => (AGES, GOODBYE),
         };
         let due = since.checked_add(patience).unwrap_or_else(|| since + AGES);
         stopped.map_or(due, |stopped| due.min(stopped + goodbye))
@@ -74,7 +81,7 @@ impl Clock {
         is_overdue.then(|| match self.lock().stage {
             Stage::Idle => "idle",
             Stage::Head => "head",
-            Stage::Request | Stage::Answered => "request",
+            Stage::Request | Stage::Streaming | Stage::Answered => "request",
         })
     }
 
@@ -83,9 +90,27 @@ impl Clock {
         self.set(Stage::Request);
     }
 
+    /// Notes that the answer has no end in sight.
+    pub(crate) fn stream(&self) {
+        self.set(Stage::Streaming);
+    }
+
     /// Notes that the router has answered the request.
     pub(crate) fn end(&self) {
-        self.lock().stage = Stage::Answered;
+        let mut state = self.lock();
+        if state.stage == Stage::Streaming {
+            state.since = Instant::now();
+        }
+        state.stage = Stage::Answered;
+    }
+
+    /// Notes that bytes which the client has not taken are to be discarded at the end.
+    pub(crate) fn reset(&self) {
+        self.lock().is_reset = true;
+    }
+
+    pub(crate) fn is_reset(&self) -> bool {
+        self.lock().is_reset
     }
 
     /// Notes that the server has been told to stop.

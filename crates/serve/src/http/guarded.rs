@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use crate::http::clock::Clock;
 use crate::http::open::Open;
@@ -56,6 +57,14 @@ impl Guarded {
     /// The socket, if part of a request has arrived and nothing has been written since.
     pub(crate) fn unanswered(&mut self) -> Option<&mut TcpStream> {
         self.clock.is_unanswered().then_some(&mut self.stream)
+    }
+
+    /// Has the connection reset when this is dropped: the kernel does not keep bytes that the client
+    /// has not taken.
+    pub(crate) fn reset_on_drop(&self) {
+        if let Err(error) = self.stream.set_zero_linger() {
+            debug!(%error, "a client that takes nothing may not see its end");
+        }
     }
 
     /// The socket itself, and what counts it.

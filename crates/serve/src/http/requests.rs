@@ -80,12 +80,16 @@ pub(crate) async fn serve_requests(
         }
     })
     .await;
-    if is_late
+    let is_reset = clock.is_reset();
+    if (is_late || is_reset)
         && let Some(parts) = serving.into_parts()
-        && let mut io = parts.io.into_inner()
-        && let Some(stream) = io.unanswered()
     {
-        Refusal::LATE.send(stream).await;
+        let mut io = parts.io.into_inner();
+        if is_reset {
+            io.reset_on_drop();
+        } else if let Some(stream) = io.unanswered() {
+            Refusal::LATE.send(stream).await;
+        }
     }
 }
 
@@ -99,6 +103,8 @@ async fn answer(
     let is_right = has_one_host(&request);
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
+    // For answers that take as long as the client likes.
+    request.extensions_mut().insert(Arc::clone(&end.0));
     let response = if is_right {
         service.call(request).await?
     } else {

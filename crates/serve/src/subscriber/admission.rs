@@ -10,6 +10,7 @@ use jetwash::{Dictionary, Jetstream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::events::request::Asked;
 use crate::form::dictionaries::Dictionaries;
 use crate::form::encoder::Encoder;
 use crate::form::format::{Compression, Format, Shape};
@@ -19,8 +20,10 @@ use crate::metrics::{cursor_requested, subprotocol_negotiated};
 use crate::options::ServeOptions;
 use crate::subscriber::addresses::{Addresses, Share, client_ip};
 use crate::subscriber::events_query::{EventsQueryError, parse_events};
+use crate::subscriber::pairs::Pairs;
 use crate::subscriber::query::Query;
 use crate::subscriber::refusal::Refusal;
+use crate::subscriber::wire::Wire;
 use crate::websocket::{Offer, accept, offer_of};
 
 /// Decides which requests become subscribers.
@@ -58,15 +61,6 @@ pub(crate) type StreamPermits = Option<(OwnedSemaphorePermit, Option<OwnedSemaph
 
 /// A request that becomes a websocket: the headers of the answer, and its connection.
 pub(crate) type Handshake = (HeaderMap, OnUpgrade);
-
-/// The two ways to subscribe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
-    /// `/subscribe`, as in version 1.
-    V1,
-    /// `network.bsky.jetstream.subscribeEvents`, of version 2.
-    V2,
-}
 
 impl Admission {
     pub(crate) fn new(
@@ -145,6 +139,41 @@ impl Admission {
         Ok(((HeaderMap::from_iter(headers), upgrade), visitor))
     }
 
+    /// Takes the share of a subscriber over plain HTTP of everything that is limited, or nothing.
+    pub(crate) fn admit_to_stream(
+        &self,
+        request: &Request,
+        wire: Wire,
+    ) -> Result<Admitted, Refusal> {
+        self.may_come(request)?;
+        let text = request.uri().query().unwrap_or_default();
+        let query = self.query(text, request.headers(), wire)?;
+        let asked = Asked {
+            pairs: Pairs::parse(text),
+            headers: request.headers(),
+            wire,
+        };
+        let query = asked.over_http(query);
+        let query = query.map_err(refusal_of_v2)?.ok_or(Refusal::Ended)?;
+        let visitor = self.visit(request)?;
+        visitor
+            .account
+            .set(Purpose::Filter, query.settings.bytes)
+            .map_err(|error| Refusal::no_room("memory", error.to_string()))?;
+        let encoder = Encoder::new(query.format, None, Arc::clone(&self.recoder))
+            .map_err(|error| Refusal::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?
+            .framed(query.framing);
+        if wire == Wire::V2 {
+            cursor_requested(query.cursor_mode);
+        }
+        Ok(Admitted {
+            query,
+            encoder,
+            visitor,
+            streams: None,
+        })
+    }
+
     /// Refuses what is not asked for in the right way, or too late.
     pub(crate) fn may_come(&self, request: &Request) -> Result<(), Refusal> {
         if request.method() != Method::GET {
@@ -163,16 +192,20 @@ impl Admission {
             .extensions_mut()
             .remove::<OnUpgrade>()
             .ok_or(Refusal::NoHandshake)?;
-        let address = self.address(&request);
+        Ok((upgrade, self.visit(&request)?))
+    }
+
+    /// Takes what every subscriber takes.
+    fn visit(&self, request: &Request) -> Result<Visitor, Refusal> {
+        let address = self.address(request);
         let share = self.share(address)?;
         // A child, because many tasks that wait for one token would contend for its lock.
         let account = self.memory.account(self.closing.child_token());
-        let visitor = Visitor {
+        Ok(Visitor {
             share,
             account: Arc::new(account),
             address: address.filter(|_| !self.options.hide_addresses),
-        };
-        Ok((upgrade, visitor))
+        })
     }
 
     fn query(&self, text: &str, headers: &HeaderMap, wire: Wire) -> Result<Query, Refusal> {
@@ -187,16 +220,7 @@ impl Admission {
                 .map_err(|error| Refusal::bad_request(error.to_string())),
             Wire::V2 => {
                 let parsed = parse_events(text, headers, &self.options, log, now);
-                parsed.map_err(|error| {
-                    let name = match error {
-                        EventsQueryError::CursorTooOld { .. } => {
-                            cursor_requested("too_old");
-                            "CursorTooOld"
-                        }
-                        EventsQueryError::Invalid(_) => "InvalidRequest",
-                    };
-                    Refusal::Xrpc(StatusCode::BAD_REQUEST, name, error.to_string())
-                })
+                parsed.map_err(refusal_of_v2)
             }
         }
     }
@@ -273,6 +297,18 @@ impl Admission {
         });
         Ok(Some((permit, of_address.transpose()?)))
     }
+}
+
+/// Refuses a query in the words of version 2.
+fn refusal_of_v2(error: EventsQueryError) -> Refusal {
+    let name = match error {
+        EventsQueryError::CursorTooOld { .. } => {
+            cursor_requested("too_old");
+            "CursorTooOld"
+        }
+        EventsQueryError::Invalid(_) => "InvalidRequest",
+    };
+    Refusal::Xrpc(StatusCode::BAD_REQUEST, name, error.to_string())
 }
 
 /// Refuses a dictionary that is not the one in use: version 2 has no other.

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use jetwash::store::{GapCause, Run};
 use jetwash::{Cursor, Gap, Jetstream, Micros, Reader, Reading, Selection, Seq, StartFrom};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::form::format::Shape;
+use crate::form::framing::Framing;
 use crate::form::recode_error::RecodeError;
 use crate::metrics::Metrics;
 use crate::subscriber::end::End;
-use crate::subscriber::goodbye::say_goodbye;
+use crate::subscriber::goodbye::{end_answer, say_goodbye};
 use crate::subscriber::inbound::Inbound;
 use crate::subscriber::notice::Notice;
 use crate::subscriber::outbound::Outbound;
@@ -69,16 +70,22 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             Err(end) => end,
         };
         if let Some(mut outbound) = outbound {
+            let (framing, is_bounded) = (outbound.framing(), outbound.is_bounded());
             // Without it the close frame still says why.
-            let _ = outbound.push_error(&end);
+            let _ = outbound.push_end(&end);
             // Its settings go, and whatever else it held besides the rest of the output.
-            say_goodbye(&mut self.inbound, outbound.into_output(), &end).await;
+            let output = outbound.into_output();
+            match framing {
+                Framing::Websocket => say_goodbye(&mut self.inbound, output, &end).await,
+                Framing::EventStream => end_answer(output, &end, true).await,
+                Framing::Lines => end_answer(output, &end, !is_bounded).await,
+            }
         }
         end
     }
 
     /// Serves until the end. If `home` has the way out then, the end can be told on it.
-    async fn serve<W: AsyncWrite + Unpin + Send + 'static>(
+    async fn serve<W: Socket>(
         &mut self,
         home: &mut Option<Box<Outbound<W>>>,
         jetstream: &Jetstream,
@@ -86,6 +93,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         query: &Query,
     ) -> Result<Infallible, End> {
         let outbound = home.as_mut().ok_or(End::Disconnected)?;
+        outbound.push_start();
         if query.require_hello {
             self.hello(outbound).await?;
         }
@@ -110,10 +118,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
     }
 
     /// Waits for the first valid settings.
-    async fn hello<W: AsyncWrite + Unpin>(
-        &mut self,
-        outbound: &mut Outbound<W>,
-    ) -> Result<(), End> {
+    async fn hello<W: Socket>(&mut self, outbound: &mut Outbound<W>) -> Result<(), End> {
         let before = Arc::clone(outbound.settings());
         while Arc::ptr_eq(&before, outbound.settings()) {
             self.inbound.attend(std::future::pending::<()>()).await?;
@@ -149,6 +154,12 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         let newest = newest.unwrap_or_default();
         let time_us = match start {
             StartFrom::Oldest => Micros::EPOCH,
+            // The event of that time is still to come, and a browser resumes after what it is told.
+            StartFrom::Time(time)
+                if outbound.framing() == Framing::EventStream && Micros::from(time) <= newest =>
+            {
+                Micros::from(time).minus(Duration::from_micros(1))
+            }
             StartFrom::Time(time) => Micros::from(time).min(newest),
             _ => newest,
         };
@@ -165,7 +176,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
 
     /// Sends events and everything else until nothing is left. Then the subscriber is at the end of
     /// the log.
-    async fn catch_up<W: AsyncWrite + Unpin + Send + 'static>(
+    async fn catch_up<W: Socket>(
         &mut self,
         outbound: &mut Outbound<W>,
         reader: &mut Reader,
@@ -177,6 +188,9 @@ impl<R: AsyncRead + Unpin> Connection<R> {
                 let jetstream = self.inbound.jetstream.clone();
                 *reader = reopen(&jetstream, outbound.next_seq()).await?;
                 self.flush(outbound).await?;
+            }
+            if outbound.is_complete() {
+                return Err(self.complete(outbound).await?);
             }
             reader.skip_to(outbound.next_seq());
             self.update(outbound);
@@ -210,7 +224,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
 
     /// Sends the events of a run that the subscriber wants, from its position on, in as few writes
     /// as the buffer allows. The last are left in the buffer.
-    async fn send<W: AsyncWrite + Unpin>(
+    async fn send<W: Socket>(
         &mut self,
         outbound: &mut Outbound<W>,
         run: &Run,
@@ -220,6 +234,9 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         loop {
             // There may be new settings whenever something was waited for.
             self.update(outbound);
+            if outbound.is_complete() {
+                return Ok(());
+            }
             let until = self.inbound.update_from();
             match outbound.advance(&mut passage, until, &self.metrics)? {
                 Wait::Run => return Ok(()),
@@ -263,10 +280,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
 
     /// Waits for the socket to take the rest, and returns whether it did so soon. Otherwise events
     /// would stay in memory for a subscriber that does not want them.
-    async fn flush_soon<W: AsyncWrite + Unpin>(
-        &mut self,
-        outbound: &mut Outbound<W>,
-    ) -> Result<bool, End> {
+    async fn flush_soon<W: Socket>(&mut self, outbound: &mut Outbound<W>) -> Result<bool, End> {
         let Ok(_hold) = HOLDS.try_acquire() else {
             return Ok(false);
         };
@@ -291,8 +305,23 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         Ok(())
     }
 
+    /// Sends the rest of a subscription that ends by itself, and waits until the client has taken it.
+    async fn complete<W: Socket>(&mut self, outbound: &mut Outbound<W>) -> Result<End, End> {
+        let end = End::Complete;
+        outbound.push_end(&end)?;
+        self.flush(outbound).await?;
+        loop {
+            // The last bytes have their time as well.
+            self.inbound.expect_write();
+            match self.inbound.attend(outbound.shut()).await? {
+                Some(shut) => return shut.map(|()| end).map_err(End::Io),
+                None => drop(self.inbound.take_wanted()),
+            }
+        }
+    }
+
     /// Waits until the subscriber's address may have more events.
-    async fn pace<W: AsyncWrite + Unpin>(
+    async fn pace<W: Socket>(
         &mut self,
         outbound: &mut Outbound<W>,
         from: Instant,
@@ -306,10 +335,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
 
     /// Writes the rest of the output, and all that is wanted besides events. There may be new
     /// settings afterwards.
-    async fn flush<W: AsyncWrite + Unpin>(
-        &mut self,
-        outbound: &mut Outbound<W>,
-    ) -> Result<(), End> {
+    async fn flush<W: Socket>(&mut self, outbound: &mut Outbound<W>) -> Result<(), End> {
         loop {
             if !outbound.write_now(&self.metrics)? {
                 // Nothing else is sent before the socket has taken this, but what the subscriber
@@ -327,8 +353,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             if let Some(payload) = &wanted.pong {
                 outbound.push_control(Opcode::Pong, payload);
             }
-            if wanted.ping {
-                outbound.push_control(Opcode::Ping, &[]);
+            if wanted.ping && outbound.push_ping() {
                 self.inbound.pinged();
             }
             if wanted.progress {
@@ -348,10 +373,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
     }
 
     /// Waits until there is something that the shard cannot do.
-    async fn leave_to_shard<W: AsyncWrite + Unpin + Send + 'static>(
-        &mut self,
-        place: &Place<W>,
-    ) -> Result<(), End> {
+    async fn leave_to_shard<W: Socket>(&mut self, place: &Place<W>) -> Result<(), End> {
         self.inbound.is_caught_up = true;
         loop {
             let woken = self.inbound.attend(place.seat().woken()).await?;

@@ -39,21 +39,25 @@ pub(crate) fn cursor_of_v1(text: &str, now: SystemTime) -> Option<StartFrom> {
         return Some(StartFrom::Live);
     }
     let number: i64 = text.parse().ok()?;
-    let since_1970 = match u64::try_from(number) {
+    let time = match u64::try_from(number) {
         Err(_) | Ok(0) => return Some(StartFrom::Oldest),
-        Ok(number) => match number {
-            ..SECONDS => Duration::from_micros(number),
-            SECONDS..MILLISECONDS => Duration::from_secs(number),
-            MILLISECONDS..MICROSECONDS => Duration::from_millis(number),
-            MICROSECONDS.. => Duration::from_micros(number),
-        },
+        Ok(number) => SystemTime::UNIX_EPOCH + since_1970(number),
     };
-    let time = SystemTime::UNIX_EPOCH + since_1970;
     Some(if time > now {
         StartFrom::Live
     } else {
         StartFrom::Time(time)
     })
+}
+
+/// The time that a number stands for in version 1, whatever its unit.
+pub(crate) const fn since_1970(number: u64) -> Duration {
+    match number {
+        ..SECONDS => Duration::from_micros(number),
+        SECONDS..MILLISECONDS => Duration::from_secs(number),
+        MILLISECONDS..MICROSECONDS => Duration::from_millis(number),
+        MICROSECONDS.. => Duration::from_micros(number),
+    }
 }
 
 /// Reads a cursor of a subscriber to version 1 that gets positions: as in version 2, a small one is

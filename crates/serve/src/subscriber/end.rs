@@ -13,6 +13,9 @@ use crate::websocket::{CloseCode, IncomingError};
 pub(crate) enum End {
     #[error("closed by the client with code {0:?}")]
     ClosedByClient(Option<u16>),
+    /// It has got everything up to the end that it asked for.
+    #[error("everything that was asked for has been sent")]
+    Complete,
     #[error("the client went away")]
     Disconnected,
     /// In version 2: the log has forgotten events that it had not got yet.
@@ -46,6 +49,7 @@ impl End {
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::ClosedByClient(_) => "closed_by_client",
+            Self::Complete => "complete",
             Self::Disconnected => "disconnected",
             Self::Encode(_) => "encode_error",
             Self::FellBehind { .. } => "fell_behind",
@@ -67,6 +71,7 @@ impl End {
         Some(match self {
             Self::ClosedByClient(_) => (CloseCode::Normal, String::new()),
             Self::Disconnected | Self::Io(_) => return None,
+            Self::Complete => (CloseCode::Normal, "complete".to_owned()),
             Self::Encode(error) => (CloseCode::Internal, error.to_string()),
             Self::Incoming(error) => {
                 let code = match error {
@@ -116,6 +121,16 @@ impl End {
         Some(format!(
             r#"{{"$type":"error","error":"{name}","message":"{message}"}}"#
         ))
+    }
+}
+
+impl End {
+    /// The end in JSON, for a stream that has no close frame, if anybody can still read it.
+    pub(crate) fn to_json(&self) -> Option<String> {
+        let (_, message) = self.close_frame()?;
+        let reason = self.reason();
+        let end = serde_json::json!({"kind": "end", "reason": reason, "message": message});
+        Some(end.to_string())
     }
 }
 

@@ -7,7 +7,9 @@ use jetwash::{Cursor, Filter, Kind, Micros, Seq, StartFrom};
 use thiserror::Error;
 
 use crate::form::format::{Compression, Format, Shape};
+use crate::form::framing::Framing;
 use crate::options::ServeOptions;
+use crate::subscriber::bound::Bound;
 use crate::subscriber::cursor::{Extent, LEAST_TIME};
 use crate::subscriber::pairs::Pairs;
 use crate::subscriber::query::{Query, QueryError, asks_for_zstd, parse_progress};
@@ -54,6 +56,8 @@ pub(crate) fn parse_events(
         progress: progress.or_else(|error: QueryError| invalid(error.to_string()))?,
         caught_up: pairs.first("caughtUp") == "true",
         gaps: pairs.first("gaps") == "true",
+        framing: Framing::Websocket,
+        bound: Bound::default(),
         log,
     })
 }
@@ -125,7 +129,7 @@ fn parse_filter(pairs: &Pairs, options: &ServeOptions) -> Result<Filter, EventsQ
 }
 
 /// Returns the kinds that are named, if any are.
-fn parse_kinds(names: &[&str]) -> Result<Option<Vec<Kind>>, EventsQueryError> {
+pub(crate) fn parse_kinds(names: &[&str]) -> Result<Option<Vec<Kind>>, EventsQueryError> {
     if names.len() > MOST_KINDS {
         let count = names.len();
         return invalid(format!("too many kinds: {count}, at most {MOST_KINDS}"));

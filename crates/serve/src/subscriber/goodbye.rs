@@ -38,5 +38,21 @@ pub(crate) async fn say_goodbye<R: AsyncRead + Unpin, W: Socket>(
     }
 }
 
+/// Sends the rest of an answer where its client still takes it. `is_whole` says whether the answer ends
+/// properly if nothing has failed: otherwise its client finds it cut off.
+///
+/// A client that has been silent for long is reset, and so is one whose memory others need.
+pub(crate) async fn end_answer<W: Socket>(mut output: Output<W>, end: &End, is_whole: bool) {
+    match end {
+        // There is nothing left to be sent, or nobody to take it.
+        End::Complete | End::Disconnected | End::Io(_) => return,
+        End::Memory(_) | End::WriteTimeout => return output.reset_on_drop(),
+        _ => {}
+    }
+    if !matches!(timeout(GOODBYE, output.finish(is_whole)).await, Ok(Ok(()))) {
+        output.reset_on_drop();
+    }
+}
+
 /// The time for a closing handshake.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -12,6 +12,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 
 use crate::form::format::Shape;
+use crate::form::framing::Framing;
 use crate::memory::{Account, NOTEWORTHY, OverBudget, Purpose};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
@@ -50,6 +51,7 @@ pub(crate) struct Inbound<R> {
     /// out which time it was.
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
+    ping_interval: Duration,
     ping_due: Instant,
     /// The time by which something must come from the subscriber, if a ping is unanswered.
     pong_due: Option<Instant>,
@@ -85,6 +87,8 @@ pub(crate) struct Terms {
     pub(crate) progress: Option<Duration>,
     /// The memory of its filter.
     pub(crate) filter: usize,
+    /// The longest time between two signs of life, if the options do not set a shorter one.
+    pub(crate) heartbeat: Option<Duration>,
 }
 
 impl Terms {
@@ -93,6 +97,7 @@ impl Terms {
             takes_messages: query.format.shape != Shape::V2,
             progress: query.progress,
             filter: query.settings.bytes,
+            heartbeat: (query.framing == Framing::EventStream).then_some(HEARTBEAT),
         }
     }
 }
@@ -143,6 +148,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             takes_messages,
             progress,
             filter,
+            heartbeat,
         } = terms;
         // Where there are to be no messages, nothing of one is kept.
         let most = if takes_messages {
@@ -153,7 +159,10 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         let mut incoming = Incoming::new(most);
         incoming.buffer().extend_from_slice(early);
         let now = Instant::now();
-        let ping_due = now + options.ping_interval;
+        let ping_interval = heartbeat.map_or(options.ping_interval, |most| {
+            most.min(options.ping_interval)
+        });
+        let ping_due = now + ping_interval;
         // Bytes that came with the handshake are acted on by the first `attend`.
         Self {
             socket,
@@ -172,6 +181,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             closing: Box::pin(closing.cancelled_owned()),
             timer: Box::pin(sleep_until(ping_due)),
             armed: Some(ping_due),
+            ping_interval,
             ping_due,
             pong_due: None,
             write_due: None,
@@ -422,7 +432,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         }
         if is_due(&self.ping_due) {
             self.wanted.ping = true;
-            self.ping_due = now + self.options.ping_interval;
+            self.ping_due = now + self.ping_interval;
         }
         if let Some((every, due)) = &mut self.progress
             && *due <= now
@@ -446,6 +456,9 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         }
     }
 }
+
+/// Proxies close connections that are silent for half a minute or longer.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests;

@@ -15,14 +15,23 @@ pub(crate) enum Notice<'a> {
 }
 
 impl Notice<'_> {
+    /// The name of its kind.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::CaughtUp => "caughtUp",
+            Self::Gap(_) => "gap",
+            Self::OutdatedCursor => "outdatedCursor",
+            Self::Progress => "progress",
+        }
+    }
+
     /// The notice in JSON. `time_us` is the time of the last event passed, from which a subscriber
     /// would resume.
     pub(crate) fn to_json(self, time_us: Micros) -> String {
-        let (kind, gap) = match self {
-            Self::CaughtUp => ("caughtUp", None),
-            Self::OutdatedCursor => ("outdatedCursor", None),
-            Self::Progress => ("progress", None),
-            Self::Gap(gap) => ("gap", serde_json::to_string(&GapJson::of(gap)).ok()),
+        let kind = self.name();
+        let gap = match self {
+            Self::Gap(gap) => serde_json::to_string(&GapJson::of(gap)).ok(),
+            Self::CaughtUp | Self::OutdatedCursor | Self::Progress => None,
         };
         debug_assert_eq!(
             gap.is_some(),

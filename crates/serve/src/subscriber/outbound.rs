@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 
 use jetwash::dict::CompressError;
@@ -8,18 +9,23 @@ use tokio::time::Instant;
 
 use crate::form::encoder::{Encoder, batch_end};
 use crate::form::format::{BATCH, Shape};
+use crate::form::framing::{Framing, Mark};
 use crate::form::messages::Messages;
 use crate::form::recode_error::RecodeError;
 use crate::memory::Account;
 use crate::metrics::{Delivered, Metrics, Sent};
 use crate::subscriber::addresses::Share;
+use crate::subscriber::bound::Bound;
 use crate::subscriber::end::End;
+use crate::subscriber::grant::Grant;
 use crate::subscriber::notice::Notice;
 use crate::subscriber::output::{Output, WRITE_BYTES};
 use crate::subscriber::passage::{Pages, Passage, Wait};
 use crate::subscriber::query::Query;
 use crate::subscriber::register::Report;
+use crate::subscriber::scratch::Scratch;
 use crate::subscriber::settings::Settings;
+use crate::subscriber::socket::{Piece, Socket};
 use crate::tail::batch::Batch;
 use crate::websocket::{Opcode, write_frame};
 
@@ -32,24 +38,16 @@ pub(crate) struct Outbound<W> {
     output: Output<W>,
     settings: Arc<Settings>,
     encoder: Encoder,
+    bound: Bound,
     /// The position of the next event to be looked at.
     next_seq: Seq,
     /// The time of the last event passed, sent or not: where the subscriber would resume.
     time_us: Micros,
-    share: Option<Arc<Share>>,
-    /// Events that the address has paid for and not got.
-    granted: usize,
+    grant: Grant,
     /// Counts what a subscriber of version 2 gets.
     sent: Option<Sent>,
     /// Shows it to others.
     report: Arc<Report>,
-}
-
-/// Memory of a shard's task, which all its subscribers use in turn.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    selection: Selection,
-    out: Vec<u8>,
 }
 
 impl<W> Outbound<W> {
@@ -66,10 +64,10 @@ impl<W> Outbound<W> {
             output: Output::new(socket, account),
             settings: Arc::clone(&query.settings),
             encoder,
+            bound: query.bound,
             next_seq: Seq::default(),
             time_us: Micros::EPOCH,
-            share,
-            granted: 0,
+            grant: Grant::new(share),
             sent,
             report,
         }
@@ -119,6 +117,40 @@ impl<W> Outbound<W> {
         self.output.len() + self.encoder.pending() >= WRITE_BYTES
     }
 
+    pub(crate) const fn framing(&self) -> Framing {
+        self.encoder.framing()
+    }
+
+    /// Whether the subscription ends by itself, sooner or later.
+    pub(crate) const fn is_bounded(&self) -> bool {
+        self.bound.is_set()
+    }
+
+    /// Whether the subscription has come to the end that it was given.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.bound.is_reached(self.next_seq)
+    }
+
+    /// Appends the beginning of an answer.
+    pub(crate) fn push_start(&mut self) {
+        self.framing().write_start(self.output.buffer());
+    }
+
+    /// Appends a ping, or another sign of life. Returns whether an answer is to be expected.
+    pub(crate) fn push_ping(&mut self) -> bool {
+        if self.framing() == Framing::Websocket {
+            self.push_control(Opcode::Ping, &[]);
+            return true;
+        }
+        let mark = Mark {
+            seq: self.next_seq.previous(),
+            time_us: self.time_us,
+        };
+        let cursor = mark.cursor(self.encoder.shape());
+        self.framing().write_heartbeat(cursor, self.output.buffer());
+        false
+    }
+
     /// Appends a control message.
     pub(crate) fn push_control(&mut self, opcode: Opcode, payload: &[u8]) {
         write_frame(opcode, payload, self.output.buffer());
@@ -126,20 +158,25 @@ impl<W> Outbound<W> {
 
     /// Appends a notice.
     pub(crate) fn push_notice(&mut self, notice: Notice<'_>) -> Result<(), CompressError> {
-        let notice = match self.encoder.shape() {
+        let json = match self.encoder.shape() {
             Shape::V2 => notice.to_v2(self.next_seq),
             _ => notice.to_json(self.time_us),
         };
-        self.encoder.write_notice(&notice, self.output.buffer())
+        let out = self.output.buffer();
+        self.encoder.write_notice(notice.name(), &json, out)
     }
 
-    /// Appends the error that a subscriber of version 2 gets before its connection is closed.
-    pub(crate) fn push_error(&mut self, end: &End) -> Result<(), CompressError> {
-        match end.to_v2(self.next_seq) {
-            Some(error) if self.encoder.shape() == Shape::V2 => {
-                self.encoder.write_notice(&error, self.output.buffer())
-            }
-            _ => Ok(()),
+    /// Appends the message that comes before the end: in version 2 an error, and as a server-sent
+    /// event the reason of any other end, because such a stream has no close frame.
+    pub(crate) fn push_end(&mut self, end: &End) -> Result<(), CompressError> {
+        let error = end.to_v2(self.next_seq);
+        let error = error.filter(|_| self.encoder.shape() == Shape::V2);
+        let is_event_stream = self.framing() == Framing::EventStream;
+        match error.or_else(|| end.to_json().filter(|_| is_event_stream)) {
+            Some(json) => self
+                .encoder
+                .write_notice("end", &json, self.output.buffer()),
+            None => Ok(()),
         }
     }
 
@@ -204,26 +241,13 @@ impl<W> Outbound<W> {
             && !filter.has_dids()
             && Kind::ALL.into_iter().all(takes)
     }
-
-    /// Asks for events to be granted, and returns the time when they are.
-    fn request(&mut self, wanted: usize, now: Instant) -> Instant {
-        let Some(share) = &self.share else {
-            self.granted = wanted;
-            return now;
-        };
-        if self.granted > 0 {
-            return now;
-        }
-        let (granted, wait) = share.reserve(wanted, now.into_std());
-        self.granted = granted;
-        now + wait
-    }
 }
 
 /// The subscriber's own task sends it events that it has missed.
 impl<W: AsyncWrite + Unpin> Outbound<W> {
     /// Takes the subscriber as far through a run as it goes without waiting, and returns what it
-    /// waits for then. It goes no further than the position `until`, where new settings hold.
+    /// waits for then. It goes no further than the position `until`, where new settings hold, and
+    /// than its bound.
     pub(crate) fn advance(
         &mut self,
         passage: &mut Passage<'_>,
@@ -232,6 +256,8 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     ) -> Result<Wait, End> {
         // A turn is for one write. Whatever else this waits for, others do not wait for it.
         let turn = passage.turn.take();
+        self.bound.find_in(passage.run);
+        let until = until.min(self.bound.seq());
         passage.select(&self.settings, self.next_seq);
         if passage.selection.is_empty() {
             self.pass(passage.run, until);
@@ -243,7 +269,8 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             return Ok(Wait::Events);
         }
         let now = Instant::now();
-        let granted_at = self.request(passage.selection.len(), now);
+        let wanted = self.bound.most(passage.selection.len());
+        let granted_at = self.grant.request(wanted, now);
         if granted_at > now {
             return Ok(Wait::Allowance(granted_at));
         }
@@ -252,6 +279,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             return Ok(Wait::Turn);
         }
         let delivered = self.fill(passage, until);
+        self.bound.sent(delivered.events);
         metrics.delivered(self.count(delivered));
         if !self.is_full() {
             return Ok(Wait::Settings);
@@ -273,6 +301,14 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         self.output.write_now()
     }
 
+    /// Ends the stream, once everything has been written, and waits until it is taken.
+    pub(crate) async fn shut(&mut self) -> io::Result<()>
+    where
+        W: Socket,
+    {
+        self.output.shut().await
+    }
+
     /// Waits until the socket takes something.
     pub(crate) async fn write_some(&mut self) -> Result<(), End> {
         self.output.write_some().await
@@ -287,7 +323,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         let takes_all = self.takes_all();
         let mut out = self.output.take_buffer();
         let mut delivered = Delivered::default();
-        while self.granted > 0 && out.len() + self.encoder.pending() < WRITE_BYTES {
+        while self.grant.left() > 0 && out.len() + self.encoder.pending() < WRITE_BYTES {
             let Some(index) = passage.selection.next() else {
                 break;
             };
@@ -316,10 +352,10 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             let left = passage.selection.len();
             passage.selection.skip_to(next);
             let events = 1 + left - passage.selection.len();
-            self.granted = self.granted.saturating_sub(events);
+            self.grant.spend(events);
             self.pass(run, first_seq.plus(next as u64));
             let limit = self.settings.max_message_size as usize;
-            let place = (at, first_seq.plus(index as u64));
+            let place = (at, Mark::of(run.block(), index));
             if let Some(size) = self.encoder.write_from(page, place, limit, &mut out) {
                 delivered += Delivered {
                     events: events as u64,
@@ -333,7 +369,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 }
 
 /// A shard's task sends new events to subscribers at the end of the log.
-impl<W: AsyncWrite + Unpin> Outbound<W> {
+impl<W: Socket> Outbound<W> {
     /// Sends batches to a subscriber that is at the end of the log, as far as the socket takes
     /// them now. Returns `false` if the subscriber's own task has to continue: with what is left to be
     /// written, or with events from the position on.
@@ -345,8 +381,8 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         scratch: &mut Scratch,
     ) -> (Delivered, bool) {
         // A message of a stream cannot be left out once it is made, so it must not be made before
-        // it is sure that the address may have it.
-        if self.encoder.is_stream() {
+        // it is sure that the address may have it. One with a bound is gone soon.
+        if self.encoder.is_stream() || self.is_bounded() {
             return (Delivered::default(), false);
         }
         // Nearly always there is one batch, and most subscribers want all of it: they share bytes.
@@ -358,7 +394,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 events: messages.events as u64,
                 bytes: messages.payload as u64,
             };
-            return self.offer(&messages.bytes, delivered, batch);
+            return self.offer(Piece::Shared(&messages.bytes), delivered, batch);
         }
         scratch.out.clear();
         let mut delivered = Delivered::default();
@@ -384,7 +420,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             .is_none_or(|batch| batch.next_seq() <= next_seq);
         match last {
             Some(batch) => {
-                let (delivered, is_taken) = self.offer(&scratch.out, delivered, batch);
+                let (delivered, is_taken) = self.offer(Piece::Own(&scratch.out), delivered, batch);
                 (delivered, is_taken && is_all)
             }
             None => (Delivered::default(), is_all),
@@ -419,8 +455,12 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 return false;
             };
             let limit = self.settings.max_message_size as usize;
-            for payload in selection.by_ref().filter_map(|index| events.get(index)) {
-                if let Some(size) = self.encoder.write(payload, limit, out) {
+            for index in selection.by_ref() {
+                let Some(payload) = events.get(index) else {
+                    continue;
+                };
+                let mark = Mark::of(run.block(), index);
+                if let Some(size) = self.encoder.write(payload, mark, limit, out) {
                     *delivered += Delivered {
                         events: 1,
                         bytes: size as u64,
@@ -433,9 +473,10 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 
     /// Writes the messages of all batches up to `last` if the address may have them, and notes
     /// that they have been passed. What the socket does not take is kept.
-    fn offer(&mut self, bytes: &[u8], delivered: Delivered, last: &Batch) -> (Delivered, bool) {
-        if let Some(share) = &self.share
-            && !share.take_now(delivered.events as usize, Instant::now().into_std())
+    fn offer(&mut self, bytes: Piece<'_>, delivered: Delivered, last: &Batch) -> (Delivered, bool) {
+        if !self
+            .grant
+            .take_now(delivered.events as usize, Instant::now())
         {
             return (Delivered::default(), false);
         }
@@ -445,14 +486,5 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             self.time_us = time_us;
         }
         (self.count(delivered), self.output.offer(bytes))
-    }
-}
-
-impl Scratch {
-    /// Gives back the memory that an unusual amount of events has taken.
-    pub(crate) fn trim(&mut self) {
-        if self.out.capacity() > 2 * WRITE_BYTES {
-            self.out = Vec::new();
-        }
     }
 }

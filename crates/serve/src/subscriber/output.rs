@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::memory::{Account, Purpose};
 use crate::subscriber::end::End;
-use crate::subscriber::socket::Socket;
+use crate::subscriber::socket::{Piece, Socket};
 use crate::websocket::{CloseCode, write_close};
 
 /// A socket, and the bytes that it has not taken yet. It has a buffer only while it needs one.
@@ -95,19 +95,6 @@ impl<W> Output<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Output<W> {
-    /// Writes bytes without the buffer, as far as the socket takes them now, and keeps the rest.
-    /// Returns whether the socket has taken everything.
-    pub(crate) fn offer(&mut self, bytes: &[u8]) -> bool {
-        debug_assert!(!self.is_stuck(), "bytes would overtake others");
-        // The task that tries to write the rest meets the error again.
-        let written = self.write_to_socket(bytes).unwrap_or_default();
-        if written < bytes.len() {
-            self.buffer.extend_from_slice(&bytes[written..]);
-            self.account_for_buffer();
-        }
-        written == bytes.len() && self.is_flushed()
-    }
-
     /// Writes the buffer as far as the socket takes it now. Returns whether nothing is left.
     pub(crate) fn write_now(&mut self) -> Result<bool, End> {
         let buffer = std::mem::take(&mut self.buffer);
@@ -178,6 +165,46 @@ impl<W: AsyncWrite + Unpin> Output<W> {
 }
 
 impl<W: Socket> Output<W> {
+    /// Writes bytes without the buffer, as far as the socket takes them now, and keeps the rest.
+    /// Returns whether the socket has taken everything.
+    pub(crate) fn offer(&mut self, piece: Piece<'_>) -> bool {
+        debug_assert!(!self.is_stuck(), "bytes would overtake others");
+        let bytes = piece.bytes();
+        let mut context = Context::from_waker(Waker::noop());
+        let first = match bytes {
+            [] => Poll::Ready(Ok(0)),
+            _ => Pin::new(&mut self.socket).poll_write_piece(&mut context, piece),
+        };
+        // The task that tries to write the rest meets the error again.
+        let written = match first {
+            Poll::Ready(Ok(count)) if (1..bytes.len()).contains(&count) => {
+                count + self.write_to_socket(&bytes[count..]).unwrap_or_default()
+            }
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        if written < bytes.len() {
+            self.buffer.extend_from_slice(&bytes[written..]);
+            self.account_for_buffer();
+        }
+        written == bytes.len() && self.is_flushed()
+    }
+
+    /// Writes the rest without regard to deadlines, and ends the stream if that `is_whole`.
+    pub(crate) async fn finish(&mut self, is_whole: bool) -> io::Result<()> {
+        self.socket.write_all(&self.buffer[self.written..]).await?;
+        if is_whole {
+            self.socket.shutdown().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream, of which everything has been written, and waits until it is taken.
+    pub(crate) async fn shut(&mut self) -> io::Result<()> {
+        debug_assert!(self.is_empty(), "the stream ends after the last byte");
+        self.socket.shutdown().await
+    }
+
     /// See [`Socket::reset_on_drop`].
     pub(crate) fn reset_on_drop(&self) {
         self.socket.reset_on_drop();

@@ -6,7 +6,9 @@ use jetwash::StartFrom;
 use thiserror::Error;
 
 use crate::form::format::{Compression, Format, Shape};
+use crate::form::framing::Framing;
 use crate::options::ServeOptions;
+use crate::subscriber::bound::Bound;
 use crate::subscriber::cursor::{Extent, cursor_of_v1, cursor_or_seq};
 use crate::subscriber::pairs::Pairs;
 use crate::subscriber::settings::{Settings, SettingsError};
@@ -30,6 +32,8 @@ pub(crate) struct Query {
     pub(crate) caught_up: bool,
     /// Whether to say where events are missing.
     pub(crate) gaps: bool,
+    pub(crate) framing: Framing,
+    pub(crate) bound: Bound,
     /// The log when the query came.
     pub(crate) log: Extent,
 }
@@ -83,6 +87,8 @@ impl Query {
             progress: parse_progress(first("progress"))?,
             caught_up: first("caughtUp") == "true",
             gaps: first("gaps") == "true",
+            framing: Framing::Websocket,
+            bound: Bound::default(),
             log,
         })
     }

@@ -14,6 +14,8 @@ pub(crate) enum Refusal {
     Method,
     /// The request does not ask for a websocket.
     NoHandshake,
+    /// The answer has ended before: a browser that comes back is to stay away.
+    Ended,
     /// The server cannot give what is asked for; the text is the body of the answer.
     Text(StatusCode, String),
     /// The same in version 2: the name of the error, and its message.
@@ -73,6 +75,7 @@ impl IntoResponse for Refusal {
                 let body = r#"{"message":"Method Not Allowed"}"#;
                 return (StatusCode::METHOD_NOT_ALLOWED, headers, body).into_response();
             }
+            Self::Ended => return StatusCode::NO_CONTENT.into_response(),
             // Jetstream answers these very bytes.
             Self::NoHandshake => (StatusCode::BAD_REQUEST, "Bad Request\n".to_owned(), true),
             Self::Text(status, body) => (status, body, false),

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -17,15 +18,19 @@ use tokio_util::task::TaskTracker;
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
+use crate::events::body::EventsBody;
+use crate::events::pipe::Pipe;
+use crate::events::request::content_type;
 use crate::form::dictionaries::Dictionaries;
 use crate::form::format::{Format, Shape};
+use crate::http::clock::Clock;
 use crate::http::guarded::Guarded;
 use crate::http::open::Open;
 use crate::memory::{Account, Budget};
 use crate::metrics::{Metrics, Mirrored, Sent};
 use crate::options::ServeOptions;
 use crate::subscriber::addresses::Share;
-use crate::subscriber::admission::{Admission, Admitted, Handshake, Visitor, Wire};
+use crate::subscriber::admission::{Admission, Admitted, Handshake, Visitor};
 use crate::subscriber::allowance::Allowance;
 use crate::subscriber::connection::Connection;
 use crate::subscriber::end::End;
@@ -38,6 +43,7 @@ use crate::subscriber::refusal::Refusal;
 use crate::subscriber::register::Register;
 use crate::subscriber::socket::Socket;
 use crate::subscriber::updates::Updates;
+use crate::subscriber::wire::Wire;
 use crate::supervise::watched;
 use crate::tail::live::Live;
 
@@ -73,6 +79,22 @@ pub(crate) async fn subscribe_events(
     subscribers
         .accept(request, Wire::V2)
         .unwrap_or_else(IntoResponse::into_response)
+}
+
+/// The route `/events`.
+pub(crate) async fn events(
+    State(subscribers): State<Arc<Subscribers>>,
+    request: Request,
+) -> Response {
+    subscribers.stream(&request, Wire::V1)
+}
+
+/// The route `/v2/events`.
+pub(crate) async fn events_of_v2(
+    State(subscribers): State<Arc<Subscribers>>,
+    request: Request,
+) -> Response {
+    subscribers.stream(&request, Wire::V2)
 }
 
 /// The route `/mirror`.
@@ -147,6 +169,31 @@ impl Subscribers {
     fn accept(self: Arc<Self>, request: Request, wire: Wire) -> Result<Response, Refusal> {
         let (handshake, admitted) = self.admission.admit(request, wire)?;
         Ok(self.begin(handshake, Guest::Subscriber(Box::new(admitted))))
+    }
+
+    /// Answers a request for events over plain HTTP, and starts the subscriber's task if it is let in.
+    fn stream(self: Arc<Self>, request: &Request, wire: Wire) -> Response {
+        let admitted = match self.admission.admit_to_stream(request, wire) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refusal.into_xrpc().into_response(),
+        };
+        let headers = [
+            (CONTENT_TYPE, content_type(admitted.query.framing)),
+            (CACHE_CONTROL, "no-store"),
+            (VARY, "Accept"),
+            // Some proxies gather an answer before they pass it on, unless they are told not to.
+            (X_ACCEL_BUFFERING, "no"),
+        ];
+        let clock = request.extensions().get::<Arc<Clock>>().cloned();
+        let pipe = Pipe::new(Arc::clone(&admitted.visitor.account), clock);
+        let halves = pipe.halves();
+        let subscribers = Arc::clone(&self);
+        self.tasks.spawn(async move {
+            let guest = Guest::Subscriber(Box::new(admitted));
+            let run = subscribers.serve(halves, &[], guest);
+            watched(&subscribers.jetstream, "subscriber", run).await;
+        });
+        (headers, Body::new(EventsBody::new(pipe))).into_response()
     }
 
     /// Answers a mirror's request, once it has been held against the log, and starts its task.
@@ -305,6 +352,8 @@ impl Subscribers {
         }
     }
 }
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The socket of a connection, the bytes already read from it, and its count, if it came through
 /// this crate's server or axum's.

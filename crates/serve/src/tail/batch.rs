@@ -3,8 +3,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use jetwash::store::{Block, Run};
 use jetwash::{Micros, Reader, Reading, Seq};
 
-use crate::form::encoder::Encoder;
-use crate::form::format::Format;
+use crate::form::encoder::{Encoder, Sharing};
 use crate::form::messages::Messages;
 
 /// Events that follow each other and were committed at about the same time. Subscribers at the end
@@ -17,9 +16,6 @@ pub(crate) struct Batch {
     runs: Vec<Run>,
     messages: Mutex<Vec<(Sharing, SharedMessages)>>,
 }
-
-/// A format, and the number of the dictionary.
-type Sharing = (Format, Option<u32>);
 
 /// Messages that the first who asks makes; `None` if that failed.
 type SharedMessages = Arc<OnceLock<Option<Messages>>>;

@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jetwash::{Jetstream, ReadError, Reader, Seq, StartFrom};
-use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
 use crate::metrics::Metrics;
+use crate::subscriber::socket::Socket;
 use crate::supervise::watched;
 use crate::tail::batch::{Batch, gather};
 use crate::tail::seat::Seat;
@@ -41,7 +41,7 @@ struct State {
 }
 
 /// A subscriber's place in a shard, which is freed when this is dropped.
-pub(crate) struct Place<W: AsyncWrite + Unpin + Send + 'static> {
+pub(crate) struct Place<W: Socket> {
     live: Arc<Live>,
     shard: Arc<Shard>,
     index: usize,
@@ -61,7 +61,7 @@ impl Live {
     }
 
     /// Returns a place for one more subscriber.
-    pub(crate) async fn join<W: AsyncWrite + Unpin + Send + 'static>(
+    pub(crate) async fn join<W: Socket>(
         self: &Arc<Self>,
         jetstream: &Jetstream,
     ) -> Result<Place<W>, ReadError> {
@@ -193,7 +193,7 @@ impl State {
     }
 }
 
-impl<W: AsyncWrite + Unpin + Send + 'static> Place<W> {
+impl<W: Socket> Place<W> {
     pub(crate) fn seat(&self) -> &Seat<W> {
         &self.seat
     }
@@ -203,7 +203,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Place<W> {
     }
 }
 
-impl<W: AsyncWrite + Unpin + Send + 'static> Drop for Place<W> {
+impl<W: Socket> Drop for Place<W> {
     fn drop(&mut self) {
         let mut state = self.live.lock();
         debug_assert!(state.subscribers > 0, "each place is counted once");

@@ -1,11 +1,11 @@
 use std::sync::{Arc, PoisonError};
 
-use tokio::io::AsyncWrite;
-
 use super::shard::{Member, Shard};
 use super::sync::{Mutex, MutexGuard, Notify};
 use crate::metrics::Delivered;
-use crate::subscriber::outbound::{Outbound, Scratch};
+use crate::subscriber::outbound::Outbound;
+use crate::subscriber::scratch::Scratch;
+use crate::subscriber::socket::Socket;
 use crate::tail::batch::Batch;
 
 /// A subscriber's seat in a shard, where its task leaves the writing to the shard's.
@@ -67,7 +67,7 @@ impl<W> Default for Seat<W> {
     }
 }
 
-impl<W: AsyncWrite + Unpin + Send> Member for Seat<W> {
+impl<W: Socket> Member for Seat<W> {
     fn deliver(&self, batches: &[Arc<Batch>], scratch: &mut Scratch) -> Delivered {
         let mut slot = lock(&self.slot);
         let Slot {

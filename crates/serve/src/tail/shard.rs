@@ -5,7 +5,7 @@ use jetwash::{Micros, Seq};
 
 use super::sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering, yield_now};
 use crate::metrics::{Delivered, Metrics};
-use crate::subscriber::outbound::Scratch;
+use crate::subscriber::scratch::Scratch;
 use crate::tail::batch::Batch;
 use crate::tail::cost::Cost;
 

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod answer;
 mod client;
 mod connections;
 mod cursors;
@@ -33,6 +34,10 @@ mod mirrored;
 mod modes;
 mod notices;
 mod page;
+mod plain;
+mod plain_clients;
+mod plain_random;
+mod plain_requests;
 mod query;
 mod random;
 mod recorded;

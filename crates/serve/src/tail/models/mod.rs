@@ -40,6 +40,7 @@ use crate::options::ServeOptions;
 use crate::subscriber::outbound::Outbound;
 use crate::subscriber::query::Query;
 use crate::subscriber::register::Register;
+use crate::subscriber::socket::Socket;
 use crate::tail::batch::Batch;
 
 #[test]
@@ -287,6 +288,10 @@ struct Wire {
 impl Wire {
     const OPEN: u8 = 0;
     const FULL_ONCE: u8 = 1;
+}
+
+impl Socket for Wire {
+    fn reset_on_drop(&self) {}
 }
 
 impl AsyncWrite for Wire {
