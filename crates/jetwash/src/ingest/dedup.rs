@@ -50,7 +50,7 @@ impl Revs {
         }
     }
 
-    /// Whether so many accounts have come that some may be forgotten.
+    /// Whether more accounts have come than are remembered for certain.
     pub(crate) fn has_turned(&self) -> bool {
         !self.older.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a process knows of the log that an earlier one has left, with one source and without
+//! The knowledge of a process about the log of an earlier one, with one source and without
 //! `deduplicate`.
 
 use std::path::Path;

@@ -10,7 +10,7 @@ use crate::form::format::{Compression, Format, Shape};
 use crate::form::recoder::Recoder;
 use crate::memory::Budget;
 use crate::metrics::Delivered;
-use crate::subscriber::outbound::Scratch;
+use crate::subscriber::scratch::Scratch;
 
 /// A subscriber that only takes up a seat.
 struct Sitting;

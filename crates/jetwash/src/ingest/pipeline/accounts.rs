@@ -44,3 +44,6 @@ impl News {
         }
     }
 }
+
+/// The least number of accounts whose revisions are remembered in memory, in 1.2 MB at most.
+pub(super) const RECENT_ACCOUNTS: usize = 28_000;

@@ -1,10 +1,9 @@
 //! The revisions that the log has from before this run, while accounts are not kept.
 
 use jetwash_store::{Read, Run, Seq, Store, StoreError};
-use tracing::warn;
 
 use crate::ingest::dedup::{Line, Revs};
-use crate::ingest::pipeline::{Pipeline, RECENT_ACCOUNTS};
+use crate::ingest::pipeline::accounts::RECENT_ACCOUNTS;
 
 /// The newest revisions of accounts that the log had before this run.
 ///
@@ -19,38 +18,17 @@ pub(super) enum Earlier {
     Forgotten,
 }
 
-impl Pipeline {
-    /// Returns the newest revision that the log has of an account from before this run, if that was
-    /// lately; `key` is that of the table of newest revisions.
-    pub(super) fn earlier_rev(&mut self, key: u64) -> Option<u64> {
-        if matches!(self.earlier, Earlier::Unread) {
-            self.earlier = match self.read_earlier() {
-                Ok(revs) => Earlier::Known(revs),
-                Err(error) => {
-                    warn!(%error, "commits from before the start may not be recognised: the log cannot be read");
-                    Earlier::Forgotten
-                }
-            };
-        }
-        if self.revs.has_turned() {
-            self.earlier = Earlier::Forgotten;
-        }
-        match &self.earlier {
-            Earlier::Known(revs) => revs.get(key),
-            _ => None,
-        }
-    }
-
-    /// Goes over the end of the log, which takes some tenths of a second where there is much.
+impl Earlier {
+    /// Goes over the end of the log, which takes some tenths of a second where there is much; `key` is
+    /// that of the table of newest revisions.
     #[cold]
-    fn read_earlier(&self) -> Result<Revs, StoreError> {
+    pub(super) fn read(store: &Store, key: impl Fn(&str) -> u64) -> Result<Self, StoreError> {
         let mut revs = Revs::new(RECENT_ACCOUNTS);
-        let store = self.appender.store();
         let bounds = store.bounds();
         let mut position = bounds.oldest_seq.max(bounds.next_seq.minus(LOOKED_BACK));
-        while let Some(run) = next_run(&store, position, bounds.next_seq)? {
+        while let Some(run) = next_run(store, position, bounds.next_seq)? {
             each_line(&run, |line| {
-                let key = self.revs.key(line.did());
+                let key = key(line.did());
                 // One that came late does not take the place of a newer one.
                 if let Some(rev) = line.rev()
                     && revs.get(key).is_none_or(|known| rev > known)
@@ -60,7 +38,7 @@ impl Pipeline {
             });
             position = run.next_seq();
         }
-        Ok(revs)
+        Ok(Self::Known(revs))
     }
 }
 

@@ -51,7 +51,7 @@ use crate::short::short;
 use crate::stats::{Snapshot, Stats};
 use crate::verify::{ResyncSender, Verify};
 
-use accounts::Accounts;
+use accounts::{Accounts, RECENT_ACCOUNTS};
 use checker::Checker;
 use earlier::Earlier;
 pub(crate) use gate::Sort;
@@ -504,7 +504,5 @@ const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 1 << 20;
 /// The JSON that awaits a commit at most, beside what the last frame adds.
 const BATCH_JSON: usize = 4 << 20;
-/// The least number of accounts whose revisions are remembered in memory, in 1.2 MB at most.
-const RECENT_ACCOUNTS: usize = 28_000;
 const EMPTY_COMMITS: usize = 1_700;
 const DISCONTINUOUS_A_MINUTE: u32 = 60;

@@ -77,6 +77,25 @@ impl Pipeline {
         Some(news)
     }
 
+    /// Returns the newest revision that the log has of an account from before this run, if that was
+    /// lately; `key` is that of the table of newest revisions.
+    fn earlier_rev(&mut self, key: u64) -> Option<u64> {
+        if matches!(self.earlier, Earlier::Unread) {
+            let read = Earlier::read(&self.appender.store(), |did| self.revs.key(did));
+            self.earlier = read.unwrap_or_else(|error| {
+                warn!(%error, "commits from before the start may not be recognised: the log cannot be read");
+                Earlier::Forgotten
+            });
+        }
+        if self.revs.has_turned() {
+            self.earlier = Earlier::Forgotten;
+        }
+        match &self.earlier {
+            Earlier::Known(revs) => revs.get(key),
+            _ => None,
+        }
+    }
+
     /// Whether a commit is in the log, going by the newest revision of its account that came in
     /// lately; `None` if that does not say it.
     fn is_known_lately(
