@@ -49,11 +49,6 @@ impl Revs {
             self.older = std::mem::take(&mut self.newer);
         }
     }
-
-    /// Whether more accounts have come than are remembered for certain.
-    pub(crate) fn has_turned(&self) -> bool {
-        !self.older.is_empty()
-    }
 }
 
 /// Takes a number that is a hash for its own hash.

@@ -49,37 +49,6 @@ fn rkeys(log: &Store) -> Vec<String> {
 }
 
 #[test]
-fn a_commit_that_comes_again_under_a_new_number_after_a_restart_is_known() {
-    let all = frames([
-        create(0, ["a"]),
-        create(0, ["b"]),
-        create(1, ["c", "d"]),
-        create(0, ["e"]),
-    ]);
-    let folder = tempfile::tempdir().unwrap();
-    let (mut first, log) = open(folder.path());
-    give(&mut first, &all[..3]);
-    drop((first, log));
-    let (mut second, log) = open(folder.path());
-    assert_eq!(second.cursor("relay"), Some(3));
-    // The numbers continue; the commits are those of before, the newest of its account among them.
-    let again: Vec<_> = (4..)
-        .zip(&all[..3])
-        .map(|(seq, frame)| numbered(frame, seq))
-        .collect();
-    give(&mut second, &again);
-    give(&mut second, &[numbered(&all[3], 7)]);
-    assert_eq!(rkeys(&log), ["a", "b", "c", "d", "e"]);
-    let snapshot = second.snapshot();
-    assert_eq!((snapshot.repeated, snapshot.events), (3, 1));
-    assert!(
-        snapshot.dropped.is_empty() && snapshot.gaps.is_empty(),
-        "{snapshot:?}"
-    );
-    assert_eq!(second.cursor("relay"), Some(7));
-}
-
-#[test]
 fn what_had_nothing_to_append_before_a_restart_makes_no_gap_behind_it() {
     // The second commit has a revision and nothing else, and the last builds on it.
     let all = frames([create(0, ["a"]), create(0, []), create(0, ["b"])]);

@@ -4,7 +4,7 @@
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
 //! - `events` and `record_text`: an event of a Jetstream; `mirror`: a message of a mirrored log.
-//! - `news`, `accounts` and `earlier`: is it news to the log?
+//! - `news`, `accounts` and `log_lines`: is it news to the log?
 //! - `checker` and `ruling`: what verification says of it.
 //! - `waiting`: frames that wait for a key between these steps.
 //! - `output`: the JSON of a frame, encoded within bounds.
@@ -13,10 +13,10 @@
 mod accounts;
 mod checker;
 mod decode;
-mod earlier;
 mod events;
 mod fault;
 mod gate;
+mod log_lines;
 mod mirror;
 mod news;
 mod output;
@@ -53,7 +53,6 @@ use crate::verify::{ResyncSender, Verify};
 
 use accounts::{Accounts, RECENT_ACCOUNTS};
 use checker::Checker;
-use earlier::Earlier;
 pub(crate) use gate::Sort;
 pub(crate) use mirror::MirrorFault;
 use output::Output;
@@ -104,8 +103,6 @@ pub struct Pipeline {
     accounts: Accounts,
     /// The newest revisions, while accounts are not kept.
     revs: Revs,
-    /// Those of the log from before this run.
-    earlier: Earlier,
     /// The newest revisions of which nothing came to be appended: those of empty commits.
     empty: Revs,
     /// Why the frame at hand is looked at with care.
@@ -150,7 +147,6 @@ impl Pipeline {
             // All are kept from `deduplicate` on, or once a source repeats itself.
             accounts: Accounts::Recent,
             revs: Revs::new(RECENT_ACCOUNTS),
-            earlier: Earlier::Unread,
             empty: Revs::new(EMPTY_COMMITS),
             place: Place::Next,
             known: 0,

@@ -12,7 +12,7 @@ use crate::ingest::dedup;
 use crate::ingest::numbering::Place;
 use crate::ingest::pipeline::Pipeline;
 use crate::ingest::pipeline::accounts::{Accounts, News};
-use crate::ingest::pipeline::earlier::{Earlier, each_line, next_run};
+use crate::ingest::pipeline::log_lines::{each_line, next_run};
 
 impl Pipeline {
     /// Returns the part of a commit that is new; `None`, and counts it, if nothing is.
@@ -27,8 +27,7 @@ impl Pipeline {
         };
         if self.accounts != Accounts::Kept {
             news.key = self.revs.key(commit.repo);
-            let recent = self.revs.get(news.key);
-            let known = recent.or_else(|| self.earlier_rev(news.key));
+            let known = self.revs.get(news.key);
             // A source that continues with its numbers may repeat itself all the same.
             let is_old = known.is_some_and(|known| number <= known);
             if is_old || !matches!(self.place, Place::Next | Place::First) {
@@ -42,8 +41,7 @@ impl Pipeline {
                 }
             }
             if self.accounts != Accounts::Kept {
-                // Of what came before this run it is not known which commits had nothing to append.
-                if let Some(known) = recent.filter(|&known| number > known) {
+                if let Some(known) = known.filter(|&known| number > known) {
                     self.check_since(commit, known);
                 }
                 return Some(news);
@@ -75,25 +73,6 @@ impl Pipeline {
         }
         news.state = Some(state);
         Some(news)
-    }
-
-    /// Returns the newest revision that the log has of an account from before this run, if that was
-    /// lately; `key` is that of the table of newest revisions.
-    fn earlier_rev(&mut self, key: u64) -> Option<u64> {
-        if matches!(self.earlier, Earlier::Unread) {
-            let read = Earlier::read(&self.appender.store(), |did| self.revs.key(did));
-            self.earlier = read.unwrap_or_else(|error| {
-                warn!(%error, "commits from before the start may not be recognised: the log cannot be read");
-                Earlier::Forgotten
-            });
-        }
-        if self.revs.has_turned() {
-            self.earlier = Earlier::Forgotten;
-        }
-        match &self.earlier {
-            Earlier::Known(revs) => revs.get(key),
-            _ => None,
-        }
     }
 
     /// Whether a commit is in the log, going by the newest revision of its account that came in
@@ -241,7 +220,6 @@ impl Pipeline {
     #[cold]
     pub(super) fn keep_accounts(&mut self) {
         self.accounts = Accounts::Kept;
-        self.earlier = Earlier::Forgotten;
         if let Err(error) = self.account_for_log() {
             warn!(%error, "events that come again may not be recognised: the log cannot be gone over");
         }
