@@ -71,8 +71,8 @@ impl Hasher for AsItIs {
     }
 }
 
-/// Whether a revision is not from a time that is yet to come, `now` being the time of its event: nobody
-/// is to keep the real events of an account out with such a one.
+/// Whether a revision is at most an hour ahead of `now`, the time of its event. One that is further
+/// ahead must not keep the real events of an account out.
 pub(crate) fn is_believable(rev: &Tid, now: Micros) -> bool {
     rev.time() <= now.plus(BELIEVABLE)
 }

@@ -1,4 +1,4 @@
-//! The knowledge of a process about the log of an earlier one, with one source and without
+//! Commits that follow on the log of an earlier process, with one source and without
 //! `deduplicate`.
 
 use std::path::Path;
