@@ -11,6 +11,7 @@
 mod circles;
 mod functions;
 mod names;
+mod pages;
 mod prose;
 mod public;
 mod source;
@@ -130,6 +131,8 @@ fn measure(root: &Path) -> Result<Vec<Row>, String> {
             places: silent,
         },
         Row::count("stilted phrases", Some(0), prose::stilted(root)?),
+        Row::count("pages left out", Some(0), pages::unlisted(root)?),
+        Row::count("broken links", Some(0), pages::broken_links(root)?),
         examples(&crates),
     ])
 }

@@ -66,7 +66,8 @@ fn phrases_in(line: &str, code: bool) -> Vec<&'static str> {
         .collect()
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
+/// Adds the pages and sources below a folder: nothing that is built, hidden or generated.
+pub(crate) fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for entry in entries {
         let path = entry.map_err(|error| error.to_string())?.path();
