@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::str::FromStr;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,6 +16,14 @@ pub(crate) enum ListenAddress {
 }
 
 impl ListenAddress {
+    /// Where a program on this machine reaches it: on loopback, if it is on all interfaces.
+    pub(crate) fn reachable(self) -> SocketAddr {
+        match self {
+            Self::Any(port) => (Ipv4Addr::LOCALHOST, port).into(),
+            Self::At(address) => on_loopback(address),
+        }
+    }
+
     /// Opens the socket.
     pub(crate) async fn bind(self) -> io::Result<TcpListener> {
         match self {
@@ -59,6 +67,17 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+/// The same address, or that of loopback for all interfaces.
+pub(crate) fn on_loopback(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        // A socket of both families is reached over either.
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (ip, address.port()).into()
+}
+
 /// A socket for both families, whatever the system's default is for those of IPv6.
 fn dual_stack(port: u16) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
@@ -95,6 +114,19 @@ mod tests {
         for bad in ["127.0.0.1", ":", ":70000", ""] {
             assert!(bad.parse::<ListenAddress>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_address_of_all_interfaces_is_reached_on_loopback() {
+        let reached = |text: &str| text.parse::<ListenAddress>().unwrap().reachable();
+        for all in [":6009", "0.0.0.0:6009", "[::]:6009"] {
+            assert_eq!(
+                reached(all),
+                SocketAddr::from(([127, 0, 0, 1], 6009)),
+                "{all}"
+            );
+        }
+        assert_eq!(reached("10.0.0.1:1"), SocketAddr::from(([10, 0, 0, 1], 1)));
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ fn a_line_at_intervals_says_how_it_goes() {
     let mut program = Program::start(&["--report-every=100ms"]);
     let _ = program.url();
     let line = program.line(" events/s, lag ");
-    let (_, said) = line.split_once("jetwash_server::report: ").unwrap();
+    let (_, said) = line.split_once("serve::report: ").unwrap();
     let (rate, rest) = said.split_once(" events/s, lag ").unwrap();
     assert!(rate.parse::<f64>().unwrap() >= 0.0);
     assert!(

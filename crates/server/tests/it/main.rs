@@ -8,6 +8,8 @@
 )]
 
 #[cfg(unix)]
+mod commands;
+#[cfg(unix)]
 mod hops;
 #[cfg(unix)]
 mod lines;
@@ -143,8 +145,16 @@ fn prepare(command: &mut Command) -> &mut Command {
         .stderr(Stdio::piped())
 }
 
+/// Runs a command to its end.
+fn command(arguments: &[&str]) -> Output {
+    let mut command = Command::new(SERVER);
+    prepare(&mut command).args(arguments);
+    command.stdout(Stdio::piped()).output().unwrap()
+}
+
 fn tail(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_jetwash-tail"))
+    Command::new(SERVER)
+        .arg("tail")
         .args(arguments)
         .output()
         .unwrap()

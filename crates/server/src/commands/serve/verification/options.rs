@@ -1,7 +1,7 @@
 use clap::Args;
 use jetwash::Policy;
 
-use crate::size::parse_bytes;
+use crate::values::parse_bytes;
 
 /// The options that say how much of what relays send is verified.
 #[derive(Debug, Args)]

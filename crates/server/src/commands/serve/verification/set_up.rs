@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use jetwash::identity::{ExportFollower, FileCache, Identities, IdentityOptions};
 use jetwash::{NetworkConfig, Policy, Verify, simulator_identities};
 
-use crate::verification::options::VerifyOptions;
+use crate::commands::serve::verification::options::VerifyOptions;
 
 /// Where keys come from, and where they are kept.
 #[derive(Debug)]

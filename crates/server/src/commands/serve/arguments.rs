@@ -2,21 +2,17 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::Args;
 use jetwash::{Dictionary, JetstreamOptions, NetworkConfig};
 use jetwash_serve::{HttpLimits, ServeOptions, StatusPageOptions};
 
+use crate::commands::serve::page_options::PageOptions;
+use crate::commands::serve::verification::{Keys, VerifyOptions};
 use crate::listen::ListenAddress;
-use crate::page_options::PageOptions;
-use crate::size::parse_bytes;
-use crate::verification::{Keys, VerifyOptions};
+use crate::values::{parse_bytes, parse_duration};
 
-/// A Jetstream server: the AT Protocol firehose as small JSON events over a websocket.
-///
-/// Where an option names an environment variable of the official Jetstream, that variable works
-/// here too; the option comes before it.
-#[derive(Debug, Parser)]
-#[command(version)]
+/// The options of a server.
+#[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Where frames come from: a host, or a websocket URL; may be given more than once.
     ///
@@ -121,7 +117,7 @@ pub(crate) struct Arguments {
         value_name = "TIME",
         env = "JETSTREAM_EVENT_TTL",
         default_value = "24h",
-        value_parser = humantime::parse_duration
+        value_parser = parse_duration
     )]
     pub(crate) event_ttl: Duration,
 
@@ -178,7 +174,7 @@ pub(crate) struct Arguments {
         long,
         value_name = "TIME",
         default_value = "20ms",
-        value_parser = humantime::parse_duration
+        value_parser = parse_duration
     )]
     max_delay: Duration,
 
@@ -187,7 +183,7 @@ pub(crate) struct Arguments {
         long,
         value_name = "TIME",
         default_value = "20ms",
-        value_parser = humantime::parse_duration
+        value_parser = parse_duration
     )]
     batch_delay: Duration,
 
@@ -204,7 +200,7 @@ pub(crate) struct Arguments {
         long,
         value_name = "TIME",
         default_value = "90s",
-        value_parser = humantime::parse_duration
+        value_parser = parse_duration
     )]
     write_timeout: Duration,
 
@@ -258,7 +254,7 @@ pub(crate) struct Arguments {
         long,
         value_name = "TIME",
         default_value = "1min",
-        value_parser = humantime::parse_duration
+        value_parser = parse_duration
     )]
     pub(crate) report_every: Duration,
 
@@ -268,26 +264,9 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the command line and the environment, and ends the program if they make no sense.
-    ///
-    /// A variable that is empty is as if it were not set, so that a line such as
-    /// `JETSTREAM_EVENT_TTL=` in a container's settings means the default.
-    pub(crate) fn read() -> Self {
-        let command = Self::command().mut_args(|argument| {
-            let variable = argument.get_env().and_then(env::var_os);
-            if variable.is_some_and(|value| value.is_empty()) {
-                argument.env(None::<&str>)
-            } else {
-                argument
-            }
-        });
-        let parsed = Self::from_arg_matches(&command.get_matches());
-        parsed.unwrap_or_else(|error| error.exit())
-    }
-
     /// The variables of the official Jetstream, of any version, that are set and mean nothing here.
     pub(crate) fn unused_variables() -> Vec<String> {
-        let command = Self::command();
+        let command = Self::augment_args(clap::Command::new("serve"));
         let known: Vec<_> = command
             .get_arguments()
             .filter_map(clap::Arg::get_env)
@@ -471,7 +450,15 @@ const DEFAULT_RELAY: &str = "wss://relay1.us-east.bsky.network";
 
 #[cfg(test)]
 mod tests {
+    use clap::{Error, FromArgMatches};
+
     use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, Error> {
+        let command = Arguments::augment_args(clap::Command::new("serve"));
+        let matches = command.try_get_matches_from(line.split(' '))?;
+        Arguments::from_arg_matches(&matches)
+    }
 
     #[test]
     fn rates_may_have_a_fraction_as_the_official_variable_does() {
@@ -485,7 +472,7 @@ mod tests {
 
     #[test]
     fn the_simulator_keeps_its_events_in_memory_unless_told_otherwise() {
-        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).unwrap();
+        let parse = |line: &str| parse(line).unwrap();
         assert_eq!(parse("server --sim").folder(), None);
         assert_eq!(
             parse("server --sim --data-dir x").folder(),
@@ -520,10 +507,7 @@ mod tests {
             "server --mirror a.example --dictionary auto",
             "server --mirror a.example --override-relay-cursor 7",
         ] {
-            assert!(
-                Arguments::try_parse_from(line.split(' ')).is_err(),
-                "{line}"
-            );
+            assert!(parse(line).is_err(), "{line}");
         }
     }
 }

@@ -13,8 +13,8 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use tokio::net::TcpListener;
 use tokio::time::interval;
 
-use crate::descriptions;
-use crate::figures::Figures;
+use crate::commands::serve::descriptions;
+use crate::commands::serve::figures::Figures;
 
 /// Makes this process's metrics go to a recorder that can be asked for them.
 ///

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jetwash::Jetstream;
 use jetwash::identity::{Identities, IdentitySnapshot, ResolveErrorKind};
 
-use crate::descriptions::LOOKED_UP;
+use crate::commands::serve::descriptions::LOOKED_UP;
 
 /// Looks figures up when somebody asks: those of the log, of the process and of the program, in
 /// the text format of Prometheus.

@@ -1,25 +1,25 @@
-//! Prints the events of a Jetstream as they come, and on a terminal how many and how large.
-
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::Args;
 use futures_util::StreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use jetwash::dict::{Decompressor, Dictionary};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-/// Prints the events of a Jetstream as they come.
+use crate::exit::{Ended, Outcome};
+use crate::output::{self, OutputError};
+use crate::progress;
+
+/// Print the events of a Jetstream as they come
 ///
 /// Each event is a line of JSON on standard output; on a terminal it is cut to the width, and the
 /// last line shows rates and sizes.
-#[derive(Debug, Parser)]
-#[command(name = "jetwash-tail", version)]
-struct Arguments {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
     /// The Jetstream
     #[arg(default_value = "ws://127.0.0.1:6008/subscribe")]
     url: String,
@@ -53,15 +53,12 @@ struct Arguments {
     quiet: bool,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match tail(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("jetwash-tail: {error}");
-            ExitCode::FAILURE
-        }
-    }
+pub(crate) fn run(arguments: Arguments) -> Ended {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(tail(arguments))?;
+    Ok(Outcome::Well)
 }
 
 async fn tail(arguments: Arguments) -> Result<(), Box<dyn Error>> {
@@ -232,11 +229,7 @@ struct Show {
 
 impl Show {
     fn new(is_quiet: bool) -> Self {
-        let status = io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg}");
-            let bar = ProgressBar::new_spinner();
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        });
+        let status = progress::spinner();
         let size = console::Term::stdout().size_checked();
         let width = size
             .filter(|_| io::stdout().is_terminal())
@@ -248,15 +241,13 @@ impl Show {
         }
     }
 
-    fn event(&mut self, json: &str) -> io::Result<()> {
+    fn event(&mut self, json: &str) -> Result<(), OutputError> {
         if self.is_quiet {
             return Ok(());
         }
         let print = || match self.width {
-            Some(width) => {
-                writeln!(io::stdout(), "{}", console::truncate_str(json, width, "…"))
-            }
-            None => writeln!(io::stdout(), "{json}"),
+            Some(width) => output::print_line(&console::truncate_str(json, width, "…")),
+            None => output::print_line(json),
         };
         match &self.status {
             Some(bar) => bar.suspend(print),

@@ -1,3 +1,8 @@
+//! Values of options: sizes and durations.
+
+use std::time::Duration;
+
+/// Reads a size, such as 1048576, 50GB or 10GiB, in bytes.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text
         .find(|character: char| !character.is_ascii_digit())
@@ -20,6 +25,11 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number: u64| number.checked_mul(factor));
     bytes.ok_or_else(|| "it must be a whole number with a unit, such as 50GB".to_owned())
+}
+
+/// Reads a duration, such as 90s, 24h or 7days.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
 }
 
 #[cfg(test)]
