@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::BinaryError;
+use super::usual::UsualCommit;
 use crate::base64::decode_base64;
 use crate::encoder::{Draft, DraftBody};
 use crate::kind::{Kind, Operation};
@@ -81,6 +82,46 @@ impl BinaryEncoder {
     }
 
     fn encode_line(
+        &mut self,
+        line: &str,
+        is_original: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BinaryError> {
+        if is_original && self.encode_usual(line, out).is_some() {
+            return Ok(());
+        }
+        self.encode_any(line, is_original, out)
+    }
+
+    /// Appends the event of a commit's line with its fields in the usual order and no escapes outside
+    /// of its record, in one pass; `None` for any other line.
+    fn encode_usual(&mut self, line: &str, out: &mut Vec<u8>) -> Option<()> {
+        let commit = UsualCommit::read(line)?;
+        let cid: Cid;
+        let record = match commit.rest.strip_prefix(r#","record":"#) {
+            Some(rest) => {
+                self.record.clear();
+                let end = self.to_cbor.encode_first(rest, &mut self.record).ok()?;
+                let text = rest.get(end..)?.strip_prefix(r#","cid":""#)?;
+                cid = text.strip_suffix(r#""}}"#)?.parse().ok()?;
+                Some((self.record.as_slice(), &cid))
+            }
+            None if commit.rest == "}}" => None,
+            None => return None,
+        };
+        let body = DraftBody::Commit {
+            rev: commit.rev,
+            operation: commit.operation,
+            collection: commit.collection,
+            rkey: commit.rkey,
+            record,
+        };
+        let did = commit.did;
+        write(&Draft { did, body }, commit.time_us, out);
+        Some(())
+    }
+
+    fn encode_any(
         &mut self,
         line: &str,
         is_original: bool,
@@ -330,3 +371,54 @@ const UNSIGNED: u8 = 0;
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 const MAP: u8 = 5;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINE: &str = concat!(
+        r#"{"did":"did:web:a.example","time_us":7,"kind":"commit","commit":{"#,
+        r#""rev":"3l3qo2vutsw2b","operation":"create","collection":"a.example.thing","#,
+        r#""rkey":"3l3qo2vuowo2b","record":{"a":"\n","b":[1,{}]},"#,
+        r#""cid":"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"}}"#,
+    );
+
+    fn usual(line: &str) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        BinaryEncoder::new().encode_usual(line, &mut out)?;
+        Some(out)
+    }
+
+    fn any(line: &str) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let written = BinaryEncoder::new().encode_any(line, true, &mut out);
+        written.ok().map(|()| out)
+    }
+
+    #[test]
+    fn a_commit_is_encoded_in_one_pass() {
+        assert!(usual(LINE).is_some());
+        assert_eq!(usual(LINE), any(LINE));
+        let (before, _) = LINE.split_once(r#","record""#).unwrap();
+        let deleted = format!("{before}}}}}").replace("create", "delete");
+        assert!(usual(&deleted).is_some());
+        assert_eq!(usual(&deleted), any(&deleted));
+    }
+
+    proptest! {
+        #[test]
+        fn one_pass_takes_only_lines_of_events(
+            place in 0..LINE.len(),
+            length in 0..3usize,
+            text in "[\"\\\\{}\\[\\]:,0-9a-z\u{0}-\u{1f} ]{0,3}",
+        ) {
+            let end = (place + length).min(LINE.len());
+            let line = [&LINE[..place], &text, &LINE[end..]].concat();
+            if let Some(event) = usual(&line) {
+                prop_assert_eq!(Some(event), any(&line));
+            }
+        }
+    }
+}

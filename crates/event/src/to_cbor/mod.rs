@@ -10,6 +10,7 @@ mod scan;
 
 pub use self::error::{ToCborError, ToCborErrorKind};
 use self::pass::{Entry, Pass};
+pub(crate) use self::scan::plain_length;
 
 /// Writes JSON as canonical DAG-CBOR: the way back from an event's record to the bytes that its
 /// repository holds.
@@ -49,6 +50,24 @@ impl ToCbor {
     ///
     /// When it is not JSON, or has no counterpart in the data model; `out` is then left as it was.
     pub fn encode(&mut self, json: &str, out: &mut Vec<u8>) -> Result<(), ToCborError> {
+        self.pass(json, out, |pass| pass.whole())
+    }
+
+    /// Appends the JSON value that comes first, and returns how many bytes of JSON it has.
+    pub(crate) fn encode_first(
+        &mut self,
+        json: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, ToCborError> {
+        self.pass(json, out, |pass| pass.first())
+    }
+
+    fn pass<T>(
+        &mut self,
+        json: &str,
+        out: &mut Vec<u8>,
+        take: impl FnOnce(&mut Pass<'_, '_>) -> Result<T, ToCborError>,
+    ) -> Result<T, ToCborError> {
         self.entries.clear();
         let start = out.len();
         out.reserve(json.len());
@@ -60,7 +79,7 @@ impl ToCbor {
             moved: 0,
             out,
         };
-        let result = pass.whole();
+        let result = take(&mut pass);
         if result.is_err() {
             out.truncate(start);
         }

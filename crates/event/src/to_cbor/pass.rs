@@ -37,6 +37,12 @@ impl<'j> Pass<'j, '_> {
         }
     }
 
+    /// Writes the value that comes first, and returns where it ends.
+    pub(super) fn first(&mut self) -> Result<usize, ToCborError> {
+        self.value(0)?;
+        Ok(self.position)
+    }
+
     fn value(&mut self, depth: usize) -> Result<(), ToCborError> {
         match self.next_token() {
             Some(b'"') => self.string(),

@@ -2,7 +2,7 @@
 
 /// How many bytes of a string come before its end, an escape, or what has to be escaped.
 #[inline]
-pub(super) fn plain_length(bytes: &[u8]) -> usize {
+pub(crate) fn plain_length(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let found = special_bytes(u64::from_le_bytes(*word));
