@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use jetwash::dict::{CompressError, StreamCompressor};
-use jetwash::event::{ToCbor, V2Encoder, write_v0};
+use jetwash::event::{ToCbor, write_v0};
 use jetwash::store::{Block, Page, Run};
 use jetwash::{Dictionary, some_json_of};
 
@@ -9,10 +9,10 @@ use crate::form::content_size::content_size;
 use crate::form::events::Events;
 use crate::form::format::{BATCH, Compression, Format, Shape};
 use crate::form::framing::{Framing, Mark};
+use crate::form::line_encoder::LineEncoder;
 use crate::form::messages::Messages;
 use crate::form::recode_error::RecodeError;
 use crate::form::recoder::{Recoder, SHORT};
-use crate::form::second::count_dropped;
 use crate::websocket::{Opcode, write_frame};
 
 /// Turns events from the log's format into one subscriber's.
@@ -28,7 +28,7 @@ pub(crate) struct Encoder {
     stream: Option<Stream>,
     scratch: Vec<u8>,
     /// Made when first needed: most subscribers are at the end of the log, and share messages.
-    v2: Option<Box<V2Encoder>>,
+    lines: Option<LineEncoder>,
 }
 
 /// A zstd stream without an end.
@@ -43,10 +43,30 @@ pub(crate) type Sharing = (Format, Framing, Option<u32>);
 
 impl Stream {
     fn push(&mut self, payload: &[u8], shape: Shape) {
-        self.pending.extend_from_slice(payload);
+        self.push_with(shape, 0, |pending| {
+            pending.extend_from_slice(payload);
+            true
+        });
+    }
+
+    /// Pushes what `write` appends, unless it returns `false` or appends more than `limit`. Returns a
+    /// size as [`Encoder::write`] does.
+    fn push_with(
+        &mut self,
+        shape: Shape,
+        limit: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) -> Option<usize> {
+        let start = self.pending.len();
+        let is_written = write(&mut self.pending);
+        if !is_written || limit > 0 && self.pending.len() - start > limit {
+            self.pending.truncate(start);
+            return None;
+        }
         if shape != Shape::Binary {
             self.pending.push(b'\n');
         }
+        Some(0)
     }
 }
 
@@ -71,7 +91,7 @@ impl Encoder {
             recoder,
             stream,
             scratch: Vec::new(),
-            v2: None,
+            lines: None,
         })
     }
 
@@ -193,20 +213,18 @@ impl Encoder {
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Option<usize> {
-        let (opcode, payload) = match (self.format.shape, self.format.compression) {
-            (Shape::V0, _) => {
+        let payload = match self.format.shape {
+            Shape::V0 => {
                 self.scratch.clear();
                 // A damaged line, which is empty, stays as it is.
                 let converted = write_v0(event, &mut self.scratch).is_ok();
-                let payload = if converted {
+                if converted {
                     self.scratch.as_slice()
                 } else {
                     event
-                };
-                (Opcode::Text, payload)
+                }
             }
-            _ if self.format.is_text() => (Opcode::Text, event),
-            _ => (Opcode::Binary, event),
+            _ => event,
         };
         if payload.is_empty() {
             return None;
@@ -219,7 +237,8 @@ impl Encoder {
             return Some(0);
         }
         let cursor = mark.cursor(self.format.shape);
-        self.framing.write(opcode, cursor, payload, out);
+        self.framing
+            .write(opcode(self.format), cursor, payload, out);
         Some(payload.len())
     }
 
@@ -239,14 +258,17 @@ impl Encoder {
         if event.is_empty() {
             return None;
         }
-        let begun = self.framing.begin(mark.cursor(self.format.shape), out);
-        let encoder = self.v2.get_or_insert_default();
-        if let Err(error) = encoder.encode(event, mark.seq.get(), out) {
-            count_dropped(error, mark.seq);
+        let shape = self.format.shape;
+        let lines = self.lines.get_or_insert_with(|| LineEncoder::new(shape));
+        if let Some(stream) = &mut self.stream {
+            return stream.push_with(shape, limit, |out| lines.encode(event, mark.seq, out));
+        }
+        let begun = self.framing.begin(mark.cursor(shape), out);
+        if !lines.encode(event, mark.seq, out) {
             out.truncate(begun.start);
             return None;
         }
-        let size = self.framing.end(Opcode::Text, begun, out);
+        let size = self.framing.end(opcode(self.format), begun, out);
         if limit > 0 && size > limit {
             out.truncate(begun.start);
             return None;
@@ -342,15 +364,15 @@ impl Encoder {
         lines: Page,
         indexes: &[usize],
     ) -> Result<Events, RecodeError> {
-        let dictionary = self.dictionary.clone();
+        let (dictionary, shape) = (self.dictionary.clone(), self.format.shape);
         if indexes.len() <= SHORT {
             return self
                 .recoder
-                .some_v2(block, &lines, indexes, dictionary.as_ref());
+                .some(block, (&lines, shape), indexes, dictionary.as_ref());
         }
         let (recoder, block) = (Arc::clone(&self.recoder), Arc::clone(block));
         let (indexes, may_block) = (indexes.to_vec(), block.may_block());
-        let make = move || recoder.some_v2(&block, &lines, &indexes, dictionary.as_ref());
+        let make = move || recoder.some(&block, (&lines, shape), &indexes, dictionary.as_ref());
         match jetwash::run_blocking(may_block, make).await {
             Ok(events) => events,
             Err(error) => Err(RecodeError::Read(error.into())),
@@ -372,9 +394,18 @@ impl Encoder {
     }
 }
 
+/// The mark of its websocket frames.
+fn opcode(format: Format) -> Opcode {
+    if format.is_text() {
+        Opcode::Text
+    } else {
+        Opcode::Binary
+    }
+}
+
 /// Whether a reader that wants `events` of a block has only them made, for itself.
 fn is_own(block: &Block, format: Format, wanted: usize) -> bool {
-    format.is_v2_compressed() && wanted <= block.len() / FEW
+    format.is_compressed_fast() && wanted <= block.len() / FEW
 }
 
 /// Returns the end of the batch that begins with an event of a block of `length` events; `None` if

@@ -29,6 +29,12 @@ impl Shape {
     pub(crate) fn has(self, kind: Kind) -> bool {
         self == Self::V2 || kind != Kind::Sync
     }
+
+    /// Whether its events are made from the lines of the log by a
+    /// [`LineEncoder`](crate::form::line_encoder::LineEncoder).
+    pub(crate) const fn is_made(self) -> bool {
+        matches!(self, Self::V1WithCursor | Self::V2 | Self::Binary)
+    }
 }
 
 /// The parameter `compress`.
@@ -86,17 +92,14 @@ impl Format {
         }
     }
 
-    /// Whether a message is made from a line of the log in little more time than it takes to copy
-    /// one.
+    /// Whether an event is made from a line of the log in less time than it takes to unpack the line.
     pub(crate) fn is_made_fast(self) -> bool {
-        let is_plain = self.compression == Compression::None && !self.verdicts;
-        self.shape == Shape::V2 && is_plain
+        self.shape.is_made() && self.compression == Compression::None && !self.verdicts
     }
 
-    /// Whether each event is a message of version 2 that is compressed by itself.
-    pub(crate) fn is_v2_compressed(self) -> bool {
-        let is_single = self.compression == Compression::Event && !self.verdicts;
-        self.shape == Shape::V2 && is_single
+    /// Whether such an event is compressed by itself.
+    pub(crate) fn is_compressed_fast(self) -> bool {
+        self.shape.is_made() && self.compression == Compression::Event && !self.verdicts
     }
 
     /// Whether each event is a message of text.

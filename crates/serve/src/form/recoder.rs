@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jetwash::store::{Block, Page, StoreError};
 use jetwash::{Dictionary, Seq};
 
-use crate::form::binary::binary;
 use crate::form::compressors::Compressors;
 use crate::form::events::{Events, Made};
 use crate::form::format::{Compression, Format, Shape};
+use crate::form::from_lines::{compressed, plain};
 use crate::form::recode_error::RecodeError;
-use crate::form::second::{v1_with_cursor, v2, v2_compressed};
 use crate::form::verdicts::with_verdicts;
 use crate::memory::Budget;
 
@@ -82,19 +81,19 @@ impl Recoder {
         self.kept().meet(Key::new(block, format, dictionary))
     }
 
-    /// Makes some of a block's events as compressed messages of version 2 from their lines, for one
-    /// reader that wants few of them. Nothing is kept.
-    pub(crate) fn some_v2(
+    /// Makes some of a block's events from their lines, each compressed, for one reader that wants few
+    /// of them. Nothing is kept.
+    pub(crate) fn some(
         &self,
         block: &Block,
-        lines: &Page,
+        (lines, shape): (&Page, Shape),
         indexes: &[usize],
         dictionary: Option<&Dictionary>,
     ) -> Result<Events, RecodeError> {
         let indexes = indexes.iter().copied();
         self.compressors
             .lend(dictionary, |compressor| {
-                v2_compressed(block, lines, indexes, compressor)
+                compressed(block, lines, shape, indexes, compressor)
             })
             .map(|made| Arc::new(made).into())
     }
@@ -121,23 +120,16 @@ impl Recoder {
         if let Some(made) = &*place {
             return Ok(Arc::clone(made).into());
         }
-        let made = if format.is_v2_compressed() {
-            let lines = block.json()?;
+        let made = if format.is_compressed_fast() {
+            let (lines, indexes) = (block.json()?, 0..block.len());
             self.compressors.lend(dictionary, |compressor| {
-                v2_compressed(block, lines, 0..block.len(), compressor)
+                compressed(block, lines, format.shape, indexes, compressor)
             })?
         } else if format.compression == Compression::None {
-            match format.shape {
-                _ if format.verdicts => {
-                    with_verdicts(block, &self.events(block, format.without_verdicts(), None)?)
-                }
-                Shape::Binary => binary(block)?,
-                Shape::V1WithCursor => v1_with_cursor(block)?,
-                Shape::V2 => v2(block)?,
-                Shape::V0 | Shape::V1 => {
-                    debug_assert!(false, "the log has these, or each subscriber makes its own");
-                    Made::default()
-                }
+            if format.verdicts {
+                with_verdicts(block, &self.events(block, format.without_verdicts(), None)?)
+            } else {
+                plain(block, format.shape)?
             }
         } else {
             let plain = self.events(block, format.plain(), None)?;
@@ -431,7 +423,9 @@ mod tests {
         let all = recoder.events(block, V2, None).unwrap();
         let wanted = [0, 7, 8, 63];
         let lines = block.json_of(&wanted).unwrap();
-        let some = recoder.some_v2(block, &lines, &wanted, None).unwrap();
+        let some = recoder
+            .some(block, (&lines, Shape::V2), &wanted, None)
+            .unwrap();
         for index in 0..block.len() {
             let expected = wanted.contains(&index).then(|| all.get(index).unwrap());
             assert_eq!(some.get(index), Some(expected.unwrap_or_default()));
