@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use jetwash::event::V2Encoder;
+use jetwash::Dictionary;
+use jetwash::event::{BinaryEncoder, V2Encoder};
 use jetwash_benches::Table;
 use zstd::zstd_safe::{CCtx, CParameter, Strategy};
 
@@ -59,7 +60,57 @@ pub(crate) fn measure(input: &Input) {
             five.len()
         })
         .run(Duration::from_secs(6));
+    other_shapes(&lines, &input.v1.dictionary);
     variants(&messages, input.v2.dictionary.bytes());
+}
+
+/// Prints what binary events and batches cost, for one event.
+fn other_shapes(lines: &[Vec<u8>], dictionary: &Dictionary) {
+    let texts: Vec<&str> = lines.iter().map(|it| str::from_utf8(it).unwrap()).collect();
+    let mut encoder = BinaryEncoder::new();
+    let binary: Vec<Vec<u8>> = texts
+        .iter()
+        .map(|line| {
+            let mut bytes = Vec::new();
+            encoder.encode(line, &mut bytes).unwrap();
+            bytes
+        })
+        .collect();
+    let batches: Vec<Vec<u8>> = lines.chunks(BATCH).map(|it| it.join(&b'\n')).collect();
+    let binary_batches: Vec<Vec<u8>> = binary.chunks(BATCH).map(<[_]>::concat).collect();
+    let mut compressor = dictionary.compressor();
+    let mut binary_compressor = Dictionary::builtin_binary().unwrap().compressor();
+    let (mut one, mut two, mut three, mut four) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let _ = Table::new("other shapes, for one event", lines.len())
+        .row("make the binary event from the line", || {
+            one.clear();
+            for line in &texts {
+                encoder.encode(line, &mut one).unwrap();
+            }
+            one.len()
+        })
+        .row("compress the binary event", || {
+            two.clear();
+            for event in &binary {
+                binary_compressor.compress(event, &mut two).unwrap();
+            }
+            two.len()
+        })
+        .row("compress lines in batches of 64", || {
+            three.clear();
+            for batch in &batches {
+                compressor.compress(batch, &mut three).unwrap();
+            }
+            three.len()
+        })
+        .row("join binary events in batches of 64", || {
+            four.clear();
+            for batch in &binary_batches {
+                four.extend_from_slice(batch);
+            }
+            four.len()
+        })
+        .run(Duration::from_secs(6));
 }
 
 /// Size and time of other parameters of zstd.
@@ -124,4 +175,6 @@ const VARIANTS: [Variant; 12] = [
     ("level -5", -5, None, 0, 0, 0),
 ];
 const COPIES: usize = 20;
+/// Events of a batch.
+const BATCH: usize = 64;
 const LIMIT: usize = 1 << 20;

@@ -12,12 +12,14 @@ use crate::crowd::{Crowd, Shape};
 use crate::{Fed, Load};
 
 /// The name of a mode, and what a subscriber asks for to get it.
-const MODES: [(&str, &str); 5] = [
+const MODES: [(&str, &str); 7] = [
     ("none", "compress=false"),
     ("dictionary", "compress=true"),
     ("batched", "compress=batch"),
     ("streaming", "compress=stream"),
+    ("binary", "format=binary&compress=false"),
     ("binary, dictionary", "format=binary&compress=true"),
+    ("binary, batched", "format=binary&compress=batch"),
 ];
 
 /// More streams than a server is likely to need. One address gets at most half of them.
