@@ -57,7 +57,7 @@ impl Command {
     pub(crate) fn run(self) -> Ended {
         match self {
             Self::Serve(arguments) => serve::run(*arguments),
-            Self::Tail(arguments) => tail::run(arguments),
+            Self::Tail(arguments) => tail::run(&arguments),
             Self::Health(arguments) => health::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }

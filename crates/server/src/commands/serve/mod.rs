@@ -280,6 +280,7 @@ fn announce(
     info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}{number}");
     info!("{}", verification::policy_line(keys));
     info!("subscribe at ws://{address}/subscribe");
+    info!("print events with: jetwash-server tail {address}");
     if let Ok(address) = metrics_listener.local_addr() {
         info!("a page to look at is at http://{address}/");
         info!("metrics at http://{address}/metrics");

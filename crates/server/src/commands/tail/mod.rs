@@ -1,28 +1,40 @@
-use std::error::Error;
-use std::io::{self, IsTerminal};
+//! Prints what a Jetstream serves.
+//!
+//! - `address`: the address as people write it.
+//! - `show`: what is printed, and where.
+
+mod address;
+mod show;
+
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::time::Duration;
 
 use clap::Args;
-use futures_util::StreamExt;
-use indicatif::ProgressBar;
-use jetwash::dict::{Decompressor, Dictionary};
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::{self, Message};
+use jetwash_client::{
+    Client, ClientBuildError, ClientError, ClientFilter, ClientItem, Dictionary, Disconnected,
+    Micros, Protocol, UpstreamCursor,
+};
+use thiserror::Error;
+use tokio::runtime;
 
-use crate::exit::{Ended, Outcome};
-use crate::output::{self, OutputError};
-use crate::progress;
+use crate::exit::{Ended, Outcome, UsageError};
+use crate::output::OutputError;
+use show::{Mode, Show, Tally};
 
 /// Print the events of a Jetstream as they come
 ///
 /// Each event is a line of JSON on standard output; on a terminal it is cut to the width, and the
-/// last line shows rates and sizes.
+/// last line shows rates and sizes. A connection that ends is made again, and the stream continues
+/// after the last event. An address that never answered, or that refuses, ends it.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The Jetstream
-    #[arg(default_value = "ws://127.0.0.1:6008/subscribe")]
-    url: String,
+    /// The Jetstream: a host, host:port, or a URL of ws, wss, http or https
+    ///
+    /// A host has TLS, unless it is localhost or an IP address: that has port 6008. With another port
+    /// than 443 there is no TLS.
+    #[arg(default_value = "127.0.0.1:6008")]
+    address: String,
 
     /// Only this collection, or with `.*` at its end all that start so; may be given more than once
     #[arg(long = "collection", value_name = "NSID")]
@@ -35,6 +47,10 @@ pub(crate) struct Arguments {
     /// From this time on, in microseconds since 1970; 0 for everything there is
     #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
     cursor: Option<i64>,
+
+    /// Speak version 2 where the address has no path, and version 1 only if the server has no other
+    #[arg(long)]
+    v2: bool,
 
     /// Ask for compressed events
     #[arg(long)]
@@ -49,232 +65,231 @@ pub(crate) struct Arguments {
     count: Option<u64>,
 
     /// Show only rates and sizes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     quiet: bool,
+
+    /// Print whole events on a terminal too, and no rates and sizes
+    #[arg(long)]
+    json: bool,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Ended {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+impl Arguments {
+    const fn mode(&self) -> Mode {
+        match (self.json, self.quiet) {
+            (true, _) => Mode::Json,
+            (_, true) => Mode::Quiet,
+            _ => Mode::People,
+        }
+    }
+
+    /// A client of the address, which connects when it is asked for events.
+    fn client(&self, url: &str) -> Result<Client, TailError> {
+        let filter = ClientFilter::new()
+            .collections(&self.collections)
+            .and_then(|filter| filter.dids(&self.dids))
+            .map_err(ClientBuildError::from)?;
+        let mut builder = Client::builder([url])
+            .filter(filter)
+            .compress(self.compress)
+            .user_agent(concat!("jetwash-server/", env!("CARGO_PKG_VERSION")));
+        if !self.v2 {
+            builder = builder.protocol(Protocol::V1);
+        }
+        if let Some(cursor) = self.cursor {
+            let time = Micros::new(u64::try_from(cursor).unwrap_or_default());
+            builder = builder.cursor(UpstreamCursor::at_time(time));
+        }
+        if let Some(path) = &self.dictionary {
+            builder = builder.dictionary(dictionary(path.clone())?);
+        }
+        Ok(builder.build()?)
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Ended {
+    let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(tail(arguments))?;
+    runtime
+        .block_on(follow(arguments))
+        .map_err(TailError::sort)?;
     Ok(Outcome::Well)
 }
 
-async fn tail(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let mut decoder = decoder(&arguments)?;
-    let url = address(&arguments);
-    let connected = connect_async(&url).await;
-    let (mut socket, _) = connected.map_err(|error| refusal(&url, error))?;
-    let mut tally = Tally::new();
-    let mut show = Show::new(arguments.quiet);
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    while arguments.count.is_none_or(|count| tally.events < count) {
-        let message = tokio::select! {
-            _ = second.tick() => {
-                show.status(&tally);
-                continue;
+/// Why nothing more is printed.
+#[derive(Debug, Error)]
+enum TailError {
+    #[error("{0}")]
+    Setting(#[from] ClientBuildError),
+    #[error("--dictionary {}: {reason}", path.display())]
+    Dictionary { path: PathBuf, reason: String },
+    #[error("{url}: {reason}\nIs a server running? `jetwash-server --sim` starts one")]
+    Unreachable { url: String, reason: String },
+    #[error("{url}: refused with {status}{}", colon(message))]
+    Refused {
+        url: String,
+        /// With its usual name.
+        status: String,
+        message: String,
+    },
+    #[error(transparent)]
+    Client(ClientError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl TailError {
+    fn sort(self) -> Box<dyn std::error::Error> {
+        match self {
+            Self::Output(error) => error.into(),
+            Self::Setting(ClientBuildError::Host(error)) if error.text.contains('?') => {
+                let instead = "--collection, --did and --cursor say what is wanted";
+                UsageError(format!("{error}; {instead}")).into()
             }
-            _ = tokio::signal::ctrl_c() => break,
-            message = socket.next() => message,
-        };
-        match message {
-            Some(Ok(Message::Text(text))) => {
-                tally.add(text.len(), text.len());
-                show.event(&text)?;
-            }
-            Some(Ok(Message::Binary(frame))) => {
-                let mut json = Vec::new();
-                decoder.decompress(&frame, MAX_EVENT_BYTES, &mut json)?;
-                tally.add(frame.len(), json.len());
-                show.event(&String::from_utf8(json)?)?;
-            }
-            Some(Ok(Message::Close(reason))) => {
-                show.status(&tally);
-                let reason = reason.map(|reason| format!("{}: {}", reason.code, reason.reason));
-                return Err(
-                    format!("closed by the server ({})", reason.unwrap_or_default()).into(),
-                );
-            }
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(error.into()),
-            None => return Err("the connection ended".into()),
+            Self::Setting(error) => UsageError(error.to_string()).into(),
+            other => other.into(),
         }
     }
-    show.end(&tally);
-    // The server hears of it, but may be gone already.
-    let _ = socket.close(None).await;
+
+    fn of_client(url: &str, error: ClientError) -> Self {
+        let ClientError::Refused {
+            status,
+            name,
+            message,
+            ..
+        } = error
+        else {
+            return Self::Client(error);
+        };
+        let is_whole = name.is_empty() || message.is_empty();
+        let between = if is_whole { "" } else { ": " };
+        Self::Refused {
+            url: url.to_owned(),
+            status: axum::http::StatusCode::from_u16(status)
+                .map_or_else(|_| status.to_string(), |status| status.to_string()),
+            message: format!("{name}{between}{message}"),
+        }
+    }
+}
+
+fn colon(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}
+
+/// Prints events until there are enough, or until the program is interrupted.
+async fn follow(arguments: &Arguments) -> Result<(), TailError> {
+    let url = address::url_of(&arguments.address);
+    let mut client = arguments.client(&url)?;
+    let mut tail = Tail {
+        url,
+        tally: Tally::new(),
+        show: Show::new(arguments.mode()),
+        has_connected: false,
+    };
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    // Made once, so that no signal is missed between two events.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
+    while arguments
+        .count
+        .is_none_or(|count| tail.tally.events < count)
+    {
+        tokio::select! {
+            _ = second.tick() => tail.show.status(&tail.tally, client.snapshot().bytes_received),
+            _ = &mut interrupted => break,
+            item = client.next() => match item {
+                Some(Ok(item)) => tail.take(item)?,
+                Some(Err(error)) => return Err(TailError::of_client(&tail.url, error)),
+                None => break,
+            },
+        }
+    }
+    tail.show.end(&tail.tally, client.snapshot().bytes_received);
+    say_goodbye(client).await;
     Ok(())
 }
 
-/// Describes why a connection failed, in the words of the server if it sent any.
-fn refusal(url: &str, error: tungstenite::Error) -> String {
-    let tungstenite::Error::Http(answer) = error else {
-        return format!(
-            "{url}: {error}\nIs a server running? `cargo run --release -p jetwash-server -- --sim` \
-             starts one"
-        );
+/// Lets the client close its connection, so that the server need not find out.
+async fn say_goodbye(client: Client) {
+    drop(client);
+    // Its task is the only one.
+    let tasks = runtime::Handle::current().metrics();
+    let gone = async {
+        while tasks.num_alive_tasks() > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
     };
-    let body = answer.body().as_deref().unwrap_or_default();
-    let body = String::from_utf8_lossy(&body[..body.len().min(MAX_REFUSAL_BYTES)]);
-    // Whatever a server sends, it must not move the cursor of a terminal.
-    let body = body.replace(|character: char| character.is_control(), " ");
-    let status = answer.status();
-    match body.trim() {
-        "" => format!("{url}: refused with {status}"),
-        body => format!("{url}: refused with {status}: {body}"),
-    }
+    // A server that does not answer is left as it is.
+    let _ = tokio::time::timeout(GOODBYE, gone).await;
 }
 
-/// With the dictionary of the file, or else with the one that the server says it uses.
-fn decoder(arguments: &Arguments) -> Result<Decompressor, Box<dyn Error>> {
-    if !arguments.compress {
-        return Ok(Decompressor::without_dictionary());
-    }
-    let Some(path) = &arguments.dictionary else {
-        return ask_for_dictionary(&arguments.url);
-    };
-    let file = |error: &dyn Error| format!("--dictionary {}: {error}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| file(&error))?;
-    let dictionary = Dictionary::from_bytes(bytes).map_err(|error| file(&error))?;
-    Ok(dictionary.decompressor())
+/// A stream that is printed.
+#[derive(Debug)]
+struct Tail {
+    url: String,
+    tally: Tally,
+    show: Show,
+    has_connected: bool,
 }
 
-fn ask_for_dictionary(url: &str) -> Result<Decompressor, Box<dyn Error>> {
-    let server = url.replacen("ws", "http", 1);
-    let server = server
-        .split_once("/subscribe")
-        .map_or(server.as_str(), |(server, _)| server);
-    let url = format!("{server}/xrpc/network.bsky.jetstream.getZstdDictionary?format=v1");
-    match ureq::get(&url).call() {
-        Ok(mut answer) => {
-            Ok(Dictionary::from_bytes(answer.body_mut().read_to_vec()?)?.decompressor())
-        }
-        Err(ureq::Error::StatusCode(404)) => Ok(Decompressor::without_dictionary()),
-        Err(error) => Err(format!("{url}: {error}; give the dictionary as a file").into()),
-    }
-}
-
-fn address(arguments: &Arguments) -> String {
-    let mut query = Vec::new();
-    query.extend(
-        arguments
-            .collections
-            .iter()
-            .map(|value| format!("wantedCollections={value}")),
-    );
-    query.extend(
-        arguments
-            .dids
-            .iter()
-            .map(|value| format!("wantedDids={value}")),
-    );
-    query.extend(arguments.cursor.map(|cursor| format!("cursor={cursor}")));
-    query.extend(arguments.compress.then(|| "compress=true".to_owned()));
-    if query.is_empty() {
-        return arguments.url.clone();
-    }
-    let separator = if arguments.url.contains('?') {
-        '&'
-    } else {
-        '?'
-    };
-    format!("{}{separator}{}", arguments.url, query.join("&"))
-}
-
-/// Counts what was received.
-struct Tally {
-    start: Instant,
-    events: u64,
-    wire_bytes: u64,
-    json_bytes: u64,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            events: 0,
-            wire_bytes: 0,
-            json_bytes: 0,
-        }
-    }
-
-    fn add(&mut self, wire: usize, json: usize) {
-        self.events += 1;
-        self.wire_bytes += wire as u64;
-        self.json_bytes += json as u64;
-    }
-
-    fn text(&self) -> String {
-        let seconds = self.start.elapsed().as_secs_f64().max(0.001);
-        let each = |bytes: u64| bytes.checked_div(self.events).unwrap_or_default();
-        format!(
-            "{} events, {:.0} a second; {} bytes each in JSON, {} on the wire; {:.1} MB in all",
-            self.events,
-            self.events as f64 / seconds,
-            each(self.json_bytes),
-            each(self.wire_bytes),
-            self.wire_bytes as f64 / 1e6,
-        )
-    }
-}
-
-/// Standard output for events, standard error for what is said about them.
-struct Show {
-    status: Option<ProgressBar>,
-    width: Option<usize>,
-    is_quiet: bool,
-}
-
-impl Show {
-    fn new(is_quiet: bool) -> Self {
-        let status = progress::spinner();
-        let size = console::Term::stdout().size_checked();
-        let width = size
-            .filter(|_| io::stdout().is_terminal())
-            .map(|(_, width)| width.into());
-        Self {
-            status,
-            width,
-            is_quiet,
-        }
-    }
-
-    fn event(&mut self, json: &str) -> Result<(), OutputError> {
-        if self.is_quiet {
-            return Ok(());
-        }
-        let print = || match self.width {
-            Some(width) => output::print_line(&console::truncate_str(json, width, "…")),
-            None => output::print_line(json),
-        };
-        match &self.status {
-            Some(bar) => bar.suspend(print),
-            None => print(),
-        }
-    }
-
-    fn status(&self, tally: &Tally) {
-        match &self.status {
-            Some(bar) => {
-                bar.set_message(tally.text());
-                bar.tick();
+impl Tail {
+    fn take(&mut self, item: ClientItem) -> Result<(), TailError> {
+        match item {
+            ClientItem::Event(event) => {
+                self.tally.add(event.text());
+                self.show.event(event.text())?;
             }
-            None if self.is_quiet => eprintln!("{}", tally.text()),
-            None => {}
+            ClientItem::Connected(connected) => {
+                if self.has_connected {
+                    let host = connected.host;
+                    self.show.note(format_args!("{host}: connected again"));
+                }
+                self.has_connected = true;
+            }
+            ClientItem::Disconnected(end) => self.disconnected(&end)?,
+            ClientItem::Gap(gap) => {
+                let words = colon(&gap.message.unwrap_or_default());
+                let cause = gap.cause;
+                self.show
+                    .note(format_args!("events are missing: {cause}{words}"));
+            }
+            ClientItem::Malformed(reason) => {
+                self.show
+                    .note(format_args!("a message cannot be read: {reason}"));
+            }
+            _ => {}
         }
+        Ok(())
     }
 
-    fn end(&self, tally: &Tally) {
-        match &self.status {
-            Some(bar) => bar.finish_with_message(tally.text()),
-            None => eprintln!("{}", tally.text()),
+    /// Says why the connection ended; an error if there never was one.
+    fn disconnected(&self, end: &Disconnected) -> Result<(), TailError> {
+        // A client that does not wait asks the same host in another way.
+        if !self.has_connected && !end.wait.is_zero() {
+            return Err(TailError::Unreachable {
+                url: self.url.clone(),
+                reason: end.reason.clone(),
+            });
         }
+        let (host, reason) = (&end.host, &end.reason);
+        let wait = end.wait.as_secs_f32();
+        self.show.note(format_args!(
+            "{host}: {reason}; the next attempt is in {wait:.1} s"
+        ));
+        Ok(())
     }
 }
 
-/// How much of a refusal is shown.
-const MAX_REFUSAL_BYTES: usize = 1000;
-/// The largest event that is unpacked.
-const MAX_EVENT_BYTES: usize = 8 << 20;
+fn dictionary(path: PathBuf) -> Result<Dictionary, TailError> {
+    let read = std::fs::read(&path).map_err(|error| error.to_string());
+    let made =
+        read.and_then(|bytes| Dictionary::from_bytes(bytes).map_err(|error| error.to_string()));
+    made.map_err(|reason| TailError::Dictionary { path, reason })
+}
+
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often the client is looked at that closes its connection.
+const LOOK: Duration = Duration::from_millis(1);
