@@ -57,5 +57,5 @@ Exit codes:
   3  it looked, and found a difference or a problem";
 
 /// The code of clap too.
-const WRONG_USE: u8 = 2;
+pub(crate) const WRONG_USE: u8 = 2;
 const FOUND: u8 = 3;

@@ -1,9 +1,11 @@
 //! A Jetstream server, and the commands that go with it.
 //!
 //! - `commands`: a module for each command.
+//! - `configuration`: the file of settings.
 //! - `exit`, `output`, `progress`, `values`, `listen`, `logging`: what they share.
 
 mod commands;
+mod configuration;
 mod exit;
 mod listen;
 mod logging;

@@ -49,12 +49,10 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), OutputError> {
 
 /// Rows under a heading, in columns as wide as their widest cell.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for commands that print tables")]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
-#[allow(dead_code, reason = "for commands that print tables")]
 impl Table {
     pub(crate) fn new<T: Into<String>>(heading: impl IntoIterator<Item = T>) -> Self {
         let heading = heading.into_iter().map(Into::into).collect();

@@ -6,11 +6,13 @@ mod serve;
 mod tail;
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::exit::{self, Ended};
+use crate::configuration::{ConfigError, InUse, Settings};
+use crate::exit::{self, Ended, UsageError};
 
 /// A Jetstream server: the AT Protocol firehose as small JSON events over a websocket.
 ///
@@ -43,11 +45,20 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Reads the command line and the environment, and ends the program if they make no sense.
+    /// Reads the command line, the environment and the configuration file, and ends the program if
+    /// they make no sense.
     pub(crate) fn read() -> Self {
-        let first = env::args_os().nth(1);
-        let command = with_environment(CommandLine::command(), first.as_deref());
-        let parsed = CommandLine::from_arg_matches(&command.get_matches());
+        let words: Vec<OsString> = env::args_os().collect();
+        let command = command_of(&words);
+        let matches = match matches_with_file(&command, &words) {
+            Ok(Some((matches, _))) => matches,
+            Ok(None) => command.get_matches_from(words),
+            Err(error) => {
+                eprintln!("{NAME}: {error}");
+                std::process::exit(exit::WRONG_USE.into());
+            }
+        };
+        let parsed = CommandLine::from_arg_matches(&matches);
         let line = parsed.unwrap_or_else(|error| error.exit());
         line.command
             .unwrap_or_else(|| Self::Serve(Box::new(line.serve)))
@@ -56,7 +67,7 @@ impl Command {
     /// Does what it says.
     pub(crate) fn run(self) -> Ended {
         match self {
-            Self::Serve(arguments) => serve::run(*arguments),
+            Self::Serve(arguments) => serve::run(*arguments, read_again),
             Self::Tail(arguments) => tail::run(&arguments),
             Self::Health(arguments) => health::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
@@ -64,16 +75,81 @@ impl Command {
     }
 }
 
-/// Decides which variables of the environment are read.
+/// Reads the settings of the server again, with what the configuration file says by now.
+///
+/// # Errors
+///
+/// When they make no sense any more.
+pub(crate) fn read_again() -> Result<(serve::Arguments, Vec<InUse>), UsageError> {
+    let words: Vec<OsString> = env::args_os().collect();
+    let command = command_of(&words);
+    let with_file = matches_with_file(&command, &words).map_err(wrong)?;
+    let (matches, settings) = match with_file {
+        Some((matches, settings)) => (matches, Some(settings)),
+        None => (
+            command
+                .clone()
+                .try_get_matches_from(&words)
+                .map_err(wrong)?,
+            None,
+        ),
+    };
+    let matches = matches.subcommand_matches(SERVE).unwrap_or(&matches);
+    let arguments = serve::Arguments::from_arg_matches(matches).map_err(wrong)?;
+    let in_use = InUse::all(&options_of_serve(&command), matches, settings.as_ref());
+    Ok((arguments, in_use))
+}
+
+fn wrong(error: impl ToString) -> UsageError {
+    UsageError(error.to_string().trim_end().to_owned())
+}
+
+/// The matches of the words and of the configuration file that they name, and its settings; `None`
+/// where there is no file, or where the words alone are wrong.
+fn matches_with_file(
+    command: &clap::Command,
+    words: &[OsString],
+) -> Result<Option<(ArgMatches, Settings)>, ConfigError> {
+    let matches = match command.clone().try_get_matches_from(words) {
+        Ok(matches) => matches,
+        // What is missing may be in the file.
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
+            let partly = command.clone().ignore_errors(true);
+            match partly.try_get_matches_from(words) {
+                Ok(matches) => matches,
+                Err(_) => return Ok(None),
+            }
+        }
+        Err(_) => return Ok(None),
+    };
+    let (serve, leading) = match matches.subcommand() {
+        None => (&matches, 1),
+        Some((SERVE, matches)) => (matches, 2),
+        Some(_) => return Ok(None),
+    };
+    let Some(settings) = Settings::read(&options_of_serve(command), serve)? else {
+        return Ok(None);
+    };
+    let matches = settings.matches(command, words, leading)?;
+    Ok(Some((matches, settings)))
+}
+
+/// The options of `serve`, as a command.
+fn options_of_serve(command: &clap::Command) -> clap::Command {
+    let serve = command.find_subcommand(SERVE).cloned();
+    serve.unwrap_or_else(|| serve::Arguments::augment_args(clap::Command::new(SERVE)))
+}
+
+/// The command line's parser, with the variables of the environment that are read.
 ///
 /// A variable that is empty is as if it were not set, so that a line such as
 /// `JETSTREAM_EVENT_TTL=` in a container's settings means the default. Where the first word is a
 /// command, only the variables of that one are read.
-fn with_environment(command: clap::Command, first: Option<&OsStr>) -> clap::Command {
-    let is_named = first.is_some_and(|first| {
-        command
-            .get_subcommands()
-            .any(|known| known.get_name() == first)
+fn command_of(words: &[OsString]) -> clap::Command {
+    let command = CommandLine::command();
+    let is_named = words.get(1).is_some_and(|first| {
+        let mut known = command.get_subcommands();
+        known.any(|known| known.get_name() == first)
     });
     let command = command.mut_args(|argument| {
         if is_named {
@@ -94,6 +170,8 @@ fn without_empty(argument: clap::Arg) -> clap::Arg {
     }
 }
 
+/// The name of the command that a configuration file is for.
+const SERVE: &str = "serve";
 /// The name of the program, as help and completions have it.
 const NAME: &str = "jetwash-server";
 

@@ -10,6 +10,8 @@
 #[cfg(unix)]
 mod commands;
 #[cfg(unix)]
+mod config;
+#[cfg(unix)]
 mod hops;
 #[cfg(unix)]
 mod lines;
@@ -140,6 +142,7 @@ fn prepare(command: &mut Command) -> &mut Command {
     }
     command
         .env("NO_COLOR", "1")
+        .env_remove("JETWASH_CONFIG")
         .env_remove("RUST_LOG")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

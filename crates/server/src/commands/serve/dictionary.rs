@@ -14,7 +14,7 @@ pub(crate) fn load(name: &Path, folder: &Path) -> Result<Dictionary, LoadError> 
     if name != Path::new("v1") {
         return read(name);
     }
-    let path = folder.join("jetstream-v1.zdict");
+    let path = official_path(folder);
     if path.exists() {
         return official(read(&path)?);
     }
@@ -22,6 +22,19 @@ pub(crate) fn load(name: &Path, folder: &Path) -> Result<Dictionary, LoadError> 
     let dictionary = download(OFFICIAL_URL)?;
     keep(&path, dictionary.bytes()).map_err(|source| LoadError::File { path, source })?;
     Ok(dictionary)
+}
+
+/// Checks what `--dictionary` names as far as it is here: the official one need not be yet.
+pub(crate) fn check(name: &Path, folder: &Path) -> Result<(), LoadError> {
+    if name == Path::new("v1") && !official_path(folder).exists() {
+        return Ok(());
+    }
+    load(name, folder).map(drop)
+}
+
+/// Where the official one is kept.
+fn official_path(folder: &Path) -> PathBuf {
+    folder.join("jetstream-v1.zdict")
 }
 
 /// Why there is no dictionary.
