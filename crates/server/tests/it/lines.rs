@@ -47,13 +47,3 @@ fn a_line_at_intervals_says_how_it_goes() {
         "{line}"
     );
 }
-
-#[test]
-fn a_hangup_ends_nothing() {
-    let mut program = Program::start(&[]);
-    let _ = program.url();
-    program.signal("HUP");
-    program.line("SIGHUP is ignored");
-    let (ended, lines) = program.stop();
-    assert!(ended, "{lines:#?}");
-}

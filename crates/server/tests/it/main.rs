@@ -20,6 +20,8 @@ mod metrics;
 #[cfg(unix)]
 mod ready;
 #[cfg(unix)]
+mod reload;
+#[cfg(unix)]
 mod repair;
 #[cfg(unix)]
 mod settings;

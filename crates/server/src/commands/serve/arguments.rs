@@ -85,6 +85,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
 
+    /// Take in only events of the accounts in a file: a DID a line, comments after a #
+    ///
+    /// The file may be compressed with gzip or zstd. It is read again when SIGHUP comes.
+    #[arg(long, value_name = "FILE", conflicts_with = "mirrors")]
+    pub(crate) accounts: Option<PathBuf>,
+
     #[command(flatten)]
     verify: VerifyOptions,
 

@@ -46,6 +46,9 @@ fn mistakes(arguments: &Arguments) -> Vec<String> {
     {
         mistakes.push(format!("--v2-dictionary: {error}"));
     }
+    if let Err(error) = set_up::accounts(arguments) {
+        mistakes.push(error);
+    }
     if let Some(address) = shared(arguments.listen, arguments.metrics_listen) {
         mistakes.push(format!(
             "--listen and --metrics-listen are both {address}: they need a port each"

@@ -10,6 +10,7 @@ mod memory;
 mod metrics;
 mod page_options;
 mod program_options;
+mod reload;
 mod replay;
 mod report;
 mod set_up;
@@ -20,11 +21,11 @@ use std::error::Error;
 use std::io;
 use std::thread;
 
-use jetwash::Dictionary;
 use jetwash_serve::{Server, StatusPage, raise_file_limit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::exit::{Ended, Outcome};
@@ -32,6 +33,7 @@ use crate::listen::ListenAddress;
 use crate::logging;
 
 pub(crate) use arguments::{Arguments, ReadAgain};
+use reload::{Hangups, Reload};
 
 /// Serves until the process is asked to stop.
 pub(crate) fn run(arguments: Arguments, read_again: ReadAgain) -> Ended {
@@ -48,7 +50,7 @@ pub(crate) fn run(arguments: Arguments, read_again: ReadAgain) -> Ended {
             unused.join(", ")
         );
     }
-    runtime()?.block_on(serve(arguments))?;
+    runtime()?.block_on(serve(arguments, read_again))?;
     Ok(Outcome::Well)
 }
 
@@ -62,46 +64,44 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+async fn serve(arguments: Arguments, read_again: ReadAgain) -> Result<(), Box<dyn Error>> {
     // Before anything else: until then each of these signals ends the process at once.
     let interrupted = interrupted();
-    let hangups = tokio::spawn(ignore_hangups());
+    let hangups = Hangups::new();
     if let Err(error) = raise_file_limit() {
         warn!(%error, "the limit of open files stays as it is");
     }
     let metrics = metrics::install()?;
     let network = arguments.network();
     let keys = arguments.keys(network.as_ref());
-    let (jetstream, ingest) = set_up::open(&arguments, &keys)?;
+    let accounts = set_up::accounts(&arguments)?;
+    let (jetstream, ingest) = set_up::open(&arguments, &keys, accounts.as_ref())?;
     let follower = verification::follower(&keys, jetstream.identities())?;
-    let options = arguments.serve_options();
-    let mut options = options.binary_dictionary(Dictionary::builtin_binary()?);
-    if let Some(path) = &arguments.v2_dictionary {
-        let dictionary =
-            dictionary::read(path).map_err(|error| format!("--v2-dictionary: {error}"))?;
-        options = options.v2_dictionary(dictionary);
-    }
-    let server = Server::new(jetstream.clone(), options);
+    let server = Server::new(jetstream.clone(), set_up::serve_options(&arguments)?);
     let listener = bind("--listen", arguments.listen).await?;
-    let reporting = report::every(
-        arguments.report_every,
-        jetstream.clone(),
-        server.clone(),
-        metrics.clone(),
-    );
-    let reporting = tokio::spawn(reporting);
     let metrics_listener = bind("--metrics-listen", arguments.metrics_listen).await?;
     announce::announce(&arguments, &keys, &jetstream, &listener, &metrics_listener);
+    let reload = Reload {
+        read_again,
+        jetstream: jetstream.clone(),
+        settings: read_again()?.1,
+        accounts,
+    };
 
     let (stop, stopped) = watch::channel(());
     let stopped = || {
         let mut stopped = stopped.clone();
         async move { drop(stopped.changed().await) }
     };
+    // Ended when this is dropped.
+    let mut beside = JoinSet::new();
+    beside.spawn(reload.run(hangups));
+    beside.spawn(verification::watch_resyncs(jetstream.resyncs()));
+    let handles = (jetstream.clone(), server.clone(), metrics.clone());
+    beside.spawn(report::every(arguments.report_every, handles));
     let page = StatusPage::new(&server, arguments.page_options());
     let (router, metered) = (page.router(), jetstream.clone());
     let metrics = metrics::serve(metrics_listener, metrics, metered, router, stopped());
-    let watching = tokio::spawn(verification::watch_resyncs(jetstream.resyncs()));
     let following = follower.map(|follower| tokio::spawn(follower.run(stopped())));
     let serving = tokio::spawn(server.serve(listener, stopped()));
     let measuring = tokio::spawn(metrics);
@@ -113,9 +113,6 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(following) = following {
         following.await?;
     }
-    watching.abort();
-    reporting.abort();
-    hangups.abort();
     info!("stopped");
     Ok(outcome?)
 }
@@ -123,24 +120,6 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 async fn bind(option: &str, address: ListenAddress) -> Result<TcpListener, Box<dyn Error>> {
     let listener = address.bind().await;
     Ok(listener.map_err(|error| format!("{option} {address}: {error}"))?)
-}
-
-/// Lets a SIGHUP, which a terminal that closes sends and some tools mean as "read the settings
-/// again", end nothing, from the call on.
-fn ignore_hangups() -> impl Future<Output = ()> {
-    #[cfg(unix)]
-    let hangups = {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::hangup())
-    };
-    async move {
-        #[cfg(unix)]
-        if let Ok(mut hangups) = hangups {
-            while hangups.recv().await.is_some() {
-                info!("SIGHUP is ignored: settings are read at the start only");
-            }
-        }
-    }
 }
 
 /// Completes when the process is asked to stop. From the call on, not only from when it is awaited,

@@ -10,9 +10,7 @@ use tracing::info;
 /// never if the interval is zero.
 pub(crate) async fn every(
     interval: Duration,
-    jetstream: Jetstream,
-    server: Server,
-    metrics: PrometheusHandle,
+    (jetstream, server, metrics): (Jetstream, Server, PrometheusHandle),
 ) {
     if interval.is_zero() {
         return;

@@ -3,18 +3,49 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use jetwash::{
-    AutoDictionary, Dictionary, Ingest, Jetstream, JetstreamBuilder, NetworkConfig, store,
+    AutoDictionary, Dictionary, DidFile, DidSet, Filter, Ingest, Jetstream, JetstreamBuilder,
+    NetworkConfig, store,
 };
+use jetwash_serve::ServeOptions;
 use tracing::info;
 
 use crate::commands::serve::arguments::Arguments;
 use crate::commands::serve::verification::{self, Keys};
 use crate::commands::serve::{dictionary, replay};
 
+/// Loads the accounts whose events are taken in, unless all are.
+pub(super) fn accounts(arguments: &Arguments) -> Result<Option<DidFile>, String> {
+    let Some(path) = &arguments.accounts else {
+        return Ok(None);
+    };
+    let file = DidFile::new(path, DidSet::new());
+    let loaded = file
+        .load()
+        .map_err(|error| format!("--accounts: {error}"))?;
+    let accounts = loaded.count();
+    info!(
+        "events of {accounts} accounts are taken in: those in {}",
+        path.display()
+    );
+    Ok(Some(file))
+}
+
+/// The options of subscriptions, with the dictionaries that are files.
+pub(super) fn serve_options(arguments: &Arguments) -> Result<ServeOptions, Box<dyn Error>> {
+    let options = arguments.serve_options();
+    let options = options.binary_dictionary(Dictionary::builtin_binary()?);
+    let Some(path) = &arguments.v2_dictionary else {
+        return Ok(options);
+    };
+    let dictionary = dictionary::read(path).map_err(|error| format!("--v2-dictionary: {error}"))?;
+    Ok(options.v2_dictionary(dictionary))
+}
+
 /// Opens the log, repaired if that was asked for.
 pub(super) fn open(
     arguments: &Arguments,
     keys: &Keys<'_>,
+    accounts: Option<&DidFile>,
 ) -> Result<(Jetstream, Ingest), Box<dyn Error>> {
     let named = arguments.dictionary_file();
     let dictionary = match named {
@@ -23,6 +54,10 @@ pub(super) fn open(
         None => Dictionary::builtin()?,
     };
     let mut builder = builder(arguments, keys, dictionary)?;
+    if let Some(accounts) = accounts {
+        let filter = Filter::new().did_set(accounts.set().clone());
+        builder = builder.ingest_filter(filter);
+    }
     if let Some(folder) = arguments.folder() {
         if arguments.repair {
             repair(&folder)?;

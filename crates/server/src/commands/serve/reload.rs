@@ -1,0 +1,113 @@
+//! Reads the settings again when SIGHUP comes, and applies what can change while the server runs.
+
+use std::path::Path;
+
+use jetwash::{DidChange, DidFile, Jetstream};
+use tracing::{info, warn};
+
+use crate::commands::serve::arguments::ReadAgain;
+use crate::configuration::InUse;
+
+/// The settings at the start, and the parts of the server that other ones change.
+#[derive(Debug)]
+pub(super) struct Reload {
+    pub(super) read_again: ReadAgain,
+    pub(super) jetstream: Jetstream,
+    /// The settings that the server was started with.
+    pub(super) settings: Vec<InUse>,
+    /// The accounts whose events are taken in, unless all are.
+    pub(super) accounts: Option<DidFile>,
+}
+
+impl Reload {
+    /// Reads the settings again at each SIGHUP, for ever.
+    pub(super) async fn run(mut self, mut hangups: Hangups) {
+        while hangups.next().await {
+            if let Some(change) = tokio::task::block_in_place(|| self.apply()) {
+                let accounts = change.count();
+                // Fails only when the server ends.
+                if let Ok(cursor) = self.jetstream.holds_from(change).await {
+                    info!(accounts, %cursor, "SIGHUP: other accounts are taken in from here on");
+                }
+            }
+        }
+    }
+
+    /// Applies what can be applied, and returns the change of the accounts.
+    fn apply(&mut self) -> Option<DidChange> {
+        let (arguments, settings) = match (self.read_again)() {
+            Ok(read) => read,
+            Err(error) => {
+                warn!("SIGHUP: all settings stay as they were: {error}");
+                return None;
+            }
+        };
+        info!("SIGHUP: the settings are read again");
+        let (is_loaded, change) = self.load(arguments.accounts.as_deref());
+        // An option without a default is not among the settings if it is not given.
+        let differs = |now: &&InUse| {
+            let mut before = self.settings.iter();
+            let before = before.find(|before| before.key == now.key);
+            before.map(|before| &before.values) != Some(&now.values)
+        };
+        let changed = settings.iter().filter(differs).map(|now| &*now.key);
+        let gone = self.settings.iter().filter(|before| {
+            let mut now = settings.iter();
+            !now.any(|now| now.key == before.key)
+        });
+        let changed = changed.chain(gone.map(|before| &*before.key));
+        let waiting: Vec<_> = changed
+            .filter(|key| !(is_loaded && *key == "accounts"))
+            .collect();
+        if !waiting.is_empty() {
+            let names = waiting.join(", ");
+            warn!("SIGHUP: these settings have changed and hold from the next start: {names}");
+        }
+        change
+    }
+
+    /// Loads the file of accounts again, or another in its place. Returns whether there is one as there
+    /// was at the start, since a filter cannot come or go, and what has changed.
+    fn load(&mut self, path: Option<&Path>) -> (bool, Option<DidChange>) {
+        let (Some(file), Some(path)) = (&mut self.accounts, path) else {
+            return (false, None);
+        };
+        if file.path() != path {
+            *file = DidFile::new(path, file.set().clone());
+        }
+        let loaded = file.load();
+        if let Err(error) = &loaded {
+            warn!("SIGHUP: the accounts stay as they were: {error}");
+        }
+        (true, loaded.ok())
+    }
+}
+
+/// SIGHUPs, which a terminal that closes sends, and some tools to have settings read again. From the
+/// moment that this is made, none of them ends the process.
+#[derive(Debug)]
+pub(super) struct Hangups {
+    #[cfg(unix)]
+    signals: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    pub(super) fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            signals: {
+                use tokio::signal::unix::{SignalKind, signal};
+                signal(SignalKind::hangup()).ok()
+            },
+        }
+    }
+
+    /// Waits for the next. `false` where there will be none.
+    async fn next(&mut self) -> bool {
+        #[cfg(unix)]
+        if let Some(signals) = &mut self.signals {
+            return signals.recv().await.is_some();
+        }
+        false
+    }
+}
