@@ -18,6 +18,8 @@ mod lines;
 #[cfg(unix)]
 mod metrics;
 #[cfg(unix)]
+mod notify;
+#[cfg(unix)]
 mod ready;
 #[cfg(unix)]
 mod reload;
@@ -145,6 +147,7 @@ fn prepare(command: &mut Command) -> &mut Command {
     command
         .env("NO_COLOR", "1")
         .env_remove("JETWASH_CONFIG")
+        .env_remove("NOTIFY_SOCKET")
         .env_remove("RUST_LOG")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

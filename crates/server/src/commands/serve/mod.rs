@@ -8,6 +8,8 @@ mod dictionary;
 mod figures;
 mod memory;
 mod metrics;
+#[cfg(unix)]
+mod notify;
 mod page_options;
 mod program_options;
 mod reload;
@@ -25,7 +27,7 @@ use jetwash_serve::{Server, StatusPage, raise_file_limit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::exit::{Ended, Outcome};
@@ -105,6 +107,14 @@ async fn serve(arguments: Arguments, read_again: ReadAgain) -> Result<(), Box<dy
     let following = follower.map(|follower| tokio::spawn(follower.run(stopped())));
     let serving = tokio::spawn(server.serve(listener, stopped()));
     let measuring = tokio::spawn(metrics);
+    let tasks = [serving.abort_handle(), measuring.abort_handle()];
+    let is_serving = move || !tasks.iter().any(AbortHandle::is_finished);
+    beside.spawn(notify::watch(jetstream.clone(), is_serving));
+    notify::ready();
+    let interrupted = async {
+        interrupted.await;
+        notify::stopping();
+    };
     // Subscribers are closed first: the log ends when there is nobody left to miss it.
     let outcome = ingest.run(interrupted).await;
     stop.send_replace(());
@@ -147,6 +157,16 @@ fn interrupted() -> impl Future<Output = ()> {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// There is no systemd to tell.
+#[cfg(not(unix))]
+mod notify {
+    pub(super) fn ready() {}
+
+    pub(super) fn stopping() {}
+
+    pub(super) async fn watch(_jetstream: jetwash::Jetstream, _is_serving: impl Fn() -> bool) {}
 }
 
 const MAX_WORKERS: usize = 4;
