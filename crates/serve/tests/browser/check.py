@@ -223,26 +223,8 @@ def fits_a_telephone(browser):
     print("ok: nothing is wider than a telephone", flush=True)
 
 
-def pictures(browser, program, folder):
-    server = Server(program, consumers=12)
-    streams = [server.subscribe(query) for query in
-               ("", "compress=true", "wantedCollections=app.bsky.graph.*&compress=batch", "format=binary")]
-    browser.size(1280, 900)
-    browser.call("Page.navigate", url=server.url)
-    browser.until("samples for a picture", "document.querySelector('#chart .events') && document.querySelector('#chart .events').getAttribute('d').split('L').length > 3")
-    for name, scheme, width in (("day", "light", 1280), ("night", "dark", 1280), ("telephone", "light", 390)):
-        browser.scheme(scheme)
-        browser.size(width, 900, is_mobile=width < 400)
-        time.sleep(1)
-        browser.picture(f"{folder}/{name}.png")
-    for stream in streams:
-        stream.close()
-    server.end()
-
-
 def main():
     chromium, program = sys.argv[1:3]
-    folder = sys.argv[4] if sys.argv[3:4] == ["--pictures"] else None
     server = Server(program)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(chromium, profile)
@@ -255,8 +237,6 @@ def main():
             fits_a_telephone(browser)
             server = survives(browser, server, program)
             stream.close()
-            if folder:
-                pictures(browser, program, folder)
         finally:
             server.end()
             browser.end()
