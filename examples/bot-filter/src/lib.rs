@@ -122,6 +122,11 @@ enum Feature {
 #[doc = include_str!("../../../docs/guide/bot-author.md")]
 struct Guide;
 
+/// The bot of the tutorial, which has to compile, and its filter, which has to run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/tutorial.md")]
+struct Tutorial;
+
 /// The programs of the README, which have to compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
