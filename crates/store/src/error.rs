@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::seq::Seq;
 
@@ -118,6 +118,23 @@ pub enum OpenError {
 }
 
 /// Shows the first few names, and the number of the others.
+impl OpenError {
+    /// The same of another folder: that of which the one that could not be opened is a copy.
+    pub(crate) fn in_folder(mut self, folder: &Path) -> Self {
+        match &mut self {
+            Self::Folder { path, .. }
+            | Self::InUse { path }
+            | Self::Format { path, .. }
+            | Self::Missing { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Corrupt { path, .. }
+            | Self::Storage { path, .. } => folder.clone_into(path),
+            Self::Option { .. } => {}
+        }
+        self
+    }
+}
+
 pub(crate) struct Files<'a>(pub(crate) &'a [PathBuf]);
 
 impl fmt::Display for Files<'_> {

@@ -85,6 +85,7 @@ mod skipped;
 pub mod testing;
 
 pub use append::{AccountState, Appender, PackedRepo, Trimmed};
+pub use backend::FaultyFile;
 pub use block::{Block, Page, StringTable};
 pub use cursor::Cursor;
 pub use error::{OpenError, StoreError};
@@ -94,7 +95,7 @@ pub use gap::{Gap, GapCause, UpstreamGap};
 pub use identity::{LogId, ParseLogIdError};
 pub use jetwash_event::Micros;
 pub use mirror::{Applied, LogEvents, LogMessage, LogMessageError, LogStream, MirrorError};
-pub use open::{RepairReport, open, repair};
+pub use open::{RepairReport, StoreCopy, open, repair};
 pub use options::{Durability, Location, Options, Retention};
 pub use read::{
     Bounds, DeadLetterError, DeadLetters, LetterLimits, NewDeadLetter, Remaining, Store,

@@ -21,6 +21,28 @@ pub(super) struct Fault {
     pub(super) keyspace: Option<u64>,
 }
 
+/// A file of a ring that is not as it was written.
+///
+/// # Examples
+///
+/// ```
+/// use jetwash_store::FaultyFile;
+///
+/// fn describe(fault: &FaultyFile) -> String {
+///     let what = if fault.is_missing { "missing" } else { "damaged" };
+///     format!("{}: {what}", fault.file.display())
+/// }
+/// # let _ = describe;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FaultyFile {
+    /// Its path in the ring's folder.
+    pub file: PathBuf,
+    /// Whether it is gone. Otherwise it has other bytes than were written.
+    pub is_missing: bool,
+}
+
 /// How much of the files is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
@@ -30,11 +52,35 @@ pub(super) enum Depth {
     Values,
 }
 
+/// Reads all files, and returns those that are missing or damaged. Tells of the bytes that it has
+/// read.
+pub(crate) fn check_values(
+    path: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Vec<FaultyFile>> {
+    let manifest = Manifest::read(path)?;
+    let faults = check_and_tell(path, manifest.as_ref(), Depth::Values, progress)?;
+    let files = faults.into_iter().map(|fault| FaultyFile {
+        file: fault.file,
+        is_missing: fault.is_missing,
+    });
+    Ok(files.collect())
+}
+
 /// Looks for files that are missing or damaged.
 pub(super) fn check(
     path: &Path,
     manifest: Option<&Manifest>,
     depth: Depth,
+) -> io::Result<Vec<Fault>> {
+    check_and_tell(path, manifest, depth, &mut |_| {})
+}
+
+fn check_and_tell(
+    path: &Path,
+    manifest: Option<&Manifest>,
+    depth: Depth,
+    progress: &mut dyn FnMut(u64),
 ) -> io::Result<Vec<Fault>> {
     let mut faults = Vec::new();
     let has_mark = path.join(mark::NAME).try_exists()?;
@@ -67,7 +113,7 @@ pub(super) fn check(
             keyspace: None,
         });
     }
-    check_keyspace(path, 0, depth, &mut faults)?;
+    check_keyspace(path, 0, depth, progress, &mut faults)?;
     let known = match manifest {
         Some(manifest) => manifest.keyspaces.keys().copied().collect(),
         // One that was being made may lack everything.
@@ -75,7 +121,7 @@ pub(super) fn check(
         None => begun(path)?,
     };
     for id in known {
-        check_keyspace(path, id, depth, &mut faults)?;
+        check_keyspace(path, id, depth, progress, &mut faults)?;
     }
     Ok(faults)
 }
@@ -111,9 +157,15 @@ pub(super) fn keyspace_folder(id: u64) -> PathBuf {
     Path::new(KEYSPACES).join(id.to_string())
 }
 
-pub(super) const VERSION: &str = "version";
+pub(crate) const VERSION: &str = "version";
 
-fn check_keyspace(path: &Path, id: u64, depth: Depth, faults: &mut Vec<Fault>) -> io::Result<()> {
+fn check_keyspace(
+    path: &Path,
+    id: u64,
+    depth: Depth,
+    progress: &mut dyn FnMut(u64),
+    faults: &mut Vec<Fault>,
+) -> io::Result<()> {
     let folder = keyspace_folder(id);
     let mut fault = |file: PathBuf, is_missing| {
         faults.push(Fault {
@@ -145,7 +197,7 @@ fn check_keyspace(path: &Path, id: u64, depth: Depth, faults: &mut Vec<Fault>) -
     };
     for (number, checksum) in tables {
         let table = folder.join("tables").join(number.to_string());
-        match hash(&path.join(&table))? {
+        match hash(&path.join(&table), progress)? {
             None => fault(table, true),
             Some(found) if found != checksum => fault(table, false),
             Some(_) => {}
@@ -156,7 +208,7 @@ fn check_keyspace(path: &Path, id: u64, depth: Depth, faults: &mut Vec<Fault>) -
         let file = path.join(&blob);
         let is_whole = match depth {
             Depth::Lists => has_contents(&file)?,
-            Depth::Values => hash(&file)?.map(|found| found == checksum),
+            Depth::Values => hash(&file, progress)?.map(|found| found == checksum),
         };
         match is_whole {
             None => fault(blob, true),
@@ -180,7 +232,7 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn hash(path: &Path) -> io::Result<Option<u128>> {
+fn hash(path: &Path, progress: &mut dyn FnMut(u64)) -> io::Result<Option<u128>> {
     let Some(mut file) = found(File::open(path))? else {
         return Ok(None);
     };
@@ -189,7 +241,10 @@ fn hash(path: &Path) -> io::Result<Option<u128>> {
     loop {
         match file.read(&mut chunk)? {
             0 => return Ok(Some(hasher.digest128())),
-            count => hasher.update(&chunk[..count]),
+            count => {
+                hasher.update(&chunk[..count]);
+                progress(count as u64);
+            }
         }
     }
 }

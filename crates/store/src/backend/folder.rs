@@ -71,7 +71,7 @@ pub(super) fn probe(path: &Path) -> io::Result<()> {
 }
 
 /// The folder of all keyspaces in that of a database.
-pub(super) const KEYSPACES: &str = "keyspaces";
+pub(crate) const KEYSPACES: &str = "keyspaces";
 
 pub(super) const LOCK: &str = "lock";
 const PROBE: &str = "probe";

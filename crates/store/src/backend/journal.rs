@@ -15,15 +15,7 @@ pub(super) fn cut_damage(folder: &Path) -> io::Result<u64> {
     for path in journals(folder)? {
         let file = File::options().read(true).write(true).open(&path)?;
         let mut scan = Scan::new(file)?;
-        let end = loop {
-            let start = scan.position;
-            match scan.batch() {
-                Ok(true) => {}
-                Ok(false) => break start,
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break start,
-                Err(error) => return Err(error),
-            }
-        };
+        let end = scan.read_all()?;
         let mut file = scan.input.into_inner();
         // The engine makes journals longer than they are: zeros are no damage.
         if end == scan.length || next_byte(&mut file, end)? == NEVER_WRITTEN {
@@ -62,6 +54,11 @@ pub(super) fn read_items(
     Ok(())
 }
 
+/// Where the whole batches of a journal end.
+pub(super) fn end_of_batches(file: File) -> io::Result<u64> {
+    Scan::new(file)?.read_all()
+}
+
 type Item = (u64, Bytes, Option<Bytes>);
 
 /// Reads one batch after the other.
@@ -81,6 +78,19 @@ impl Scan {
             position: 0,
             items: None,
         })
+    }
+
+    /// Reads all whole batches. Returns where they end.
+    fn read_all(&mut self) -> io::Result<u64> {
+        loop {
+            let start = self.position;
+            match self.batch() {
+                Ok(true) => {}
+                Ok(false) => return Ok(start),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(start),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Reads a batch; `false` if what follows is not a whole batch.
@@ -179,7 +189,7 @@ const VALUE: u8 = 0;
 const TRAILER: [u8; 4] = *b"FJL\x03";
 
 /// The journals, oldest first.
-fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut journals = Vec::new();
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(journals),

@@ -12,7 +12,8 @@
 //! - beside the engine: [`mark`], how far positions were given out, and [`manifest`], what must be
 //!   there;
 //! - before the engine opens: [`prepare`] looks at its [`folder`], its [`files`] and its
-//!   [`journal`], and [`repair`] makes a damaged folder usable.
+//!   [`journal`], and [`repair`] makes a damaged folder usable;
+//! - beside a program that has the folder open: [`copy`], what a killed process would leave.
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::error::BackendError;
 mod batch;
 mod bucket;
 mod buffer;
+mod copy;
 mod disk;
 mod disk_bucket;
 mod durable;
@@ -42,8 +44,12 @@ pub(crate) mod state;
 
 pub(crate) use batch::{AccountRow, Batch, BlockRow, FrameRow};
 pub(crate) use bucket::{BlockKey, Bucket, BucketError, BucketName};
+pub(crate) use copy::copy;
 pub(crate) use disk::DiskBackend;
 pub(crate) use durable::Durable;
+pub use files::FaultyFile;
+pub(crate) use files::{VERSION, check_values};
+pub(crate) use folder::KEYSPACES;
 pub(crate) use mark::Reserved;
 pub(crate) use memory::MemoryBackend;
 pub(crate) use prepare::diagnose;

@@ -3,9 +3,11 @@
 //! - here, [`open()`](crate::open()): in memory or on disk;
 //! - [`recover`] puts everything together, from the [`state`], the [`buckets`] and the [`tail`];
 //! - [`cursors`] and [`gaps`] mend what a power failure or damage has left;
+//! - [`copy`] opens a copy, beside a program that has the ring open;
 //! - [`repair`] makes a ring that cannot be opened into one that can, and writes a [`report`].
 
 mod buckets;
+mod copy;
 mod cursors;
 mod gaps;
 mod recover;
@@ -24,6 +26,7 @@ use crate::error::OpenError;
 use crate::options::{Location, Options};
 use crate::read::Store;
 
+pub use copy::StoreCopy;
 pub use repair::repair;
 pub use report::RepairReport;
 

@@ -20,6 +20,27 @@ impl Store {
             consumer: consumer.to_owned(),
         }
     }
+
+    /// Returns the names of the consumers that have dead letters, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub fn dead_letter_consumers(&self) -> Result<Vec<String>, DeadLetterError> {
+        let backend = self.ring().durable.backend();
+        let (mut names, mut from) = (Vec::new(), Vec::new());
+        loop {
+            let pairs = backend.letters(&[], &from, 1);
+            let pairs = pairs.map_err(StoreError::storage("read dead letters"))?;
+            let Some((key, _)) = pairs.first() else {
+                return Ok(names);
+            };
+            let name = key.split(|byte| *byte == 0).next().unwrap_or_default();
+            names.push(String::from_utf8_lossy(name).into_owned());
+            // The zero byte is below all that may follow in a longer name.
+            from = [name, &[1]].concat();
+        }
+    }
 }
 
 /// The dead letters of one consumer. All its calls block on the disk.

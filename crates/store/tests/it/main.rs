@@ -9,6 +9,8 @@
 
 mod accounts;
 mod concurrency;
+#[cfg(unix)]
+mod copy;
 mod crash;
 mod dead_letters;
 mod dictionaries;
