@@ -13,7 +13,6 @@ pub(crate) enum Outcome {
     /// All is well.
     Well,
     /// The command looked, and found a difference or a problem.
-    #[allow(dead_code, reason = "for commands that compare or inspect")]
     Found,
 }
 

@@ -2,8 +2,9 @@
 //!
 //! - `commands`: a module for each command.
 //! - `configuration`: the file of settings.
-//! - `exit`, `output`, `progress`, `values`, `listen`, `logging`: what they share.
+//! - `address`, `exit`, `output`, `progress`, `values`, `listen`, `logging`: what they share.
 
+mod address;
 mod commands;
 mod configuration;
 mod exit;

@@ -1,5 +1,6 @@
 //! The commands of the program, a module each: the options, as `clap::Args`, and a function `run`.
 
+mod compare;
 mod completions;
 mod health;
 mod serve;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     #[command(after_help = exit::HELP)]
     Health(health::Arguments),
     #[command(after_help = exit::HELP)]
+    Compare(compare::Arguments),
+    #[command(after_help = exit::HELP)]
     Completions(completions::Arguments),
 }
 
@@ -70,6 +73,7 @@ impl Command {
             Self::Serve(arguments) => serve::run(*arguments, read_again),
             Self::Tail(arguments) => tail::run(&arguments),
             Self::Health(arguments) => health::run(&arguments),
+            Self::Compare(arguments) => compare::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }
     }

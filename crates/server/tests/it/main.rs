@@ -10,6 +10,8 @@
 #[cfg(unix)]
 mod commands;
 #[cfg(unix)]
+mod compare;
+#[cfg(unix)]
 mod config;
 #[cfg(unix)]
 mod hops;

@@ -1,9 +1,7 @@
 //! Prints what a Jetstream serves.
 //!
-//! - `address`: the address as people write it.
 //! - `show`: what is printed, and where.
 
-mod address;
 mod show;
 
 use std::path::PathBuf;
@@ -18,6 +16,7 @@ use jetwash_client::{
 use thiserror::Error;
 use tokio::runtime;
 
+use crate::address;
 use crate::exit::{Ended, Outcome, UsageError};
 use crate::output::OutputError;
 use show::{Mode, Show, Tally};

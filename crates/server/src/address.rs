@@ -1,10 +1,12 @@
+//! Addresses of Jetstreams, as people write them.
+
 use std::net::IpAddr;
 
 /// Returns the URL of a Jetstream from its address as people write it.
 ///
 /// A URL stays as it is. A host without a port has TLS, unless it is localhost or an IP address, where
 /// it has the port of this server; one with a port has TLS if that is 443.
-pub(super) fn url_of(text: &str) -> String {
+pub(crate) fn url_of(text: &str) -> String {
     if text.contains("://") {
         return text.to_owned();
     }
