@@ -2,13 +2,14 @@
 //!
 //! - `commands`: a module for each command.
 //! - `configuration`: the file of settings.
-//! - `address`, `exit`, `output`, `progress`, `values`, `listen`, `logging`: what they share.
+//! - `address`, `exit`, `output`, `progress`, `values`, `listen`, `log_folder`, `logging`: what they share.
 
 mod address;
 mod commands;
 mod configuration;
 mod exit;
 mod listen;
+mod log_folder;
 mod logging;
 mod output;
 mod progress;

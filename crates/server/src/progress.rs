@@ -13,7 +13,6 @@ pub(crate) fn spinner() -> Option<ProgressBar> {
 
 /// A bar that shows which part of `total` is done, and how long the rest will take; `None` where
 /// nobody would see it.
-#[allow(dead_code, reason = "for commands that know how much there is to do")]
 pub(crate) fn bar(total: u64) -> Option<ProgressBar> {
     shown(
         ProgressBar::new(total),

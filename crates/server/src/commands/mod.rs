@@ -3,6 +3,7 @@
 mod compare;
 mod completions;
 mod health;
+mod inspect;
 mod serve;
 mod tail;
 
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     #[command(after_help = exit::HELP)]
     Compare(compare::Arguments),
     #[command(after_help = exit::HELP)]
+    Inspect(inspect::Arguments),
+    #[command(after_help = exit::HELP)]
     Completions(completions::Arguments),
 }
 
@@ -74,6 +77,7 @@ impl Command {
             Self::Tail(arguments) => tail::run(&arguments),
             Self::Health(arguments) => health::run(&arguments),
             Self::Compare(arguments) => compare::run(&arguments),
+            Self::Inspect(arguments) => inspect::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }
     }

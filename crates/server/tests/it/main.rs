@@ -16,6 +16,8 @@ mod config;
 #[cfg(unix)]
 mod hops;
 #[cfg(unix)]
+mod inspect;
+#[cfg(unix)]
 mod lines;
 #[cfg(unix)]
 mod metrics;
