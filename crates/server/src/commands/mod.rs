@@ -2,6 +2,7 @@
 
 mod compare;
 mod completions;
+mod dead_letters;
 mod health;
 mod inspect;
 mod serve;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     #[command(after_help = exit::HELP)]
     Inspect(inspect::Arguments),
     #[command(after_help = exit::HELP)]
+    DeadLetters(dead_letters::Arguments),
+    #[command(after_help = exit::HELP)]
     Completions(completions::Arguments),
 }
 
@@ -78,6 +81,7 @@ impl Command {
             Self::Health(arguments) => health::run(&arguments),
             Self::Compare(arguments) => compare::run(&arguments),
             Self::Inspect(arguments) => inspect::run(&arguments),
+            Self::DeadLetters(arguments) => dead_letters::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }
     }

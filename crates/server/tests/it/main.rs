@@ -14,6 +14,8 @@ mod compare;
 #[cfg(unix)]
 mod config;
 #[cfg(unix)]
+mod dead_letters;
+#[cfg(unix)]
 mod hops;
 #[cfg(unix)]
 mod inspect;
