@@ -2,11 +2,12 @@
 //!
 //! - `commands`: a module for each command.
 //! - `configuration`: the file of settings.
-//! - `address`, `exit`, `output`, `progress`, `values`, `listen`, `log_folder`, `logging`: what they share.
+//! - `address`, `disk_sync`, `exit`, `output`, `progress`, `values`, `listen`, `log_folder`, `logging`: what they share.
 
 mod address;
 mod commands;
 mod configuration;
+mod disk_sync;
 mod exit;
 mod listen;
 mod log_folder;

@@ -3,6 +3,7 @@
 mod compare;
 mod completions;
 mod dead_letters;
+mod doctor;
 mod health;
 mod inspect;
 mod serve;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     #[command(after_help = exit::HELP)]
     DeadLetters(dead_letters::Arguments),
     #[command(after_help = exit::HELP)]
+    Doctor(doctor::Arguments),
+    #[command(after_help = exit::HELP)]
     Completions(completions::Arguments),
 }
 
@@ -82,6 +85,7 @@ impl Command {
             Self::Compare(arguments) => compare::run(&arguments),
             Self::Inspect(arguments) => inspect::run(&arguments),
             Self::DeadLetters(arguments) => dead_letters::run(&arguments),
+            Self::Doctor(arguments) => doctor::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }
     }

@@ -16,6 +16,8 @@ mod config;
 #[cfg(unix)]
 mod dead_letters;
 #[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
 mod hops;
 #[cfg(unix)]
 mod inspect;
