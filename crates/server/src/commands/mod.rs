@@ -8,6 +8,7 @@ mod health;
 mod inspect;
 mod serve;
 mod tail;
+mod top;
 
 use std::env;
 use std::ffi::OsString;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     #[command(after_help = exit::HELP)]
     Doctor(doctor::Arguments),
     #[command(after_help = exit::HELP)]
+    Top(top::Arguments),
+    #[command(after_help = exit::HELP)]
     Completions(completions::Arguments),
 }
 
@@ -86,6 +89,7 @@ impl Command {
             Self::Inspect(arguments) => inspect::run(&arguments),
             Self::DeadLetters(arguments) => dead_letters::run(&arguments),
             Self::Doctor(arguments) => doctor::run(&arguments),
+            Self::Top(arguments) => top::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }
     }

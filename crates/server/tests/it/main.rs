@@ -38,6 +38,8 @@ mod settings;
 #[cfg(unix)]
 mod tail;
 #[cfg(unix)]
+mod top;
+#[cfg(unix)]
 mod verify;
 
 use std::io::{BufRead, BufReader, Read, Write};
