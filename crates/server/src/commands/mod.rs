@@ -1,5 +1,6 @@
 //! The commands of the program, a module each: the options, as `clap::Args`, and a function `run`.
 
+mod bench;
 mod compare;
 mod completions;
 mod dead_letters;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     #[command(after_help = exit::HELP)]
     Top(top::Arguments),
     #[command(after_help = exit::HELP)]
+    Bench(bench::Arguments),
+    #[command(after_help = exit::HELP)]
     Completions(completions::Arguments),
 }
 
@@ -90,6 +93,7 @@ impl Command {
             Self::DeadLetters(arguments) => dead_letters::run(&arguments),
             Self::Doctor(arguments) => doctor::run(&arguments),
             Self::Top(arguments) => top::run(&arguments),
+            Self::Bench(arguments) => bench::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }
     }

@@ -8,6 +8,8 @@
 )]
 
 #[cfg(unix)]
+mod bench;
+#[cfg(unix)]
 mod commands;
 #[cfg(unix)]
 mod compare;
