@@ -150,3 +150,101 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 const THREADS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::FileCache;
+    use crate::document::{KeyType, SigningKey};
+
+    const SKEW_MS: u64 = 1000;
+    const LOOKED_UP_MS: u64 = 1_783_175_888_085;
+
+    fn alice() -> Did {
+        "did:plc:testtesttesttesttest".parse().unwrap()
+    }
+
+    /// The document of one account, with the key `z` and these digits.
+    fn document(key: &str) -> DidDocument {
+        let key = SigningKey::new(KeyType::Multikey, &format!("z{key}"));
+        DidDocument::from_parts(alice(), key, None, None)
+    }
+
+    fn change(key: Option<&str>, at_ms: u64) -> Change {
+        Change {
+            did: alice(),
+            document: key.map(document),
+            at_ms,
+        }
+    }
+
+    /// An empty file.
+    fn kept() -> (tempfile::TempDir, Kept) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = FileCache::open(folder.path().join("identities"), 1 << 20).unwrap();
+        (folder, Kept::new(Arc::new(file)))
+    }
+
+    /// The digits of the key that is read, if there is a document.
+    async fn key(kept: &Kept) -> Option<String> {
+        let (document, _) = kept.get(&alice()).await.unwrap()?;
+        Some(document.signing_key().unwrap().multibase()[1..].to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_change_replaces_no_document_that_is_newer_than_it() {
+        let (_folder, kept) = kept();
+        let of_its_time = LOOKED_UP_MS - SKEW_MS;
+        let steps = [
+            // Clocks may be apart, and so a change of about the same time counts as newer.
+            (change(Some("a"), of_its_time), Some("a")),
+            (change(None, of_its_time), None),
+            (change(Some("a"), of_its_time - 1), Some("new")),
+            (change(None, of_its_time - 1), Some("new")),
+            (change(Some("a"), of_its_time - 3_600_000), Some("new")),
+            (change(None, 0), Some("new")),
+        ];
+        for (change, expected) in steps {
+            let new = document("new");
+            assert!(kept.put(&new, LOOKED_UP_MS, || false).await.unwrap());
+            let at_ms = change.at_ms;
+            assert_eq!(kept.apply(vec![change], SKEW_MS).await.unwrap(), 0);
+            assert_eq!(key(&kept).await.as_deref(), expected, "at {at_ms}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_document_is_not_read_from_the_moment_that_its_removal_begins() {
+        let (_folder, kept) = kept();
+        let old = document("first");
+        kept.put(&old, LOOKED_UP_MS, || false).await.unwrap();
+        assert_eq!(key(&kept).await.as_deref(), Some("first"));
+        kept.begin_removal(&alice());
+        assert_eq!(key(&kept).await, None);
+        kept.remove(&alice()).await.unwrap();
+        assert_eq!(key(&kept).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_document_that_is_put_while_the_old_one_is_removed_stays() {
+        let (_folder, kept) = kept();
+        let (old, new) = (document("first"), document("new"));
+        kept.put(&old, LOOKED_UP_MS, || false).await.unwrap();
+        kept.begin_removal(&alice());
+        kept.put(&new, LOOKED_UP_MS, || false).await.unwrap();
+        assert_eq!(key(&kept).await.as_deref(), Some("new"));
+        kept.remove(&alice()).await.unwrap();
+        assert_eq!(key(&kept).await.as_deref(), Some("new"));
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_is_outdated_puts_nothing_back() {
+        let (_folder, kept) = kept();
+        let (old, new) = (document("first"), document("new"));
+        assert!(kept.put(&old, LOOKED_UP_MS, || true).await.unwrap());
+        assert_eq!(key(&kept).await, None);
+        kept.put(&new, LOOKED_UP_MS, || false).await.unwrap();
+        assert!(kept.put(&old, LOOKED_UP_MS, || true).await.unwrap());
+        assert_eq!(key(&kept).await.as_deref(), Some("new"));
+    }
+}

@@ -141,6 +141,22 @@ mod tests {
     }
 
     #[test]
+    fn a_document_ends_that_there_was_not_one() {
+        let memory = Memory::new(1 << 20);
+        let found = found(7);
+        let did = found.document.did().clone();
+        let error = ResolveError::NotFound { did: did.clone() };
+        let until_ms = u64::MAX;
+        memory.put_missing(&did, Missing { error, until_ms });
+        assert!(memory.missing(&did).is_some());
+        memory.put(found);
+        assert!(memory.missing(&did).is_none());
+        // Nor does it come back when the document is forgotten.
+        memory.remove_found(&did);
+        assert!(memory.found(&did).is_none() && memory.missing(&did).is_none());
+    }
+
+    #[test]
     fn a_million_documents_stay_within_the_budget() {
         const BUDGET: u64 = 64 << 20;
         let before = resident();

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use jetwash_identity::{DiskCache, FileCache, Identities, ResolveErrorKind};
+use jetwash_identity::{DiskCache, FileCache, Identities, IdentityClock, ResolveErrorKind};
 
 use crate::server::{Server, ok};
 use crate::{HOUR, TestClock, document_at, key_of, options, plc, reopen, until, until_quiet};
@@ -127,12 +127,12 @@ async fn a_torn_file_is_a_cache_with_fewer_documents() {
 }
 
 /// A disk that fails, or returns what nobody wrote.
-struct Broken(io::Result<&'static [u8]>);
+struct Broken(io::Result<Vec<u8>>);
 
 impl Broken {
-    fn outcome(&self) -> io::Result<&'static [u8]> {
+    fn outcome(&self) -> io::Result<Vec<u8>> {
         match &self.0 {
-            Ok(bytes) => Ok(bytes),
+            Ok(bytes) => Ok(bytes.clone()),
             Err(error) => Err(error.kind().into()),
         }
     }
@@ -140,7 +140,7 @@ impl Broken {
 
 impl DiskCache for Broken {
     fn get(&self, _: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        self.outcome().map(|bytes| Some(bytes.to_vec()))
+        self.outcome().map(Some)
     }
     fn put(&self, _: &[u8], _: &[u8]) -> io::Result<bool> {
         self.outcome().map(|_| false)
@@ -168,23 +168,39 @@ async fn a_disk_that_fails_is_counted_and_does_without() {
     assert_eq!(identities.snapshot().errors(ResolveErrorKind::Document), 0);
 }
 
+/// A record of the version, looked up at the time of the test clock.
+fn record(version: u8, rest: &[u8]) -> Vec<u8> {
+    let now_ms = TestClock::new().now().get() / 1000;
+    [&[version][..], &now_ms.to_le_bytes(), rest].concat()
+}
+
 #[tokio::test]
 async fn bytes_that_are_no_record_are_a_miss() {
     let server = changing().await;
-    for (count, bytes) in [
-        &b""[..],
-        b"\x01",
-        b"\x01\0\0\0\0\0\0\0\0\x01\xff\xff",
-        b"\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        b"\x01\0\0\0\0\0\0\0\0\x09\x02\0za\0\0\0\0",
-        b"\x01\0\0\0\0\0\0\0\0\0\0\0\x01\0x\0\0",
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    let damaged = [
+        b"".to_vec(),
+        vec![1],
+        record(1, b"\x01\xff\xff"),
+        // Of another version.
+        record(2, b"\0\0\0\0\0\0\0"),
+        // A type of key that there is not, and an address that is not one.
+        record(1, b"\x09\x02\0za\0\0\0\0"),
+        record(1, b"\0\0\0\x01\0x\0\0"),
+        // One byte too few, and one too many.
+        record(1, b"\0\0\0\0\0\0"),
+        record(1, b"\0\0\0\0\0\0\0\0"),
+    ];
+    for (count, bytes) in damaged.into_iter().enumerate() {
         let identities = options(&server).disk(Broken(Ok(bytes))).start().unwrap();
         identities.resolve(&plc(1)).await.unwrap();
         assert_eq!(server.count(), count + 1);
         until(|| identities.snapshot().not_kept == 1).await;
+    }
+    // The same bytes are one where nothing is wrong with them.
+    for rest in [&b"\0\0\0\0\0\0\0"[..], b"\x01\x02\0za\0\0\0\0"] {
+        let disk = Broken(Ok(record(1, rest)));
+        let identities = options(&server).disk(disk).start().unwrap();
+        identities.resolve(&plc(1)).await.unwrap();
+        assert_eq!((server.count(), identities.snapshot().disk_hits), (8, 1));
     }
 }
