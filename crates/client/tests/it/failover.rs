@@ -43,6 +43,34 @@ async fn another_host_is_joined_by_the_content_of_events() {
 }
 
 #[tokio::test]
+async fn a_host_whose_clock_is_ahead_sends_nothing_from_before_the_stream() {
+    const SECOND: u64 = 1_000_000;
+    let mut first = Server::v2().await;
+    let mut second = Server::v2().await;
+    let hosts = [first.url(), second.url()];
+    let mut client = Client::builder(hosts).compress(false).build().unwrap();
+    let mut connection = first.accept().await;
+    // Less than the ten seconds of the overlap.
+    for n in 10..20 {
+        let time = DAY + n * SECOND;
+        connection.text(frame(n, 100 + n, time)).await;
+    }
+    assert_eq!(numbers(&mut client, 10).await, (10..20).collect::<Vec<_>>());
+    connection.kill();
+    drop(first);
+    let mut connection = second.accept().await;
+    let cursor = connection.asked.cursor().unwrap();
+    for n in 0..23 {
+        let time = DAY + (n + 2) * SECOND;
+        if time >= cursor {
+            connection.text(frame(n, 7000 + n, time)).await;
+        }
+    }
+    assert_eq!(numbers(&mut client, 3).await, [20, 21, 22]);
+    assert_eq!(client.snapshot().gaps, 0);
+}
+
+#[tokio::test]
 async fn hosts_of_different_versions_are_joined() {
     let mut old = Server::v1().await;
     let mut new = Server::v2().await;

@@ -77,6 +77,28 @@ async fn a_filter_is_changed_over_the_open_socket_of_version_1() {
 }
 
 #[tokio::test]
+async fn an_event_of_the_filter_before_is_not_missed_by_the_next_connection() {
+    let mut server = Server::v1().await;
+    let builder = Client::builder([server.url()])
+        .compress(false)
+        .protocol(Protocol::V1)
+        .filter(accounts([1]));
+    let mut client = builder.build().unwrap();
+    let mut connection = server.accept().await;
+    connection.text(line(1, DAY)).await;
+    assert_eq!(numbers(&mut client, 1).await, [1]);
+    client.handle().set_filter(accounts([2]));
+    connection.message().await.expect("an update of the filter");
+    connection.kill();
+    // It is asked from before the last event, which the new filter leaves out.
+    let mut connection = server.accept().await;
+    assert_eq!(connection.asked.cursor(), Some(DAY));
+    connection.text(line(2, DAY + 2)).await;
+    assert_eq!(numbers(&mut client, 1).await, [2]);
+    assert_eq!(client.snapshot().gaps, 0);
+}
+
+#[tokio::test]
 async fn a_filter_is_changed_by_another_connection_of_version_2() {
     let mut server = Server::v2().await;
     let builder = Client::builder([server.url()])

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jetwash_client::{Client, ClientGapCause, ClientItem, Protocol, UpstreamCursor};
+use jetwash_event::Micros;
 
-use crate::server::{Connection, DAY, Server, event, frame, line, notice, number, numbers};
+use crate::server::{Answer, Connection, DAY, Server, event, frame, line, notice, number, numbers};
 
 const EVENTS: u64 = 3000;
 /// Time between two events, in microseconds.
@@ -148,6 +149,62 @@ async fn a_number_of_another_host_is_not_used() {
     connection.text(frame(4, 8, DAY - 9)).await;
     assert_eq!(numbers(&mut client, 2).await, [3, 4]);
     assert_eq!(client.snapshot().before_cursor, 2);
+}
+
+#[tokio::test]
+async fn a_time_long_ago_is_no_number_of_version_2() {
+    let least = 1_000_000_000_000_000;
+    for (protocol, time, asked) in [
+        (Protocol::V1, 7, 7),
+        (Protocol::V2, 7, least),
+        (Protocol::V2, least - 1, least),
+        (Protocol::V2, least + 1, least + 1),
+    ] {
+        let mut server = match protocol {
+            Protocol::V1 => Server::v1().await,
+            _ => Server::v2().await,
+        };
+        let cursor = UpstreamCursor::at_time(Micros::new(time));
+        let builder = Client::builder([server.url()])
+            .compress(false)
+            .protocol(protocol)
+            .cursor(cursor);
+        let _client = builder.build().unwrap();
+        let connection = server.accept().await;
+        assert_eq!(connection.asked.cursor(), Some(asked), "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_a_number_is_too_old_the_time_is_asked_for_and_nothing_comes_twice() {
+    let mut server = Server::with(|asked| {
+        let is_number = asked.cursor().is_some_and(|cursor| cursor < 1 << 32);
+        let too_old = r#"{"error":"CursorTooOld","message":"floor 500"}"#;
+        is_number.then(|| Answer::new(400, too_old))
+    })
+    .await;
+    let builder = Client::builder([server.url()]).compress(false);
+    let mut client = builder.build().unwrap();
+    let mut connection = server.accept().await;
+    connection.text(frame(1, 11, DAY)).await;
+    connection.text(frame(2, 12, DAY + 5)).await;
+    assert_eq!(numbers(&mut client, 2).await, [1, 2]);
+    connection.kill();
+    let mut connection = server.accept().await;
+    assert_eq!(connection.asked.cursor(), Some(DAY + 5));
+    for (n, seq, time) in [(1, 11, DAY), (2, 12, DAY + 5), (3, 13, DAY + 6)] {
+        connection.text(frame(n, seq, time)).await;
+    }
+    let ClientItem::Gap(gap) = notice(&mut client).await else {
+        panic!()
+    };
+    assert_eq!(gap.cause, ClientGapCause::CursorTooOld);
+    assert_eq!(
+        (gap.after.unwrap().get(), gap.before.unwrap().get()),
+        (DAY + 5, DAY + 6)
+    );
+    assert_eq!(numbers(&mut client, 1).await, [3]);
+    assert_eq!(client.snapshot().repeats, 2);
 }
 
 #[tokio::test]
