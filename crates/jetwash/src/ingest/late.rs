@@ -149,4 +149,14 @@ mod tests {
         assert!(late.is_news(op(9, "a.b.c/b"), at(261)));
         assert!(!late.is_news(op(9, "a.b.c/b"), at(260)));
     }
+
+    #[test]
+    fn no_more_records_are_remembered_than_operations() {
+        let paths: Vec<String> = (0..100).map(|number| format!("a.b.c/{number}")).collect();
+        let mut late = LateOps::new(2, None);
+        for (rev, path) in (1..).zip(&paths) {
+            late.note(op(rev, path), at(rev));
+        }
+        assert_eq!((late.ops.len(), late.records.len()), (2, 2));
+    }
 }

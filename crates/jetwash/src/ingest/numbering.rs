@@ -366,6 +366,21 @@ mod tests {
     }
 
     #[test]
+    fn a_doubt_ends_with_the_connection_that_it_came_up_in() {
+        // Two numbers far ahead in a row are a jump, but not one in each of two connections.
+        let mut numbering = Numbering::new(Some(10));
+        assert_eq!(follow(&mut numbering, &[(5_000_000, New)]), []);
+        numbering.connected(Some(10));
+        assert_eq!(follow(&mut numbering, &[(5_000_001, New)]), []);
+        assert_eq!(numbering.position(), Some(10));
+        let (first, next) = (11, 5_000_001);
+        assert_eq!(
+            follow(&mut numbering, &[(5_000_002, New)]),
+            [Turn::Jumped { first, next }]
+        );
+    }
+
+    #[test]
     fn what_was_asked_for_again_is_an_ordinary_repeat() {
         let mut numbering = Numbering::new(Some(500));
         numbering.connected(Some(490));

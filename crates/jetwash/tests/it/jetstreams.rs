@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use jetwash::client::{ClientEvent, Protocol};
@@ -214,6 +214,69 @@ async fn what_is_late_and_has_been_changed_since_is_left_out() {
         assert!(line.contains(&rev), "{line}");
     }
     assert_eq!(run.jetstream.snapshot().repeated, 1);
+    run.stop().await;
+}
+
+/// The deletion of a record, at a revision of this time.
+fn deletion_of(rkey: &str, time_us: u64, rev_us: u64) -> String {
+    format!(
+        r#"{{"did":"did:web:a.example","time_us":{time_us},"kind":"commit","commit":{{"rev":"{}","operation":"delete","collection":"a.b.c","rkey":"{rkey}"}}}}"#,
+        tid(rev_us)
+    )
+}
+
+#[tokio::test]
+async fn an_operation_that_is_done_again_is_not_taken_for_the_one_before() {
+    let host = Host::start().await;
+    let builder = Jetstream::builder().jetstream(host.url());
+    let run = Run::start(builder.jetstream_options(options(Protocol::V1)));
+    let mut connection = host.accept().await;
+    let begun = 1_783_000_000_000_000;
+    let sent = [("a", 1), ("b", 2), ("a", 2), ("c", 3), ("b", 3)];
+    let sent = sent.map(|(rkey, rev)| deletion_of(rkey, begun + rev, begun + rev));
+    connection.send(&sent).await;
+    run.until("all of it", |it| {
+        it.bounds().events() + it.snapshot().repeated == 5
+    })
+    .await;
+    let expected: Vec<_> = sent.iter().map(|line| without_time(line).0).collect();
+    assert_eq!(run.lines(), expected);
+    run.stop().await;
+}
+
+/// A revision is made up by its account, and one that is ahead of the clock is not newer for it. The
+/// other host sends once more what the first one has sent.
+#[tokio::test]
+async fn what_an_earlier_run_had_is_known_where_its_revision_is_of_the_future() {
+    let (one, other) = (Host::start().await, Host::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || {
+        Jetstream::builder()
+            .jetstream_union([one.url(), other.url()])
+            .jetstream_options(options(Protocol::V1))
+            .folder(folder.path())
+    };
+    let now = UNIX_EPOCH.elapsed().unwrap().as_micros() as u64;
+    let ahead = now + 1_800_000_000;
+    let sent = [("a", 0), ("b", 1), ("c", 2)];
+    let sent = sent.map(|(rkey, after)| deletion_of(rkey, now + after, ahead + after));
+    let run = Run::start(builder());
+    let (mut connection, _idle) = tokio::join!(one.accept(), other.accept());
+    connection.send(&sent).await;
+    run.until("the first run", |it| it.bounds().events() == 3)
+        .await;
+    run.stop().await;
+
+    let run = Run::start(builder());
+    let (_idle, mut connection) = tokio::join!(one.accept(), other.accept());
+    connection.send(&sent).await;
+    run.until("the second run", |it| {
+        let snapshot = it.snapshot();
+        snapshot.events + snapshot.repeated == 3
+    })
+    .await;
+    let snapshot = run.jetstream.snapshot();
+    assert_eq!((snapshot.events, snapshot.late), (0, 0));
     run.stop().await;
 }
 

@@ -45,6 +45,8 @@ mod verified_hostile;
 mod verified_kill;
 mod verify;
 
+use std::time::Duration;
+
 use jetwash::store::{self, Location, Options, Read, Store};
 use jetwash::{Event, Filter, Jetstream, Pipeline, StartFrom};
 
@@ -82,7 +84,9 @@ fn without_time(line: &str) -> (String, u64) {
 async fn take(jetstream: &Jetstream, start: StartFrom, filter: Filter, count: usize) -> Vec<Event> {
     use futures_util::StreamExt;
     let events = jetstream.subscribe(start, filter).await.unwrap();
-    events.take(count).map(Result::unwrap).collect().await
+    let events = events.take(count).map(Result::unwrap).collect();
+    let taken = tokio::time::timeout(Duration::from_secs(60), events).await;
+    taken.expect("the events do not come")
 }
 
 const NOW_US: u64 = 1_783_175_888_085_434;

@@ -488,6 +488,42 @@ async fn another_log_is_refused_and_told_until_another_host_has_the_right_one() 
 }
 
 #[tokio::test]
+async fn a_host_that_does_not_look_at_what_it_is_asked_is_left_if_its_log_has_parted() {
+    let origin = Origin::with(20);
+    let folder = tempfile::tempdir().unwrap();
+    let builder = |served: &Served| {
+        let builder = Jetstream::builder().mirror(served.url());
+        builder.folder(folder.path())
+    };
+    let served = Served::honest(&origin.store).await;
+    let mirror = Mirror::start(builder(&served));
+    mirror.has_all_of(&origin.store).await;
+    mirror.stop().await;
+
+    // The log under the same identity, with the same events at other times.
+    let mut parted = Origin::new();
+    parted.now_us += 1;
+    parted.push(100);
+    let script = [origin.hello(), parted.messages(Seq::FIRST).swap_remove(1)];
+    let script = script.map(Message::Binary).to_vec();
+    let served = Served::after(vec![script], &origin.store).await;
+    let mirror = Mirror::start(builder(&served));
+    mirror
+        .until("ended", |upstream| upstream.last_end.is_some())
+        .await;
+    assert_eq!(mirror.ends(), [("log_parted", 1)]);
+    // It would only send the same again, so it is left alone for long, and a person has to see.
+    match mirror.jetstream.upstreams().remove(0).state {
+        UpstreamState::Stalled { reason } => {
+            assert!(reason.contains("the logs have parted"), "{reason}");
+        }
+        state => panic!("{state:?}"),
+    }
+    assert_eq!(entries(mirror.jetstream.store()), entries(&origin.store));
+    mirror.stop().await;
+}
+
+#[tokio::test]
 async fn a_refusal_before_the_upgrade_stalls_the_mirror_with_the_reason() {
     for (error, reason) in [
         ("OtherLog", "other_log"),

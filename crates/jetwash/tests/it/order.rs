@@ -155,6 +155,30 @@ fn what_is_missing_from_one_copy_of_a_commit_is_taken_from_another() {
 }
 
 #[test]
+fn an_operation_that_is_done_again_is_not_taken_for_the_one_before() {
+    let again = SimChange::commit(
+        did(0),
+        [
+            SimWrite::create(POST, "b", post("b")),
+            // The same record as at first, under the same key.
+            SimWrite::create(POST, "a", post("a")),
+        ],
+    );
+    let all = frames([create(0, "a"), delete(0, "a"), again]);
+    let (pipeline, log) = pipeline();
+    let mut pipeline = pipeline.deduplicate();
+    give(
+        &mut pipeline,
+        "a",
+        &[&all[..2], &[cut(&all[2], 1)]].concat(),
+    );
+    assert_eq!(content(&log), ["create a", "delete a", "create b"]);
+    give(&mut pipeline, "b", &all);
+    let expected = ["create a", "delete a", "create b", "create a"];
+    assert_eq!(content(&log), expected);
+}
+
+#[test]
 fn events_of_accounts_are_told_apart_by_their_content() {
     let mut network = ManualNetwork::new();
     let mut all = Vec::new();

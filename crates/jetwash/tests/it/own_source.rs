@@ -199,8 +199,11 @@ async fn what_it_lacks_is_a_gap_between_its_events() {
     });
     let run = Run::start(Jetstream::builder().source(source));
     let events = run.jetstream.subscribe(StartFrom::Oldest, Filter::new());
-    let met: Vec<_> = events.await.unwrap().with_gaps().take(5).collect().await;
+    let events = events.await.unwrap().with_gaps().take(5);
+    let met = events.collect::<Vec<_>>();
+    let met = tokio::time::timeout(Duration::from_secs(40), met).await;
     let met: Vec<_> = met
+        .expect("three events and two gaps")
         .into_iter()
         .map(|met| match met.unwrap() {
             Delivery::Event(_) => None,

@@ -230,11 +230,14 @@ mod tests {
     use std::io;
 
     use bytes::BytesMut;
-    use jetwash_store::{Location, LogId, Micros, Options, open};
+    use jetwash_store::{Gap, GapCause, Location, LogId, Micros, Options, open};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
+
+    /// More time than any of these connections lasts. It passes by itself.
+    const LONGEST: Duration = Duration::from_secs(7200);
 
     /// A message as a host sends it.
     fn message(message: &LogMessage) -> Vec<u8> {
@@ -264,26 +267,36 @@ mod tests {
         (is_mirror, is_substitute): (bool, bool),
         serve: impl FnOnce(DuplexStream) -> F,
     ) -> (&'static str, u64) {
-        let (server, client) = tokio::io::duplex(1 << 16);
-        let (intake, mut arrivals) = Intake::new(1 << 20);
-        tokio::spawn(async move { while arrivals.recv().await.is_some() {} });
         let (mut appender, store) = open(Location::Memory, Options::default()).unwrap();
         if is_mirror {
             appender.become_mirror(LogId::from_number(7)).unwrap();
         }
+        end_in(&store, is_substitute, serve).await
+    }
+
+    /// The same where the mirror has this log.
+    async fn end_in<F: Future<Output = io::Result<()>> + Send + 'static>(
+        store: &Store,
+        is_substitute: bool,
+        serve: impl FnOnce(DuplexStream) -> F,
+    ) -> (&'static str, u64) {
+        let (server, client) = tokio::io::duplex(1 << 16);
+        let (intake, mut arrivals) = Intake::new(1 << 20);
+        tokio::spawn(async move { while arrivals.recv().await.is_some() {} });
         let (name, stats, clock) = ("ws://a.example".into(), Stats::default(), Clock::default());
         let watch = Watch::new(Arc::clone(&name));
         let mut connection = Connection::new(
             &name,
             (&intake, &stats, &watch),
-            (&clock, &store),
-            Request::of(&store).unwrap(),
+            (&clock, store),
+            Request::of(store).unwrap(),
             is_substitute,
         );
         let mut socket = Socket::new(Box::new(client), BytesMut::new(), LogMessage::MAX_LENGTH);
         let begun = Instant::now();
         let serving = tokio::spawn(serve(server));
-        let end = connection.follow(&mut socket).await.unwrap_err();
+        let ended = timeout(LONGEST, connection.follow(&mut socket)).await;
+        let end = ended.expect("the connection never ends").unwrap_err();
         serving.abort();
         (end.reason(), begun.elapsed().as_secs())
     }
@@ -325,6 +338,28 @@ mod tests {
             Ok(())
         });
         assert_eq!(ended.await, ("empty_log", 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_whose_log_ends_before_the_mirrors_is_not_followed() {
+        let (mut appender, store) = open(Location::Memory, Options::default()).unwrap();
+        appender.become_mirror(LogId::from_number(7)).unwrap();
+        let gap = Gap::new(Seq::FIRST, Seq::new(9), GapCause::Trimmed);
+        appender.apply(&LogMessage::Gap(gap)).unwrap();
+        appender.commit().unwrap();
+        for (next, expected) in [
+            (1, "position_ahead"),
+            (8, "position_ahead"),
+            (9, "silent"),
+            (10, "silent"),
+        ] {
+            let ended = end_in(&store, false, |mut server| async move {
+                server.write_all(&hello(next)).await?;
+                sleep(Duration::from_secs(60)).await;
+                Ok(())
+            });
+            assert_eq!(ended.await.0, expected, "a log up to {next}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -379,9 +414,11 @@ mod tests {
                 while read.read(&mut pongs).await.is_ok_and(|count| count > 0) {}
             });
             write.write_all(&hello(1)).await?;
-            loop {
+            // No time passes meanwhile.
+            for _ in 0..100_000 {
                 write.write_all(b"\x89\x00").await?;
             }
+            Ok(())
         });
         assert_eq!(ended.await.0, "websocket");
     }

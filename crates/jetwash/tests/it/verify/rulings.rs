@@ -1,7 +1,12 @@
 //! The consequences of verdicts: for copies that lack something, behind a closure, and for syncs of
 //! accounts that are not active.
 
+use std::error::Error;
+
+use jetwash::client::{ClientEvent, Protocol};
+use jetwash::{Source, SourceHandle};
 use jetwash_sim::SimWrite;
+use tokio::sync::mpsc;
 
 use super::*;
 
@@ -124,6 +129,67 @@ async fn a_sync_of_an_inactive_account_is_kept_back_by_strict_and_still_followed
         // The next commit follows on the state of a sync, whether or not that was an event.
         assert_eq!(events.last().unwrap().verdict(), Some(Verdict::Verified));
     }
+}
+
+#[tokio::test]
+async fn the_next_commit_follows_on_a_sync_that_strict_keeps_back() {
+    let mut world = World::new(Verify::strict(Directory::open().identities()));
+    world.create(0, "1").await;
+    let _missing = world.frame(&create(0, "2"));
+    let inactive = SimChange::account(did(0), false, Some("deactivated"));
+    world.send(&inactive).await;
+    world.send(&SimChange::sync(did(0))).await;
+    world.send(&SimChange::account(did(0), true, None)).await;
+    world.create(0, "3").await;
+    world.create(1, "4").await;
+    let events = world.take(4).await;
+    // A commit that does not follow would not be there.
+    assert_eq!(rkeys(&events), ["1", "", "", "3"]);
+    assert_eq!(events[3].verdict(), Some(Verdict::Verified));
+}
+
+/// Events that a test has a Jetstream send.
+struct Unsigned(mpsc::UnboundedReceiver<ClientEvent>);
+
+impl Source for Unsigned {
+    fn name(&self) -> &'static str {
+        "jetstream"
+    }
+
+    async fn run(&mut self, handle: SourceHandle) -> Result<(), Box<dyn Error + Send + Sync>> {
+        while let Some(event) = self.0.recv().await {
+            handle.events(vec![event], None).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_commit_behind_one_that_a_jetstream_brought_breaks_no_chain() {
+    let mut plain = World::new(Verify::off());
+    for rkey in ["1", "2", "3"] {
+        plain.create(0, rkey).await;
+    }
+    let second = plain.take(2).await[1].json().to_owned();
+    let second = ClientEvent::parse(Protocol::V1, second).unwrap();
+
+    let (jetstream, sent) = mpsc::unbounded_channel();
+    let verify = Verify::lenient(Directory::open().identities());
+    let builder = Jetstream::builder().source(Unsigned(sent));
+    let mut world = World::of(builder.verify(verify));
+    let [first, _, third] = ["1", "2", "3"].map(|rkey| world.frame(&create(0, rkey)));
+    world.push(first).await;
+    let mut events = world.take(1).await;
+    jetstream.send(second).unwrap();
+    events.extend(world.take(1).await);
+    world.push(third).await;
+    events.extend(world.take(1).await);
+    assert_eq!(rkeys(&events), ["1", "2", "3"]);
+    let verdicts: Vec<_> = events.iter().map(Event::verdict).collect();
+    let verified = Some(Verdict::Verified);
+    assert_eq!(verdicts, [verified, None, verified]);
+    let gaps = world.snapshot().gaps;
+    assert!(gaps.is_empty(), "{gaps:?}");
 }
 
 #[tokio::test]
