@@ -146,6 +146,18 @@ async fn playback_in_batches_has_up_to_64_events_in_a_frame() {
 }
 
 #[tokio::test]
+async fn playback_in_batches_begins_with_the_event_at_the_cursor() {
+    let (world, _) = world(300).await;
+    let log = world.log();
+    for index in [0, 1, 30, 63, 64, 65, 150] {
+        let query = format!("cursor={}&caughtUp=true", log[index].time_us);
+        let mut client = Lines::connect(&world, "batch", &query).await;
+        let found = client.playback().await;
+        assert_eq!(found, lines(&log[index..]), "{index}");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_is_the_same_for_all_who_want_it() {
     let (world, _) = world(500).await;
     let mut first = world.connect("cursor=0&compress=batch").await;

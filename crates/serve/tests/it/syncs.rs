@@ -5,7 +5,7 @@ use jetwash_serve::ServeOptions;
 use jetwash_sim::{ManualNetwork, SimChange, did};
 use serde_json::{Value, json};
 
-use crate::events::{connect, messages, playback};
+use crate::events::{connect, message, messages, playback};
 use crate::frames::trained;
 use crate::log::{World, lines};
 use crate::modes::Lines;
@@ -130,6 +130,32 @@ async fn version_2_sends_them_live_in_playback_and_compressed() {
     }
     let played = playback(&mut connect(&world, "cursor=1&caughtUp=true").await).await;
     assert_eq!(played, expected);
+}
+
+#[tokio::test]
+async fn a_reader_of_all_but_syncs_gets_none_live_or_in_playback() {
+    let dictionary = trained().await;
+    let world = World::start(ServeOptions::default(), Some(dictionary.clone())).await;
+    let all_but_syncs = "kinds=commit&kinds=identity&kinds=account";
+    let mut live = connect(&world, all_but_syncs).await;
+    live.settle().await;
+    // Few at a time, so that the reader is at the end of the log.
+    for frames in frames().chunks(10) {
+        let before = world.events().len();
+        world
+            .push_frames(frames.to_vec(), frames.len() as u64)
+            .await;
+        for entry in &world.events()[before..] {
+            if !entry.is_sync() {
+                let found: Value = serde_json::from_str(&live.text().await).unwrap();
+                assert_eq!(found, message(entry));
+            }
+        }
+    }
+    let expected = messages(&world.log());
+    assert_eq!(expected.len(), 200);
+    let query = format!("cursor=1&caughtUp=true&{all_but_syncs}");
+    assert_eq!(playback(&mut connect(&world, &query).await).await, expected);
 }
 
 #[tokio::test]
