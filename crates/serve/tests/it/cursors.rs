@@ -1,10 +1,12 @@
 //! Where a cursor leads.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::middleware::map_response;
 use axum::response::Response;
+use jetwash::{Jetstream, ManualClock};
 use jetwash_serve::{HttpLimits, ServeOptions, serve_http};
 use tokio::net::TcpListener;
 
@@ -115,11 +117,9 @@ async fn the_time_of_the_newest_event_is_not_the_future_even_if_the_clock_says_s
     }
 }
 
-/// A client that has the answer counts on what comes from then on, however late the server is.
-#[tokio::test]
-async fn a_live_subscriber_gets_what_comes_before_the_answer_to_its_request_has_gone() {
-    let world = Arc::new(World::with(5).await);
-    let pushing = Arc::clone(&world);
+/// A server before which each answer waits until twenty frames have come.
+async fn late(world: &Arc<World>) -> SocketAddr {
+    let pushing = Arc::clone(world);
     let router = world.server.router();
     let router = router.layer(map_response(move |response: Response| {
         let world = Arc::clone(&pushing);
@@ -132,6 +132,33 @@ async fn a_live_subscriber_gets_what_comes_before_the_answer_to_its_request_has_
     let address = listener.local_addr().unwrap();
     let limits = HttpLimits::default();
     tokio::spawn(serve_http(listener, router, limits, std::future::pending()));
+    address
+}
+
+/// The clock of the log is behind by years, so that its next events have times before the cursor.
+#[tokio::test]
+async fn a_time_behind_the_newest_event_is_live_from_the_request_on() {
+    let clock = ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let builder = Jetstream::builder().clock(&clock);
+    let world = World::start_with(builder, ServeOptions::default()).await;
+    world.push(20).await;
+    let world = Arc::new(world);
+    let address = late(&world).await;
+    let before = world.log().len();
+    let cursor = world.log()[before - 1].time_us + 60_000_000;
+    let mut client = Client::connect(address, &format!("cursor={cursor}"), &[]).await;
+    world.push(1).await;
+    let log = world.log();
+    assert!(log.len() > before + 10 && log.last().unwrap().time_us < cursor);
+    let expected = lines(&log[before..]);
+    assert_eq!(client.texts(expected.len()).await, expected);
+}
+
+/// A client that has the answer counts on what comes from then on, however late the server is.
+#[tokio::test]
+async fn a_live_subscriber_gets_what_comes_before_the_answer_to_its_request_has_gone() {
+    let world = Arc::new(World::with(5).await);
+    let address = late(&world).await;
 
     for query in ["", "cursor=99999999999999999", "maxMessageSizeBytes=0"] {
         let before = world.log().len();

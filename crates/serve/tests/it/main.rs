@@ -38,6 +38,7 @@ mod plain;
 mod plain_clients;
 mod plain_random;
 mod plain_requests;
+mod plain_resume;
 mod query;
 mod random;
 mod recorded;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::answer::{Answer, SSE, all_lines, refusal};
 use crate::client::{Client, http};
 use crate::events;
-use crate::log::{World, lines};
+use crate::log::{Entry, World, lines};
 
 #[tokio::test]
 async fn mistakes_get_the_texts_of_the_websocket_as_json() {
@@ -144,6 +144,27 @@ async fn version_1_can_ask_for_kinds() {
     let expected = lines(world.log().iter().filter(|entry| !entry.is_commit()));
     assert!(!expected.is_empty());
     assert_eq!(accounts, expected);
+}
+
+#[tokio::test]
+async fn kinds_leave_the_rest_of_the_filter_as_it_is() {
+    let world = World::with(1000).await;
+    let did = &world.dids[2];
+    let filter = format!("wantedDids={did}&wantedCollections=app.bsky.feed.*");
+    let target = format!("/events?cursor=0&until=live&kinds=commit&{filter}");
+    let is_wanted =
+        |entry: &&Entry| entry.did == *did && entry.collection.starts_with("app.bsky.feed.");
+    let log = world.log();
+    let expected = lines(log.iter().filter(is_wanted));
+    assert!(expected.len() > 20, "{}", expected.len());
+    assert_eq!(all_lines(&world, &target).await, expected);
+    // Of these, half are too large.
+    let mut sizes: Vec<_> = expected.iter().map(String::len).collect();
+    sizes.sort_unstable();
+    let most = sizes[sizes.len() / 2];
+    let small: Vec<_> = expected.into_iter().filter(|it| it.len() <= most).collect();
+    let target = format!("{target}&maxMessageSizeBytes={most}");
+    assert_eq!(all_lines(&world, &target).await, small);
 }
 
 #[tokio::test]

@@ -82,6 +82,28 @@ async fn a_pong_is_not_missed_while_nothing_is_read() {
     assert!(matches!(missed, Err(End::PongTimeout)), "{missed:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_source_hears_something_every_fifteen_seconds_and_oftener_if_websockets_do() {
+    for (framing, interval, expected) in [
+        (Framing::Websocket, 30, 30),
+        (Framing::Lines, 30, 30),
+        (Framing::EventStream, 30, 15),
+        (Framing::EventStream, 5, 5),
+    ] {
+        let options = ServeOptions::default().ping_interval(Duration::from_secs(interval));
+        let mut query = query("", &options);
+        query.framing = framing;
+        let (_client, socket) = duplex(1024);
+        let mut inbound = inbound_of(socket, &[], options, &query);
+        for _ in 0..2 {
+            let begun = Instant::now();
+            assert_eq!(inbound.attend(pending::<()>()).await.unwrap(), None);
+            assert!(inbound.take_wanted().ping);
+            assert_eq!(begun.elapsed().as_secs(), expected, "{framing:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn whatever_comes_answers_a_ping_and_otherwise_the_first_counts() {
     let (mut client, socket) = duplex(1024);
@@ -179,6 +201,16 @@ fn inbound<R: AsyncRead + Unpin>(socket: R, early: &[u8]) -> Inbound<R> {
         .max_message_bytes(1 << 30)
         .max_received_bytes(u32::MAX)
         .pong_timeout(Duration::ZERO);
+    let query = query("", &options);
+    inbound_of(socket, early, options, &query)
+}
+
+fn inbound_of<R: AsyncRead + Unpin>(
+    socket: R,
+    early: &[u8],
+    options: ServeOptions,
+    query: &Query,
+) -> Inbound<R> {
     let options = Arc::new(options);
     let common = Common {
         jetstream: Jetstream::builder().build().unwrap().0,
@@ -188,11 +220,10 @@ fn inbound<R: AsyncRead + Unpin>(socket: R, early: &[u8]) -> Inbound<R> {
     };
     let account = Arc::new(Budget::new(1 << 30)).account(CancellationToken::new());
     let allowance = Allowance::new(Arc::clone(&options), None);
-    let query = query("", &options);
     Inbound::new(
         socket,
         early,
-        Terms::of(&query),
+        Terms::of(query),
         common,
         Arc::new(account),
         allowance,
