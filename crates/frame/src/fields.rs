@@ -1,6 +1,6 @@
 //! Reads the fields of a message.
 
-use jetwash_cbor::CborReader;
+use jetwash_cbor::{CborReader, Error};
 
 use crate::error::{FrameError, Part};
 
@@ -8,7 +8,7 @@ use crate::error::{FrameError, Part};
 pub(crate) fn read_map<'a>(
     reader: &mut CborReader<'a>,
     part: Part,
-    mut field: impl FnMut(&'a str, &mut CborReader<'a>) -> Result<(), jetwash_cbor::Error>,
+    mut field: impl FnMut(&'a str, &mut CborReader<'a>) -> Result<(), Error>,
 ) -> Result<(), FrameError> {
     let cbor = |source| FrameError::Cbor { part, source };
     let mut map = reader.map().map_err(cbor)?;
@@ -25,4 +25,38 @@ pub(crate) fn required<T>(
     field: &'static str,
 ) -> Result<T, FrameError> {
     value.ok_or(FrameError::Missing { part, field })
+}
+
+/// Reads `null` or what `read` reads. Some hosts send `null` for fields that are only optional.
+pub(crate) fn nullable<'a, T>(
+    reader: &mut CborReader<'a>,
+    read: impl FnOnce(&mut CborReader<'a>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    if reader.null() {
+        Ok(None)
+    } else {
+        read(reader).map(Some)
+    }
+}
+
+/// Reads a flag. The lexicon lets it be absent, and some hosts then send `null`.
+pub(crate) fn flag(reader: &mut CborReader<'_>) -> Result<bool, Error> {
+    Ok(nullable(reader, CborReader::boolean)?.unwrap_or(false))
+}
+
+pub(crate) fn within(
+    field: &'static str,
+    unit: &'static str,
+    actual: usize,
+    limit: usize,
+) -> Result<(), FrameError> {
+    if actual > limit {
+        return Err(FrameError::Limit {
+            field,
+            unit,
+            actual,
+            limit,
+        });
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 use jetwash_cbor::CborReader;
 
 use crate::error::{FrameError, Part};
-use crate::fields::{read_map, required};
+use crate::fields::{read_map, required, within};
 use crate::header::{FrameKind, Header};
 use crate::message::{AccountMessage, CommitMessage, IdentityMessage, InfoMessage, SyncMessage};
 use crate::peek::peek;
@@ -56,15 +56,7 @@ impl<'a> Frame<'a> {
     /// When the bytes are not two strict DAG-CBOR maps, a required field is missing or of another
     /// type, or a limit of the protocol is exceeded.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
-        if bytes.len() > MAX_FRAME_BYTES {
-            let (actual, limit) = (bytes.len(), MAX_FRAME_BYTES);
-            return Err(FrameError::Limit {
-                field: "frame",
-                unit: "bytes",
-                actual,
-                limit,
-            });
-        }
+        check_length(bytes)?;
         let (header, mut reader) = Header::read(bytes)?;
         let frame = match header.kind() {
             FrameKind::Account => Self::Account(AccountMessage::read(&mut reader)?),
@@ -119,7 +111,7 @@ pub struct ErrorFrame<'a> {
 }
 
 impl<'a> ErrorFrame<'a> {
-    fn read(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
+    pub(crate) fn read(reader: &mut CborReader<'a>) -> Result<Self, FrameError> {
         let (mut error, mut message) = (None, None);
         read_map(reader, Part::Payload, |key, reader| {
             match key {
@@ -157,4 +149,9 @@ pub struct Unknown<'a> {
     pub name: Option<&'a str>,
     /// The sequence number, so that the cursor can move past the frame.
     pub seq: Option<u64>,
+}
+
+/// Checks the length of a whole frame.
+pub(crate) fn check_length(bytes: &[u8]) -> Result<(), FrameError> {
+    within("frame", "bytes", bytes.len(), MAX_FRAME_BYTES)
 }

@@ -2,7 +2,7 @@ use jetwash_cbor::{CborReader, Error, Link};
 use smallvec::SmallVec;
 
 use crate::error::{FrameError, Part};
-use crate::fields::{read_map, required};
+use crate::fields::{flag, nullable, read_map, required, within};
 
 /// The largest `blocks` of a `#commit`, in bytes (sync specification).
 pub const MAX_BLOCKS_BYTES: usize = 2_000_000;
@@ -392,38 +392,4 @@ impl<'a> InfoMessage<'a> {
             message,
         })
     }
-}
-
-/// Reads `null` or what `read` reads. Some hosts send `null` for fields that are only optional.
-fn nullable<'a, T>(
-    reader: &mut CborReader<'a>,
-    read: impl FnOnce(&mut CborReader<'a>) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    if reader.null() {
-        Ok(None)
-    } else {
-        read(reader).map(Some)
-    }
-}
-
-/// Reads a flag. The lexicon lets it be absent, and some hosts then send `null`.
-fn flag(reader: &mut CborReader<'_>) -> Result<bool, Error> {
-    Ok(nullable(reader, CborReader::boolean)?.unwrap_or(false))
-}
-
-fn within(
-    field: &'static str,
-    unit: &'static str,
-    actual: usize,
-    limit: usize,
-) -> Result<(), FrameError> {
-    if actual > limit {
-        return Err(FrameError::Limit {
-            field,
-            unit,
-            actual,
-            limit,
-        });
-    }
-    Ok(())
 }
