@@ -9,10 +9,13 @@
 //! 2. [`Frame::decode`] reads both items strictly, but of `blocks` only where they are.
 //! 3. [`Car`] walks the blocks of a commit. A block is hashed only when the caller asks for it.
 //!
+//! [`LabelFrame::decode`] reads the frames of `com.atproto.label.subscribeLabels`, which a labeler
+//! sends.
+//!
 //! The crate has no runtime, no clock and no socket: bytes go in, borrowed structs come out.
 //!
-//! Sources: the event stream, sync and repository specifications, and the lexicon of
-//! `com.atproto.sync.subscribeRepos`.
+//! Sources: the event stream, sync, repository and label specifications, and the lexicons of
+//! `com.atproto.sync.subscribeRepos` and `com.atproto.label.subscribeLabels`.
 //!
 //! # Examples
 //!
@@ -37,6 +40,8 @@ mod error;
 mod fields;
 mod frame;
 mod header;
+mod label;
+mod label_error;
 mod message;
 mod peek;
 mod plain_commit;
@@ -45,6 +50,11 @@ pub use car::{Blocks, Car, CarBlock, CarError};
 pub use error::{FrameError, Part};
 pub use frame::{ErrorFrame, Frame, MAX_FRAME_BYTES, Unknown};
 pub use header::FrameKind;
+pub use label::{
+    Label, LabelFrame, LabelsMessage, MAX_LABELS, MAX_SIGNATURE_BYTES, MAX_SUBJECT_BYTES,
+    MAX_VALUE_BYTES,
+};
+pub use label_error::LabelFrameError;
 pub use message::{
     AccountMessage, Action, CommitMessage, IdentityMessage, InfoMessage, MAX_BLOCKS_BYTES, MAX_OPS,
     MAX_SYNC_BLOCKS_BYTES, RepoOp, SyncMessage,

@@ -11,6 +11,7 @@ mod car;
 mod edge_frames;
 mod frames;
 mod hostile;
+mod labels;
 mod recorded;
 
 use jetwash_cbor::{CborWriter, Cid, Codec};
