@@ -20,5 +20,5 @@ pub use strangers::{
     client_frames, did_document, did_file, identifiers, log_message, options_update, query,
     store_block,
 };
-pub use targets::{batch, binary, car, dict, event, frame, record_json, tree_node};
+pub use targets::{batch, binary, car, dict, event, frame, label_frame, record_json, tree_node};
 pub use verify::verify;

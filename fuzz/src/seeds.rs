@@ -38,6 +38,7 @@ pub fn write_seeds(target: &str) {
         "identifiers" => identifiers(),
         "options_update" => [updates(), deep_json("")].concat(),
         "query" => queries(),
+        "label_frame" => label_frames(),
         "log_message" => logs(&events()),
         "store_block" => stored_blocks(&events()),
         "verify" => [frames(), crate::verify::seeds()].concat(),
@@ -307,6 +308,30 @@ fn deep_cbor(before: &[u8]) -> Vec<Vec<u8>> {
         })
     });
     seeds.collect()
+}
+
+fn label_frames() -> Vec<Vec<u8>> {
+    let label = |writer: &mut CborWriter, is_long: bool| {
+        writer.map(if is_long { 8 } else { 4 });
+        writer.text("cts").text("2026-07-04T14:38:07.517Z");
+        if is_long {
+            writer.text("exp").text("2027-07-04T14:38:07.517Z");
+            writer.text("neg").boolean(true);
+            writer.text("sig").bytes(&[7; 64]);
+        }
+        writer.text("src").text("did:web:l.example");
+        writer.text("uri").text("did:web:a.example");
+        writer.text("val").text("spam");
+        if is_long {
+            writer.text("ver").integer(1);
+        }
+    };
+    let mut labels = CborWriter::new();
+    labels.map(2).text("t").text("#labels").text("op").integer(1);
+    labels.map(2).text("seq").unsigned(7).text("labels").array(2);
+    label(&mut labels, false);
+    label(&mut labels, true);
+    vec![labels.into_bytes()]
 }
 
 fn deep_frames() -> Vec<Vec<u8>> {
@@ -605,7 +630,8 @@ fn recorded(target: &str, corpus: &Corpus) -> Vec<Vec<u8>> {
                 "batch" => batches(&lines),
                 "binary" => binary(&lines),
                 "dict" => packed(&lines),
-                "log_message" => logs(&lines),
+                "label_frame" => label_frames(),
+        "log_message" => logs(&lines),
                 "store_block" => stored_blocks(&lines),
                 _ => lines,
             }

@@ -7,7 +7,7 @@ use jetwash_event::{
     AtUri, BinaryEncoder, BinaryEvent, Datetime, Did, Encoder, Facts, Handle, Kind, Nsid,
     ParsedEvent, RecordKey, Tid, ToCbor, V2Encoder, write_v0,
 };
-use jetwash_frame::{Car, Frame, peek};
+use jetwash_frame::{Car, Frame, LabelFrame, MAX_LABELS, MAX_VALUE_BYTES, peek};
 use jetwash_mst::{
     BlockCheck, BlockIndex, LeafChange, Node, Walk, leaves, leaves_of, sync_object, write_node,
 };
@@ -61,6 +61,25 @@ pub fn frame(data: &[u8]) {
             if let LeafChange::Create(record) | LeafChange::Update(record) = leaf.change {
                 assert!(record.cid.matches(record.data));
             }
+        }
+    }
+}
+
+/// A frame as a labeler might send it: one that decodes peeks with the same number, and its payload
+/// is DAG-CBOR to the oracle.
+pub fn label_frame(data: &[u8]) {
+    let Ok(frame) = LabelFrame::decode(data) else {
+        return;
+    };
+    let mut reader = CborReader::new(data);
+    reader.pass_over().expect("the header has been read");
+    assert_oracle_reads(&data[reader.position()..]);
+    if let LabelFrame::Labels(message) = frame {
+        let peeked = peek(data).expect("a frame that decodes can be peeked at");
+        assert_eq!(peeked.seq, Some(message.seq));
+        assert!(message.labels().len() <= MAX_LABELS);
+        for label in message.labels() {
+            assert!(label.val.len() <= MAX_VALUE_BYTES);
         }
     }
 }
