@@ -198,3 +198,24 @@ fn identifiers_go_through_serde_as_checked_strings() {
     let error = serde_json::from_str::<Nsid>(r#""com.example""#).unwrap_err();
     assert!(error.to_string().starts_with("not an NSID"), "{error}");
 }
+
+// Expected with GNU date.
+#[test]
+fn a_datetime_is_a_moment_in_microseconds() {
+    for (text, micros) in [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T00:00:00.0000019Z", 1),
+        ("1970-01-01T01:00:00.5+01:00", 500_000),
+        ("2000-02-29T00:00:00Z", 951_782_400_000_000),
+        ("2000-02-28T23:59:59.999999Z", 951_782_399_999_999),
+        ("2026-07-04T14:38:08Z", 1_783_175_888_000_000),
+        ("2026-07-04T07:08:08-07:30", 1_783_175_888_000_000),
+        ("2100-03-01T00:00:00.000001Z", 4_107_542_400_000_001),
+        ("9999-12-31T23:59:59Z", 253_402_300_799_000_000),
+        ("1969-12-31T23:59:59Z", 0),
+        ("0000-01-01T00:00:00Z", 0),
+    ] {
+        let datetime: Datetime = text.parse().unwrap();
+        assert_eq!(datetime.time().get(), micros, "{text}");
+    }
+}
