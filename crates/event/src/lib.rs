@@ -12,6 +12,7 @@
 //!   holds. A [`Filter`] says which events a reader wants, by a [`DidSet`] too, which
 //!   may be of any size and change at any time; a [`ContentFilter`] which records, by the
 //!   [`Facts`] about them.
+//! - [`Labels`] knows which labels accounts and records have, as labelers tell it.
 //! - Identifiers ([`Did`], [`Nsid`], [`RecordKey`], [`Tid`], [`AtUri`], [`Handle`],
 //!   [`Datetime`]) are parsed once and then trusted. Each also has a `check` that looks at
 //!   borrowed text and allocates nothing.
@@ -58,6 +59,7 @@ mod filter;
 mod filter_error;
 mod host;
 mod kind;
+mod labels;
 mod line_head;
 mod micros;
 mod optional_cid;
@@ -81,6 +83,7 @@ pub use filter::Filter;
 pub use filter_error::FilterError;
 pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};
+pub use labels::{ActiveLabel, LabelCounts, LabelDraft, LabelError, Labels};
 pub use micros::Micros;
 pub use plc_did::PlcDid;
 pub use record::{RecordError, RecordErrorKind};

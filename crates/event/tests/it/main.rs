@@ -15,6 +15,7 @@ mod escape;
 mod event;
 mod filter;
 mod interop;
+mod labels;
 mod oracle;
 mod plc_did;
 mod record;
