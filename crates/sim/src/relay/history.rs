@@ -4,7 +4,7 @@ use axum::body::Bytes;
 
 /// The latest frames, and where each reader is in them.
 #[derive(Debug)]
-pub(super) struct History {
+pub(crate) struct History {
     frames: VecDeque<Bytes>,
     /// The sequence number of the first one that is kept, or of the next one to come.
     first_seq: u64,
@@ -34,7 +34,7 @@ pub(super) enum Start {
 pub(super) struct Overtaken;
 
 impl History {
-    pub(super) fn new(first_seq: u64, most_frames: usize, most_bytes: usize) -> Self {
+    pub(crate) fn new(first_seq: u64, most_frames: usize, most_bytes: usize) -> Self {
         Self {
             frames: VecDeque::new(),
             first_seq,

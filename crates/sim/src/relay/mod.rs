@@ -18,6 +18,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use self::config::{ParseRateError, Rate, RelayConfig};
+pub(crate) use self::history::History;
+pub(crate) use self::routes::{Params, follow};
+pub(crate) use self::state::Feed;
 use self::state::Relay;
 use crate::network::Network;
 

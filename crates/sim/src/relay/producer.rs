@@ -39,8 +39,7 @@ fn make(relay: &Relay, count: u64) -> u64 {
         }
         let frame = relay.network().next();
         let Some(frame) = frame else { return made };
-        relay.history().push(Bytes::from(frame.bytes));
-        relay.head.send_replace(frame.seq);
+        relay.feed.push(Bytes::from(frame.bytes));
     }
     count
 }
@@ -98,7 +97,7 @@ impl Pace {
 /// Waits until `are_so` holds of the readers.
 async fn until(relay: &Relay, are_so: impl Fn(&History) -> bool) {
     loop {
-        let progress = relay.progress.notified();
+        let progress = relay.feed.progress.notified();
         tokio::pin!(progress);
         // Registered before looking, so that a reader that moves in between is not missed.
         progress.as_mut().enable();

@@ -8,15 +8,15 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::timeout;
 
 use super::history::Start;
-use super::state::Relay;
+use super::state::Feed;
 use crate::frames;
 
 /// Sends frames to one reader until it leaves, falls behind, or the relay stops.
-pub(super) async fn read(relay: Arc<Relay>, socket: WebSocket, cursor: Option<u64>) {
+pub(crate) async fn read(feed: Arc<Feed>, socket: WebSocket, cursor: Option<u64>) {
     let (sink, stream) = socket.split();
     // Under one lock, so that the first frame is still kept when the reader starts to count.
     let (start, seq, number) = {
-        let mut history = relay.history();
+        let mut history = feed.history();
         let start = history.start(cursor);
         let seq = match start {
             Start::At(seq) | Start::Outdated(seq) => seq,
@@ -24,9 +24,9 @@ pub(super) async fn read(relay: Arc<Relay>, socket: WebSocket, cursor: Option<u6
         };
         (start, seq, history.add_reader(seq))
     };
-    relay.progress.notify_one();
+    feed.progress.notify_one();
     let mut reader = Reader {
-        relay: &relay,
+        feed: &feed,
         sink,
         stream,
         number,
@@ -54,7 +54,7 @@ pub(super) async fn read(relay: Arc<Relay>, socket: WebSocket, cursor: Option<u6
 }
 
 struct Reader<'r> {
-    relay: &'r Relay,
+    feed: &'r Feed,
     sink: SplitSink<WebSocket, Message>,
     stream: SplitStream<WebSocket>,
     number: u64,
@@ -75,11 +75,11 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Reader<'_> {
     async fn run(&mut self) -> Ended {
-        let mut head = self.relay.head.subscribe();
-        let mut stopping = self.relay.stopping.clone();
+        let mut head = self.feed.head.subscribe();
+        let mut stopping = self.feed.stopping.clone();
         loop {
             head.mark_unchanged();
-            let frames = self.relay.history().read(self.seq);
+            let frames = self.feed.history().read(self.seq);
             let Ok(frames) = frames else {
                 return Ended::Slow;
             };
@@ -92,8 +92,8 @@ impl Reader<'_> {
                     return ended;
                 }
                 self.seq += count;
-                self.relay.history().move_reader(self.number, self.seq);
-                self.relay.progress.notify_one();
+                self.feed.history().move_reader(self.number, self.seq);
+                self.feed.progress.notify_one();
                 // Reading is what answers pings and notices that the reader has left.
                 match self.stream.next().now_or_never() {
                     Some(Some(Ok(_))) | None => continue,
@@ -123,7 +123,7 @@ impl Reader<'_> {
             }
             self.sink.flush().await
         };
-        match timeout(self.relay.config.send_timeout, sending).await {
+        match timeout(self.feed.send_timeout, sending).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Gone),
             Err(_) => Err(Ended::Slow),
@@ -132,8 +132,8 @@ impl Reader<'_> {
 
     async fn fail(mut self, error: &str, message: &str) {
         // Nothing waits any more for where it is.
-        self.relay.history().remove_reader(self.number);
-        self.relay.progress.notify_one();
+        self.feed.history().remove_reader(self.number);
+        self.feed.progress.notify_one();
         let frame = frames::error(error, message);
         let sending = self.sink.send(Message::Binary(frame.into()));
         if let Ok(Ok(())) = timeout(FAREWELL, sending).await {
@@ -150,7 +150,7 @@ impl Reader<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        self.relay.history().remove_reader(self.number);
-        self.relay.progress.notify_one();
+        self.feed.history().remove_reader(self.number);
+        self.feed.progress.notify_one();
     }
 }

@@ -9,7 +9,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::reader;
-use super::state::Relay;
+use super::state::{Feed, Relay};
 use crate::network::RepoError;
 
 pub(super) fn router(relay: Arc<Relay>) -> Router {
@@ -22,19 +22,24 @@ pub(super) fn router(relay: Arc<Relay>) -> Router {
         .with_state(relay)
 }
 
-type Params = Query<HashMap<String, String>>;
+pub(crate) type Params = Query<HashMap<String, String>>;
 
 async fn subscribe(
     State(relay): State<Arc<Relay>>,
-    Query(params): Params,
+    params: Params,
     upgrade: WebSocketUpgrade,
 ) -> Response {
+    follow(Arc::clone(&relay.feed), &params, upgrade)
+}
+
+/// Opens a websocket that reads a feed from the cursor in the query.
+pub(crate) fn follow(feed: Arc<Feed>, params: &Params, upgrade: WebSocketUpgrade) -> Response {
     let cursor = match params.get("cursor").map(|cursor| cursor.parse()) {
         None => None,
         Some(Ok(cursor)) => Some(cursor),
         Some(Err(_)) => return invalid("cursor is not a whole number from 0 up"),
     };
-    upgrade.on_upgrade(move |socket| reader::read(relay, socket, cursor))
+    upgrade.on_upgrade(move |socket| reader::read(feed, socket, cursor))
 }
 
 async fn repo(State(relay): State<Arc<Relay>>, Query(params): Params) -> Response {

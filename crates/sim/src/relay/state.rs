@@ -1,5 +1,7 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use axum::body::Bytes;
 use tokio::sync::{Notify, watch};
 
 use super::config::RelayConfig;
@@ -10,12 +12,7 @@ use crate::network::Network;
 pub(super) struct Relay {
     pub(super) config: RelayConfig,
     network: Mutex<Network>,
-    history: Mutex<History>,
-    /// The sequence number of the last frame; readers wait for it to change.
-    pub(super) head: watch::Sender<u64>,
-    /// Told when a reader has come, moved on or left.
-    pub(super) progress: Notify,
-    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) feed: Arc<Feed>,
 }
 
 impl Relay {
@@ -30,20 +27,56 @@ impl Relay {
             config.history_bytes,
         );
         Self {
-            head: watch::Sender::new(history.last_seq()),
-            history: Mutex::new(history),
+            feed: Arc::new(Feed::new(history, config.send_timeout, stopping)),
             network: Mutex::new(network),
-            progress: Notify::new(),
-            stopping,
             config,
         }
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+        self.feed.history()
     }
 
     pub(super) fn network(&self) -> MutexGuard<'_, Network> {
         self.network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Numbered frames and those who read them.
+pub(crate) struct Feed {
+    history: Mutex<History>,
+    /// How long a reader may take no bytes before it counts as too slow.
+    pub(super) send_timeout: Duration,
+    /// The sequence number of the last frame; readers wait for it to change.
+    pub(super) head: watch::Sender<u64>,
+    /// Told when a reader has come, moved on or left.
+    pub(super) progress: Notify,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl Feed {
+    pub(crate) fn new(
+        history: History,
+        send_timeout: Duration,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            head: watch::Sender::new(history.last_seq()),
+            history: Mutex::new(history),
+            send_timeout,
+            progress: Notify::new(),
+            stopping,
+        }
+    }
+
+    /// Adds the frame that comes next, and tells the readers.
+    pub(crate) fn push(&self, frame: Bytes) {
+        let mut history = self.history();
+        history.push(frame);
+        self.head.send_replace(history.last_seq());
+    }
+
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
