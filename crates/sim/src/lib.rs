@@ -11,7 +11,8 @@
 //!
 //! With the feature `relay` there are also [`serve`], which puts a network on a socket, together
 //! with DID documents and whole repositories, and [`ScriptedRelay`], whose every connection a test
-//! plays by hand: send these frames, be silent, break off, fail. The feature `cli` adds the program
+//! plays by hand: send these frames, be silent, break off, fail. [`SimLabeler`] serves labels, those of
+//! a [`SimLabel`] each. The feature `cli` adds the program
 //! `jetwash-sim`. Both are on by default; without them, the crate has no runtime, no clock and no
 //! socket.
 //!
@@ -65,6 +66,9 @@ mod directory;
 mod frames;
 mod json;
 mod keys;
+mod label;
+#[cfg(feature = "relay")]
+mod labeler;
 mod manual;
 mod network;
 mod population;
@@ -84,6 +88,9 @@ pub use change::{SimChange, SimWrite};
 pub use config::{ConfigError, NetworkConfig};
 pub use directory::SimDirectory;
 pub use json::RecordJsonError;
+pub use label::SimLabel;
+#[cfg(feature = "relay")]
+pub use labeler::SimLabeler;
 pub use manual::{ChangeError, ChangeFault, ManualNetwork, did};
 pub use network::{Network, RepoError};
 #[cfg(feature = "relay")]

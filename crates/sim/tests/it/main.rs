@@ -11,6 +11,7 @@ mod accounts;
 mod determinism;
 mod directory;
 mod frames;
+mod labeler;
 mod manual;
 mod oracle;
 mod relay;
