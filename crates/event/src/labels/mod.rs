@@ -26,7 +26,7 @@ use crate::micros::Micros;
 /// number, so that an older label that comes late stays away. When it is full, what was negated or has
 /// expired is forgotten first, then the label that came earliest; both are [counted](Self::counts).
 /// One subject has up to [`MAX_PER_SUBJECT`](Self::MAX_PER_SUBJECT) labels. A label takes
-/// some hundred bytes of memory, and about 2 KB if all its texts are as long as they may be.
+/// about 600 bytes of memory, and some 2 KB if all its texts are as long as they may be.
 ///
 /// A clone is the same index. Signatures and the labels that records give themselves are not looked
 /// at.
