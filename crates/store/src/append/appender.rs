@@ -346,7 +346,7 @@ impl Appender {
         let is_stored = ring.durable.backend().keeps_state();
         let accounts = Accounts::new(is_stored, accounted, account_buckets);
         let (bytes, entries) = accounts.size();
-        ring.account_totals.set(AccountTotal {
+        ring.account_total.set(AccountTotal {
             bytes,
             entries,
             dropped: 0,

@@ -46,6 +46,7 @@ impl Appender {
     /// As [`Appender::trim`].
     pub fn trim_after(&mut self, now_us: Micros, elapsed: Duration) -> Result<Trimmed, StoreError> {
         self.untrimmed = 0;
+        self.options.retention = self.ring.retention.get();
         self.trim_frames()?;
         let accounts = self.trim_accounts()?;
         let overhead = self.backend().overhead_bytes();
@@ -183,8 +184,8 @@ impl Appender {
             .rotate(self.last_time, age, max_bytes, backend);
         let dropped = rotated.map_err(StoreError::storage("forget accounts"))?;
         let (bytes, entries) = self.accounts.size();
-        let before = self.ring.account_totals.get().dropped;
-        self.ring.account_totals.set(AccountTotal {
+        let before = self.ring.account_total.get().dropped;
+        self.ring.account_total.set(AccountTotal {
             bytes,
             entries,
             dropped: before + dropped,

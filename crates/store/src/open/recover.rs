@@ -20,7 +20,7 @@ use crate::error::{BackendError, OpenError};
 use crate::identity::LogId;
 use crate::options::Options;
 use crate::read::Store;
-use crate::ring::{AccountTotals, Identity, KnownTotals, NamedCursors, Ring, View};
+use crate::ring::{Identity, KnownTotals, Latest, NamedCursors, Ring, View};
 use crate::seq::Seq;
 use crate::skipped::Skipped;
 
@@ -97,7 +97,8 @@ pub(super) fn recover(
         durable: Durable::new(backend, options.durability),
         named: NamedCursors::new(state.named),
         letter_totals: KnownTotals::default(),
-        account_totals: AccountTotals::default(),
+        account_total: Latest::default(),
+        retention: Latest::new(options.retention),
         frames,
         tip,
     });

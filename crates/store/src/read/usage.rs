@@ -1,14 +1,40 @@
+use crate::options::Retention;
 use crate::seq::Seq;
 
 use super::store::Store;
 
 impl Store {
+    /// How long events stay, and in how many bytes.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        self.ring().retention.get()
+    }
+
+    /// Changes how long events stay, from the next [trim](crate::Appender::trim) on. Buckets that
+    /// have been begun keep their size.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use jetwash_store::{Location, Options, Retention, open};
+    ///
+    /// let (_appender, store) = open(Location::Memory, Options::default())?;
+    /// let week = Some(Duration::from_secs(7 * 24 * 3600));
+    /// store.set_retention(Retention { max_age: week, ..store.retention() });
+    /// assert_eq!(store.retention().max_age, week);
+    /// # Ok::<(), jetwash_store::OpenError>(())
+    /// ```
+    pub fn set_retention(&self, retention: Retention) {
+        self.ring().retention.set(retention);
+    }
+
     /// The memory that the ring takes, its buckets and its accounts. Reads nothing from the disk.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let view = self.view();
         let hot = view.hot.front();
-        let accounts = self.ring().account_totals.get();
+        let accounts = self.ring().account_total.get();
         Usage {
             buckets: view.buckets.len(),
             hot_seq: hot.map_or(view.next_seq, |(block, _)| block.first_seq()),

@@ -2,14 +2,16 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
-use super::account_totals::AccountTotals;
+use super::account_total::AccountTotal;
 use super::identity::Identity;
+use super::latest::Latest;
 use super::letter_totals::KnownTotals;
 use super::named_cursors::NamedCursors;
 use super::view::View;
 use crate::backend::Durable;
 use crate::block::{Block, Cache, Dictionaries};
 use crate::frames::FrameRing;
+use crate::options::Retention;
 use crate::seq::Seq;
 
 /// The shared part of a ring.
@@ -21,7 +23,9 @@ pub(crate) struct Ring {
     pub(crate) durable: Durable,
     pub(crate) named: NamedCursors,
     pub(crate) letter_totals: KnownTotals,
-    pub(crate) account_totals: AccountTotals,
+    pub(crate) account_total: Latest<AccountTotal>,
+    /// The retention that the next trim keeps to.
+    pub(crate) retention: Latest<Retention>,
     /// `None` if no frames are kept.
     pub(crate) frames: Option<FrameRing>,
     pub(crate) tip: watch::Receiver<Seq>,

@@ -23,6 +23,7 @@ on_both!(
     a_quiet_ring_still_forgets,
     a_clock_that_jumps_ahead_takes_nothing_at_once,
     a_clock_that_stays_ahead_takes_a_bucket_a_minute,
+    another_retention_holds_from_the_next_trim_on,
 );
 
 fn keep(max_age: Option<Duration>, max_bytes: Option<u64>) -> Options {
@@ -30,6 +31,29 @@ fn keep(max_age: Option<Duration>, max_bytes: Option<u64>) -> Options {
     tiny()
         .retention(Retention { max_age, max_bytes })
         .bucket_age(bucket_age)
+}
+
+fn another_retention_holds_from_the_next_trim_on(place: &Place) {
+    let (mut appender, store) = place.open(keep(Some(Duration::from_secs(60)), None));
+    append(&mut appender, 300, 7);
+    let now = Micros::new(START + 400_000);
+    let trimmed = appender.trim_after(now, Duration::MAX).unwrap();
+    assert_eq!(trimmed.events, 0);
+    let shorter = Retention {
+        max_age: Some(Duration::from_millis(100)),
+        ..store.retention()
+    };
+    store.set_retention(shorter);
+    assert_eq!(store.bounds().oldest_seq, Seq::FIRST);
+    let trimmed = appender.trim_after(now, Duration::MAX).unwrap();
+    assert_eq!(trimmed.events, 300, "all are older than 100 ms");
+    append(&mut appender, 300, 7);
+    store.set_retention(Retention {
+        max_age: None,
+        max_bytes: Some(1),
+    });
+    appender.trim_after(now, Duration::MAX).unwrap();
+    assert_eq!(store.usage().buckets, 1, "but the newest bucket");
 }
 
 fn nothing_is_dropped_that_is_young_enough(place: &Place) {
