@@ -17,6 +17,7 @@ use crate::config::{Config, FramePredicate};
 use crate::ingest::AutoDictionary;
 use crate::jetstream::{Ingest, Jetstream, assemble};
 use crate::log_sort::check_sort;
+use crate::retention::{LEAST_BYTES, mistakes_of};
 use crate::source::{
     BoxedSource, Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError,
     RelayOptions, Source,
@@ -440,12 +441,10 @@ impl JetstreamBuilder {
     }
 
     fn check_bounds(&self, mistakes: &mut Vec<Mistake>) {
-        if self.retain_for.is_some_and(|age| age.is_zero()) {
-            mistakes.push(Mistake::ZeroAge);
-        }
-        if let Some(bytes) = self.retain_bytes.filter(|&bytes| bytes < LEAST_BYTES) {
-            mistakes.push(Mistake::FewBytes { bytes });
-        }
+        mistakes.extend(mistakes_of(Retention {
+            max_age: self.retain_for,
+            max_bytes: self.retain_bytes,
+        }));
         if let Some(bytes) = self.keep_frames.filter(|&bytes| bytes < LEAST_BYTES) {
             mistakes.push(Mistake::FewFrameBytes { bytes });
         }
@@ -510,7 +509,6 @@ impl fmt::Debug for JetstreamBuilder {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const LEAST_BYTES: u64 = 1 << 20;
 const IN_MEMORY: u64 = 128 << 20;
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const MEMORY: std::ops::RangeInclusive<usize> = 2 << 20..=16 << 30;

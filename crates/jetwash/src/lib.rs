@@ -178,6 +178,7 @@ mod mirrors;
 mod noise;
 mod panic;
 mod read;
+mod retention;
 mod short;
 mod source;
 mod stats;

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use jetwash_dict::Dictionary;
 use jetwash_event::{DidChange, Filter};
 use jetwash_identity::Identities;
-use jetwash_store::{Bounds, Cursor, FrameStart, LogId, Seq, Store};
+use jetwash_store::{Bounds, Cursor, FrameStart, LogId, Retention, Seq, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::build_error::Mistake;
 use crate::consumer::Registry;
 use crate::executor::run_blocking;
 use crate::ingest::{Dictionaries, Intake, RecordCache, RotateError, Stopped};
@@ -23,6 +24,7 @@ use crate::panic::Panic;
 use crate::read::{
     Event, FrameSubscription, FramesError, ReadError, Reader, StartFrom, Subscription,
 };
+use crate::retention::mistakes_of;
 use crate::source::{NotReady, Pusher, SourceHandle, SourceParts, Upstream, Watch};
 use crate::stats::{Snapshot, Stats};
 use crate::verify::{ResyncSource, Resyncs};
@@ -201,6 +203,44 @@ impl Jetstream {
         asked.map_err(|_| Stopped)?;
         let next = answered.await.map_err(|_| Stopped)?;
         Ok(Cursor::before(next))
+    }
+
+    /// How long events stay in the log, and in how many bytes.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        self.store().retention()
+    }
+
+    /// Changes how long events stay in the log, while it runs. It holds within a minute or so, when
+    /// the oldest events are next looked at. The next start goes by the builder's settings again.
+    ///
+    /// # Errors
+    ///
+    /// When the builder would not take it: no time at all, or less than 1 MiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use jetwash::Jetstream;
+    /// use jetwash::store::Retention;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (jetstream, _ingest) = Jetstream::builder().build()?;
+    /// let week = Some(Duration::from_secs(7 * 24 * 3600));
+    /// jetstream.set_retention(Retention { max_age: week, ..jetstream.retention() })?;
+    /// assert_eq!(jetstream.retention().max_age, week);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_retention(&self, retention: Retention) -> Result<(), Mistake> {
+        if let Some(mistake) = mistakes_of(retention).next() {
+            return Err(mistake);
+        }
+        self.store().set_retention(retention);
+        Ok(())
     }
 
     /// Returns the record, as JSON, that a delete removed or an update replaced, if it came in not
