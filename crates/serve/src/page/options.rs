@@ -5,11 +5,9 @@ use std::time::Duration;
 /// # Examples
 ///
 /// ```
-/// use std::time::Duration;
 /// use jetwash_serve::StatusPageOptions;
 ///
-/// let day = Duration::from_secs(24 * 60 * 60);
-/// let options = StatusPageOptions::default().max_viewers(3).retain_for(day);
+/// let options = StatusPageOptions::default().max_viewers(3);
 /// assert_eq!(options.max_tail_rate, 20);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +29,6 @@ pub struct StatusPageOptions {
     /// Defaults to none. A request for another name gets `421`: it may come from a page of somebody
     /// else, whose name was made to point here.
     pub hosts: Vec<String>,
-    /// How long the log keeps events, if it is known: see
-    /// [`JetstreamBuilder::retain_for`](jetwash::JetstreamBuilder::retain_for). The page then says
-    /// how long it takes until the oldest are forgotten.
-    pub retain_for: Option<Duration>,
-    /// How many bytes of events the log keeps, if that is limited: see
-    /// [`JetstreamBuilder::retain_bytes`](jetwash::JetstreamBuilder::retain_bytes).
-    pub retain_bytes: Option<u64>,
 }
 
 impl StatusPageOptions {
@@ -75,20 +66,6 @@ impl StatusPageOptions {
         self.hosts.push(name.into().to_ascii_lowercase());
         self
     }
-
-    /// Sets [`StatusPageOptions::retain_for`].
-    #[must_use]
-    pub const fn retain_for(mut self, time: Duration) -> Self {
-        self.retain_for = Some(time);
-        self
-    }
-
-    /// Sets [`StatusPageOptions::retain_bytes`].
-    #[must_use]
-    pub const fn retain_bytes(mut self, bytes: u64) -> Self {
-        self.retain_bytes = Some(bytes);
-        self
-    }
 }
 
 impl Default for StatusPageOptions {
@@ -99,8 +76,6 @@ impl Default for StatusPageOptions {
             stream_time: Duration::from_secs(50),
             show_addresses: false,
             hosts: Vec::new(),
-            retain_for: None,
-            retain_bytes: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use jetwash::store::Bounds;
+use jetwash::store::{Bounds, Retention};
 use jetwash::{Jetstream, Micros, Snapshot, Upstream, UpstreamState};
 use serde::Serialize;
 
@@ -135,7 +135,7 @@ impl Status {
             not_ready: not_ready.map(|why| cut(&why.to_string())),
             log: LogView {
                 id: jetstream.log_id().to_string(),
-                ..LogView::new(&bounds, &snapshot, options)
+                ..LogView::new(&bounds, &snapshot, jetstream.retention())
             },
             upstreams: upstreams.map(UpstreamView::new).collect(),
             subscribers: SubscriberViews::new(register, &bounds, options.show_addresses),
@@ -173,10 +173,10 @@ impl Status {
 
 impl LogView {
     /// The view without the log's name.
-    fn new(bounds: &Bounds, snapshot: &Snapshot, options: &StatusPageOptions) -> Self {
+    fn new(bounds: &Bounds, snapshot: &Snapshot, retention: Retention) -> Self {
         let now = Micros::from(SystemTime::now());
         let held = bounds.oldest_time_us.map(|oldest| now.since(oldest));
-        let left = held.and_then(|held| time_left(held, bounds.bytes, options));
+        let left = held.and_then(|held| time_left(held, bounds.bytes, retention));
         Self {
             id: String::new(),
             oldest_seq: bounds.oldest_seq.get(),
@@ -193,9 +193,9 @@ impl LogView {
 }
 
 /// How long it takes until the log forgets its oldest event, if it grows as it has grown so far.
-fn time_left(held: Duration, bytes: u64, options: &StatusPageOptions) -> Option<Duration> {
-    let by_time = options.retain_for.map(|most| most.saturating_sub(held));
-    let by_bytes = options.retain_bytes.filter(|_| bytes > 0).map(|most| {
+fn time_left(held: Duration, bytes: u64, retention: Retention) -> Option<Duration> {
+    let by_time = retention.max_age.map(|most| most.saturating_sub(held));
+    let by_bytes = retention.max_bytes.filter(|_| bytes > 0).map(|most| {
         let share = most.saturating_sub(bytes) as f64 / bytes as f64;
         // A century is as good as for ever, and fits.
         let seconds = (held.as_secs_f64() * share).min(CENTURY);
@@ -242,16 +242,17 @@ mod tests {
 
     #[test]
     fn the_log_forgets_by_time_or_by_bytes() {
-        let left = |options| time_left(6 * HOUR, 1_000, &options).map(hours);
-        let options = StatusPageOptions::default;
-        assert_eq!(left(options()), None);
-        assert_eq!(left(options().retain_for(24 * HOUR)), Some(18.0));
-        assert_eq!(left(options().retain_for(HOUR)), Some(0.0));
-        assert_eq!(left(options().retain_bytes(1_500)), Some(3.0));
-        assert_eq!(left(options().retain_bytes(900)), Some(0.0));
-        let both = options().retain_for(24 * HOUR).retain_bytes(1_500);
-        assert_eq!(left(both), Some(3.0));
-        let most = left(options().retain_bytes(u64::MAX));
+        let left = |max_age, max_bytes| {
+            let retention = Retention { max_age, max_bytes };
+            time_left(6 * HOUR, 1_000, retention).map(hours)
+        };
+        assert_eq!(left(None, None), None);
+        assert_eq!(left(Some(24 * HOUR), None), Some(18.0));
+        assert_eq!(left(Some(HOUR), None), Some(0.0));
+        assert_eq!(left(None, Some(1_500)), Some(3.0));
+        assert_eq!(left(None, Some(900)), Some(0.0));
+        assert_eq!(left(Some(24 * HOUR), Some(1_500)), Some(3.0));
+        let most = left(None, Some(u64::MAX));
         assert_eq!(most, Some(876_600.0));
     }
 }

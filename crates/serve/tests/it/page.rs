@@ -243,7 +243,7 @@ async fn the_status_says_what_the_log_and_its_readers_have() {
         .subscribe("wantedCollections=app.bsky.feed.post&cursor=1")
         .await;
     client.settle().await;
-    let options = StatusPageOptions::default().retain_for(Duration::from_secs(24 * 3600));
+    let options = StatusPageOptions::default();
     let looked = Looked::at(&world, options).await;
     let events = world.events();
     let last = events.last().unwrap();
