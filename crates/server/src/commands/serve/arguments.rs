@@ -290,13 +290,8 @@ impl Arguments {
         options.serve_mirrors(self.serve_mirrors)
     }
 
-    /// The options of the page, and how long the log keeps events, so that it can be shown.
     pub(crate) fn page_options(&self) -> StatusPageOptions {
-        let options = self.page.status_page().retain_for(self.event_ttl);
-        match self.max_bytes {
-            Some(bytes) => options.retain_bytes(bytes),
-            None => options,
-        }
+        self.page.status_page()
     }
 
     /// The data folder, unless everything is in memory.

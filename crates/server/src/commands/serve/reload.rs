@@ -1,7 +1,9 @@
 //! Reads the settings again when SIGHUP comes, and applies what can change while the server runs.
 
 use std::path::Path;
+use std::time::Duration;
 
+use jetwash::store::Retention;
 use jetwash::{DidChange, DidFile, Jetstream};
 use tracing::{info, warn};
 
@@ -44,6 +46,14 @@ impl Reload {
         };
         info!("SIGHUP: the settings are read again");
         let (is_loaded, change) = self.load(arguments.accounts.as_deref());
+        let is_applied = |key: &str| match key {
+            "accounts" => is_loaded,
+            "event-ttl" => true,
+            // Without a bound the log would need to know how much memory it may take instead.
+            "max-bytes" => arguments.max_bytes.is_some(),
+            _ => false,
+        };
+        self.retain(arguments.event_ttl, arguments.max_bytes);
         // An option without a default is not among the settings if it is not given.
         let differs = |now: &&InUse| {
             let mut before = self.settings.iter();
@@ -56,14 +66,28 @@ impl Reload {
             !now.any(|now| now.key == before.key)
         });
         let changed = changed.chain(gone.map(|before| &*before.key));
-        let waiting: Vec<_> = changed
-            .filter(|key| !(is_loaded && *key == "accounts"))
-            .collect();
+        let waiting: Vec<_> = changed.filter(|key| !is_applied(key)).collect();
         if !waiting.is_empty() {
             let names = waiting.join(", ");
             warn!("SIGHUP: these settings have changed and hold from the next start: {names}");
         }
         change
+    }
+
+    /// Has the log keep events for that time, and in that many bytes if they are given.
+    fn retain(&self, age: Duration, bytes: Option<u64>) {
+        let before = self.jetstream.retention();
+        let now = Retention {
+            max_age: Some(age),
+            max_bytes: bytes.or(before.max_bytes),
+        };
+        if now == before {
+            return;
+        }
+        match self.jetstream.set_retention(now) {
+            Ok(()) => info!("SIGHUP: the log keeps events for another time, or in other bytes"),
+            Err(error) => warn!("SIGHUP: the log keeps events as before: {error}"),
+        }
     }
 
     /// Loads the file of accounts again, or another in its place. Returns whether there is one as there
