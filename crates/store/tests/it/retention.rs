@@ -36,7 +36,7 @@ fn keep(max_age: Option<Duration>, max_bytes: Option<u64>) -> Options {
 fn another_retention_holds_from_the_next_trim_on(place: &Place) {
     let (mut appender, store) = place.open(keep(Some(Duration::from_secs(60)), None));
     append(&mut appender, 300, 7);
-    let now = Micros::new(START + 400_000);
+    let now = Micros::new(START + 1_000_000);
     let trimmed = appender.trim_after(now, Duration::MAX).unwrap();
     assert_eq!(trimmed.events, 0);
     let shorter = Retention {
