@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jetwash::Jetstream;
+use jetwash::store::Retention;
 use jetwash_serve::{HttpLimits, ServeOptions, StatusPage, StatusPageOptions, serve_http};
 use jetwash_sim::{ManualNetwork, SimChange, did};
 use serde_json::{Value, json};
@@ -243,8 +244,13 @@ async fn the_status_says_what_the_log_and_its_readers_have() {
         .subscribe("wantedCollections=app.bsky.feed.post&cursor=1")
         .await;
     client.settle().await;
-    let options = StatusPageOptions::default();
-    let looked = Looked::at(&world, options).await;
+    let day = Some(Duration::from_secs(24 * 3600));
+    let retention = Retention {
+        max_age: day,
+        max_bytes: None,
+    };
+    world.jetstream.set_retention(retention).unwrap();
+    let looked = Looked::at(&world, StatusPageOptions::default()).await;
     let events = world.events();
     let last = events.last().unwrap();
     let status = looked

@@ -85,7 +85,10 @@ fn every_metric_has_help_and_is_in_the_docs() {
 
 #[test]
 fn the_page_is_beside_the_metrics() {
-    let mut program = Program::start(&["--page-viewers=0", "--event-ttl=2h"]);
+    // In memory the log forgets by its bytes as well.
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = format!("--data-dir={}", folder.path().display());
+    let mut program = Program::start(&["--page-viewers=0", "--event-ttl=2h", &in_folder]);
     let line = program.line("a page to look at is at http://");
     let metrics = program.metrics();
     assert!(line.ends_with(&format!("http://{metrics}/")), "{line}");
