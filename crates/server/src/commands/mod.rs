@@ -85,7 +85,8 @@ impl Command {
     /// Does what it says.
     pub(crate) fn run(self) -> Ended {
         match self {
-            Self::Serve(arguments) => serve::run(*arguments, read_again),
+            // It reads them again, together with the settings of the file.
+            Self::Serve(_) => serve::run(read_again),
             Self::Tail(arguments) => tail::run(&arguments),
             Self::Health(arguments) => health::run(&arguments),
             Self::Compare(arguments) => compare::run(&arguments),

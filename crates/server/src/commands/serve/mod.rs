@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
+use crate::configuration::InUse;
 use crate::exit::{Ended, Outcome};
 use crate::listen::ListenAddress;
 use crate::logging;
@@ -38,9 +39,10 @@ pub(crate) use arguments::{Arguments, ReadAgain};
 use reload::{Hangups, Reload};
 
 /// Serves until the process is asked to stop.
-pub(crate) fn run(arguments: Arguments, read_again: ReadAgain) -> Ended {
+pub(crate) fn run(read_again: ReadAgain) -> Ended {
+    // Together, as the file may change at any time.
+    let (arguments, settings) = read_again()?;
     if arguments.program.check {
-        let (arguments, settings) = read_again()?;
         return check::run(&arguments, &settings);
     }
     memory::share();
@@ -52,7 +54,7 @@ pub(crate) fn run(arguments: Arguments, read_again: ReadAgain) -> Ended {
             unused.join(", ")
         );
     }
-    runtime()?.block_on(serve(arguments, read_again))?;
+    runtime()?.block_on(serve(arguments, settings, read_again))?;
     Ok(Outcome::Well)
 }
 
@@ -66,7 +68,11 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(arguments: Arguments, read_again: ReadAgain) -> Result<(), Box<dyn Error>> {
+async fn serve(
+    arguments: Arguments,
+    settings: Vec<InUse>,
+    read_again: ReadAgain,
+) -> Result<(), Box<dyn Error>> {
     // Before anything else: until then each of these signals ends the process at once.
     let interrupted = interrupted();
     let hangups = Hangups::new();
@@ -86,7 +92,7 @@ async fn serve(arguments: Arguments, read_again: ReadAgain) -> Result<(), Box<dy
     let reload = Reload {
         read_again,
         jetstream: jetstream.clone(),
-        settings: read_again()?.1,
+        settings,
         accounts,
     };
 
