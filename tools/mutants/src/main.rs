@@ -121,8 +121,9 @@ fn prove(trial: &Trial<'_>, mutants: &[Mutant], log: &Path) -> Result<(), String
         let outcome = trial.tier(&tier, log)?;
         if !matches!(outcome, Outcome::Survived(_)) {
             return Err(format!(
-                "`{tier}` does not pass without a mutant ({outcome:?}); see {}",
-                log.display()
+                "`{tier}` does not pass without a mutant ({outcome:?}); {} ends with:\n{}",
+                log.display(),
+                trial::last_lines(log)
             ));
         }
     }

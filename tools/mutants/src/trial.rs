@@ -163,6 +163,14 @@ fn end(child: &mut Child) -> io::Result<()> {
     Ok(())
 }
 
+/// The end of a log, for those who see only what this program prints.
+pub(crate) fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}
+
 /// The number of tests that passed, over all that ran.
 fn passed(text: &str) -> usize {
     let results = text.lines().filter_map(|line| {
@@ -181,6 +189,7 @@ fn failing(text: &str) -> String {
 }
 
 const FAILED: &str = " ... FAILED";
+const LAST_LINES: usize = 30;
 const LOOK: Duration = Duration::from_millis(100);
 /// More than any test needs without a mutant.
 const MOST_KIB: u64 = 4 << 20;

@@ -122,3 +122,17 @@ fn a_seed_chooses_the_same_sample_each_time() {
     assert_eq!(sample("a"), sample("a"));
     assert_ne!(sample("a"), sample("b"));
 }
+
+#[test]
+fn the_reason_is_printed_when_the_tests_do_not_build_without_a_mutant() {
+    let root = workspace(&mutant("odd", "% 2 == 0", "% 2 == 1", "caught"));
+    let test = root.path().join("crates/small/tests/it/main.rs");
+    fs::write(test, "use small::is_odd;\n").unwrap();
+
+    let (output, _) = run(root.path(), &[]);
+
+    assert!(!output.status.success());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("does not pass without a mutant"), "{error}");
+    assert!(error.contains("no `is_odd` in the root"), "{error}");
+}
