@@ -2,11 +2,13 @@
 //!
 //! - `commands`: a module for each command.
 //! - `configuration`: the file of settings.
-//! - `address`, `disk_sync`, `exit`, `output`, `progress`, `values`, `listen`, `log_folder`, `logging`: what they share.
+//! - `address`, `dictionary`, `disk_sync`, `exit`, `listen`, `log_folder`, `logging`, `output`, `progress`, `values`:
+//!   what they share.
 
 mod address;
 mod commands;
 mod configuration;
+mod dictionary;
 mod disk_sync;
 mod exit;
 mod listen;

@@ -2,8 +2,9 @@ use jetwash::Dictionary;
 use tokio::runtime;
 
 use crate::commands::serve::arguments::Arguments;
-use crate::commands::serve::{dictionary, set_up};
+use crate::commands::serve::set_up;
 use crate::configuration::{InUse, Origin};
+use crate::dictionary;
 use crate::exit::{Ended, Outcome, UsageError};
 use crate::listen::ListenAddress;
 use crate::output::Table;

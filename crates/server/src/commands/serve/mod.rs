@@ -4,7 +4,6 @@ mod announce;
 mod arguments;
 mod check;
 mod descriptions;
-mod dictionary;
 mod figures;
 mod memory;
 mod metrics;

@@ -10,8 +10,9 @@ use jetwash_serve::ServeOptions;
 use tracing::info;
 
 use crate::commands::serve::arguments::Arguments;
+use crate::commands::serve::replay;
 use crate::commands::serve::verification::{self, Keys};
-use crate::commands::serve::{dictionary, replay};
+use crate::dictionary;
 
 /// Loads the accounts whose events are taken in, unless all are.
 pub(super) fn accounts(arguments: &Arguments) -> Result<Option<DidFile>, String> {

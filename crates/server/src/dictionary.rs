@@ -1,3 +1,5 @@
+//! Dictionaries in files, and the official one.
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ pub(crate) fn load(name: &Path, folder: &Path) -> Result<Dictionary, LoadError> 
     }
     info!("downloading the official dictionary from {OFFICIAL_URL}");
     let dictionary = download(OFFICIAL_URL)?;
-    keep(&path, dictionary.bytes()).map_err(|source| LoadError::File { path, source })?;
+    write(&path, dictionary.bytes()).map_err(|source| LoadError::File { path, source })?;
     Ok(dictionary)
 }
 
@@ -93,8 +95,10 @@ fn official(dictionary: Dictionary) -> Result<Dictionary, LoadError> {
     }
 }
 
-/// Writes a file that is there as a whole or not at all.
-fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a dictionary to a file that is there as a whole or not at all.
+///
+/// Its folder is made if there is none.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -154,7 +158,7 @@ mod tests {
         assert_eq!(dictionary.id(), 1_612_007_021);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("below").join("jetstream-v1.zdict");
-        keep(&path, dictionary.bytes()).unwrap();
+        write(&path, dictionary.bytes()).unwrap();
         // No connection is made once it is there.
         let kept = load(Path::new("v1"), &folder.path().join("below")).unwrap();
         assert_eq!(kept.bytes(), dictionary.bytes());
@@ -163,7 +167,7 @@ mod tests {
     #[test]
     fn a_kept_file_that_is_another_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        keep(&folder.path().join("jetstream-v1.zdict"), trained().bytes()).unwrap();
+        write(&folder.path().join("jetstream-v1.zdict"), trained().bytes()).unwrap();
         assert!(matches!(
             load(Path::new("v1"), folder.path()),
             Err(LoadError::Other)
