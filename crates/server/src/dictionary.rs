@@ -97,7 +97,7 @@ fn official(dictionary: Dictionary) -> Result<Dictionary, LoadError> {
 
 /// Writes a dictionary to a file that is there as a whole or not at all.
 ///
-/// Its folder is made if there is none.
+/// A folder that is missing is made.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

@@ -4,6 +4,7 @@ mod bench;
 mod compare;
 mod completions;
 mod dead_letters;
+mod dict;
 mod doctor;
 mod health;
 mod inspect;
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     #[command(after_help = exit::HELP)]
     Bench(bench::Arguments),
     #[command(after_help = exit::HELP)]
+    Dict(dict::Arguments),
+    #[command(after_help = exit::HELP)]
     Completions(completions::Arguments),
 }
 
@@ -95,6 +98,7 @@ impl Command {
             Self::Doctor(arguments) => doctor::run(&arguments),
             Self::Top(arguments) => top::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
+            Self::Dict(arguments) => dict::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }
     }

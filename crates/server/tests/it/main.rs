@@ -18,6 +18,8 @@ mod config;
 #[cfg(unix)]
 mod dead_letters;
 #[cfg(unix)]
+mod dict;
+#[cfg(unix)]
 mod doctor;
 #[cfg(unix)]
 mod hops;

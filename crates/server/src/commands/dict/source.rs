@@ -2,54 +2,60 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
-use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
-use indicatif::{ProgressBar, ProgressStyle};
 use jetwash::store::{self, EventKind, Location, Options, Read, Store};
-use jetwash::{Filter, Kind, Pipeline};
-use jetwash_sim::{Network, NetworkConfig};
+use jetwash::{Filter, Kind, NetworkConfig, Pipeline};
+use jetwash_sim::Network;
 
-use crate::arguments::Source;
+use super::arguments::Source;
+use crate::log_folder;
+use crate::progress;
+
+/// Takes a line.
+type Take<'a> = &'a mut dyn FnMut(&str) -> Result<(), Box<dyn Error>>;
 
 /// Hands on each line of the source, and shows how far it is where there is somebody to see it.
-pub(crate) fn each_line(
+///
+/// Returns how many there were; it is an error if there were none.
+pub(super) fn each_line(
     source: &Source,
-    mut take: impl FnMut(&str),
+    mut take: impl FnMut(&str) -> Result<(), Box<dyn Error>>,
 ) -> Result<u64, Box<dyn Error>> {
-    let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template(
-        "{spinner} {human_pos} events ({per_sec})",
-    )?);
-    bar.enable_steady_tick(TICK);
-    let mut count = 0;
+    let spinner = progress::spinner();
+    let mut count = 0_u64;
     let mut take = |line: &str| {
-        if !line.is_empty() {
-            count += 1;
-            bar.inc(1);
-            take(line);
+        if line.is_empty() {
+            return Ok(());
         }
+        count += 1;
+        if let Some(spinner) = &spinner
+            && count.is_multiple_of(SHOWN)
+        {
+            spinner.set_message(format!("{count} events"));
+            spinner.tick();
+        }
+        take(line)
     };
     if let Some(path) = &source.file {
         let named = |error| format!("{}: {error}", path.display());
         lines_of(path, &mut take).map_err(named)?;
     } else if let Some(folder) = &source.store {
-        if !folder.is_dir() {
-            return Err(format!("{}: there is no such folder", folder.display()).into());
-        }
-        let (_appender, log) = store::open(Location::Disk(folder.clone()), Options::default())?;
-        lines_in(&log, &mut take)?;
+        let copy = log_folder::open_copy(folder, None)?;
+        lines_in(copy.store(), &mut take)?;
     } else if let Some(frames) = source.simulate {
         simulate(frames, &mut take)?;
     }
-    bar.finish_and_clear();
+    if let Some(spinner) = &spinner {
+        spinner.finish_and_clear();
+    }
     if count == 0 {
         return Err("there are no events in it".into());
     }
     Ok(count)
 }
 
-fn lines_of(path: &Path, take: &mut impl FnMut(&str)) -> io::Result<()> {
+fn lines_of(path: &Path, take: Take<'_>) -> Result<(), Box<dyn Error>> {
     if path == Path::new("-") {
         return read_lines(io::stdin().lock(), take);
     }
@@ -61,7 +67,7 @@ fn lines_of(path: &Path, take: &mut impl FnMut(&str)) -> io::Result<()> {
     }
 }
 
-fn read_lines(mut reader: impl BufRead, take: &mut impl FnMut(&str)) -> io::Result<()> {
+fn read_lines(mut reader: impl BufRead, take: Take<'_>) -> Result<(), Box<dyn Error>> {
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -69,21 +75,21 @@ fn read_lines(mut reader: impl BufRead, take: &mut impl FnMut(&str)) -> io::Resu
         if read == 0 {
             break;
         }
-        let bad = |what: &str| io::Error::other(format!("line {number}: {what}"));
+        let bad = |what: &str| format!("line {number}: {what}");
         if read as u64 == MAX_LINE {
-            return Err(bad("longer than any event is"));
+            return Err(bad("longer than any event is").into());
         }
         let text = str::from_utf8(&line).map_err(|_| bad("it is not UTF-8, so not JSON"))?;
         let text = text.trim_end();
         if !text.is_empty() && !text.starts_with('{') {
-            return Err(bad("it is no JSON object, as an event is"));
+            return Err(bad("it is not a JSON object, as an event is").into());
         }
-        take(text);
+        take(text)?;
     }
     Ok(())
 }
 
-fn lines_in(log: &Store, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Error>> {
+fn lines_in(log: &Store, take: Take<'_>) -> Result<(), Box<dyn Error>> {
     let mut position = log.bounds().oldest_seq;
     loop {
         match log.read(position)? {
@@ -95,7 +101,7 @@ fn lines_in(log: &Store, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Erro
                 let lines = indexes.filter_map(|index| page.get(index));
                 lines
                     .filter_map(|line| str::from_utf8(line).ok())
-                    .for_each(&mut *take);
+                    .try_for_each(&mut *take)?;
                 position = run.next_seq();
             }
             Read::Gap(gap) => position = gap.next_seq,
@@ -104,7 +110,7 @@ fn lines_in(log: &Store, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Erro
     }
 }
 
-fn simulate(frames: usize, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Error>> {
+fn simulate(frames: usize, take: Take<'_>) -> Result<(), Box<dyn Error>> {
     let config = NetworkConfig {
         accounts: 2_000,
         ..NetworkConfig::full_size()
@@ -121,7 +127,8 @@ fn simulate(frames: usize, take: &mut impl FnMut(&str)) -> Result<(), Box<dyn Er
     lines_in(&log, take)
 }
 
-const TICK: Duration = Duration::from_millis(100);
+/// The progress is shown each time when this number of events has come.
+const SHOWN: u64 = 1_000;
 const MAX_LINE: u64 = 16 << 20;
 
 #[cfg(test)]
@@ -137,7 +144,10 @@ mod tests {
             simulate: None,
         };
         let mut lines = Vec::new();
-        let read = each_line(&source, |line| lines.push(line.to_owned()));
+        let read = each_line(&source, |line| {
+            lines.push(line.to_owned());
+            Ok(())
+        });
         read.map(|_| lines).map_err(|error| error.to_string())
     }
 
@@ -166,7 +176,7 @@ mod tests {
         assert!(
             lines(&path)
                 .unwrap_err()
-                .ends_with("line 2: it is no JSON object, as an event is")
+                .ends_with("line 2: it is not a JSON object, as an event is")
         );
         std::fs::write(&path, "").unwrap();
         assert_eq!(lines(&path).unwrap_err(), "there are no events in it");
