@@ -124,7 +124,7 @@ impl Labels {
         let before = self.shared.now.fetch_max(now.get(), Ordering::AcqRel);
         let now = now.max(Micros::new(before));
         // Nearly always nothing expires, and then those that ask do not have to wait.
-        if self.read().expires(now) {
+        while self.read().expires(now) {
             self.change(|table| table.advance(now));
         }
     }

@@ -133,6 +133,10 @@ impl Table {
             let subject = Arc::clone(subject);
             self.drop_for_room(&subject, order);
         }
+        debug_assert!(
+            self.expiring.len() <= self.active.len(),
+            "a label that has gone is still waited for"
+        );
         true
     }
 
@@ -141,10 +145,15 @@ impl Table {
         self.expiring.first().is_some_and(|(exp, _)| *exp <= now)
     }
 
+    /// Takes out of force up to [`EXPIRED_AT_ONCE`] labels that have expired by `now`.
     pub(super) fn advance(&mut self, now: Micros) {
-        while let Some(&(exp, order)) = self.expiring.first()
-            && exp <= now
-        {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(&(exp, order)) = self.expiring.first() else {
+                return;
+            };
+            if exp > now {
+                return;
+            }
             self.expiring.pop_first();
             self.expire(order);
         }
@@ -292,5 +301,7 @@ impl Table {
 
 /// How many labels a subject has at most.
 pub(super) const MAX_PER_SUBJECT: usize = 256;
+/// How many labels expire while the others cannot be asked for: all may have the same end.
+const EXPIRED_AT_ONCE: usize = 1_000;
 /// How many texts may be there that no label has.
 const SPARE_NAMES: usize = 64;

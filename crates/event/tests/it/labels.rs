@@ -217,6 +217,46 @@ fn the_version_changes_with_what_is_in_force_and_not_otherwise() {
     assert!(labels.version() > before);
 }
 
+/// The index itself looks whether it still waits for the end of a label that has gone: such ends
+/// would take memory without a bound.
+#[test]
+fn a_label_that_is_made_anew_ends_once() {
+    let labels = Labels::default();
+    for second in 1..=50 {
+        let cts = format!("1970-01-01T00:00:{second:02}Z");
+        let exp = format!("1970-01-01T00:02:{second:02}Z");
+        let label = LabelDraft {
+            cts: &cts,
+            exp: Some(&exp),
+            ..spam()
+        };
+        assert!(labels.apply(&label).unwrap());
+    }
+    labels.advance(Micros::new(169_999_999));
+    assert_eq!((labels.len(), labels.counts().expired), (1, 0));
+    labels.advance(Micros::new(170_000_000));
+    assert_eq!((labels.len(), labels.counts().expired), (0, 1));
+}
+
+#[test]
+fn any_number_of_labels_may_have_the_same_end() {
+    let labels = Labels::default();
+    for number in 0..2_500 {
+        let uri = format!("did:web:n{number}.example");
+        let exp = Some("1970-01-01T00:00:09Z");
+        let label = LabelDraft {
+            uri: &uri,
+            exp,
+            ..spam()
+        };
+        labels.apply(&label).unwrap();
+    }
+    labels.advance(Micros::new(8_999_999));
+    assert_eq!(labels.len(), 2_500);
+    labels.advance(Micros::new(9_000_000));
+    assert_eq!((labels.len(), labels.counts().expired), (0, 2_500));
+}
+
 #[test]
 fn a_label_with_a_mistake_is_refused_and_nothing_changes() {
     let labels = Labels::default();
