@@ -6,11 +6,13 @@ use foldhash::fast::RandomState;
 use crate::did_set::DidSet;
 use crate::filter_error::FilterError;
 use crate::kind::Kind;
+use crate::labels::{LabelRule, Labels};
 use crate::syntax::{Did, Nsid, check_domain_segment};
 
-/// The events that a reader wants: a rule each for collections, accounts and kinds.
+/// The events that a reader wants: a rule each for collections, accounts and kinds, and as many as are
+/// given for labels of accounts.
 ///
-/// An event must pass all three. A rule that names nothing passes everything. Events without a
+/// An event must pass all of them. A rule that names nothing passes everything. Events without a
 /// collection, those of all kinds but commits, pass the rule for collections whatever it says,
 /// but not the other two. Source: the query parameters of Jetstream, `wantedCollections` and
 /// `wantedDids`.
@@ -41,6 +43,7 @@ pub struct Filter {
     dids: HashSet<Did, RandomState>,
     sets: Vec<DidSet>,
     kinds: Kinds,
+    labels: Vec<LabelRule>,
 }
 
 impl Filter {
@@ -99,6 +102,63 @@ impl Filter {
         self
     }
 
+    /// Wants only accounts that have a label of one of these values when an event is matched; without
+    /// values, accounts that have any label. Given several times, an account must pass each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{Filter, LabelDraft, Labels};
+    ///
+    /// let labels = Labels::default();
+    /// let filter = Filter::new().labelled(labels.clone(), ["bot", "spam"]);
+    /// assert!(!filter.matches_did("did:web:a.example"));
+    /// labels.apply(&LabelDraft {
+    ///     src: "did:web:labeler.example",
+    ///     uri: "did:web:a.example",
+    ///     val: "bot",
+    ///     cts: "2026-07-04T14:38:07.517Z",
+    ///     ..LabelDraft::default()
+    /// })?;
+    /// assert!(filter.matches_did("did:web:a.example"));
+    /// # Ok::<(), jetwash_event::LabelError>(())
+    /// ```
+    #[must_use]
+    pub fn labelled<T: AsRef<str>>(
+        mut self,
+        labels: Labels,
+        vals: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.labels.push(LabelRule::new(labels, vals, true));
+        self
+    }
+
+    /// Leaves out accounts that have a label of one of these values when an event is matched; without
+    /// values, accounts that have any label.
+    ///
+    /// Labels on single records are not looked at. They come after the record, so they can only be
+    /// asked for later: see [`Labels::has`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{Filter, Labels};
+    ///
+    /// let labels = Labels::default();
+    /// let filter = Filter::new().not_labelled(labels.clone(), ["spam", "!hide"]);
+    /// assert!(filter.matches_did("did:web:a.example"), "nothing is known of it");
+    /// assert!(!filter.is_empty());
+    /// ```
+    #[must_use]
+    pub fn not_labelled<T: AsRef<str>>(
+        mut self,
+        labels: Labels,
+        vals: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.labels.push(LabelRule::new(labels, vals, false));
+        self
+    }
+
     /// Whether an event passes. `collection` is `None` for events without a collection.
     #[inline]
     #[must_use]
@@ -131,13 +191,16 @@ impl Filter {
     #[inline]
     #[must_use]
     pub fn matches_did(&self, did: &str) -> bool {
-        !self.has_dids() || self.sets.iter().any(|set| set.contains(did)) || self.dids.contains(did)
+        let is_named = !self.has_dids()
+            || self.sets.iter().any(|set| set.contains(did))
+            || self.dids.contains(did);
+        is_named && self.labels.iter().all(|rule| rule.passes(did))
     }
 
     /// Whether the filter lets everything pass.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.has_collections() && !self.has_dids() && self.kinds.is_empty()
+        !self.has_collections() && !self.judges_dids() && self.kinds.is_empty()
     }
 
     /// Whether it names collections.
@@ -151,6 +214,13 @@ impl Filter {
     #[must_use]
     pub fn has_dids(&self) -> bool {
         !self.dids.is_empty() || !self.sets.is_empty()
+    }
+
+    /// Whether events are judged by their account: by its name, by sets, or by its labels.
+    #[inline]
+    #[must_use]
+    pub fn judges_dids(&self) -> bool {
+        self.has_dids() || !self.labels.is_empty()
     }
 
     /// How many collections it names: each NSID once, and every start of some as often as it was
@@ -193,12 +263,13 @@ impl Filter {
         &self.sets
     }
 
-    /// A number that grows whenever one of its sets changes: an event may match differently
-    /// now.
+    /// A number that grows whenever one of its sets or the labels that it asks change: an event may
+    /// match differently now.
     #[inline]
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.sets.iter().map(DidSet::version).sum()
+        let sets = self.sets.iter().map(DidSet::version);
+        sets.chain(self.labels.iter().map(LabelRule::version)).sum()
     }
 
     fn add_collection(&mut self, pattern: &str) -> Result<(), FilterError> {

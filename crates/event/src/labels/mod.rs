@@ -2,8 +2,10 @@
 //!
 //! - `draft`: a label as a labeler sends it, and its mistakes.
 //! - `table`: what is in force, by subject, and what is forgotten first.
+//! - `rule`: a filter's question.
 
 mod draft;
+mod rule;
 mod table;
 
 use std::fmt;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use self::draft::{LabelDraft, LabelError};
+pub(crate) use self::rule::LabelRule;
 use self::table::Table;
 pub use self::table::{ActiveLabel, LabelCounts};
 use crate::micros::Micros;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jetwash_event::{LabelDraft, LabelError, Labels, Micros};
+use jetwash_event::{Filter, Kind, LabelDraft, LabelError, Labels, Micros};
 use proptest::prelude::*;
 
 const SRC: &str = "did:web:labeler.example";
@@ -323,6 +323,43 @@ fn a_label_with_a_mistake_is_refused_and_nothing_changes() {
         })
     );
     assert!(labels.is_empty() && labels.version() == 0);
+}
+
+#[test]
+fn a_filter_asks_the_labels_of_an_account_when_it_matches() {
+    let labels = Labels::default();
+    let wanted = Filter::new().labelled(labels.clone(), ["bot", "spam"]);
+    let unwanted = Filter::new().not_labelled(labels.clone(), ["bot", "spam"]);
+    let (any, without) = (Vec::<&str>::new(), Vec::<&str>::new());
+    let any = Filter::new().labelled(labels.clone(), any);
+    let without = Filter::new().not_labelled(labels.clone(), without);
+    let passes = || {
+        [&wanted, &unwanted, &any, &without]
+            .map(|filter| filter.matches(Kind::Commit, DID, Some("a.b.c")))
+    };
+    assert_eq!(passes(), [false, true, false, true]);
+    labels
+        .apply(&LabelDraft {
+            val: "rude",
+            ..spam()
+        })
+        .unwrap();
+    assert_eq!(passes(), [false, true, true, false]);
+    let version = wanted.version();
+    labels.apply(&spam()).unwrap();
+    assert_eq!(passes(), [true, false, true, false]);
+    assert!(wanted.version() > version);
+    assert!(wanted.judges_dids() && !wanted.has_dids() && !wanted.is_empty());
+    // Names and labels both have to fit.
+    let named = unwanted.dids(["did:web:b.example"]).unwrap();
+    assert!(named.matches_did("did:web:b.example") && !named.matches_did("did:web:c.example"));
+    labels
+        .apply(&LabelDraft {
+            uri: "did:web:b.example",
+            ..spam()
+        })
+        .unwrap();
+    assert!(!named.matches_did("did:web:b.example"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Selection {
             self.indexes.extend(run.indexes());
             return;
         }
-        if !filter.has_collections() && !filter.has_dids() {
+        if !filter.has_collections() && !filter.judges_dids() {
             let kinds = block.kinds().iter().enumerate();
             let of_run = kinds.take(run.indexes().end).skip(run.indexes().start);
             let wanted = of_run.filter(|(_, kind)| filter.matches_kind(kind_of(**kind)));
@@ -69,7 +69,7 @@ impl Selection {
             return;
         }
         self.dids.clear();
-        if filter.has_dids() {
+        if filter.judges_dids() {
             let dids = block.did_table().iter();
             self.dids.extend(dids.map(|did| filter.matches_did(did)));
             if !self.dids.contains(&true) {

@@ -238,7 +238,7 @@ impl<W> Outbound<W> {
         let takes = |kind| filter.matches_kind(kind) || !shape.has(kind);
         *max_message_size == 0
             && !filter.has_collections()
-            && !filter.has_dids()
+            && !filter.judges_dids()
             && Kind::ALL.into_iter().all(takes)
     }
 }

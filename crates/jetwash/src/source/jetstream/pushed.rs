@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Clone, Debug)]
 pub(super) struct PushedFilter {
     filter: Filter,
-    /// The version of the filter that hosts were told last.
+    /// The version of the sets that hosts were told last.
     version: u64,
     /// When they may be told another.
     next: Instant,
@@ -28,7 +28,7 @@ impl PushedFilter {
     /// Returns what hosts can apply by now, for a client that begins or is told.
     pub(super) fn tell(&mut self) -> Result<ClientFilter, FilterError> {
         // Read first: a change that comes meanwhile is one more to tell.
-        self.version = self.filter.version();
+        self.version = version_of_sets(&self.filter);
         self.next = Instant::now() + GATHER;
         pushed_down(&self.filter)
     }
@@ -41,7 +41,7 @@ impl PushedFilter {
         if Instant::now() < self.next {
             sleep_until(self.next).await;
         }
-        while self.filter.version() == self.version {
+        while version_of_sets(&self.filter) == self.version {
             sleep_until(Instant::now() + LOOK).await;
         }
     }
@@ -72,6 +72,11 @@ pub(super) fn pushed_down(filter: &Filter) -> Result<ClientFilter, FilterError> 
         .into_iter()
         .filter(|&kind| filter.matches_kind(kind));
     Ok(pushed.kinds(kinds.map(ClientKind::from)))
+}
+
+/// The labels that a filter asks are not told to hosts, and change all the time.
+fn version_of_sets(filter: &Filter) -> u64 {
+    filter.did_sets().iter().map(DidSet::version).sum()
 }
 
 /// The accounts that version 1 and version 2 take in a request.
