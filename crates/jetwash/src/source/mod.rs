@@ -9,7 +9,7 @@
 //! - `dial`: opens a connection, directly or through a proxy (`address`, `proxy`, `socks`, `http`),
 //!   and gives a `socket` of websocket messages.
 //! - `outbox`: hands frames over to the pipeline, those that were read together at once.
-//! - `steps`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
+//! - `steps`, `liveness`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
 //! - `error`: why a connection ended.
 //! - `jetstream`: follows another Jetstream.
 //! - `mirror`: follows another jetwash whose log is taken over as it is.
@@ -25,6 +25,7 @@ mod follow;
 mod frame_stream;
 mod http;
 mod jetstream;
+mod liveness;
 mod mirror;
 mod options;
 mod outbox;

@@ -11,8 +11,9 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::dial::Dialer;
 use super::error::{RelayError, check_error_frame};
+use super::liveness::Liveness;
 use super::outbox::Outbox;
-use super::pulse::{Crawl, Pulse};
+use super::pulse::Pulse;
 use super::socket::{Incoming, Skipped, Socket};
 use super::state::Watch;
 use super::steps::Steps;
@@ -204,42 +205,27 @@ impl Relay {
     }
 
     async fn follow(&mut self, socket: &mut Socket) -> Result<std::convert::Infallible, End> {
-        let mut ping = interval_at(Instant::now() + PING, PING);
+        let mut liveness = Liveness::new(Instant::now());
         let every = (self.options.silence / 4).clamp(LEAST_CHECK, LONGEST_CHECK);
         let mut check = interval_at(Instant::now() + every, every);
-        let (mut heard, mut received) = (Instant::now(), 0);
-        let (mut crawl, mut signs) = (Crawl::default(), 0);
         loop {
             tokio::select! {
                 biased;
                 incoming = socket.next() => {
-                    heard = Instant::now();
-                    let taken = self.take_all(incoming, socket, heard, &mut signs).await;
+                    let heard = Instant::now();
+                    liveness.heard(heard);
+                    let taken = self.take_all(incoming, socket, heard, &mut liveness).await;
                     // What came before the end of a connection counts.
                     self.outbox.hand_over().await?;
                     taken?;
                     // While the pipeline had no room, nothing was listened to.
                     let now = Instant::now();
                     if now - heard > LEAST_BLOCKED {
-                        heard = now;
+                        liveness.heard(now);
                         self.pulse.blocked(now);
                     }
                 }
-                now = ping.tick() => {
-                    // A long message may be on its way.
-                    if socket.received() > received {
-                        received = socket.received();
-                        heard = now;
-                    }
-                    if now - heard > SILENCE {
-                        return Err(RelayError::Silent(SILENCE).into());
-                    }
-                    signs = 0;
-                    if crawl.look(socket.messages(), received, socket.has_begun()) {
-                        return Err(RelayError::Slow.into());
-                    }
-                    socket.ping();
-                }
+                now = liveness.tick() => liveness.check(now, socket)?,
                 now = check.tick() => self.check(now)?,
             }
         }
@@ -251,7 +237,7 @@ impl Relay {
         first: Result<Incoming, RelayError>,
         socket: &mut Socket,
         now: Instant,
-        signs: &mut u32,
+        liveness: &mut Liveness,
     ) -> Result<(), End> {
         let mut next = Some(first?);
         while let Some(incoming) = next {
@@ -259,10 +245,7 @@ impl Relay {
                 Incoming::Binary(frame) => self.take(frame, now).await?,
                 Incoming::Sign => {
                     self.watch.message(now);
-                    *signs += 1;
-                    if *signs > MAX_SIGNS {
-                        return Err(RelayError::Protocol("a flood of pings").into());
-                    }
+                    liveness.sign()?;
                 }
                 Incoming::Skipped(why, bytes) => self.skip(why, bytes),
             }
@@ -390,10 +373,6 @@ impl Relay {
 }
 
 const CLOSE: Duration = Duration::from_secs(1);
-const PING: Duration = Duration::from_secs(30);
-const SILENCE: Duration = Duration::from_secs(75);
-/// Pings and pongs in that time.
-const MAX_SIGNS: u32 = 10_000;
 const LEAST_BLOCKED: Duration = Duration::from_secs(1);
 const LEAST_CHECK: Duration = Duration::from_millis(10);
 const LONGEST_CHECK: Duration = Duration::from_secs(5);
