@@ -104,6 +104,14 @@ pub enum Mistake {
     /// A host of a Jetstream, or a setting of how it is connected to.
     #[error("Jetstream: {0}")]
     Jetstream(ClientBuildError),
+    /// The address of a labeler is not a valid host or URL, or its DID is not one.
+    #[error("labeler {labeler:?}: {reason}")]
+    Labeler {
+        /// The address.
+        labeler: String,
+        /// The mistake.
+        reason: String,
+    },
     /// The relay address is not a valid host or URL.
     #[error(transparent)]
     Relay(EndpointError),

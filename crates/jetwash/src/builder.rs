@@ -19,8 +19,8 @@ use crate::jetstream::{Ingest, Jetstream, assemble};
 use crate::log_sort::check_sort;
 use crate::retention::{LEAST_BYTES, mistakes_of};
 use crate::source::{
-    BoxedSource, Endpoint, FrameStream, JetstreamSource, Jetstreams, Prepared, RelayOptionError,
-    RelayOptions, Source,
+    BoxedSource, Endpoint, FrameStream, JetstreamSource, Jetstreams, Labelers, Prepared,
+    RelayOptionError, RelayOptions, Source,
 };
 use crate::verify::{HOLD_BYTES, Verify, WORKERS};
 
@@ -54,6 +54,7 @@ pub struct JetstreamBuilder {
     has_frame_stream: bool,
     has_source: bool,
     pub(crate) mirrors: Vec<String>,
+    pub(crate) labelers: Labelers,
     folder: Option<PathBuf>,
     #[cfg(feature = "simulation")]
     disk: Option<jetwash_store::testing::SimulatedDisk>,
@@ -310,6 +311,7 @@ impl JetstreamBuilder {
         self.check_names(&relays, &jetstreams, &mut mistakes);
         let relay_options = self.prepare_relays(&relays, &mut mistakes);
         let mirror = self.prepare_mirror(&mut mistakes);
+        let labelers = self.prepare_labelers(&mut mistakes);
         if !mistakes.is_empty() {
             return Err(BuildError { mistakes });
         }
@@ -323,6 +325,7 @@ impl JetstreamBuilder {
             jetstreams,
             sources: self.sources,
             mirror,
+            labelers,
             check_cids: self.jetstreams.options.checks_cids(),
             dictionary: self.dictionary,
             auto_dictionary: self.auto_dictionary,

@@ -8,7 +8,7 @@ use jetwash_store::{Location, Options};
 
 use crate::clock::Clock;
 use crate::ingest::AutoDictionary;
-use crate::source::{BoxedSource, JetstreamSource, MirrorSource, Relays};
+use crate::source::{BoxedSource, JetstreamSource, MirrorSource, PreparedLabelers, Relays};
 use crate::verify::Verify;
 
 /// The settings of a Jetstream, checked and with their defaults.
@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<BoxedSource>,
     /// The log that this one mirrors; then there is no other source.
     pub(crate) mirror: Option<MirrorSource>,
+    /// The labelers, and the index that they fill.
+    pub(crate) labelers: PreparedLabelers,
     pub(crate) check_cids: bool,
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) auto_dictionary: Option<AutoDictionary>,

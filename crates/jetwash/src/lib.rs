@@ -173,6 +173,8 @@ mod did_file;
 mod executor;
 mod ingest;
 mod jetstream;
+mod labelers;
+mod labels;
 mod log_sort;
 mod mirrors;
 mod noise;
@@ -207,7 +209,10 @@ pub use jetwash_client::{Protocol, UpstreamCursor};
 pub use jetwash_dict as dict;
 pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;
-pub use jetwash_event::{ContentFilter, DidChange, DidSet, Facts, Filter, Kind, Micros, Operation};
+pub use jetwash_event::{
+    ActiveLabel, ContentFilter, DidChange, DidSet, Facts, Filter, Kind, LabelCounts, LabelDraft,
+    LabelError, Labels, Micros, Operation,
+};
 pub use jetwash_frame as frame;
 pub use jetwash_identity as identity;
 pub use jetwash_mst as mst;

@@ -44,6 +44,7 @@ pub(crate) use intake::{Content, Intake};
 pub(crate) use log_time::LogTime;
 pub(crate) use malformed::malformed_reason;
 pub(crate) use mirroring::{MirrorConnection, MirrorRefusal, newest_time};
+pub(crate) use numbering::GREATEST_NUMBER;
 pub use pipeline::Pipeline;
 pub(crate) use record_cache::RecordCache;
 pub(crate) use stage::CheckStage;

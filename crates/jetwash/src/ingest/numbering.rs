@@ -136,7 +136,7 @@ impl Numbering {
                     && position > 0
                     && seq > position
                     && seq - position <= STEP
-                    && seq <= GREATEST =>
+                    && seq <= GREATEST_NUMBER =>
             {
                 self.position = Some(seq);
                 Place::Next
@@ -147,7 +147,7 @@ impl Numbering {
 
     #[cold]
     fn judge_with_care(&mut self, seq: u64) -> Place {
-        if seq > GREATEST {
+        if seq > GREATEST_NUMBER {
             return Place::Illegal;
         }
         // A cursor of 0 asks for all that there is.
@@ -262,7 +262,7 @@ fn follows(last: u64, seq: u64) -> bool {
 }
 
 /// The greatest number: JSON and the lexicon know none beyond it.
-const GREATEST: u64 = (1 << 53) - 1;
+pub(crate) const GREATEST_NUMBER: u64 = (1 << 53) - 1;
 /// The furthest from one number to the next that is no cause for doubt: at the rate of the whole
 /// network, some minutes of it.
 const STEP: u64 = 100_000;

@@ -10,9 +10,11 @@ use crate::consumer::Registry;
 use crate::ingest::{
     Dictionaries, Inbox, Intake, Keys, Known, LogTime, Pipeline, RecordCache, SourceCursors, Writer,
 };
-use crate::jetstream::run::{Feeds, Ingest};
+use crate::jetstream::run::{Feeds, Ingest, Labeler};
 use crate::jetstream::{Jetstream, Shared};
-use crate::source::{BoxedSource, Endpoint, JetstreamFeed, RelaySource, SourceParts, Watch};
+use crate::source::{
+    BoxedSource, Endpoint, JetstreamFeed, JetstreamSource, RelaySource, Relays, SourceParts, Watch,
+};
 use crate::stats::Stats;
 use crate::verify::ResyncSender;
 
@@ -21,11 +23,10 @@ pub(crate) fn assemble(
     mut config: Config,
     (appender, store): (Appender, Store),
 ) -> Result<(Jetstream, Ingest), StoreError> {
-    let stats = Arc::new(Stats::default());
     let records = config.record_cache.map(RecordCache::new).map(Arc::new);
     let (dictionary, is_trained) = dictionary_to_use(&config, &appender);
     let (intake, arrivals) = Intake::new(config.intake_bytes);
-    let verify = take(&mut config.verify);
+    let (stats, verify) = (Arc::new(Stats::default()), take(&mut config.verify));
     let keys = Arc::new(Keys::new(verify.identities.clone()));
     let resyncs = ResyncSender::new(verify.policy.needs_keys());
     let resync_source = resyncs.source();
@@ -35,8 +36,7 @@ pub(crate) fn assemble(
         .stats(Arc::clone(&stats));
     let (cursors, upstreams) = sources_of(&mut config, &mut pipeline);
     let (dictionaries, rotations) = Dictionaries::new(dictionary);
-    let (positions, asked) = mpsc::channel(1);
-    let (stop, stopped) = watch::channel(false);
+    let ((positions, asked), (stop, stopped)) = (mpsc::channel(1), watch::channel(false));
     let writer = Writer {
         pipeline,
         inbox: Inbox::new(arrivals, rotations, asked),
@@ -58,10 +58,11 @@ pub(crate) fn assemble(
         stats,
         clock: config.clock.clone(),
     };
-    let auto = config.auto_dictionary.take();
+    let (labelers, labels) = Labeler::all(config.labelers);
     let feeds = Feeds {
-        mirror: config.mirror.take().map(|source| (source, store.clone())),
-        sources: boxed(config),
+        mirror: config.mirror.map(|source| (source, store.clone())),
+        sources: boxed(config.relays, config.jetstreams, config.sources),
+        labelers,
         upstreams: upstreams.clone(),
         parts: parts.clone(),
     };
@@ -70,7 +71,7 @@ pub(crate) fn assemble(
         verify: (verify, keys),
         stop,
         feeds,
-        auto: auto.map(|auto| (auto, is_trained)),
+        auto: config.auto_dictionary.map(|auto| (auto, is_trained)),
         store: store.clone(),
         dictionaries: dictionaries.clone(),
     };
@@ -82,6 +83,7 @@ pub(crate) fn assemble(
         records,
         consumers: Registry::default(),
         upstreams,
+        labels,
         identities: ingest.verify.0.identities.clone(),
         resyncs: resync_source,
     });
@@ -128,17 +130,20 @@ fn sources_of(
 }
 
 /// All sources, in the order in which [`sources_of`] returns their connections.
-fn boxed(config: Config) -> Vec<BoxedSource> {
-    let (relays, options) = config.relays;
+fn boxed(
+    (relays, options): Relays,
+    jetstreams: Vec<JetstreamSource>,
+    others: Vec<BoxedSource>,
+) -> Vec<BoxedSource> {
     let options = options.map(Arc::new);
     let relay_of = |relay| {
         let options = Arc::clone(options.as_ref()?);
         Some(BoxedSource::new("relay", RelaySource::new(relay, options)))
     };
     let relays = relays.into_iter().filter_map(relay_of);
-    let jetstreams = config.jetstreams.into_iter().map(JetstreamFeed::new);
+    let jetstreams = jetstreams.into_iter().map(JetstreamFeed::new);
     let jetstreams = jetstreams.map(|feed| BoxedSource::new("jetstream", feed));
-    relays.chain(jetstreams).chain(config.sources).collect()
+    relays.chain(jetstreams).chain(others).collect()
 }
 
 /// A pipeline that takes what the caller wants, from where the caller says.

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use jetwash_dict::Dictionary;
-use jetwash_event::{DidChange, Filter};
+use jetwash_event::{DidChange, Filter, Labels};
 use jetwash_identity::Identities;
 use jetwash_store::{Bounds, Cursor, FrameStart, LogId, Retention, Seq, Store};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -38,11 +38,18 @@ pub use run::{Ingest, RunError};
 /// can be made before, during and after its run.
 #[derive(Clone, Debug)]
 pub struct Jetstream {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// The index of labels, and how the connections are of the labelers that fill it alone.
+#[derive(Debug)]
+pub(crate) struct LabelIndex {
+    pub(crate) index: Labels,
+    pub(crate) labelers: Vec<Arc<Watch>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     store: Store,
     /// The parts that pushers are given, as sources are.
     parts: SourceParts,
@@ -51,6 +58,7 @@ struct Shared {
     records: Option<Arc<RecordCache>>,
     consumers: Registry,
     upstreams: Vec<Arc<Watch>>,
+    pub(crate) labels: LabelIndex,
     identities: Option<Identities>,
     resyncs: ResyncSource,
 }

@@ -13,10 +13,11 @@ use tokio::task::JoinSet;
 
 use crate::executor::{catch_async, drive};
 use crate::ingest::{AutoDictionary, CheckStage, Dictionaries, Keys, Writer, attend};
+use crate::jetstream::LabelIndex;
 use crate::panic::{Panic, catch};
 use crate::source::{
-    BoxedSource, MirrorFeed, MirrorSource, SourceHandle, SourceParts, Watch, describe, publish,
-    supervise,
+    BoxedSource, IndexFeed, MirrorFeed, MirrorSource, PreparedLabelers, SourceHandle, SourceParts,
+    Watch, describe, publish, supervise,
 };
 use crate::tasks::{Death, Tasks};
 use crate::verify::Verify;
@@ -153,6 +154,7 @@ pub(super) struct Feeds {
     pub(super) sources: Vec<BoxedSource>,
     /// How the connections are of those that have one, in the same order.
     pub(super) upstreams: Vec<Arc<Watch>>,
+    pub(super) labelers: Vec<Labeler>,
     /// The log that this one mirrors. Its watch is the last.
     pub(super) mirror: Option<(MirrorSource, Store)>,
     pub(super) parts: SourceParts,
@@ -168,6 +170,11 @@ impl Feeds {
             let handle = SourceHandle::new(Arc::clone(&name), self.parts.clone(), watch);
             tasks.spawn(kind, &*name, supervise(source, handle, tasks.died()));
         }
+        for Labeler { feed, watch } in self.labelers {
+            let name = Arc::clone(feed.name());
+            let handle = SourceHandle::new(Arc::clone(&name), self.parts.clone(), watch);
+            tasks.spawn("labeler", &*name, supervise(feed, handle, tasks.died()));
+        }
         if self.upstreams.is_empty() {
             return;
         }
@@ -179,6 +186,31 @@ impl Feeds {
         describe();
         let publish = publish(self.upstreams, self.parts.stats);
         tasks.spawn("metrics", "of the relays", publish);
+    }
+}
+
+/// A labeler to follow, and how the connection to it is.
+pub(super) struct Labeler {
+    feed: BoxedSource,
+    watch: Arc<Watch>,
+}
+
+impl Labeler {
+    /// Makes those that fill an index alone.
+    pub(super) fn all(prepared: PreparedLabelers) -> (Vec<Self>, LabelIndex) {
+        let labelers: Vec<Self> = prepared.feeds.into_iter().map(Self::new).collect();
+        let watches = labelers.iter().map(|labeler| Arc::clone(&labeler.watch));
+        let index = LabelIndex {
+            index: prepared.labels,
+            labelers: watches.collect(),
+        };
+        (labelers, index)
+    }
+
+    fn new(feed: IndexFeed) -> Self {
+        let feed = BoxedSource::new("labeler", feed);
+        let watch = Arc::new(Watch::new(Arc::clone(feed.name())));
+        Self { feed, watch }
     }
 }
 

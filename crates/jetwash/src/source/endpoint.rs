@@ -26,6 +26,24 @@ use url::Url;
 pub struct Endpoint(Url);
 
 impl Endpoint {
+    /// Reads the address of a labeler. A bare host means TLS and the path of `subscribeLabels`.
+    pub(super) fn of_labeler(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text, SUBSCRIBE_LABELS)
+    }
+
+    fn parse(text: &str, path: &str) -> Result<Self, &'static str> {
+        let mut url = websocket_url(text)?;
+        if url.query_pairs().any(|(key, _)| key == "cursor") {
+            return Err("the cursor is jetwash's own business: leave `cursor` out");
+        }
+        if matches!(url.path(), "" | "/") {
+            url.set_path(path);
+        }
+        // The log has another cursor of each relay under its name with a fragment.
+        url.set_fragment(None);
+        Ok(Self(url))
+    }
+
     /// The address to connect to, without a cursor.
     pub(super) const fn url(&self) -> &Url {
         &self.0
@@ -97,22 +115,10 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let error = |reason| EndpointError {
+        Self::parse(text, SUBSCRIBE_REPOS).map_err(|reason| EndpointError {
             text: text.to_owned(),
             reason,
-        };
-        let mut url = websocket_url(text).map_err(error)?;
-        if url.query_pairs().any(|(key, _)| key == "cursor") {
-            return Err(error(
-                "the cursor is jetwash's own business: leave `cursor` out",
-            ));
-        }
-        if matches!(url.path(), "" | "/") {
-            url.set_path(SUBSCRIBE_REPOS);
-        }
-        // The log has another cursor of each relay under its name with a fragment.
-        url.set_fragment(None);
-        Ok(Self(url))
+        })
     }
 }
 
@@ -139,3 +145,4 @@ pub struct EndpointError {
 }
 
 const SUBSCRIBE_REPOS: &str = "/xrpc/com.atproto.sync.subscribeRepos";
+const SUBSCRIBE_LABELS: &str = "/xrpc/com.atproto.label.subscribeLabels";

@@ -13,6 +13,7 @@
 //! - `error`: why a connection ended.
 //! - `jetstream`: follows another Jetstream.
 //! - `mirror`: follows another jetwash whose log is taken over as it is.
+//! - `labeler`: follows a labeler, whose labels go into an index.
 //! - `frame_stream` and `pusher`: frames that the caller supplies.
 //! - `simulator`: a network in the process, with the feature of that name.
 
@@ -25,6 +26,7 @@ mod follow;
 mod frame_stream;
 mod http;
 mod jetstream;
+mod labeler;
 mod liveness;
 mod mirror;
 mod options;
@@ -47,6 +49,7 @@ pub(crate) use follow::{RelaySource, Relays};
 pub(crate) use frame_stream::FrameStream;
 pub use jetstream::JetstreamOptions;
 pub(crate) use jetstream::{JetstreamFeed, JetstreamMistake, JetstreamSource, Jetstreams};
+pub(crate) use labeler::{IndexFeed, LabelerAddress, Labelers, PreparedLabelers};
 pub use mirror::MirrorAddressError;
 pub(crate) use mirror::{MirrorFeed, MirrorSource};
 pub(crate) use options::Prepared;

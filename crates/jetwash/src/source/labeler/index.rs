@@ -1,0 +1,190 @@
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use jetwash_event::Labels;
+use jetwash_frame::{LabelFrame, LabelsMessage};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::LabelerAddress;
+use super::expiry::expire;
+use crate::ingest::GREATEST_NUMBER;
+use crate::labels::draft_of;
+use crate::noise::Noise;
+use crate::short::short;
+use crate::source::backoff::Backoff;
+use crate::source::dial::Dialer;
+use crate::source::error::{RelayError, check_error_frame};
+use crate::source::liveness::Liveness;
+use crate::source::socket::Incoming;
+use crate::source::{Prepared, Source, SourceHandle};
+
+/// A labeler whose labels go into an index.
+///
+/// Nothing of it goes into the log, so each process reads it from its beginning, and each further
+/// connection from where the last one was.
+pub(crate) struct IndexFeed {
+    address: LabelerAddress,
+    labels: Labels,
+    dialer: Dialer,
+    noise: Noise,
+    begun: Instant,
+    /// The highest number that has come.
+    cursor: u64,
+    /// How many frames the connection has brought.
+    frames: u64,
+}
+
+impl IndexFeed {
+    pub(crate) fn new(address: LabelerAddress, labels: Labels, options: Arc<Prepared>) -> Self {
+        Self {
+            address,
+            labels,
+            dialer: Dialer::new(options),
+            noise: Noise::default(),
+            begun: Instant::now(),
+            cursor: 0,
+            frames: 0,
+        }
+    }
+
+    /// Follows the labeler, and connects again whenever a connection ends.
+    async fn follow(&mut self, handle: &SourceHandle) -> Infallible {
+        let mut backoff = Backoff::new(RandomState::new().hash_one(self.address.name()));
+        loop {
+            self.frames = 0;
+            let error = match self.connection(handle).await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            handle.parts().stats.reconnect(error.reason());
+            if matches!(error, RelayError::FutureCursor { .. }) {
+                // It counts anew. What comes again changes nothing: the latest label counts.
+                self.cursor = 0;
+            }
+            let wait = if self.frames > 0 {
+                backoff.after_progress(self.frames)
+            } else {
+                backoff.next()
+            };
+            let wait = wait.max(error.retry_after().unwrap_or_default());
+            let why = error.chain();
+            self.tell(error.reason(), &|labeler, held| {
+                warn!(
+                    labeler,
+                    not_told = held,
+                    "connection ended: {why}; the next attempt follows in {:.1} s",
+                    wait.as_secs_f32(),
+                );
+            });
+            handle.watch().ended(why, backoff.attempts(), None);
+            sleep(wait).await;
+        }
+    }
+
+    async fn connection(&mut self, handle: &SourceHandle) -> Result<Infallible, RelayError> {
+        let (url, cursor) = (self.address.endpoint.url(), self.cursor);
+        let mut socket = self.dialer.dial(url, Some(cursor)).await?;
+        let mut liveness = Liveness::new(Instant::now());
+        handle.watch().connected(Instant::now());
+        self.tell("connected", &|labeler, held| {
+            info!(labeler, cursor, not_told = held, "connected to a labeler");
+        });
+        loop {
+            tokio::select! {
+                incoming = socket.next() => {
+                    let now = Instant::now();
+                    liveness.heard(now);
+                    match incoming? {
+                        Incoming::Binary(frame) => self.take(&frame, handle, now)?,
+                        Incoming::Sign => liveness.sign()?,
+                        Incoming::Skipped(why, _) => {
+                            self.lose(handle, why.reason(), &"it is not a frame");
+                        }
+                    }
+                    handle.watch().message(now);
+                }
+                now = liveness.tick() => liveness.check(now, &mut socket)?,
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        frame: &[u8],
+        handle: &SourceHandle,
+        now: Instant,
+    ) -> Result<(), RelayError> {
+        match LabelFrame::decode(frame) {
+            Ok(LabelFrame::Labels(message)) => {
+                self.frames += 1;
+                handle.watch().event(now);
+                self.apply(handle, &message);
+            }
+            Ok(LabelFrame::Error(_)) => check_error_frame(frame)?,
+            Ok(LabelFrame::Info(notice)) => {
+                let name = short(notice.name);
+                self.tell("info", &|labeler, held| {
+                    info!(labeler, not_told = held, "the labeler says {name}");
+                });
+            }
+            Ok(LabelFrame::Unknown(_)) => handle.parts().stats.ignored(),
+            Err(error) => self.lose(handle, error.reason(), &error),
+        }
+        Ok(())
+    }
+
+    /// Takes in labels. What is wrong with one costs only itself, and a number that no labeler may give
+    /// only the number: a cursor beyond all others would lose what comes while there is no connection.
+    fn apply(&mut self, handle: &SourceHandle, message: &LabelsMessage<'_>) {
+        for label in message.labels() {
+            let applied = draft_of(label, &self.address.did)
+                .and_then(|draft| Ok(self.labels.apply(&draft)?));
+            if let Err(fault) = applied {
+                self.lose(handle, fault.reason(), &fault);
+            }
+        }
+        if message.seq > GREATEST_NUMBER {
+            self.lose(handle, "seq_invalid", &"its number is beyond 2^53 - 1");
+        } else {
+            self.cursor = self.cursor.max(message.seq);
+        }
+    }
+
+    fn lose(&mut self, handle: &SourceHandle, reason: &'static str, detail: &dyn fmt::Display) {
+        handle.parts().stats.dropped(reason);
+        self.tell(reason, &|labeler, held| {
+            warn!(
+                labeler,
+                reason,
+                not_told = held,
+                "a label or a frame of labels was dropped: {detail}"
+            );
+        });
+    }
+
+    /// Writes into the program's log, of each kind of news the first and then some.
+    fn tell(&mut self, kind: &'static str, write: &dyn Fn(&str, u64)) {
+        let name = self.address.name();
+        if let Some(held) = self.noise.admit(name, kind, self.begun.elapsed()) {
+            write(name, held);
+        }
+    }
+}
+
+impl Source for IndexFeed {
+    fn name(&self) -> &str {
+        self.address.name()
+    }
+
+    async fn run(&mut self, handle: SourceHandle) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let expiring = expire(self.labels.clone(), handle.parts().clock.clone());
+        tokio::select! {
+            never = self.follow(&handle) => match never {},
+            never = expiring => match never {},
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Follows labelers.
+//!
+//! - `address`: where a labeler is, and who it is.
+//! - `index`: a labeler whose labels go into an index, and nowhere else.
+//! - `expiry`: tells an index what time it is.
+//! - `settings`: what the caller sets for them.
+
+mod address;
+mod expiry;
+mod index;
+mod settings;
+
+pub(crate) use address::LabelerAddress;
+pub(crate) use index::IndexFeed;
+pub(crate) use settings::{Labelers, PreparedLabelers};
