@@ -24,6 +24,7 @@ mod jetstream_syncs;
 mod jetstreams;
 mod kept_frames;
 mod kill;
+mod labelers;
 mod memory;
 mod mirror;
 mod order;

@@ -53,7 +53,7 @@ fn following(relay: &ScriptedRelay) -> Jetstream {
     run(Jetstream::builder().relay(relay.url()), RelayOptions::new())
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
             tokio::task::yield_now().await;
