@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jetwash_websocket::{Request, Socket, SocketError, Stream, interleave, race};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::lookup_host;
@@ -10,9 +11,6 @@ use tokio_rustls::TlsConnector;
 
 use super::error::{ConnectionError, Refusal};
 use super::host::Location;
-use super::http::{Request, body};
-use super::race::{interleave, race};
-use super::socket::{Socket, Stream};
 use super::tls::system_roots;
 
 /// How connections are made.
@@ -47,22 +45,17 @@ impl Dialer {
     ) -> Result<Socket, ConnectionError> {
         let limit = self.options.timeout;
         let max_message = self.options.max_message;
-        let headers = self.options.headers.clone();
         let mut addresses = self.resolve(location).await?;
         loop {
             let (mut stream, address) = self.open(location, &addresses).await?;
-            let request = Request {
-                authority: &location.authority,
-                path,
-                headers: &headers,
-            };
+            let request = self.request(location, path);
             let asking = async {
                 let mut head = request.upgrade(&mut stream, subprotocol).await?;
                 if head.status == 101 {
                     return Ok(head.rest);
                 }
                 let (status, wait) = (head.status, head.retry_after());
-                let content = body(&mut stream, &mut head, MAX_REFUSAL, true).await;
+                let content = head.start_of_body(&mut stream, MAX_REFUSAL).await;
                 // The status alone says enough.
                 let content = content.unwrap_or_default();
                 let refusal = Refusal::new(status, wait, &content);
@@ -72,11 +65,9 @@ impl Dialer {
             match answer.unwrap_or(Err(ConnectionError::Timeout(limit))) {
                 Ok(rest) => return Ok(Socket::new(stream, rest, max_message)),
                 // Another address may belong to another machine, in better health.
-                Err(ConnectionError::Connect(_) | ConnectionError::Timeout(_))
-                    if addresses.len() > 1 =>
-                {
-                    addresses.retain(|other| *other != address);
-                }
+                Err(
+                    ConnectionError::Socket(SocketError::Connect(_)) | ConnectionError::Timeout(_),
+                ) if addresses.len() > 1 => addresses.retain(|other| *other != address),
                 Err(error) => return Err(error),
             }
         }
@@ -90,26 +81,29 @@ impl Dialer {
         max_bytes: usize,
     ) -> Result<Vec<u8>, ConnectionError> {
         let limit = self.options.timeout;
-        let headers = self.options.headers.clone();
         let addresses = self.resolve(location).await?;
         let (mut stream, _) = self.open(location, &addresses).await?;
-        let request = Request {
-            authority: &location.authority,
-            path,
-            headers: &headers,
-        };
+        let request = self.request(location, path).header("Connection", "close");
         let asking = async {
-            let mut head = request.get(&mut stream).await?;
+            let mut head = request.send(&mut stream).await?;
             if head.status == 200 {
-                return body(&mut stream, &mut head, max_bytes, false).await;
+                return Ok(head.body(&mut stream, max_bytes).await?);
             }
             let (status, wait) = (head.status, head.retry_after());
-            let content = body(&mut stream, &mut head, MAX_REFUSAL, true).await;
+            let content = head.start_of_body(&mut stream, MAX_REFUSAL).await;
             let refusal = Refusal::new(status, wait, &content.unwrap_or_default());
             Err(ConnectionError::Refused(refusal))
         };
         let answer = timeout(limit, asking).await;
         answer.unwrap_or(Err(ConnectionError::Timeout(limit)))
+    }
+
+    fn request(&self, location: &Location, path: &str) -> Request {
+        let headers = self.options.headers.iter();
+        headers.fold(
+            Request::get(&location.authority, path),
+            |request, (name, value)| request.header(name, value),
+        )
     }
 
     async fn open(

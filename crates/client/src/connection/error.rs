@@ -1,39 +1,28 @@
 use std::io;
 use std::time::Duration;
 
+use jetwash_websocket::{SocketError, short};
 use thiserror::Error;
 
 /// Why a connection was not made, or ended.
 #[derive(Debug, Error)]
 pub(crate) enum ConnectionError {
-    #[error("the host closed it{}", .0.as_deref().unwrap_or_default())]
-    Closed(Option<String>),
-    #[error("the host reads nothing: {0} bytes wait to be sent")]
-    Clogged(usize),
-    #[error("the connection failed: {0}")]
-    Connect(#[from] io::Error),
-    #[error("it broke off within a message")]
-    CutShort,
     #[error("dictionary {id} is not usable: {reason}")]
     Dictionary { id: u32, reason: String },
     #[error("the host sent the error {name}: {message}")]
     Frame { name: String, message: String },
-    #[error("the answer is not a websocket's: {0}")]
-    Handshake(&'static str),
-    #[error("a message breaks the websocket protocol: {0}")]
-    Protocol(&'static str),
     #[error("the host answered {0}")]
     Refused(Refusal),
     #[error("no event came within {:.1} s", .0.as_secs_f32())]
     NoEvents(Duration),
     #[error("not even an answer to a ping came within {:.1} s", .0.as_secs_f32())]
     Silent(Duration),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error("it took longer than {:.1} s", .0.as_secs_f32())]
     Timeout(Duration),
     #[error("TLS could not be set up: {0}")]
     Tls(String),
-    #[error("a message of {0} bytes is too long to be skipped")]
-    TooLong(u64),
 }
 
 impl ConnectionError {
@@ -43,6 +32,12 @@ impl ConnectionError {
             Self::Refused(refusal) => Some(refusal),
             _ => None,
         }
+    }
+}
+
+impl From<io::Error> for ConnectionError {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error.into())
     }
 }
 
@@ -100,10 +95,4 @@ impl std::fmt::Display for Refusal {
         }
         Ok(())
     }
-}
-
-/// At most 200 characters of a text from outside, without control characters.
-pub(crate) fn short(text: &str) -> String {
-    let characters = text.trim().chars();
-    characters.filter(|c| !c.is_control()).take(200).collect()
 }

@@ -8,10 +8,8 @@
 //! - `request`: the filter as the wire can say it.
 //! - `dictionaries`: gets and keeps dictionaries.
 //! - `pace`: distinguishes silence from a quiet hour.
-//! - `backoff`: how long to wait before the next attempt.
 //! - `output`: hands items over in batches.
 
-mod backoff;
 mod dictionaries;
 mod hosts;
 mod output;

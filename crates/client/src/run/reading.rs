@@ -1,9 +1,10 @@
 use bytes::Bytes;
 use jetwash_dict::{DecompressError, compressed_dictionary_id};
+use jetwash_websocket::Incoming;
 
 use super::runner::{End, Runner};
 use super::session::Session;
-use crate::connection::{ConnectionError, Incoming};
+use crate::connection::ConnectionError;
 use crate::item::{ClientGap, ClientGapCause, ClientItem};
 use crate::resume::{Mark, Verdict};
 use crate::snapshot::Count;
@@ -32,7 +33,7 @@ impl Runner {
                 }
             }
             Incoming::Sign => return Ok(()),
-            Incoming::Skipped => {
+            Incoming::Skipped(..) => {
                 self.malformed(Malformed::TooLarge);
                 return Ok(());
             }

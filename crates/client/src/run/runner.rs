@@ -1,11 +1,10 @@
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jetwash_websocket::{Backoff, SocketError};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::backoff::Backoff;
 use super::dictionaries::Dictionaries;
 use super::hosts::Hosts;
 use super::output::{Output, Stopped};
@@ -63,6 +62,12 @@ impl From<Stopped> for End {
     }
 }
 
+impl From<SocketError> for End {
+    fn from(error: SocketError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 impl From<ConnectionError> for End {
     fn from(error: ConnectionError) -> Self {
         Self::Failed(error)
@@ -92,7 +97,7 @@ impl Runner {
             hashes: foldhash::fast::RandomState::default(),
             scratch: Vec::new(),
             new_events: 0,
-            backoff: Backoff::new(RandomState::new().hash_one(0)),
+            backoff: Backoff::new(FIRST_WAIT),
             ended: 0,
             failures: 0,
             repeated: 0,
@@ -121,7 +126,7 @@ impl Runner {
                     self.repeated += 1;
                     (reason.to_owned(), Duration::ZERO)
                 }
-                End::Again(reason) => (reason.to_owned(), self.backoff.next()),
+                End::Again(reason) => (reason.to_owned(), self.backoff.after_failure()),
                 End::Failed(error) => match self.failed(&error, has_progressed) {
                     Ok(wait) => (error.to_string(), wait),
                     Err(error) => return self.output.fail(error).await,
@@ -153,10 +158,10 @@ impl Runner {
         }
         let stays = matches!(
             error,
-            ConnectionError::Closed(_)
-                | ConnectionError::Connect(_)
-                | ConnectionError::CutShort
-                | ConnectionError::Frame { .. }
+            ConnectionError::Frame { .. }
+                | ConnectionError::Socket(
+                    SocketError::Closed(_) | SocketError::Connect(_) | SocketError::CutShort
+                )
         );
         if has_progressed {
             self.failures = 0;
@@ -172,7 +177,7 @@ impl Runner {
         // Only when all hosts have failed there is reason to wait longer.
         let is_round = self.failures.is_multiple_of(self.hosts.len());
         let wait = if is_round {
-            self.backoff.next()
+            self.backoff.after_failure()
         } else {
             self.backoff.short()
         };
@@ -214,3 +219,4 @@ impl Runner {
 /// New events of the last seconds of the whole network, several times over.
 const WINDOW: usize = 1 << 15;
 const MAX_REPEATED: u32 = 8;
+const FIRST_WAIT: Duration = Duration::from_millis(250);

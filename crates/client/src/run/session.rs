@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jetwash_event::Micros;
+use jetwash_websocket::Socket;
 use tokio::time::{Instant, sleep_until};
 
 use super::request::{Pushed, Start};
 use super::runner::{End, Runner};
-use crate::connection::{ConnectionError, Refusal, Socket};
+use crate::connection::{ConnectionError, Refusal};
 use crate::error::ClientError;
 use crate::item::{ClientItem, Connected};
 use crate::protocol::Protocol;
@@ -21,12 +22,24 @@ pub(super) struct Session {
     pub(super) host: usize,
     /// The part of the filter that the server knows.
     pushed: Pushed,
+    /// How many bytes it was noted to have received.
+    noted: u64,
     /// When the last bytes came, and the last event.
     pub(super) heard: Instant,
     pub(super) last_event: Instant,
     has_pinged: bool,
     /// How many dictionaries were asked for.
     pub(super) lookups: u32,
+}
+
+impl Session {
+    /// Returns how many bytes have come since this was last asked.
+    const fn take_received(&mut self) -> u64 {
+        let received = self.socket.received();
+        let new = received - self.noted;
+        self.noted = received;
+        new
+    }
 }
 
 impl Runner {
@@ -40,10 +53,10 @@ impl Runner {
         };
         let end = self.read(&mut session).await;
         self.tally
-            .add(Count::BytesReceived, session.socket.take_received());
+            .add(Count::BytesReceived, session.take_received());
         if matches!(end, Err(End::Again(_) | End::Refilter | End::Stopped)) {
             // The host deserves a goodbye, but is not waited for.
-            let _ = tokio::time::timeout(GOODBYE, session.socket.close()).await;
+            let _ = tokio::time::timeout(GOODBYE, session.socket.close(Some(NORMAL))).await;
         }
         end
     }
@@ -98,6 +111,7 @@ impl Runner {
             protocol,
             host: index,
             pushed,
+            noted: 0,
             heard: now,
             last_event: now,
             has_pinged: false,
@@ -241,7 +255,7 @@ impl Runner {
                 },
                 () = &mut next => {
                     next.set(sleep_until(Instant::now() + check));
-                    self.tally.add(Count::BytesReceived, session.socket.take_received());
+                    self.tally.add(Count::BytesReceived, session.take_received());
                     self.counters.take(&mut self.tally);
                     self.check_silence(session)?;
                 }
@@ -253,7 +267,7 @@ impl Runner {
     /// Hands the batch over. The time that the reader takes is not the host's silence.
     async fn hand_over(&mut self, session: &mut Session) -> Result<(), End> {
         self.tally
-            .add(Count::BytesReceived, session.socket.take_received());
+            .add(Count::BytesReceived, session.take_received());
         self.counters.take(&mut self.tally);
         let before = Instant::now();
         self.output.flush().await?;
@@ -325,6 +339,8 @@ fn number_in(text: &str) -> Option<u32> {
 }
 
 const SUBPROTOCOL: &str = "xrpc.v1.json";
+/// The code of a connection that has done its work (RFC 6455, section 7.4.1).
+const NORMAL: u16 = 1000;
 const GOODBYE: Duration = Duration::from_millis(500);
 /// A hand-over that takes longer has waited for the reader.
 const BLOCKED: Duration = Duration::from_millis(1);
