@@ -90,7 +90,10 @@ async fn pings_are_answered_and_a_goodbye_is_told() {
     while !(pinged && answered) {
         match server.next().await.unwrap().unwrap() {
             Message::Ping(payload) => pinged = payload.is_empty(),
-            Message::Pong(payload) => answered = payload == "hi",
+            Message::Pong(payload) => {
+                assert_eq!(payload, "hi");
+                answered = true;
+            }
             other => panic!("{other:?}"),
         }
     }
