@@ -10,6 +10,7 @@ use jetwash_frame::Peek;
 use jetwash_mst::BlockCheck;
 use jetwash_store::{Location, Options, Retention};
 use jetwash_verify::Policy;
+use tokio::sync::watch;
 
 use crate::build_error::{BuildError, Mistake};
 use crate::clock::Clock;
@@ -203,7 +204,8 @@ impl JetstreamBuilder {
     /// that.
     ///
     /// With a [`DidSet`](crate::DidSet) in it, what is kept changes with the set:
-    /// [`Jetstream::holds_from`] tells from where on.
+    /// [`Jetstream::holds_from`] tells from where on. [`Jetstream::set_ingest_filter`] puts another
+    /// filter in its place.
     pub fn ingest_filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
         self
@@ -307,7 +309,8 @@ impl JetstreamBuilder {
         let relays = self.parse_relays(&mut mistakes);
         let cursors = self.parse_cursors(&relays, &mut mistakes);
         self.check_bounds(&mut mistakes);
-        let jetstreams = self.prepare_jetstreams(&mut mistakes);
+        let filter = watch::Sender::new(self.filter.clone());
+        let jetstreams = self.prepare_jetstreams(&filter, &mut mistakes);
         self.check_names(&relays, &jetstreams, &mut mistakes);
         let relay_options = self.prepare_relays(&relays, &mut mistakes);
         let mirror = self.prepare_mirror(&mut mistakes);
@@ -329,7 +332,7 @@ impl JetstreamBuilder {
             check_cids: self.jetstreams.options.checks_cids(),
             dictionary: self.dictionary,
             auto_dictionary: self.auto_dictionary,
-            filter: self.filter,
+            filter,
             predicate: self.predicate,
             block_check: self.block_check,
             record_cache: self.record_cache,
@@ -338,10 +341,6 @@ impl JetstreamBuilder {
             clock: self.clock,
             verify: self.verify,
         })
-    }
-
-    pub(crate) const fn filter(&self) -> &Filter {
-        &self.filter
     }
 
     pub(crate) fn is_strict(&self) -> bool {

@@ -5,6 +5,7 @@ use jetwash_event::Filter;
 use jetwash_frame::Peek;
 use jetwash_mst::BlockCheck;
 use jetwash_store::{Location, Options};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::ingest::AutoDictionary;
@@ -27,7 +28,8 @@ pub(crate) struct Config {
     pub(crate) check_cids: bool,
     pub(crate) dictionary: Option<Dictionary>,
     pub(crate) auto_dictionary: Option<AutoDictionary>,
-    pub(crate) filter: Filter,
+    /// The ingest filter, for the sources that ask others to apply it.
+    pub(crate) filter: watch::Sender<Filter>,
     pub(crate) predicate: Option<FramePredicate>,
     pub(crate) block_check: BlockCheck,
     pub(crate) record_cache: Option<usize>,

@@ -203,7 +203,7 @@ pub use did_file::{DidFile, DidFileError, DidFileStatus};
 #[doc(hidden)]
 pub use executor::run_blocking;
 pub use ingest::{AutoDictionary, Pipeline, RotateError, Stopped};
-pub use jetstream::{Ingest, Jetstream, RunError};
+pub use jetstream::{Ingest, IngestFilterError, Jetstream, RunError};
 pub use jetwash_client as client;
 pub use jetwash_client::{Protocol, UpstreamCursor};
 pub use jetwash_dict as dict;

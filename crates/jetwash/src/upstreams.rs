@@ -1,4 +1,6 @@
 use jetwash_client::UpstreamCursor;
+use jetwash_event::Filter;
+use tokio::sync::watch;
 
 use crate::build_error::Mistake;
 use crate::builder::JetstreamBuilder;
@@ -84,11 +86,15 @@ impl JetstreamBuilder {
 
     /// Returns the Jetstreams to follow. Strict verification delivers only what is verified, and
     /// nothing that a Jetstream sends can be.
-    pub(crate) fn prepare_jetstreams(&self, mistakes: &mut Vec<Mistake>) -> Vec<JetstreamSource> {
+    pub(crate) fn prepare_jetstreams(
+        &self,
+        filter: &watch::Sender<Filter>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<JetstreamSource> {
         if !self.jetstreams.is_empty() && self.is_strict() {
             mistakes.push(Mistake::UnverifiableSource);
         }
-        match self.jetstreams.prepare(self.filter()) {
+        match self.jetstreams.prepare(filter) {
             Ok(sources) => sources,
             Err(wrong) => {
                 mistakes.extend(wrong.into_iter().map(|mistake| match mistake {

@@ -1,6 +1,7 @@
 //! The way into the log, in the order in which a frame takes it.
 //!
 //! - `intake`: the bounded queue between the sources and the writer.
+//! - `inbox`: all that the writer is asked, frames and questions.
 //! - `writer`: the thread that takes frames from the queue and commits them.
 //! - `check` and `stage`: verifies frames, on threads of their own and yet in order.
 //! - `pipeline`: turns frames into events and appends them.
@@ -20,6 +21,7 @@ mod cursors;
 mod dedup;
 mod dictionaries;
 mod host_place;
+mod inbox;
 mod intake;
 mod late;
 mod log_time;
@@ -39,6 +41,7 @@ pub(crate) use cursors::{Known, SourceCursors};
 pub(crate) use dictionaries::Dictionaries;
 pub use dictionaries::RotateError;
 pub(crate) use host_place::HostPlace;
+pub(crate) use inbox::{Inbox, Question};
 pub use intake::Stopped;
 pub(crate) use intake::{Content, Intake};
 pub(crate) use log_time::LogTime;
@@ -49,4 +52,4 @@ pub use pipeline::Pipeline;
 pub(crate) use record_cache::RecordCache;
 pub(crate) use stage::CheckStage;
 pub(crate) use trainer::attend;
-pub(crate) use writer::{Inbox, Writer};
+pub(crate) use writer::Writer;

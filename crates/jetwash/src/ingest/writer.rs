@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jetwash_event::Micros;
 use jetwash_frame::peek;
-use jetwash_store::{LogMessage, Seq, StoreError};
+use jetwash_store::{LogMessage, StoreError};
 use metrics::histogram;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::ingest::check::Given;
 use crate::ingest::cursors::{Known, SourceCursors};
 use crate::ingest::dictionaries::{Dictionaries, RotateError, Rotation};
+use crate::ingest::inbox::{Inbox, Question};
 use crate::ingest::intake::{Arrival, Content};
 use crate::ingest::log_time::{ClockNews, LogTime};
 use crate::ingest::pipeline::{MirrorFault, Pipeline};
@@ -42,28 +43,6 @@ pub(crate) struct Writer {
     pub(crate) stage: Option<CheckStage>,
     /// Sources that have sent something since the last commit.
     pub(crate) touched: Vec<Arc<str>>,
-}
-
-/// Everything that the writer is asked.
-pub(crate) struct Inbox {
-    arrivals: mpsc::Receiver<Arrival>,
-    rotations: mpsc::Receiver<Rotation>,
-    /// Questions for the position up to which frames have been judged.
-    positions: mpsc::Receiver<oneshot::Sender<Seq>>,
-}
-
-impl Inbox {
-    pub(crate) const fn new(
-        arrivals: mpsc::Receiver<Arrival>,
-        rotations: mpsc::Receiver<Rotation>,
-        positions: mpsc::Receiver<oneshot::Sender<Seq>>,
-    ) -> Self {
-        Self {
-            arrivals,
-            rotations,
-            positions,
-        }
-    }
 }
 
 /// Why the writer has something to do.
@@ -371,14 +350,22 @@ impl Writer {
             }
             // There is a sender for as long as there is a handle that might use it.
             Some(rotation) = self.inbox.rotations.recv() => Wake::Rotation(rotation),
-            Some(answer) = self.inbox.positions.recv() => {
-                // The asker may have gone.
-                let _ = answer.send(self.pipeline.next_seq());
+            Some(question) = self.inbox.questions.recv() => {
+                self.answer(question);
                 Wake::Deadline
             }
             () = checked => Wake::Checked,
             () = due => Wake::Deadline,
         }
+    }
+
+    fn answer(&mut self, Question { filter, answer }: Question) {
+        if let Some(filter) = filter {
+            self.pipeline.set_filter(filter.clone());
+            self.inbox.filter.send_replace(filter);
+        }
+        // The asker may have gone.
+        let _ = answer.send(self.pipeline.next_seq());
     }
 
     /// A dictionary that the log does not take costs nothing but itself: if the disk has failed,

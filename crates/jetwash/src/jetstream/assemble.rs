@@ -36,10 +36,10 @@ pub(crate) fn assemble(
         .stats(Arc::clone(&stats));
     let (cursors, upstreams) = sources_of(&mut config, &mut pipeline);
     let (dictionaries, rotations) = Dictionaries::new(dictionary);
-    let ((positions, asked), (stop, stopped)) = (mpsc::channel(1), watch::channel(false));
+    let ((questions, asked), (stop, stopped)) = (mpsc::channel(1), watch::channel(false));
     let writer = Writer {
         pipeline,
-        inbox: Inbox::new(arrivals, rotations, asked),
+        inbox: Inbox::new(arrivals, rotations, (asked, config.filter.clone())),
         dictionaries: dictionaries.clone(),
         commit_delay: config.commit_delay,
         clock: config.clock.clone(),
@@ -59,18 +59,17 @@ pub(crate) fn assemble(
         clock: config.clock.clone(),
     };
     let (labelers, labels) = Labeler::all(config.labelers);
-    let feeds = Feeds {
-        mirror: config.mirror.map(|source| (source, store.clone())),
-        sources: boxed(config.relays, config.jetstreams, config.sources),
-        labelers,
-        upstreams: upstreams.clone(),
-        parts: parts.clone(),
-    };
     let ingest = Ingest {
         writer,
         verify: (verify, keys),
         stop,
-        feeds,
+        feeds: Feeds {
+            mirror: config.mirror.map(|source| (source, store.clone())),
+            sources: boxed(config.relays, config.jetstreams, config.sources),
+            labelers,
+            upstreams: upstreams.clone(),
+            parts: parts.clone(),
+        },
         auto: config.auto_dictionary.map(|auto| (auto, is_trained)),
         store: store.clone(),
         dictionaries: dictionaries.clone(),
@@ -79,7 +78,8 @@ pub(crate) fn assemble(
         store,
         parts,
         dictionaries,
-        positions,
+        questions,
+        is_mirror: ingest.writer.is_mirror,
         records,
         consumers: Registry::default(),
         upstreams,
@@ -153,7 +153,7 @@ fn pipeline_of(
     dictionary: Option<&Dictionary>,
 ) -> Result<Pipeline, StoreError> {
     let mut pipeline = Pipeline::new(appender)
-        .filter(take(&mut config.filter))
+        .filter(config.filter.borrow().clone())
         .check_blocks(config.block_check);
     if let Some(predicate) = config.predicate.take() {
         pipeline = pipeline.filter_with(predicate);

@@ -1,9 +1,11 @@
 //! The two halves of a Jetstream: the handle that is asked, and the ingest that runs.
 //!
 //! - `assemble`: makes both of a checked `Config`.
+//! - `ingest_filter`: another filter for the ingest that runs.
 //! - `run`: the ingest: connects the sources and the writer, and looks after their ends.
 
 mod assemble;
+mod ingest_filter;
 mod run;
 
 use std::any::Any;
@@ -13,13 +15,13 @@ use jetwash_dict::Dictionary;
 use jetwash_event::{DidChange, Filter, Labels};
 use jetwash_identity::Identities;
 use jetwash_store::{Bounds, Cursor, FrameStart, LogId, Retention, Seq, Store};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::build_error::Mistake;
 use crate::consumer::Registry;
 use crate::executor::run_blocking;
-use crate::ingest::{Dictionaries, Intake, RecordCache, RotateError, Stopped};
+use crate::ingest::{Dictionaries, Intake, Question, RecordCache, RotateError, Stopped};
 use crate::panic::Panic;
 use crate::read::{
     Event, FrameSubscription, FramesError, ReadError, Reader, StartFrom, Subscription,
@@ -30,6 +32,7 @@ use crate::stats::{Snapshot, Stats};
 use crate::verify::{ResyncSource, Resyncs};
 
 pub(crate) use assemble::assemble;
+pub use ingest_filter::IngestFilterError;
 pub use run::{Ingest, RunError};
 
 /// The firehose as events: sources on one side, a log, and subscriptions on the other.
@@ -54,7 +57,9 @@ pub(crate) struct Shared {
     /// The parts that pushers are given, as sources are.
     parts: SourceParts,
     dictionaries: Dictionaries,
-    positions: mpsc::Sender<oneshot::Sender<Seq>>,
+    questions: mpsc::Sender<Question>,
+    /// Whether the log is another's, and has all that is in it.
+    is_mirror: bool,
     records: Option<Arc<RecordCache>>,
     consumers: Registry,
     upstreams: Vec<Arc<Watch>>,
@@ -206,11 +211,7 @@ impl Jetstream {
     /// # }
     /// ```
     pub async fn holds_from(&self, _change: DidChange) -> Result<Cursor, Stopped> {
-        let (answer, answered) = oneshot::channel();
-        let asked = self.shared.positions.send(answer).await;
-        asked.map_err(|_| Stopped)?;
-        let next = answered.await.map_err(|_| Stopped)?;
-        Ok(Cursor::before(next))
+        self.judged_from(None).await
     }
 
     /// How long events stay in the log, and in how many bytes.

@@ -1,6 +1,8 @@
 //! Jetstreams as upstreams, over real sockets: several at once, sets of accounts, and records that
 //! are not what their CIDs name.
 
+mod another_filter;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::time::{Duration, UNIX_EPOCH};

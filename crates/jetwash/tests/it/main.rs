@@ -20,6 +20,7 @@ mod events;
 #[cfg(target_os = "linux")]
 mod full;
 mod gaps;
+mod ingest_filter;
 mod jetstream_syncs;
 mod jetstreams;
 mod kept_frames;

@@ -178,6 +178,10 @@ impl Pipeline {
         self
     }
 
+    pub(crate) fn set_filter(&mut self, filter: Filter) {
+        self.filter = filter;
+    }
+
     /// Also turns away the frames for which `predicate` says `false`, before they are decoded. It
     /// is asked about commits, identities, accounts and syncs that the filter lets pass.
     #[must_use]

@@ -3,6 +3,7 @@ use std::thread;
 
 use jetwash_client::{ClientBuildError, ClientFilter, UpstreamCursor};
 use jetwash_event::Filter;
+use tokio::sync::watch;
 
 use super::options::JetstreamOptions;
 use super::pushed::{PushedFilter, pushed_down};
@@ -34,16 +35,16 @@ impl Jetstreams {
     /// Checks everything, and reports every mistake at once.
     pub(crate) fn prepare(
         &self,
-        filter: &Filter,
+        filter: &watch::Sender<Filter>,
     ) -> Result<Vec<JetstreamSource>, Vec<JetstreamMistake>> {
         let mut mistakes = Vec::new();
         let options = Arc::new(self.options.clone());
-        if let Err(error) = pushed_down(filter) {
+        if let Err(error) = pushed_down(&filter.borrow()) {
             mistakes.push(JetstreamMistake::Client(error.into()));
         }
         let mut sources: Vec<JetstreamSource> = Vec::new();
         for addresses in &self.addresses {
-            let pushed = PushedFilter::new(filter);
+            let pushed = PushedFilter::new(filter.subscribe());
             let source = JetstreamSource::new(addresses, pushed, Arc::clone(&options));
             mistakes.extend(fault_of(&source).map(JetstreamMistake::Client));
             let mut known: Vec<&str> = sources

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use jetwash_client::{ClientFilter, ClientKind, FilterError};
 use jetwash_event::{Did, DidSet, Filter, Kind};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// The part of an ingest filter that hosts are asked to apply, which changes with the sets of accounts
-/// in it. The pipeline applies all of the filter.
+/// The part of the ingest filter that hosts are asked to apply, which changes with the filter and with
+/// the sets of accounts in it. The pipeline applies all of the filter.
 #[derive(Clone, Debug)]
 pub(super) struct PushedFilter {
-    filter: Filter,
+    filter: watch::Receiver<Filter>,
     /// The version of the sets that hosts were told last.
     version: u64,
     /// When they may be told another.
@@ -17,9 +18,9 @@ pub(super) struct PushedFilter {
 }
 
 impl PushedFilter {
-    pub(super) fn new(filter: &Filter) -> Self {
+    pub(super) fn new(filter: watch::Receiver<Filter>) -> Self {
         Self {
-            filter: filter.clone(),
+            filter,
             version: 0,
             next: Instant::now(),
         }
@@ -27,22 +28,30 @@ impl PushedFilter {
 
     /// Returns what hosts can apply by now, for a client that begins or is told.
     pub(super) fn tell(&mut self) -> Result<ClientFilter, FilterError> {
+        let filter = self.filter.borrow_and_update().clone();
         // Read first: a change that comes meanwhile is one more to tell.
-        self.version = version_of_sets(&self.filter);
+        self.version = version_of_sets(&filter);
         self.next = Instant::now() + GATHER;
-        pushed_down(&self.filter)
+        pushed_down(&filter)
     }
 
-    /// Waits until the sets have changed since hosts were told, and long enough ago.
+    /// Waits until the filter or its sets have changed since hosts were told, and long enough ago.
     pub(super) async fn changed(&self) {
-        if self.filter.did_sets().is_empty() {
-            return pending().await;
-        }
         if Instant::now() < self.next {
             sleep_until(self.next).await;
         }
-        while version_of_sets(&self.filter) == self.version {
-            sleep_until(Instant::now() + LOOK).await;
+        let has_sets = !self.filter.borrow().did_sets().is_empty();
+        let mut another = self.filter.clone();
+        while version_of_sets(&self.filter.borrow()) == self.version {
+            let look = Instant::now() + LOOK;
+            tokio::select! {
+                replaced = another.changed() => match replaced {
+                    Ok(()) => return,
+                    // Without the writer there will be no other.
+                    Err(_) => return pending().await,
+                },
+                () = sleep_until(look), if has_sets => {}
+            }
         }
     }
 }
@@ -121,7 +130,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn changes_are_gathered() {
         let set = DidSet::new();
-        let mut pushed = PushedFilter::new(&Filter::new().did_set(set.clone()));
+        let filter = watch::Sender::new(Filter::new().did_set(set.clone()));
+        let mut pushed = PushedFilter::new(filter.subscribe());
         pushed.tell().unwrap();
         let begun = Instant::now();
         set.add("did:web:a.example").unwrap();
@@ -138,5 +148,12 @@ mod tests {
         };
         tokio::join!(pushed.changed(), add);
         assert!((1_000..1_200).contains(&begun.elapsed().as_millis()));
+        pushed.tell().unwrap();
+        // Another filter is gathered as another set is.
+        let begun = Instant::now();
+        filter.send_replace(Filter::new());
+        pushed.changed().await;
+        assert_eq!(begun.elapsed(), GATHER);
+        assert!(pushed.tell().unwrap().is_empty());
     }
 }
