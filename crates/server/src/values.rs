@@ -1,6 +1,9 @@
-//! Values of options: sizes and durations.
+//! Values of options: sizes, durations and collections.
 
 use std::time::Duration;
+
+use jetwash::Filter;
+use jetwash::event::FilterError;
 
 /// Reads a size, such as 1048576, 50GB or 10GiB, in bytes.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
@@ -32,6 +35,13 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, humantime::Duration
     humantime::parse_duration(text)
 }
 
+/// Reads a collection, such as app.bsky.feed.post, or the start of some, such as app.bsky.graph.*.
+pub(crate) fn parse_collection(text: &str) -> Result<String, FilterError> {
+    let text = text.trim();
+    Filter::new().collections([text])?;
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +53,15 @@ mod tests {
         assert_eq!(parse_bytes("10 GiB"), Ok(10 << 30));
         assert!(parse_bytes("ten").is_err() && parse_bytes("1.5GB").is_err());
         assert!(parse_bytes("99999999999TB").is_err());
+    }
+
+    #[test]
+    fn a_collection_is_whole_or_the_start_of_some() {
+        for text in ["app.bsky.feed.post", " app.bsky.graph.*"] {
+            assert_eq!(parse_collection(text).unwrap(), text.trim());
+        }
+        for text in ["", "post", "*", "app.bsky.*.post", "app.bsky.feed.po*"] {
+            assert!(parse_collection(text).is_err(), "{text}");
+        }
     }
 }

@@ -116,6 +116,18 @@ fn what_excludes_a_setting_of_the_file_goes_before_it_too() {
 }
 
 #[test]
+fn collections_are_a_list_or_have_commas_between_them_and_each_is_checked() {
+    let named = Some(("a.b.c, x.y.*".to_owned(), "file".to_owned()));
+    for text in ["\"a.b.c,x.y.*\"", "[\"a.b.c\", \"x.y.*\"]"] {
+        let output = Config::new(&format!("collections = {text}\n")).check(&[], &[]);
+        assert_eq!(setting(&output, "collections"), named, "{text}");
+    }
+    let said = Config::new("\ncollections = [\"a.b.c\", \"a..b\"]\n").mistakes(&[]);
+    assert!(said.contains("jetwash.toml:2: collections = "), "{said}");
+    assert!(said.contains("`a..b` is not a collection"), "{said}");
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_key() {
     let config = Config::new("# mine\nevent_ttl = \"5h\"\n\nzebra = 1\n[serve]\nlisten = \":1\"\n");
     let said = config.mistakes(&[]);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
-use crate::{Program, tail};
+use crate::{Program, SERVER, tail};
 
 #[test]
 fn a_hangup_ends_nothing() {
@@ -44,6 +46,65 @@ fn events_are_of_the_accounts_in_the_file_and_of_others_after_a_hangup() {
     );
     assert!(live(&url).is_subset(&both));
     assert!(program.stop().0);
+}
+
+#[test]
+fn a_subscriber_gets_the_collections_of_the_file_and_others_after_a_hangup() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("jetwash.toml");
+    fs::write(&config, "collections = \"app.bsky.feed.like\"\n").unwrap();
+    let mut program = Program::start(&[&format!("--config={}", config.display())]);
+    program.line("events of these collections are taken in: app.bsky.feed.like");
+    let mut tail = Command::new(SERVER);
+    let tail = tail.args(["tail", &program.url()]).stdout(Stdio::piped());
+    let mut tail = tail.spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    // The collection of the next event that has one.
+    let mut collection = || loop {
+        let line: serde_json::Value =
+            serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if let Some(collection) = line["commit"]["collection"].as_str() {
+            return collection.to_owned();
+        }
+    };
+    for _ in 0..20 {
+        assert_eq!(collection(), "app.bsky.feed.like");
+    }
+
+    fs::write(
+        &config,
+        "collections = [\"app.bsky.feed.post\", \"app.bsky.graph.*\"]\n",
+    )
+    .unwrap();
+    program.signal("HUP");
+    program
+        .line("other collections are taken in from here on collections=\"app.bsky.feed.post, app");
+    let first = std::iter::repeat_with(&mut collection).find(|it| it != "app.bsky.feed.like");
+    let after: BTreeSet<_> = first
+        .into_iter()
+        .chain((0..200).map(|_| collection()))
+        .collect();
+    let is_wanted = |it: &String| it == "app.bsky.feed.post" || it.starts_with("app.bsky.graph.");
+    assert!(after.len() > 1 && after.iter().all(is_wanted), "{after:?}");
+
+    // A file with a mistake changes nothing, and one without collections is for all of them.
+    fs::write(&config, "collections = \"post\"\n").unwrap();
+    program.signal("HUP");
+    let line = program.line("all settings stay as they were: ");
+    assert!(
+        line.contains("jetwash.toml:1: collections = \"post\""),
+        "{line}"
+    );
+    fs::write(&config, "").unwrap();
+    program.signal("HUP");
+    program.line("from here on collections=\"all\"");
+    while collection() != "app.bsky.feed.like" {}
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    let (ended, lines) = program.stop();
+    assert!(ended, "{lines:#?}");
+    let waiting = |line: &String| line.contains("hold from the next start");
+    assert!(!lines.iter().any(waiting), "{lines:#?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::commands::serve::verification::{Keys, VerifyOptions};
 use crate::configuration::{InUse, RELAY_VARIABLE};
 use crate::exit::UsageError;
 use crate::listen::ListenAddress;
-use crate::values::{parse_bytes, parse_duration};
+use crate::values::{parse_bytes, parse_collection, parse_duration};
 
 /// Reads the settings again, as they are by now.
 pub(crate) type ReadAgain = fn() -> Result<(Arguments, Vec<InUse>), UsageError>;
@@ -90,6 +90,20 @@ pub(crate) struct Arguments {
     /// The file may be compressed with gzip or zstd. It is read again when SIGHUP comes.
     #[arg(long, value_name = "FILE", conflicts_with = "mirrors")]
     pub(crate) accounts: Option<PathBuf>,
+
+    /// Take in only events of these collections, with commas between them: each a whole one, or the
+    /// start of some, such as app.bsky.graph.*; may be given more than once
+    ///
+    /// Identities and accounts have no collection and are taken in. The collections are read again when
+    /// SIGHUP comes.
+    #[arg(
+        long,
+        value_name = "NSID",
+        value_delimiter = ',',
+        value_parser = parse_collection,
+        conflicts_with = "mirrors"
+    )]
+    pub(crate) collections: Vec<String>,
 
     #[command(flatten)]
     verify: VerifyOptions,
@@ -390,6 +404,7 @@ mod tests {
             "server --mirror a.example --jetstream b.example",
             "server --mirror a.example --sim",
             "server --mirror a.example --replay file",
+            "server --mirror a.example --collections a.b.c",
             "server --mirror a.example --verify lenient",
             "server --mirror a.example --dictionary auto",
             "server --mirror a.example --override-relay-cursor 7",

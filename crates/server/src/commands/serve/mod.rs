@@ -93,6 +93,7 @@ async fn serve(
         jetstream: jetstream.clone(),
         settings,
         accounts,
+        collections: arguments.collections.clone(),
     };
 
     let (stop, stopped) = watch::channel(());

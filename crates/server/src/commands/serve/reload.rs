@@ -1,5 +1,6 @@
 //! Reads the settings again when SIGHUP comes, and applies what can change while the server runs.
 
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use jetwash::{DidChange, DidFile, Jetstream};
 use tracing::{info, warn};
 
 use crate::commands::serve::arguments::ReadAgain;
+use crate::commands::serve::set_up;
 use crate::configuration::InUse;
 
 /// The settings at the start, and the parts of the server that other ones change.
@@ -19,36 +21,52 @@ pub(super) struct Reload {
     pub(super) settings: Vec<InUse>,
     /// The accounts whose events are taken in, unless all are.
     pub(super) accounts: Option<DidFile>,
+    /// The collections whose events are taken in; none for all of them.
+    pub(super) collections: Vec<String>,
+}
+
+/// Changes of the events that are taken in.
+#[derive(Debug, Default)]
+struct Changes {
+    accounts: Option<DidChange>,
+    collections: Option<Vec<String>>,
 }
 
 impl Reload {
     /// Reads the settings again at each SIGHUP, for ever.
     pub(super) async fn run(mut self, mut hangups: Hangups) {
         while hangups.next().await {
-            if let Some(change) = tokio::task::block_in_place(|| self.apply()) {
+            let changes = tokio::task::block_in_place(|| self.apply());
+            if let Some(change) = changes.accounts {
                 let accounts = change.count();
                 // Fails only when the server ends.
                 if let Ok(cursor) = self.jetstream.holds_from(change).await {
                     info!(accounts, %cursor, "SIGHUP: other accounts are taken in from here on");
                 }
             }
+            if let Some(collections) = changes.collections {
+                match self.take_in(&collections).await {
+                    Ok(()) => self.collections = collections,
+                    Err(error) => warn!("SIGHUP: the collections stay as they were: {error}"),
+                }
+            }
         }
     }
 
-    /// Applies what can be applied, and returns the change of the accounts.
-    fn apply(&mut self) -> Option<DidChange> {
+    /// Applies what can be applied here, and returns the other changes.
+    fn apply(&mut self) -> Changes {
         let (arguments, settings) = match (self.read_again)() {
             Ok(read) => read,
             Err(error) => {
                 warn!("SIGHUP: all settings stay as they were: {error}");
-                return None;
+                return Changes::default();
             }
         };
         info!("SIGHUP: the settings are read again");
         let (is_loaded, change) = self.load(arguments.accounts.as_deref());
         let is_applied = |key: &str| match key {
             "accounts" => is_loaded,
-            "event-ttl" => true,
+            "collections" | "event-ttl" => true,
             // Without a bound the log would need to know how much memory it may take instead.
             "max-bytes" => arguments.max_bytes.is_some(),
             _ => false,
@@ -71,7 +89,23 @@ impl Reload {
             let names = waiting.join(", ");
             warn!("SIGHUP: these settings have changed and hold from the next start: {names}");
         }
-        change
+        let collections = arguments.collections;
+        Changes {
+            accounts: change,
+            collections: (collections != self.collections).then_some(collections),
+        }
+    }
+
+    /// Has events of these collections taken in from now on, or of all.
+    async fn take_in(&self, collections: &[String]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let filter = set_up::ingest_filter(collections, self.accounts.as_ref())?;
+        let cursor = self.jetstream.set_ingest_filter(filter).await?;
+        let names = match collections {
+            [] => "all".to_owned(),
+            collections => collections.join(", "),
+        };
+        info!(collections = names, %cursor, "SIGHUP: other collections are taken in from here on");
+        Ok(())
     }
 
     /// Has the log keep events for that time, and in that many bytes if they are given.

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::SystemTime;
 
+use jetwash::event::FilterError;
 use jetwash::{
     AutoDictionary, Dictionary, DidFile, DidSet, Filter, Ingest, Jetstream, JetstreamBuilder,
     NetworkConfig, store,
@@ -31,6 +32,18 @@ pub(super) fn accounts(arguments: &Arguments) -> Result<Option<DidFile>, String>
     Ok(Some(file))
 }
 
+/// The events that are taken in: those of some collections, and of some accounts.
+pub(super) fn ingest_filter(
+    collections: &[String],
+    accounts: Option<&DidFile>,
+) -> Result<Filter, FilterError> {
+    let filter = Filter::new().collections(collections)?;
+    Ok(match accounts {
+        Some(file) => filter.did_set(file.set().clone()),
+        None => filter,
+    })
+}
+
 /// The options of subscriptions, with the dictionaries that are files.
 pub(super) fn serve_options(arguments: &Arguments) -> Result<ServeOptions, Box<dyn Error>> {
     let options = arguments.serve_options();
@@ -55,10 +68,12 @@ pub(super) fn open(
         None => Dictionary::builtin()?,
     };
     let mut builder = builder(arguments, keys, dictionary)?;
-    if let Some(accounts) = accounts {
-        let filter = Filter::new().did_set(accounts.set().clone());
-        builder = builder.ingest_filter(filter);
+    let collections = &arguments.collections;
+    if !collections.is_empty() {
+        let names = collections.join(", ");
+        info!("events of these collections are taken in: {names}");
     }
+    builder = builder.ingest_filter(ingest_filter(collections, accounts)?);
     if let Some(folder) = arguments.folder() {
         if arguments.repair {
             repair(&folder)?;
