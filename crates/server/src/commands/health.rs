@@ -5,8 +5,8 @@ use serde::Serialize;
 use thiserror::Error;
 use ureq::Agent;
 
+use crate::commands::page_address::PageAddress;
 use crate::exit::{Ended, Outcome};
-use crate::listen::ListenAddress;
 use crate::output::{self, FormatOptions};
 use crate::values::parse_duration;
 
@@ -15,16 +15,8 @@ use crate::values::parse_duration;
 /// Ends with 0 if the server answers that it is, and with 1 if it answers otherwise or not at all.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Where the server has its page and metrics; its --metrics-listen
-    ///
-    /// Of an address that stands for all interfaces, the one of loopback is asked.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "JETSTREAM_METRICS_LISTEN_ADDR",
-        default_value = "127.0.0.1:6009"
-    )]
-    address: ListenAddress,
+    #[command(flatten)]
+    server: PageAddress,
 
     /// Ask whether events flow (/readyz), not only whether the server runs (/healthz)
     #[arg(long)]
@@ -44,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ended {
     } else {
         "/healthz"
     };
-    let url = format!("http://{}{path}", arguments.address.reachable());
+    let url = format!("{}{path}", arguments.server.url());
     let answer = ask(&url, arguments.timeout).map_err(|source| HealthError::Unanswered {
         url: url.clone(),
         source,

@@ -1,4 +1,6 @@
 //! The commands of the program, a module each: the options, as `clap::Args`, and a function `run`.
+//!
+//! `page_address` is an option that two of them have.
 
 mod bench;
 mod compare;
@@ -8,6 +10,7 @@ mod dict;
 mod doctor;
 mod health;
 mod inspect;
+mod page_address;
 mod serve;
 mod tail;
 mod top;

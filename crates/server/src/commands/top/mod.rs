@@ -17,8 +17,8 @@ use thiserror::Error;
 
 use self::picture::Picture;
 use self::stream::Message;
+use crate::commands::page_address::PageAddress;
 use crate::exit::{Ended, Outcome};
-use crate::listen::ListenAddress;
 use crate::output::{self, FormatOptions, OutputError};
 
 /// Show a running server: rates, upstreams, subscribers, consumers, losses, and events as they come
@@ -27,14 +27,8 @@ use crate::output::{self, FormatOptions, OutputError};
 /// started anew, until it is interrupted.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Where the server has its page and metrics; its --metrics-listen
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "JETSTREAM_METRICS_LISTEN_ADDR",
-        default_value = "127.0.0.1:6009"
-    )]
-    address: ListenAddress,
+    #[command(flatten)]
+    server: PageAddress,
 
     /// Print one picture and end; also done where standard output is not a terminal.
     ///
@@ -59,7 +53,7 @@ enum TopError {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Ended {
-    let server = format!("http://{}", arguments.address.reachable());
+    let server = arguments.server.url();
     let is_live = arguments.format.json || io::stdout().is_terminal();
     if arguments.once || !is_live {
         once(&server, arguments.format.json)?;
