@@ -114,9 +114,13 @@ fn what_holds_from_the_next_start_is_named_and_a_file_that_is_wrong_changes_noth
     fs::write(&config, "event-ttl = \"5h\"\nmax-dids = 7\n").unwrap();
     let mut program = Program::start(&[&format!("--config={}", config.display())]);
     let _ = program.url();
-    fs::write(&config, "event-ttl = \"6h\"\nmax-streams = 7\n").unwrap();
+    fs::write(
+        &config,
+        "event-ttl = \"6h\"\nmax-bytes = \"7MB\"\nmax-streams = 7\n",
+    )
+    .unwrap();
     program.signal("HUP");
-    program.line("the log keeps events for another time, or in other bytes");
+    program.line("the log keeps events for 6h and at most 7 MB");
     let line = program.line("hold from the next start: ");
     let (_, names) = line.split_once("hold from the next start: ").unwrap();
     let names: BTreeSet<_> = names.split(", ").collect();

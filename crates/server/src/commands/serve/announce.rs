@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jetwash::{Endpoint, Jetstream};
 use tokio::net::TcpListener;
 use tracing::info;
@@ -30,6 +32,18 @@ fn source_of(arguments: &Arguments) -> String {
     }
 }
 
+/// For how long events are kept, and in how many bytes, in words.
+pub(super) fn kept(age: Duration, bytes: Option<u64>) -> String {
+    let limit = match bytes {
+        Some(bytes) if bytes.is_multiple_of(MEGABYTE) => {
+            format!(" and at most {} MB", bytes / MEGABYTE)
+        }
+        Some(bytes) => format!(" and at most {bytes} bytes"),
+        None => String::new(),
+    };
+    format!("for {}{limit}", humantime::format_duration(age))
+}
+
 /// Prints where events come from, where they are kept, and where they are served.
 pub(super) fn announce(
     arguments: &Arguments,
@@ -43,11 +57,7 @@ pub(super) fn announce(
         Some(folder) => format!("in the folder {}", folder.display()),
         None => "in memory".to_owned(),
     };
-    let limit = match arguments.max_bytes {
-        Some(bytes) => format!(" and at most {} MB", bytes / 1_000_000),
-        None => String::new(),
-    };
-    let ttl = humantime::format_duration(arguments.event_ttl);
+    let kept = kept(arguments.event_ttl, arguments.max_bytes);
     let address = listener.local_addr().map_or_else(
         |_| arguments.listen.to_string(),
         |address| match address.ip().is_unspecified() {
@@ -75,7 +85,7 @@ pub(super) fn announce(
         0 => String::new(),
         id => format!(", number {id}"),
     };
-    info!("they are kept {place} for {ttl}{limit}, and compressed with {whose}{number}");
+    info!("they are kept {place} {kept}, and compressed with {whose}{number}");
     info!("{}", verification::policy_line(keys));
     info!("subscribe at ws://{address}/subscribe");
     info!("print events with: jetwash-server tail {address}");
@@ -84,3 +94,5 @@ pub(super) fn announce(
         info!("metrics at http://{address}/metrics");
     }
 }
+
+const MEGABYTE: u64 = 1_000_000;

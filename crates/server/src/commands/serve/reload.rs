@@ -8,6 +8,7 @@ use jetwash::store::Retention;
 use jetwash::{DidChange, DidFile, Jetstream};
 use tracing::{info, warn};
 
+use crate::commands::serve::announce::kept;
 use crate::commands::serve::arguments::ReadAgain;
 use crate::commands::serve::set_up;
 use crate::configuration::InUse;
@@ -119,7 +120,7 @@ impl Reload {
             return;
         }
         match self.jetstream.set_retention(now) {
-            Ok(()) => info!("SIGHUP: the log keeps events for another time, or in other bytes"),
+            Ok(()) => info!("SIGHUP: the log keeps events {}", kept(age, now.max_bytes)),
             Err(error) => warn!("SIGHUP: the log keeps events as before: {error}"),
         }
     }
