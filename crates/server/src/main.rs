@@ -20,8 +20,6 @@ mod values;
 
 use std::process::ExitCode;
 
-use crate::commands::Command;
-
 fn main() -> ExitCode {
-    exit::code(Command::read().run())
+    exit::code(commands::run())
 }

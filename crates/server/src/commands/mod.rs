@@ -20,6 +20,7 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use thiserror::Error;
 
 use crate::configuration::{ConfigError, InUse, Settings};
 use crate::exit::{self, Ended, UsageError};
@@ -42,7 +43,7 @@ struct CommandLine {
 /// A command with its options.
 #[derive(Debug, Subcommand)]
 #[command(after_help = exit::HELP)]
-pub(crate) enum Command {
+enum Command {
     /// Serve a Jetstream, which is also what happens without a command
     #[command(after_help = exit::HELP)]
     Serve(Box<serve::Arguments>),
@@ -68,42 +69,25 @@ pub(crate) enum Command {
     Completions(completions::Arguments),
 }
 
-impl Command {
-    /// Reads the command line, the environment and the configuration file, and ends the program if
-    /// they make no sense.
-    pub(crate) fn read() -> Self {
-        let words: Vec<OsString> = env::args_os().collect();
-        let command = command_of(&words);
-        let matches = match matches_with_file(&command, &words) {
-            Ok(Some((matches, _))) => matches,
-            Ok(None) => command.get_matches_from(words),
-            Err(error) => {
-                eprintln!("{NAME}: {error}");
-                std::process::exit(exit::WRONG_USE.into());
-            }
-        };
-        let parsed = CommandLine::from_arg_matches(&matches);
-        let line = parsed.unwrap_or_else(|error| error.exit());
-        line.command
-            .unwrap_or_else(|| Self::Serve(Box::new(line.serve)))
-    }
-
-    /// Does what it says.
-    pub(crate) fn run(self) -> Ended {
-        match self {
-            // It reads them again, together with the settings of the file.
-            Self::Serve(_) => serve::run(read_again),
-            Self::Tail(arguments) => tail::run(&arguments),
-            Self::Health(arguments) => health::run(&arguments),
-            Self::Compare(arguments) => compare::run(&arguments),
-            Self::Inspect(arguments) => inspect::run(&arguments),
-            Self::DeadLetters(arguments) => dead_letters::run(&arguments),
-            Self::Doctor(arguments) => doctor::run(&arguments),
-            Self::Top(arguments) => top::run(&arguments),
-            Self::Bench(arguments) => bench::run(&arguments),
-            Self::Dict(arguments) => dict::run(&arguments),
-            Self::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
-        }
+/// Reads the command line, the environment and the configuration file, and does what they say. Ends
+/// the program if they make no sense.
+pub(crate) fn run() -> Ended {
+    let read = Read::new().unwrap_or_else(|error| error.exit());
+    let parsed = CommandLine::from_arg_matches(&read.matches);
+    let line = parsed.unwrap_or_else(|error| error.exit());
+    let command = line.command;
+    match command.unwrap_or_else(|| Command::Serve(Box::new(line.serve))) {
+        Command::Serve(arguments) => serve::run(*arguments, read.in_use(), read_again),
+        Command::Tail(arguments) => tail::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::DeadLetters(arguments) => dead_letters::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Dict(arguments) => dict::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
     }
 }
 
@@ -112,28 +96,73 @@ impl Command {
 /// # Errors
 ///
 /// When they make no sense any more.
-pub(crate) fn read_again() -> Result<(serve::Arguments, Vec<InUse>), UsageError> {
-    let words: Vec<OsString> = env::args_os().collect();
-    let command = command_of(&words);
-    let with_file = matches_with_file(&command, &words).map_err(wrong)?;
-    let (matches, settings) = match with_file {
-        Some((matches, settings)) => (matches, Some(settings)),
-        None => (
-            command
-                .clone()
-                .try_get_matches_from(&words)
-                .map_err(wrong)?,
-            None,
-        ),
-    };
-    let matches = matches.subcommand_matches(SERVE).unwrap_or(&matches);
-    let arguments = serve::Arguments::from_arg_matches(matches).map_err(wrong)?;
-    let in_use = InUse::all(&options_of_serve(&command), matches, settings.as_ref());
-    Ok((arguments, in_use))
+fn read_again() -> Result<(serve::Arguments, Vec<InUse>), UsageError> {
+    let read = Read::new().map_err(wrong)?;
+    let arguments = serve::Arguments::from_arg_matches(read.of_serve()).map_err(wrong)?;
+    Ok((arguments, read.in_use()))
 }
 
 fn wrong(error: impl ToString) -> UsageError {
     UsageError(error.to_string().trim_end().to_owned())
+}
+
+/// The command line as it is read, with the environment and the configuration file of the moment.
+#[derive(Debug)]
+struct Read {
+    command: clap::Command,
+    matches: ArgMatches,
+    /// Those of the file, if there is one.
+    settings: Option<Settings>,
+}
+
+impl Read {
+    fn new() -> Result<Self, ReadError> {
+        let words: Vec<OsString> = env::args_os().collect();
+        let command = command_of(&words);
+        let (matches, settings) = match matches_with_file(&command, &words)? {
+            Some((matches, settings)) => (matches, Some(settings)),
+            None => (command.clone().try_get_matches_from(&words)?, None),
+        };
+        Ok(Self {
+            command,
+            matches,
+            settings,
+        })
+    }
+
+    /// The options of `serve`, which may stand there without its name.
+    fn of_serve(&self) -> &ArgMatches {
+        let named = self.matches.subcommand_matches(SERVE);
+        named.unwrap_or(&self.matches)
+    }
+
+    /// The settings of the server.
+    fn in_use(&self) -> Vec<InUse> {
+        let options = options_of_serve(&self.command);
+        InUse::all(&options, self.of_serve(), self.settings.as_ref())
+    }
+}
+
+/// Why the command line and what belongs to it make no sense.
+#[derive(Debug, Error)]
+enum ReadError {
+    #[error(transparent)]
+    Line(#[from] clap::Error),
+    #[error(transparent)]
+    File(#[from] ConfigError),
+}
+
+impl ReadError {
+    fn exit(&self) -> ! {
+        match self {
+            // Help and the version are told in this way too.
+            Self::Line(error) => error.exit(),
+            Self::File(error) => {
+                eprintln!("{NAME}: {error}");
+                std::process::exit(exit::WRONG_USE.into());
+            }
+        }
+    }
 }
 
 /// The matches of the words and of the configuration file that they name, and its settings; `None`

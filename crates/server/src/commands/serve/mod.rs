@@ -38,9 +38,7 @@ pub(crate) use arguments::{Arguments, ReadAgain};
 use reload::{Hangups, Reload};
 
 /// Serves until the process is asked to stop.
-pub(crate) fn run(read_again: ReadAgain) -> Ended {
-    // Together, as the file may change at any time.
-    let (arguments, settings) = read_again()?;
+pub(crate) fn run(arguments: Arguments, settings: Vec<InUse>, read_again: ReadAgain) -> Ended {
     if arguments.program.check {
         return check::run(&arguments, &settings);
     }
