@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::{accept_hdr_async, connect_async};
 
-use crate::{Program, SERVER, command, prepare};
+use crate::{Program, SERVER, command, get, prepare};
 
 /// A comparison that runs until it is interrupted.
 struct Comparison {
@@ -79,6 +79,31 @@ fn a_server_equals_itself_over_a_restart() {
     for side in ["a", "b"] {
         assert_eq!(report[side]["connections"], 2, "{report}");
     }
+}
+
+#[test]
+fn a_server_sends_the_same_events_in_both_versions() {
+    let mut program = Program::start(&["--sim-rate=200"]);
+    let first = program.url();
+    let base = first.strip_suffix("/subscribe").unwrap();
+    let second = format!("{base}/xrpc/network.bsky.jetstream.subscribeEvents");
+    let mut comparison = Comparison::start(&first, &second);
+    comparison.until("judging begins");
+    let status: Value =
+        serde_json::from_str(&get(&program.metrics(), "/page/status.json")).unwrap();
+    let listed = status["status"]["subscribers"]["listed"]
+        .as_array()
+        .unwrap();
+    let mut wires: Vec<_> = listed
+        .iter()
+        .map(|it| it["format"].as_str().unwrap())
+        .collect();
+    wires.sort_unstable();
+    assert_eq!(wires, ["v1", "v2"], "{status}");
+    let (code, report) = comparison.end();
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(report["result"], "equal", "{report}");
+    assert!(report["equal"].as_u64() > Some(0), "{report}");
 }
 
 /// The harm that a proxy does to one event.
@@ -176,6 +201,7 @@ async fn an_event_that_one_side_drops_is_found_and_named() {
     assert_eq!(code, Some(3), "{report}");
     assert_eq!(report["missing"]["count"], 1, "{report}");
     assert_eq!(report["extra"]["count"], 0, "{report}");
+    assert_eq!(report["different"]["count"], 0, "{report}");
     assert!(
         names(&report["missing"]["listed"][0], &line),
         "{line}: {report}"
@@ -187,6 +213,8 @@ async fn a_record_that_one_side_changes_is_found_and_named() {
     let (code, report, line) = find(Harm::Change).await;
     assert_eq!(code, Some(3), "{report}");
     assert_eq!(report["different"]["count"], 1, "{report}");
+    assert_eq!(report["missing"]["count"], 0, "{report}");
+    assert_eq!(report["extra"]["count"], 0, "{report}");
     let found = &report["different"]["listed"][0];
     assert_eq!(found["parts"], serde_json::json!(["record"]), "{report}");
     assert!(names(found, &line), "{line}: {report}");

@@ -381,6 +381,75 @@ mod tests {
     }
 
     #[test]
+    fn of_two_that_one_side_sends_first_the_other_side_lacks_one() {
+        let mut scene = Scene::new(0);
+        scene.both(0, 1);
+        scene.arrive(Side::A, 1, 2);
+        scene.arrive(Side::A, 2, 2);
+        scene.arrive(Side::B, 3, 2);
+        assert_eq!(counts(&scene.judge.finish()), [2, 1, 0, 0]);
+    }
+
+    #[test]
+    fn the_side_that_is_behind_is_judged_from_its_own_first_event_on() {
+        let mut scene = Scene::new(2);
+        scene.arrive(Side::A, 0, 1);
+        scene.arrive(Side::B, 5, 1);
+        scene.arrive(Side::B, 6, 2);
+        assert_eq!(counts(&scene.judge.finish()), [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_side_that_is_ahead_is_judged_from_its_own_first_event_on() {
+        let mut scene = Scene::new(2);
+        scene.arrive(Side::A, 0, 1);
+        scene.arrive(Side::A, 3, 2);
+        scene.arrive(Side::B, 5, 1);
+        assert_eq!(counts(&scene.judge.finish()), [0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_pair_counts_if_the_first_of_it_came_in_time() {
+        let mut scene = Scene::new(0);
+        scene.both(0, 1);
+        scene.arrive(Side::A, 99, 2);
+        scene.arrive(Side::B, 101, 2);
+        assert_eq!(counts(&scene.judge.finish()), [2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_pair_counts_if_the_second_of_it_came_in_time() {
+        let mut scene = Scene::new(5);
+        scene.both(0, 1);
+        scene.arrive(Side::A, 4, 2);
+        scene.arrive(Side::B, 6, 2);
+        assert_eq!(counts(&scene.judge.finish()), [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_pair_does_not_count_if_both_came_while_it_warmed_up_or_after_the_end() {
+        let mut scene = Scene::new(5);
+        scene.both(0, 1);
+        scene.both(4, 2);
+        scene.both(105, 3);
+        assert_eq!(counts(&scene.judge.finish()), [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_late_event_is_not_listed_as_missing_and_counts_once() {
+        let mut scene = Scene::new(0);
+        scene.both(0, 1);
+        scene.arrive(Side::A, 1, 2);
+        scene.arrive(Side::A, 2, 3);
+        scene.arrive(Side::B, 20, 2);
+        // Again: of this the other side has no other.
+        scene.arrive(Side::B, 21, 2);
+        let verdict = scene.judge.finish();
+        assert_eq!(counts(&verdict), [1, 1, 1, 1]);
+        assert_eq!(verdict.single[0].listed.len(), 1);
+    }
+
+    #[test]
     fn it_waits_for_what_is_open_when_the_time_is_over_and_not_for_what_came_after() {
         let mut scene = Scene::new(0);
         scene.both(0, 1);
