@@ -363,6 +363,7 @@ impl LineIn {
                     time: sync.time,
                 })
             }
+            Kind::Label => return Err("a label is of a labeler: see `LabelEvent`".to_owned()),
         };
         Ok(ParsedEvent {
             did: self.did,

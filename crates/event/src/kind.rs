@@ -25,11 +25,20 @@ pub enum Kind {
     /// An account's repository is in a new state, and its records have to be fetched anew. Version 1
     /// of Jetstream does not have it.
     Sync,
+    /// A labeler has given a label or taken it back. Only a log of labels has it, and nothing else is in
+    /// one.
+    Label,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Commit, Self::Identity, Self::Account, Self::Sync];
+    pub const ALL: [Self; 5] = [
+        Self::Commit,
+        Self::Identity,
+        Self::Account,
+        Self::Sync,
+        Self::Label,
+    ];
 
     /// The word for it in an event's `kind`.
     #[must_use]
@@ -39,6 +48,7 @@ impl Kind {
             Self::Identity => "identity",
             Self::Account => "account",
             Self::Sync => "sync",
+            Self::Label => "label",
         }
     }
 }

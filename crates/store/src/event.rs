@@ -33,6 +33,8 @@ pub enum EventKind {
     Account = 5,
     /// A repository is in a new state, which does not follow from its commits.
     Sync = 6,
+    /// A labeler has given a label or taken it back. Only a log of labels has it.
+    Label = 7,
 }
 
 impl EventKind {
@@ -44,6 +46,7 @@ impl EventKind {
             Self::Identity => Kind::Identity,
             Self::Account => Kind::Account,
             Self::Sync => Kind::Sync,
+            Self::Label => Kind::Label,
         }
     }
 
@@ -54,7 +57,7 @@ impl EventKind {
             Self::Create => Some(Operation::Create),
             Self::Update => Some(Operation::Update),
             Self::Delete => Some(Operation::Delete),
-            Self::Identity | Self::Account | Self::Sync => None,
+            Self::Identity | Self::Account | Self::Sync | Self::Label => None,
         }
     }
 
@@ -66,6 +69,7 @@ impl EventKind {
             4 => Self::Identity,
             5 => Self::Account,
             6 => Self::Sync,
+            7 => Self::Label,
             _ => return None,
         })
     }

@@ -30,6 +30,28 @@ impl ClientKind {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::Commit, Self::Identity, Self::Account, Self::Sync];
 
+    /// Returns the kind of the same name; `None` for labels, which neither version has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_client::ClientKind;
+    /// use jetwash_event::Kind;
+    ///
+    /// assert_eq!(ClientKind::of(Kind::Sync), Some(ClientKind::Sync));
+    /// assert_eq!(ClientKind::of(Kind::Label), None);
+    /// ```
+    #[must_use]
+    pub const fn of(kind: Kind) -> Option<Self> {
+        Some(match kind {
+            Kind::Commit => Self::Commit,
+            Kind::Identity => Self::Identity,
+            Kind::Account => Self::Account,
+            Kind::Sync => Self::Sync,
+            Kind::Label => return None,
+        })
+    }
+
     /// Returns the word for it on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -38,17 +60,6 @@ impl ClientKind {
             Self::Identity => "identity",
             Self::Account => "account",
             Self::Sync => "sync",
-        }
-    }
-}
-
-impl From<Kind> for ClientKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Commit => Self::Commit,
-            Kind::Identity => Self::Identity,
-            Kind::Account => Self::Account,
-            Kind::Sync => Self::Sync,
         }
     }
 }

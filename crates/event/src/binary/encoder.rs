@@ -175,6 +175,7 @@ impl BinaryEncoder {
                     time: &account.time,
                 }
             }
+            Kind::Label => return Err(BinaryError::Line("labels have no binary form".into())),
             Kind::Sync => {
                 let sync = line.sync.as_ref().ok_or_else(missing)?;
                 blocks = decode_base64(&sync.blocks.base64)

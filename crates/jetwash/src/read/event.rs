@@ -9,7 +9,6 @@ use jetwash_store::{Block, Cursor, EventKind, Page, Seq};
 use jetwash_verify::Verdict;
 use serde::de::DeserializeOwned;
 
-use crate::read::kind::kind_of;
 use crate::read::line::Line;
 use crate::read::{Change, EventId, Phase};
 
@@ -60,7 +59,7 @@ impl Event {
     /// Returns the kind of event.
     #[must_use]
     pub const fn kind(&self) -> Kind {
-        kind_of(self.kind)
+        self.kind.kind()
     }
 
     /// Returns the operation on the record; `None` if the event is not about one.

@@ -6,7 +6,7 @@
 //! - `walk`: a reader and a filter, event by event.
 //! - `subscription`, `subscription_with_gaps`, `poll`: a walk as a stream, with `delivery` of gaps,
 //!   or by calls.
-//! - `event`, with its `phase`, `event_id`, `kind`, `line` and `change`: an event and what it says.
+//! - `event`, with its `phase`, `event_id`, `line` and `change`: an event and what it says.
 //! - `gaps` and `read_error`: what is told where events are missing or cannot be read.
 //! - `kept_frames`: the relay's frames, where they are kept.
 
@@ -16,7 +16,6 @@ mod event;
 mod event_id;
 mod gaps;
 mod kept_frames;
-mod kind;
 mod line;
 mod pages;
 mod phase;

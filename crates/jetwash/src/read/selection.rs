@@ -1,8 +1,6 @@
 use jetwash_event::Filter;
 use jetwash_store::Run;
 
-use crate::read::kind::kind_of;
-
 /// The events of a run that a filter matches.
 ///
 /// Each DID and collection of the block is looked up once, however many events share it; the
@@ -55,7 +53,7 @@ impl Selection {
         if !filter.has_collections() && !filter.judges_dids() {
             let kinds = block.kinds().iter().enumerate();
             let of_run = kinds.take(run.indexes().end).skip(run.indexes().start);
-            let wanted = of_run.filter(|(_, kind)| filter.matches_kind(kind_of(**kind)));
+            let wanted = of_run.filter(|(_, kind)| filter.matches_kind(kind.kind()));
             self.indexes.extend(wanted.map(|(index, _)| index));
             return;
         }
@@ -90,7 +88,7 @@ impl Selection {
             };
             if matches(&self.dids, did)
                 && matches(&self.collections, collection)
-                && filter.matches_kind(kind_of(kind))
+                && filter.matches_kind(kind.kind())
             {
                 self.indexes.push(index);
             }

@@ -260,7 +260,7 @@ async fn a_typed_handler_is_asked_for_deletions_and_accounts_too() {
             (Kind::Commit, Some(Operation::Delete)) => "delete",
             (Kind::Commit, _) => "put",
             (Kind::Sync, _) => "sync",
-            (Kind::Identity, _) => continue,
+            (Kind::Identity | Kind::Label, _) => continue,
         };
         *expected.entry(what).or_default() += 1;
     }

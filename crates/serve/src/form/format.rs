@@ -26,8 +26,13 @@ pub(crate) enum Shape {
 
 impl Shape {
     /// Whether it has events of a kind. Version 1 has no syncs, and nothing else on its route does.
-    pub(crate) fn has(self, kind: Kind) -> bool {
-        self == Self::V2 || kind != Kind::Sync
+    /// Labels, of which only a log of labels has any, are lines alone.
+    pub(crate) const fn has(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Sync => matches!(self, Self::V2),
+            Kind::Label => matches!(self, Self::V1 | Self::V1WithCursor),
+            Kind::Commit | Kind::Identity | Kind::Account => true,
+        }
     }
 
     /// Whether its events are made from the lines of the log by a

@@ -95,6 +95,7 @@ impl Collections {
                 EventKind::Identity => "#identity",
                 EventKind::Account => "#account",
                 EventKind::Sync => "#sync",
+                EventKind::Label => "#label",
                 _ => collections
                     .get(usize::from(collection))
                     .copied()

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::form::format::{Compression, Shape};
 use crate::page::numbers::{cut, seconds};
+use crate::subscriber::events_query::KINDS;
 use crate::subscriber::register::{Register, Report};
 use crate::subscriber::settings::Settings;
 
@@ -116,7 +117,7 @@ impl FilterView {
     fn new(settings: &Settings) -> Self {
         let filter: &Filter = &settings.filter;
         let collections = filter.named_collections().take(MOST_COLLECTIONS);
-        let kinds = Kind::ALL.into_iter();
+        let kinds = KINDS.into_iter();
         let kinds = kinds.filter(|kind| filter.matches_kind(*kind));
         Self {
             collections: collections.map(|name| cut(&name)).collect(),

@@ -128,6 +128,9 @@ fn parse_filter(pairs: &Pairs, options: &ServeOptions) -> Result<Filter, EventsQ
     Ok(filter.kinds(kinds))
 }
 
+/// The kinds that clients may name. Labels are in a log of their own, where there is nothing else.
+pub(crate) const KINDS: [Kind; 4] = [Kind::Commit, Kind::Identity, Kind::Account, Kind::Sync];
+
 /// Returns the kinds that are named, if any are.
 pub(crate) fn parse_kinds(names: &[&str]) -> Result<Option<Vec<Kind>>, EventsQueryError> {
     if names.len() > MOST_KINDS {
@@ -136,7 +139,7 @@ pub(crate) fn parse_kinds(names: &[&str]) -> Result<Option<Vec<Kind>>, EventsQue
     }
     let mut kinds = Vec::new();
     for &name in names {
-        match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
+        match KINDS.into_iter().find(|kind| kind.as_str() == name) {
             Some(kind) => kinds.push(kind),
             None => {
                 return invalid(format!(
@@ -238,7 +241,7 @@ fn parse_cursor(
 }
 
 const MAX: u64 = i64::MAX as u64;
-const MOST_KINDS: usize = 4;
+const MOST_KINDS: usize = KINDS.len();
 
 #[cfg(test)]
 mod tests {

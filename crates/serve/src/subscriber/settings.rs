@@ -14,14 +14,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The settings of a subscriber to version 1, which never gets syncs.
+    /// The settings of a subscriber to version 1, which never gets syncs. Labels are in no log but one of
+    /// labels alone.
     pub(crate) fn new(
         collections: &[impl AsRef<str>],
         dids: &[impl AsRef<str>],
         max_message_size: i64,
         options: &ServeOptions,
     ) -> Result<Self, SettingsError> {
-        let mut filter = Filter::new().kinds([Kind::Commit, Kind::Identity, Kind::Account]);
+        let mut filter =
+            Filter::new().kinds([Kind::Commit, Kind::Identity, Kind::Account, Kind::Label]);
         for value in collections {
             let value = value.as_ref();
             let invalid = |_| SettingsError::Collection(value.to_owned());

@@ -42,7 +42,9 @@ fn events(format: u32) -> Vec<Event> {
         if format < 4 {
             made.verdict = 0;
         }
-        if format < 5 && made.kind == EventKind::Sync {
+        // Labels came after the last of these rings was made.
+        let is_later = made.kind == EventKind::Sync && format < 5;
+        if is_later || made.kind == EventKind::Label {
             made.kind = EventKind::Identity;
         }
         made

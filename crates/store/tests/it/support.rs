@@ -132,6 +132,7 @@ pub(crate) fn event(number: u64, time_us: u64) -> Event {
     ];
     let (kind, collection) = match number % 7 {
         0 if number % 14 == 7 => (EventKind::Sync, ""),
+        0 if number % 28 == 14 => (EventKind::Label, ""),
         0 => (EventKind::Identity, ""),
         1 => (EventKind::Account, ""),
         2 => (EventKind::Update, "app.bsky.actor.profile"),

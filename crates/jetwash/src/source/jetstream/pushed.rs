@@ -73,14 +73,14 @@ pub(super) fn pushed_down(filter: &Filter) -> Result<ClientFilter, FilterError> 
             false => pushed.dids(dids.iter().take(MOST_DIDS).map(Did::as_str))?,
         };
     }
+    let kinds = Kind::ALL.into_iter();
+    let kinds = kinds.filter(|&kind| filter.matches_kind(kind));
+    let kinds: Vec<ClientKind> = kinds.filter_map(ClientKind::of).collect();
     // A filter that names no kind is for all of them, and so is the request.
-    if Kind::ALL.into_iter().all(|kind| filter.matches_kind(kind)) {
+    if kinds.len() == ClientKind::ALL.len() {
         return Ok(pushed);
     }
-    let kinds = Kind::ALL
-        .into_iter()
-        .filter(|&kind| filter.matches_kind(kind));
-    Ok(pushed.kinds(kinds.map(ClientKind::from)))
+    Ok(pushed.kinds(kinds))
 }
 
 /// The labels that a filter asks are not told to hosts, and change all the time.

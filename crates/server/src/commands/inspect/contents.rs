@@ -101,13 +101,14 @@ impl Contents {
 }
 
 /// The kinds of events, with their names.
-pub(super) const KINDS: [(EventKind, &str); 6] = [
+pub(super) const KINDS: [(EventKind, &str); 7] = [
     (EventKind::Create, "create"),
     (EventKind::Update, "update"),
     (EventKind::Delete, "delete"),
     (EventKind::Identity, "identity"),
     (EventKind::Account, "account"),
     (EventKind::Sync, "sync"),
+    (EventKind::Label, "label"),
 ];
 
 /// Anybody can make up collections.
