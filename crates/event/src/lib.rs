@@ -83,7 +83,9 @@ pub use filter::Filter;
 pub use filter_error::FilterError;
 pub use jetwash_cbor::{Cid, CidError};
 pub use kind::{Kind, Operation};
-pub use labels::{ActiveLabel, LabelCounts, LabelDraft, LabelError, Labels};
+pub use labels::{
+    ActiveLabel, LabelCounts, LabelDraft, LabelError, LabelEvent, Labels, write_label,
+};
 pub use micros::Micros;
 pub use plc_did::PlcDid;
 pub use record::{RecordError, RecordErrorKind};

@@ -45,8 +45,17 @@ pub(super) struct Times {
 }
 
 impl LabelDraft<'_> {
+    /// Checks all fields, as [`Labels::apply`](crate::Labels::apply) does.
+    ///
+    /// # Errors
+    ///
+    /// When a field is too long or not what it should be.
+    pub fn check(&self) -> Result<(), LabelError> {
+        self.times().map(drop)
+    }
+
     /// Checks all fields, and returns the moments.
-    pub(super) fn check(&self) -> Result<Times, LabelError> {
+    pub(super) fn times(&self) -> Result<Times, LabelError> {
         for (field, actual, limit) in [
             ("uri", self.uri.len(), MAX_SUBJECT),
             ("cid", self.cid.map_or(0, str::len), MAX_CID),

@@ -1,10 +1,12 @@
 //! The labels that labelers have given to accounts and records, in memory.
 //!
 //! - `draft`: a label as a labeler sends it, and its mistakes.
+//! - `event`: a label as an event of a log.
 //! - `table`: what is in force, by subject, and what is forgotten first.
 //! - `rule`: a filter's question.
 
 mod draft;
+mod event;
 mod rule;
 mod table;
 
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use self::draft::{LabelDraft, LabelError};
+pub use self::event::{LabelEvent, write_label};
 pub(crate) use self::rule::LabelRule;
 use self::table::Table;
 pub use self::table::{ActiveLabel, LabelCounts};
@@ -94,9 +97,38 @@ impl Labels {
     ///
     /// When a field is too long or not what it should be; the index is then as before.
     pub fn apply(&self, label: &LabelDraft<'_>) -> Result<bool, LabelError> {
-        let times = label.check()?;
+        let times = label.times()?;
         let now = Micros::new(self.shared.now.load(Ordering::Acquire));
         Ok(self.change(|table| table.apply(label, times, now)))
+    }
+
+    /// Whether a label or a negation of the same labeler, subject and value is here that was made at the
+    /// same time or later, so that this one says nothing new. A label with a mistake says nothing either.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash_event::{LabelDraft, Labels};
+    ///
+    /// let labels = Labels::default();
+    /// let spam = LabelDraft {
+    ///     src: "did:web:labeler.example",
+    ///     uri: "did:web:a.example",
+    ///     val: "spam",
+    ///     cts: "2026-07-04T14:38:07.517Z",
+    ///     ..LabelDraft::default()
+    /// };
+    /// assert!(!labels.knows(&spam));
+    /// labels.apply(&spam)?;
+    /// assert!(labels.knows(&spam));
+    /// assert!(!labels.knows(&LabelDraft { cts: "2026-07-05T00:00:00Z", ..spam }));
+    /// # Ok::<(), jetwash_event::LabelError>(())
+    /// ```
+    #[must_use]
+    pub fn knows(&self, label: &LabelDraft<'_>) -> bool {
+        label
+            .times()
+            .is_ok_and(|times| self.read().has_since(label, times.cts))
     }
 
     /// Says what time it is: labels whose `exp` has come are no longer in force.

@@ -85,6 +85,13 @@ struct Entry {
     label: ActiveLabel,
 }
 
+impl Entry {
+    /// Whether it is of the labeler, subject and value of a label. It is among those of the subject.
+    fn is_of(&self, draft: &LabelDraft<'_>) -> bool {
+        *self.label.src == *draft.src && *self.label.val == *draft.val
+    }
+}
+
 impl Table {
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -105,9 +112,7 @@ impl Table {
     /// Takes in a label. Returns whether it is the latest of its labeler, subject and value.
     pub(super) fn apply(&mut self, draft: &LabelDraft<'_>, times: Times, now: Micros) -> bool {
         let entries = self.subjects.get(draft.uri).map_or(&[][..], Vec::as_slice);
-        let is_it =
-            |entry: &&Entry| *entry.label.src == *draft.src && *entry.label.val == *draft.val;
-        if let Some(before) = entries.iter().find(is_it) {
+        if let Some(before) = entries.iter().find(|entry| entry.is_of(draft)) {
             if times.cts < before.label.cts {
                 self.counts.stale += 1;
                 return false;
@@ -138,6 +143,13 @@ impl Table {
             "a label that has gone is still waited for"
         );
         true
+    }
+
+    /// Whether the latest label of the same labeler, subject and value was made at `cts` or later.
+    pub(super) fn has_since(&self, draft: &LabelDraft<'_>, cts: Micros) -> bool {
+        let entries = self.subjects.get(draft.uri).into_iter().flatten();
+        let mut latest = entries.filter(|entry| entry.is_of(draft));
+        latest.any(|entry| entry.label.cts >= cts)
     }
 
     /// Whether a label in force has expired by `now`.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jetwash_event::{Filter, Kind, LabelDraft, LabelError, Labels, Micros};
+use jetwash_event::{
+    Filter, Kind, LabelDraft, LabelError, LabelEvent, Labels, Micros, ParsedEvent, write_label,
+};
 use proptest::prelude::*;
 
 const SRC: &str = "did:web:labeler.example";
@@ -391,6 +393,76 @@ fn those_that_ask_while_labels_come_see_each_whole() {
         asking.join().unwrap();
     });
     assert!(labels.counts().active + labels.counts().spent <= 64);
+}
+
+fn read(line: &str) -> Result<LabelEvent, String> {
+    serde_json::from_str(line).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_line_of_a_label_that_contradicts_itself_is_refused() {
+    let line = concat!(
+        r#"{"did":"did:web:l.example","time_us":7,"kind":"label","label":{"ver":1,"#,
+        r#""src":"did:web:l.example","uri":"did:web:a.example","val":"spam","cts":"c"}}"#,
+    );
+    let event = read(line).unwrap();
+    assert_eq!((event.time_us, &*event.cts), (Micros::new(7), "c"));
+    for (old, new, told) in [
+        ("\"ver\":1", "\"ver\":2", "`ver` is 2, not 1"),
+        (
+            "src\":\"did:web:l",
+            "src\":\"did:web:m",
+            "but its label of did:web:m.example",
+        ),
+        (
+            "kind\":\"label",
+            "kind\":\"commit",
+            "unknown variant `commit`",
+        ),
+        ("\"uri\":\"did:web:a.example\",", "", "missing field `uri`"),
+        (
+            "src\":\"did:web:l.example",
+            "src\":\"labeler",
+            "does not start with `did:`",
+        ),
+    ] {
+        let error = read(&line.replace(old, new)).unwrap_err();
+        assert!(error.contains(told), "{error}");
+    }
+    let error = serde_json::from_str::<ParsedEvent>(line).unwrap_err();
+    assert!(error.to_string().contains("see `LabelEvent`"), "{error}");
+}
+
+proptest! {
+    /// Whatever texts a label has, its line says them all, and is JSON to any reader.
+    #[test]
+    fn the_line_of_a_label_is_read_as_it_was_written(
+        (uri, val, cts) in any::<(String, String, String)>(),
+        (cid, exp) in any::<(Option<String>, Option<String>)>(),
+        (neg, time) in (any::<bool>(), 0..1_u64 << 53),
+    ) {
+        let draft = LabelDraft {
+            src: SRC,
+            uri: &uri,
+            cid: cid.as_deref(),
+            val: &val,
+            neg,
+            cts: &cts,
+            exp: exp.as_deref(),
+        };
+        let mut line = b"before".to_vec();
+        write_label(&draft, Micros::new(time), &mut line);
+        let line = std::str::from_utf8(&line).unwrap().strip_prefix("before").unwrap();
+        let event = read(line).unwrap();
+        prop_assert_eq!(event.draft(), draft);
+        prop_assert_eq!(event.time_us, Micros::new(time));
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = value["label"].as_object().unwrap();
+        let optional = [cid.is_some(), exp.is_some(), neg];
+        let count = 5 + optional.into_iter().filter(|is_there| *is_there).count();
+        prop_assert_eq!(fields.len(), count);
+        prop_assert_eq!(&value["did"], &fields["src"]);
+    }
 }
 
 #[derive(Clone, Debug)]
