@@ -28,7 +28,7 @@ pub(crate) fn draft_of<'a>(label: &Label<'a>, labeler: &Did) -> Result<LabelDraf
 }
 
 /// Why nothing is made of a label.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum LabelFault {
     #[error(transparent)]
     Field(#[from] LabelError),

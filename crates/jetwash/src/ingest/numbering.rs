@@ -16,6 +16,8 @@ pub(crate) struct Numbering {
     is_fresh: bool,
     /// Whether the source has said that it is not as far as the position.
     starts_over: bool,
+    /// Whether numbers may be any distance apart.
+    is_sparse: bool,
     doubt: Option<Doubt>,
 }
 
@@ -94,6 +96,13 @@ impl Numbering {
         }
     }
 
+    /// Has any distance between two numbers be as good as another: they say nothing about what is
+    /// missing.
+    pub(crate) const fn sparse(mut self) -> Self {
+        self.is_sparse = true;
+        self
+    }
+
     pub(crate) const fn position(&self) -> Option<u64> {
         self.position
     }
@@ -109,7 +118,11 @@ impl Numbering {
 
     /// Has the numbers continue after this one.
     pub(crate) fn set(&mut self, position: u64) {
-        *self = Self::new(Some(position));
+        *self = Self {
+            position: Some(position),
+            is_sparse: self.is_sparse,
+            ..Self::default()
+        };
     }
 
     /// Notes a connection that asked for what comes after `cursor`.
@@ -163,7 +176,11 @@ impl Numbering {
         if seq == position || seq < position && self.asked.is_some_and(|asked| seq > asked) {
             return Place::Again;
         }
-        let step = if self.is_fresh { FIRST_STEP } else { STEP };
+        let step = match self.is_sparse {
+            true => GREATEST_NUMBER,
+            false if self.is_fresh => FIRST_STEP,
+            false => STEP,
+        };
         if seq < position {
             Place::Behind
         } else if seq - position > step {
@@ -286,6 +303,24 @@ mod tests {
     }
 
     use Outcome::{Known, New, Undecided, Unusable};
+
+    #[test]
+    fn of_sparse_numbers_any_step_is_one_to_the_next() {
+        let mut numbering = Numbering::new(Some(10)).sparse();
+        let frames = [(5_000_000, New), (9_000_000_000, New)];
+        assert_eq!(follow(&mut numbering, &frames), []);
+        assert_eq!(numbering.position(), Some(9_000_000_000));
+        numbering.set(20);
+        numbering.connected(Some(20));
+        assert_eq!(follow(&mut numbering, &[(5_000_000, New)]), []);
+        assert_eq!(numbering.position(), Some(5_000_000));
+        // One that was a lie is gone back from.
+        let (last, first) = (5_000_000, 21);
+        assert_eq!(
+            follow(&mut numbering, &[(21, New), (22, New)]),
+            [Turn::Renumbered { last, first }]
+        );
+    }
 
     #[test]
     fn a_number_far_ahead_counts_when_the_next_one_follows_it() {

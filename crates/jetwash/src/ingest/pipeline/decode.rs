@@ -1,7 +1,9 @@
 use std::ops::Range;
 
 use jetwash_event::{Datetime, Did, Draft, DraftBody, Kind, Micros, Operation, Tid};
-use jetwash_frame::{AccountMessage, CommitMessage, Frame, IdentityMessage, SyncMessage};
+use jetwash_frame::{
+    AccountMessage, CommitMessage, ErrorFrame, Frame, IdentityMessage, InfoMessage, SyncMessage,
+};
 use jetwash_mst::{BlockCheck, Leaf, LeafChange, Leaves, OpError, leaves_of, sync_object};
 use jetwash_store::{CommitPart, EventKind, NewEvent, Seq, StoreError};
 
@@ -21,8 +23,21 @@ impl Pipeline {
         now_us: Micros,
     ) -> Result<Result<(), Fault>, StoreError> {
         self.verdict = 0;
+        let outcome = if self.labelers.is_some() {
+            self.label_frame(bytes, now_us)
+        } else {
+            self.repo_frame(bytes, given, now_us)
+        };
         // The outer error ends the run, the inner one costs only this frame.
-        let outcome = match Frame::decode(bytes) {
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(Stop::Fault(fault)) => Ok(Err(fault)),
+            Err(Stop::Store(error)) => Err(error),
+        }
+    }
+
+    fn repo_frame(&mut self, bytes: &[u8], given: Given, now_us: Micros) -> Result<(), Stop> {
+        match Frame::decode(bytes) {
             Ok(Frame::Commit(commit)) => self.commit_frame(&commit, given.checked, now_us),
             Ok(Frame::Identity(identity)) => self.identity_frame(&identity, now_us),
             Ok(Frame::Account(account)) => self.account_frame(&account, now_us),
@@ -32,23 +47,26 @@ impl Pipeline {
                 Ok(())
             }
             Ok(Frame::Error(error)) => {
-                if error.error == "FutureCursor" {
-                    self.future_cursor();
-                }
+                self.error_frame(&error);
                 Ok(())
             }
             Ok(Frame::Info(info)) => {
-                if info.name == "OutdatedCursor" {
-                    self.outdated_cursor();
-                }
+                self.info_frame(&info);
                 Ok(())
             }
             Err(error) => Err(Fault::Frame(error).into()),
-        };
-        match outcome {
-            Ok(()) => Ok(Ok(())),
-            Err(Stop::Fault(fault)) => Ok(Err(fault)),
-            Err(Stop::Store(error)) => Err(error),
+        }
+    }
+
+    pub(super) fn error_frame(&mut self, error: &ErrorFrame<'_>) {
+        if error.error == "FutureCursor" {
+            self.future_cursor();
+        }
+    }
+
+    pub(super) fn info_frame(&mut self, info: &InfoMessage<'_>) {
+        if info.name == "OutdatedCursor" {
+            self.outdated_cursor();
         }
     }
 
@@ -316,6 +334,22 @@ impl Pipeline {
         time_us: Micros,
         record: Range<usize>,
     ) -> Result<(), Stop> {
+        // Nothing is counted or remembered before the log has taken the event.
+        let seq = self.push_event(kind, (draft.did, collection), commit, time_us)?;
+        if let Some(records) = &self.records {
+            remember(records, seq, draft, self.line.get(record));
+        }
+        Ok(())
+    }
+
+    /// Appends an event whose line has been written, and returns its position.
+    pub(super) fn push_event(
+        &mut self,
+        kind: EventKind,
+        (did, collection): (&str, &str),
+        commit: CommitPart,
+        time_us: Micros,
+    ) -> Result<Seq, Stop> {
         let json = self.line.as_slice();
         let compressed = match &mut self.compressor {
             Some(compressor) => {
@@ -329,7 +363,7 @@ impl Pipeline {
         };
         let event = NewEvent {
             kind,
-            did: draft.did,
+            did,
             collection,
             commit,
             source: &self.sources[self.current].name,
@@ -338,18 +372,14 @@ impl Pipeline {
             json,
             compressed,
         };
-        // Nothing is counted or remembered before the log has taken the event.
         let seq = self.appender.next_seq();
         self.appender.push(&event).map_err(|_| Fault::TooLong)?;
-        if let Some(records) = &self.records {
-            remember(records, seq, draft, json.get(record));
-        }
         self.pending += 1;
         self.output.taken(json.len());
         self.tally.event(json.len());
         self.stats
             .event(json.len(), compressed.map_or(0, <[u8]>::len));
-        Ok(())
+        Ok(seq)
     }
 }
 

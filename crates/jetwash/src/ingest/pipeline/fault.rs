@@ -1,12 +1,13 @@
 use jetwash_client::Malformed;
 use jetwash_event::{IdentifierError, RecordError, ToCborError};
-use jetwash_frame::FrameError;
+use jetwash_frame::{FrameError, LabelFrameError};
 use jetwash_mst::{CommitError, OpFault};
 use jetwash_store::StoreError;
 use jetwash_verify::Reason;
 use thiserror::Error;
 
 use crate::ingest::malformed::malformed_reason;
+use crate::labels::LabelFault;
 
 /// The reason why a frame, or one of its operations, was dropped.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -21,6 +22,12 @@ pub(super) enum Fault {
     Frame(FrameError),
     #[error("it is not what its account signed, or not a commit at all: {}", .0.name())]
     Invalid(Reason),
+    #[error("a label: {0}")]
+    Label(LabelFault),
+    #[error(transparent)]
+    LabelFrame(LabelFrameError),
+    #[error("it is of a source that is not a labeler, in a log of labels")]
+    NotLabeler,
     #[error(transparent)]
     Op(OpFault),
     #[error("the event is malformed: {0}")]
@@ -58,6 +65,9 @@ impl Fault {
             Self::Did(_) => "did_invalid",
             Self::Frame(error) => error.reason(),
             Self::Invalid(reason) => reason.name(),
+            Self::Label(fault) => fault.reason(),
+            Self::LabelFrame(error) => error.reason(),
+            Self::NotLabeler => "not_labeler",
             Self::Op(fault) => fault.reason(),
             Self::Malformed(malformed) => malformed_reason(*malformed),
             Self::OutputTooLong => "output_too_long",

@@ -4,6 +4,7 @@
 //! - `source` and `turns`: is it the next of its source, and if not, what has happened?
 //! - `decode`: what the frame says, as events appended to the log.
 //! - `events` and `record_text`: an event of a Jetstream; `mirror`: a message of a mirrored log.
+//! - `labels` and `labelers`: a frame of a labeler, in a log of labels.
 //! - `news`, `accounts` and `log_lines`: is it news to the log?
 //! - `checker` and `ruling`: what verification says of it.
 //! - `waiting`: frames that wait for a key between these steps.
@@ -16,6 +17,8 @@ mod decode;
 mod events;
 mod fault;
 mod gate;
+mod labelers;
+mod labels;
 mod log_lines;
 mod mirror;
 mod news;
@@ -29,6 +32,7 @@ mod turns;
 mod waiting;
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +58,7 @@ use crate::verify::{ResyncSender, Verify};
 use accounts::{Accounts, RECENT_ACCOUNTS};
 use checker::Checker;
 pub(crate) use gate::Sort;
+use labelers::Labelers;
 pub(crate) use mirror::MirrorFault;
 use output::Output;
 use predicate::Predicate;
@@ -120,6 +125,8 @@ pub struct Pipeline {
     now_us: Micros,
     stats: Arc<Stats>,
     noise: Noise,
+    /// Who the sources are, if they are labelers.
+    labelers: Option<Labelers>,
     /// The operations that came, if there are several Jetstreams and nothing else.
     late: Option<LateOps>,
     /// Rewrites records that a Jetstream writes otherwise than we do.
@@ -159,6 +166,7 @@ impl Pipeline {
             now_us: Micros::EPOCH,
             stats: Arc::default(),
             noise: Noise::default(),
+            labelers: None,
             late: None,
             record_text: RecordText::default(),
             line: Vec::new(),
@@ -381,7 +389,7 @@ impl Pipeline {
     /// When the log fails.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         for source in &mut self.sources {
-            if std::mem::take(&mut source.is_touched) {
+            if mem::take(&mut source.is_touched) {
                 source.store_cursor(&mut self.appender);
                 source.tally.flush(&source.name, self.now_us);
             }
@@ -494,7 +502,11 @@ impl Pipeline {
     fn source(&mut self, name: &str) -> usize {
         let known = self.sources.iter().position(|source| *source.name == *name);
         known.unwrap_or_else(|| {
-            self.sources.push(Source::open(name, &self.appender));
+            let mut source = Source::open(name, &self.appender);
+            if self.labelers.is_some() {
+                source.numbering = mem::take(&mut source.numbering).sparse();
+            }
+            self.sources.push(source);
             self.sources.len() - 1
         })
     }

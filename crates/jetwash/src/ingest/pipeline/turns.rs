@@ -144,7 +144,8 @@ impl Pipeline {
         };
         source.numbering.start_over();
         self.source_gap(GapCause::UpstreamRenumbered, Some(last + 1), None);
-        if self.accounts != Accounts::Kept {
+        // What a labeler repeats is not known by accounts.
+        if self.accounts != Accounts::Kept && self.labelers.is_none() {
             self.keep_accounts();
         }
     }
