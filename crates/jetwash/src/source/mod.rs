@@ -13,7 +13,7 @@
 //! - `error`: why a connection ended.
 //! - `jetstream`: follows another Jetstream.
 //! - `mirror`: follows another jetwash whose log is taken over as it is.
-//! - `labeler`: follows a labeler, whose labels go into an index.
+//! - `labeler`: follows a labeler, whose labels go into an index, and into a log of labels if asked.
 //! - `frame_stream` and `pusher`: frames that the caller supplies.
 //! - `simulator`: a network in the process, with the feature of that name.
 

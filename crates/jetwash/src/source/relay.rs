@@ -108,6 +108,12 @@ impl Relay {
         }
     }
 
+    /// Has silence mean nothing: a labeler may have said much, and then nothing for days.
+    pub(crate) const fn of_labeler(mut self) -> Self {
+        self.is_live = false;
+        self
+    }
+
     /// Feeds the pipeline until it stops. Every other end of a connection leads to the next one,
     /// from the cursor that `cursor` returns by then.
     pub(crate) async fn run(mut self, cursor: impl Fn(&str) -> Option<u64>) {

@@ -26,6 +26,11 @@ impl LabelerAddress {
         })
     }
 
+    /// Who it is.
+    pub(crate) const fn did(&self) -> &Did {
+        &self.did
+    }
+
     /// The full address without a cursor.
     pub(crate) fn name(&self) -> &str {
         &self.name

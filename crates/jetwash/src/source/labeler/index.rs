@@ -1,12 +1,12 @@
-use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jetwash_event::Labels;
 use jetwash_frame::{LabelFrame, LabelsMessage};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::LabelerAddress;
@@ -32,6 +32,10 @@ pub(crate) struct IndexFeed {
     dialer: Dialer,
     noise: Noise,
     begun: Instant,
+    /// The number at which it ends, if it does.
+    end: Option<u64>,
+    /// How long it may say nothing before its end.
+    silence: Duration,
     /// The highest number that has come.
     cursor: u64,
     /// How many frames the connection has brought.
@@ -43,6 +47,8 @@ impl IndexFeed {
         Self {
             address,
             labels,
+            silence: options.silence,
+            end: None,
             dialer: Dialer::new(options),
             noise: Noise::default(),
             begun: Instant::now(),
@@ -51,14 +57,22 @@ impl IndexFeed {
         }
     }
 
-    /// Follows the labeler, and connects again whenever a connection ends.
-    async fn follow(&mut self, handle: &SourceHandle) -> Infallible {
+    /// Reads the labeler up to a number. If it does not come that far, as one that counts anew does, this
+    /// is given up: the index may then lack what came before.
+    pub(super) async fn read_to(&mut self, number: u64, handle: &SourceHandle) {
+        self.end = Some(number);
+        if self.cursor < number {
+            self.follow(handle).await;
+        }
+    }
+
+    /// Follows the labeler to the end that is wanted, and connects again whenever a connection ends.
+    async fn follow(&mut self, handle: &SourceHandle) {
         let mut backoff = Backoff::new(RandomState::new().hash_one(self.address.name()));
         loop {
             self.frames = 0;
-            let error = match self.connection(handle).await {
-                Ok(never) => match never {},
-                Err(error) => error,
+            let Err(error) = self.connection(handle).await else {
+                return;
             };
             handle.parts().stats.reconnect(error.reason());
             if matches!(error, RelayError::FutureCursor { .. }) {
@@ -81,11 +95,16 @@ impl IndexFeed {
                 );
             });
             handle.watch().ended(why, backoff.attempts(), None);
+            if self.end.is_some() && backoff.attempts() >= MOST_ATTEMPTS {
+                self.tell_missing();
+                return;
+            }
             sleep(wait).await;
         }
     }
 
-    async fn connection(&mut self, handle: &SourceHandle) -> Result<Infallible, RelayError> {
+    /// Reads what a connection brings. Returns `Ok` at the end that is wanted, or when it is out of reach.
+    async fn connection(&mut self, handle: &SourceHandle) -> Result<(), RelayError> {
         let (url, cursor) = (self.address.endpoint.url(), self.cursor);
         let mut socket = self.dialer.dial(url, Some(cursor)).await?;
         let mut liveness = Liveness::new(Instant::now());
@@ -93,13 +112,21 @@ impl IndexFeed {
         self.tell("connected", &|labeler, held| {
             info!(labeler, cursor, not_told = held, "connected to a labeler");
         });
-        loop {
+        let mut quiet = Instant::now() + self.silence;
+        while self.end.is_none_or(|end| self.cursor < end) {
             tokio::select! {
+                () = sleep_until(quiet), if self.end.is_some() => {
+                    self.tell_missing();
+                    break;
+                }
                 incoming = socket.next() => {
                     let now = Instant::now();
                     liveness.heard(now);
                     match incoming? {
-                        Incoming::Binary(frame) => self.take(&frame, handle, now)?,
+                        Incoming::Binary(frame) => {
+                            quiet = now + self.silence;
+                            self.take(&frame, handle, now)?;
+                        }
                         Incoming::Sign => liveness.sign()?,
                         Incoming::Skipped(why, _) => {
                             self.lose(handle, why.reason(), &"it is not a frame");
@@ -110,6 +137,20 @@ impl IndexFeed {
                 now = liveness.tick() => liveness.check(now, &mut socket)?,
             }
         }
+        Ok(())
+    }
+
+    fn tell_missing(&mut self) {
+        let (number, end) = (self.cursor, self.end);
+        self.tell("index_incomplete", &|labeler, held| {
+            warn!(
+                labeler,
+                number,
+                end,
+                not_told = held,
+                "the index may lack labels: the labeler does not come to where the log ends"
+            );
+        });
     }
 
     fn take(
@@ -183,8 +224,11 @@ impl Source for IndexFeed {
     async fn run(&mut self, handle: SourceHandle) -> Result<(), Box<dyn Error + Send + Sync>> {
         let expiring = expire(self.labels.clone(), handle.parts().clock.clone());
         tokio::select! {
-            never = self.follow(&handle) => match never {},
+            () = self.follow(&handle) => Ok(()),
             never = expiring => match never {},
         }
     }
 }
+
+/// The end is out of reach after this many connections in a row that brought nothing.
+const MOST_ATTEMPTS: u32 = 3;
