@@ -112,6 +112,27 @@ pub enum Mistake {
         /// The mistake.
         reason: String,
     },
+    /// A setting of other sources is beside [labelers](crate::JetstreamBuilder::labeler).
+    #[error(
+        "labelers have a log of their own, so `{setting}` cannot be beside `labeler`; `labels_from` only \
+         fills the index of labels, and can be beside any source"
+    )]
+    LabelerSetting {
+        /// The method of the builder.
+        setting: &'static str,
+    },
+    /// The log has labels, and the settings are for other events.
+    #[error("the log {log} is one of labels: give the labelers, or another folder")]
+    LabelsFolder {
+        /// The log.
+        log: LogId,
+    },
+    /// The log has other events, and the settings are for labels.
+    #[error("the log {log} has other events than labels: labelers need a folder of their own")]
+    NotLabelsFolder {
+        /// The log.
+        log: LogId,
+    },
     /// The relay address is not a valid host or URL.
     #[error(transparent)]
     Relay(EndpointError),

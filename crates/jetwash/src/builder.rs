@@ -1,4 +1,5 @@
 use std::fmt;
+use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -295,7 +296,8 @@ impl JetstreamBuilder {
         let log = jetwash_store::open(location, options).map_err(|error| BuildError {
             mistakes: vec![Mistake::Store(error)],
         })?;
-        check_sort(&log.1, config.mirror.is_some()).map_err(|mistake| BuildError {
+        let has_labels = !config.labelers.dids.is_empty();
+        check_sort(&log.1, config.mirror.is_some(), has_labels).map_err(|mistake| BuildError {
             mistakes: vec![mistake],
         })?;
         assemble(config, log).map_err(|error| BuildError {
@@ -314,19 +316,22 @@ impl JetstreamBuilder {
         self.check_names(&relays, &jetstreams, &mut mistakes);
         let relay_options = self.prepare_relays(&relays, &mut mistakes);
         let mirror = self.prepare_mirror(&mut mistakes);
-        let labelers = self.prepare_labelers(&mut mistakes);
+        let mut labelers = self.prepare_labelers(&mut mistakes);
         if !mistakes.is_empty() {
             return Err(BuildError { mistakes });
         }
         let options = self.log_options();
+        let location = self.location();
+        let mut sources = self.sources;
+        sources.extend(mem::take(&mut labelers.sources));
         let intake_bytes = self.intake_bytes.unwrap_or(INTAKE_BYTES);
         Ok(Config {
-            location: self.location(),
+            location,
             options,
             relays: (relays, relay_options),
             cursors,
             jetstreams,
-            sources: self.sources,
+            sources,
             mirror,
             labelers,
             check_cids: self.jetstreams.options.checks_cids(),
@@ -357,13 +362,14 @@ impl JetstreamBuilder {
     }
 
     /// The settings that say what goes into the log and how, and which of them are set.
-    pub(crate) fn settings_of_ingest(&self) -> [(&'static str, bool); 13] {
+    pub(crate) fn settings_of_ingest(&self) -> [(&'static str, bool); 14] {
         [
             ("relay", !self.relays.is_empty()),
             ("relay_cursor", !self.cursors.is_empty()),
             ("jetstream", !self.jetstreams.is_empty()),
             ("frame_stream", self.has_frame_stream),
             ("source", self.has_source),
+            ("labeler", !self.labelers.of_events.is_empty()),
             ("dictionary", self.dictionary.is_some()),
             ("auto_dictionary", self.auto_dictionary.is_some()),
             ("ingest_filter", !self.filter.is_empty()),

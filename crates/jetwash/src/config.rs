@@ -23,7 +23,7 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<BoxedSource>,
     /// The log that this one mirrors; then there is no other source.
     pub(crate) mirror: Option<MirrorSource>,
-    /// The labelers, and the index that they fill.
+    /// The labelers, of which those with events are among the sources, and the index that all fill.
     pub(crate) labelers: PreparedLabelers,
     pub(crate) check_cids: bool,
     pub(crate) dictionary: Option<Dictionary>,

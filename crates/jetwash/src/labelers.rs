@@ -6,9 +6,7 @@ use tokio::time::Instant;
 use crate::build_error::Mistake;
 use crate::builder::JetstreamBuilder;
 use crate::jetstream::Jetstream;
-use crate::source::{
-    IndexFeed, LabelerAddress, Labelers, PreparedLabelers, RelayOptions, Upstream,
-};
+use crate::source::{LabelerAddress, Labelers, PreparedLabelers, RelayOptions, Upstream};
 
 impl JetstreamBuilder {
     /// Follows a labeler (`com.atproto.label.subscribeLabels`) and keeps the labels that it gives in
@@ -43,11 +41,59 @@ impl JetstreamBuilder {
         self
     }
 
+    /// Takes events from a labeler: each label that it gives or takes back is one, of
+    /// [`Kind::Label`](crate::Kind::Label), with the labeler as its account. `address` and `did` are those
+    /// of [`labels_from`](Self::labels_from), and the index is filled as there.
+    ///
+    /// Such a Jetstream is a log of labels: its sources are labelers alone, so that labels have a cursor
+    /// of their own, and no reader of other events meets them. A relay, or any other source beside them,
+    /// is a mistake. For filters of a Jetstream of relays, give that the index of this one, with
+    /// [`labels`](Self::labels), or use [`labels_from`](Self::labels_from) there.
+    ///
+    /// The log begins with the first label that the labeler has. How far it has been read is stored with
+    /// the events, so none is lost or comes twice, whenever the process ends. The index is filled anew
+    /// by each run, before the first event of it.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    /// use jetwash::{Filter, Jetstream, StartFrom};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (labels, ingest) = Jetstream::builder()
+    ///     .folder("labels")
+    ///     .labeler("mod.bsky.app", "did:plc:ar7c4by46qjdydhdevvrndac")
+    ///     .build()?;
+    /// tokio::spawn(ingest.run(std::future::pending()));
+    /// let mut events = labels.subscribe(StartFrom::Live, Filter::new()).await?;
+    /// while let Some(event) = events.next().await {
+    ///     if let Some(label) = event?.label().transpose()? {
+    ///         println!("{} {} {}", label.uri, label.val, label.neg);
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn labeler(mut self, address: impl Into<String>, did: impl Into<String>) -> Self {
+        self.labelers.of_events.push((address.into(), did.into()));
+        self
+    }
+
     /// Sets the index that [labelers](Self::labels_from) fill: one with another limit, one that the
     /// [ingest filter](Self::ingest_filter) asks, or one that several Jetstreams share. Defaults to an
     /// index of its own with [`Labels::DEFAULT_LIMIT`].
     pub fn labels(mut self, labels: Labels) -> Self {
         self.labelers.labels = labels;
+        self
+    }
+
+    /// Keeps no index of the labels of [`labeler`](Self::labeler): for a log of labels whose index nobody
+    /// asks. [`Jetstream::labels`] is then empty, and each labeler is read from where the log ends.
+    ///
+    /// Without the index, a labeler that goes back in its numbers is taken for one that counts anew, and
+    /// what it says again comes again.
+    pub const fn no_label_index(mut self) -> Self {
+        self.labelers.has_no_index = true;
         self
     }
 
@@ -58,52 +104,62 @@ impl JetstreamBuilder {
         self
     }
 
-    /// Returns the labelers to follow.
+    /// Returns the labelers to follow, for the index and as sources.
     pub(crate) fn prepare_labelers(&self, mistakes: &mut Vec<Mistake>) -> PreparedLabelers {
         let Labelers {
             of_index,
-            labels,
+            of_events,
             options,
+            ..
         } = &self.labelers;
-        let mut prepared = PreparedLabelers {
-            feeds: Vec::new(),
-            labels: labels.clone(),
-        };
-        if of_index.is_empty() {
+        let mut prepared = PreparedLabelers::new(&self.labelers);
+        if of_index.is_empty() && of_events.is_empty() {
             return prepared;
         }
-        let options = match options.clone().prepare() {
-            Ok(options) => Some(Arc::new(options)),
-            Err(wrong) => {
-                mistakes.extend(wrong.into_iter().map(Mistake::RelayOption));
-                None
-            }
-        };
-        let mut addresses: Vec<LabelerAddress> = Vec::new();
-        for (labeler, did) in of_index {
-            match LabelerAddress::parse(labeler, did) {
-                Ok(address) if addresses.iter().any(|known| known.name() == address.name()) => {
-                    mistakes.push(Mistake::RepeatedSource(labeler.clone()));
-                }
-                Ok(address) => addresses.push(address),
+        if !of_events.is_empty() {
+            let settings = self.settings_of_ingest().into_iter();
+            let others =
+                settings.filter(|(name, is_set)| *is_set && !BESIDE_LABELERS.contains(name));
+            mistakes.extend(others.map(|(setting, _)| Mistake::LabelerSetting { setting }));
+        }
+        let options = options.clone().prepare().map(Arc::new);
+        let options = options.map_err(|wrong| {
+            mistakes.extend(wrong.into_iter().map(Mistake::RelayOption));
+        });
+        let mut names = Vec::new();
+        for (index, (labeler, did)) in of_index.iter().chain(of_events).enumerate() {
+            let address = match LabelerAddress::parse(labeler, did) {
+                Ok(address) => address,
                 Err(reason) => {
                     let labeler = labeler.clone();
                     mistakes.push(Mistake::Labeler { labeler, reason });
+                    continue;
                 }
+            };
+            if names.iter().any(|name| name == address.name()) {
+                mistakes.push(Mistake::RepeatedSource(labeler.clone()));
+                continue;
+            }
+            names.push(address.name().to_owned());
+            match &options {
+                Ok(options) if index < of_index.len() => {
+                    prepared.add_feed(address, Arc::clone(options));
+                }
+                Ok(options) => prepared.add_source(address, Arc::clone(options)),
+                // It has been told.
+                Err(()) => {}
             }
         }
-        let feed = |address| {
-            let options = Arc::clone(options.as_ref()?);
-            Some(IndexFeed::new(address, labels.clone(), options))
-        };
-        let feeds = addresses.into_iter().filter_map(feed);
-        prepared.feeds.extend(feeds);
         prepared
     }
 }
 
+/// The settings that may be beside sources of labels.
+const BESIDE_LABELERS: [&str; 4] = ["labeler", "dictionary", "auto_dictionary", "ingest_filter"];
+
 impl Jetstream {
-    /// The labels that its [labelers](JetstreamBuilder::labels_from) give. Without labelers it is empty,
+    /// The labels that its labelers give: those of [`labels_from`](JetstreamBuilder::labels_from) and of
+    /// [`labeler`](JetstreamBuilder::labeler). Without labelers it is empty,
     /// unless the caller fills it.
     ///
     /// # Examples
@@ -120,8 +176,10 @@ impl Jetstream {
         &self.shared.labels.index
     }
 
-    /// How the connections to its [labelers](JetstreamBuilder::labels_from) are, in the order in which
-    /// they were given. They do not count for [`readiness`](Self::readiness).
+    /// How the connections to the labelers of [`labels_from`](JetstreamBuilder::labels_from) are, in the
+    /// order in which they were given. They do not count for [`readiness`](Self::readiness). Those of
+    /// [`labeler`](JetstreamBuilder::labeler) are sources of events, among
+    /// [`upstreams`](Self::upstreams).
     ///
     /// # Examples
     ///

@@ -211,7 +211,7 @@ pub use jetwash_dict::Dictionary;
 pub use jetwash_event as event;
 pub use jetwash_event::{
     ActiveLabel, ContentFilter, DidChange, DidSet, Facts, Filter, Kind, LabelCounts, LabelDraft,
-    LabelError, Labels, Micros, Operation,
+    LabelError, LabelEvent, Labels, Micros, Operation,
 };
 pub use jetwash_frame as frame;
 pub use jetwash_identity as identity;

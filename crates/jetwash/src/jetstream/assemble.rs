@@ -158,6 +158,11 @@ fn pipeline_of(
     if let Some(predicate) = config.predicate.take() {
         pipeline = pipeline.filter_with(predicate);
     }
+    let has_labels = !config.labelers.dids.is_empty();
+    if has_labels {
+        let dids = take(&mut config.labelers.dids);
+        pipeline = pipeline.labelers(dids, config.labelers.index.take());
+    }
     for (name, cursor) in take(&mut config.cursors) {
         pipeline.set_cursor(&name, cursor);
     }
@@ -166,8 +171,8 @@ fn pipeline_of(
         pipeline = pipeline.dictionary(dictionary)?;
     }
     // One source seldom repeats itself, and is recognised when it does; several always do.
-    // Of a Jetstream, each operation is to be recognised.
-    let is_one = config.relays.0.len() + config.sources.len() <= 1;
+    // Of a Jetstream, each operation is to be recognised. Labelers speak for themselves alone.
+    let is_one = has_labels || config.relays.0.len() + config.sources.len() <= 1;
     if !is_one || !config.jetstreams.is_empty() {
         pipeline = pipeline.deduplicate();
     }

@@ -2,8 +2,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use jetwash_event::{
-    Body, Cid, ContentFilter, Facts, Kind, Micros, Operation, ParseRecordError, RecordCborError,
-    record_cbor,
+    Body, Cid, ContentFilter, Facts, Kind, LabelEvent, Micros, Operation, ParseRecordError,
+    RecordCborError, record_cbor,
 };
 use jetwash_store::{Block, Cursor, EventKind, Page, Seq};
 use jetwash_verify::Verdict;
@@ -146,7 +146,8 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// When the log holds a line that is not an event, which only a fault can cause.
+    /// When the event is a [label](Self::label), or the log holds a line that is not an event, which
+    /// only a fault can cause.
     pub fn parse(&self) -> Result<jetwash_event::ParsedEvent, serde_json::Error> {
         serde_json::from_slice(self.bytes())
     }
@@ -157,7 +158,7 @@ impl Event {
     /// # Examples
     ///
     /// An operation is named by account, revision, path and action; any other event by the relay's
-    /// time and sequence number.
+    /// time and sequence number. A label has a name that only this log has.
     ///
     /// ```text
     /// did:plc:ewvi7nxzyoun6zhxrhs64oiz/3l3qo2vutsw2b/app.bsky.feed.like/3l3qo2vuowo2b/delete
@@ -243,7 +244,8 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// When the log holds a line that is not an event, which only a fault can cause.
+    /// When the event is a [label](Self::label), or the log holds a line that is not an event, which
+    /// only a fault can cause.
     pub fn change(&self) -> Result<Change, serde_json::Error> {
         Ok(match self.parse()?.body {
             Body::Commit(commit) => match commit.operation {
@@ -256,6 +258,16 @@ impl Event {
             Body::Account(account) => Change::Account(account),
             Body::Sync(sync) => Change::Sync(sync),
         })
+    }
+
+    /// Returns the label that was given or taken back; `None` if the event is of another kind. Only a
+    /// Jetstream of [labelers](crate::JetstreamBuilder::labeler) has labels, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When the log holds a line that is not an event, which only a fault can cause.
+    pub fn label(&self) -> Option<Result<LabelEvent, serde_json::Error>> {
+        (self.kind == EventKind::Label).then(|| serde_json::from_slice(self.bytes()))
     }
 
     /// Returns the facts that content filters check: found once, by the first subscription that
