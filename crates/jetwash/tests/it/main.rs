@@ -25,6 +25,7 @@ mod jetstream_syncs;
 mod jetstreams;
 mod kept_frames;
 mod kill;
+mod label_events;
 mod labelers;
 mod memory;
 mod mirror;
