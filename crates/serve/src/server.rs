@@ -48,6 +48,8 @@ pub struct Server {
     options: Arc<ServeOptions>,
     dictionaries: Dictionaries,
     subscribers: Arc<Subscribers>,
+    /// Those of a log of labels.
+    labels: Option<Arc<Subscribers>>,
 }
 
 impl Server {
@@ -65,14 +67,40 @@ impl Server {
             options,
             dictionaries,
             subscribers: Arc::new(subscribers),
+            labels: None,
         }
+    }
+
+    /// Also serves a log of labels, at `/labels`: a server of a Jetstream of
+    /// [labelers](jetwash::JetstreamBuilder::labeler). Only its websocket of version 1 is there, with the
+    /// parameters of `/subscribe`: `wantedDids` are labelers, and cursors are those of this log. Its options
+    /// are its own, so that its subscribers and their memory are limited apart.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jetwash::Jetstream;
+    /// use jetwash_serve::{ServeOptions, Server};
+    ///
+    /// let labeler = "did:web:labeler.example";
+    /// let (labels, _ingest) = Jetstream::builder().labeler("labeler.example", labeler).build()?;
+    /// let (jetstream, _ingest) = Jetstream::builder().relay("relay.example").build()?;
+    /// let labels = Server::new(labels, ServeOptions::default());
+    /// let server = Server::new(jetstream, ServeOptions::default()).labels(&labels);
+    /// # drop(server);
+    /// # Ok::<(), jetwash::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn labels(mut self, labels: &Self) -> Self {
+        self.labels = Some(Arc::clone(&labels.subscribers));
+        self
     }
 
     /// Returns the routes: `/subscribe` of version 1,
     /// `/xrpc/network.bsky.jetstream.subscribeEvents` of version 2, the same events over plain HTTP at
     /// `/events` and `/v2/events`, the dictionaries at
     /// `/xrpc/network.bsky.jetstream.getZstdDictionary`, and `/mirror`, for mirrors of the log if they
-    /// are [served](ServeOptions::serve_mirrors).
+    /// are [served](ServeOptions::serve_mirrors). With a log of [labels](Self::labels), `/labels`.
     ///
     /// Serve the application with [`serve_http`](crate::serve_http), which limits connections, or
     /// with `axum::serve`, which does not. Limits by address need the address: with `axum::serve`,
@@ -86,13 +114,18 @@ impl Server {
     /// The application has to call [`close`](Self::close) when it ends, because websockets outlive
     /// their requests.
     pub fn router(&self) -> Router {
+        let of_labels = |subscribers| {
+            let labels = any(subscribe).with_state(Arc::clone(subscribers));
+            Router::new().route("/labels", labels)
+        };
+        let router = self.labels.as_ref().map(of_labels).unwrap_or_default();
         let subscribe = any(subscribe).with_state(Arc::clone(&self.subscribers));
         let dictionaries = get(get_zstd_dictionary).with_state(self.dictionaries.clone());
         let mirror = any(mirror).with_state(Arc::clone(&self.subscribers));
         let second = any(subscribe_events).with_state(Arc::clone(&self.subscribers));
         let events = any(events).with_state(Arc::clone(&self.subscribers));
         let events_of_v2 = any(events_of_v2).with_state(Arc::clone(&self.subscribers));
-        Router::new()
+        router
             .route("/subscribe", subscribe)
             .route("/mirror", mirror)
             .route("/xrpc/network.bsky.jetstream.subscribeEvents", second)
@@ -132,7 +165,12 @@ impl Server {
     /// Closes every subscriber with code 1001, and waits until all have gone or the time is over.
     /// New subscribers are refused from then on.
     pub async fn close(&self, within: Duration) {
-        self.subscribers.close(within).await;
+        let labels = async {
+            if let Some(labels) = &self.labels {
+                labels.close(within).await;
+            }
+        };
+        tokio::join!(self.subscribers.close(within), labels);
     }
 
     /// Those that are connected, for a page that shows them.
@@ -140,10 +178,11 @@ impl Server {
         &self.subscribers
     }
 
-    /// Returns how many subscribers are connected.
+    /// Returns how many subscribers are connected, those of labels included.
     #[must_use]
     pub fn subscribers(&self) -> usize {
-        self.subscribers.count()
+        let labels = self.labels.as_ref().map_or(0, |labels| labels.count());
+        self.subscribers.count() + labels
     }
 }
 

@@ -26,6 +26,7 @@ mod gaps;
 mod handshake;
 mod held;
 mod jetstream_upstream;
+mod labels;
 mod limits;
 mod liveness;
 mod log;
