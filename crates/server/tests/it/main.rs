@@ -26,6 +26,8 @@ mod hops;
 #[cfg(unix)]
 mod inspect;
 #[cfg(unix)]
+mod labels;
+#[cfg(unix)]
 mod lines;
 #[cfg(unix)]
 mod metrics;

@@ -1,11 +1,13 @@
 use std::env;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use jetwash::{Dictionary, JetstreamOptions, NetworkConfig};
+use jetwash::{Dictionary, Ingest, Jetstream, JetstreamBuilder, JetstreamOptions, NetworkConfig};
 use jetwash_serve::{ServeOptions, StatusPageOptions};
 
+use crate::commands::serve::labels::LabelOptions;
 use crate::commands::serve::page_options::PageOptions;
 use crate::commands::serve::program_options::ProgramOptions;
 use crate::commands::serve::subscriber_options::SubscriberOptions;
@@ -104,6 +106,9 @@ pub(crate) struct Arguments {
         conflicts_with = "mirrors"
     )]
     pub(crate) collections: Vec<String>,
+
+    #[command(flatten)]
+    labels: LabelOptions,
 
     #[command(flatten)]
     verify: VerifyOptions,
@@ -273,6 +278,18 @@ impl Arguments {
         self.lasting_folder().map(|folder| folder.join("log"))
     }
 
+    /// The log of labels, without its folder, if there is one.
+    pub(crate) fn labels_builder(&self) -> Option<JetstreamBuilder> {
+        self.labels.builder(self.event_ttl)
+    }
+
+    /// Opens the log of labels, if there is one.
+    pub(crate) fn open_labels(&self) -> Result<Option<(Jetstream, Ingest)>, Box<dyn Error>> {
+        let folder = self.lasting_folder();
+        self.labels
+            .open(self.event_ttl, folder.map(|folder| folder.join("labels")))
+    }
+
     /// Whose keys commits are verified with. `network` is the one in this process.
     pub(crate) fn keys<'a>(&'a self, network: Option<&'a NetworkConfig>) -> Keys<'a> {
         Keys {
@@ -361,11 +378,11 @@ const DEFAULT_RELAY: &str = "wss://relay1.us-east.bsky.network";
 
 #[cfg(test)]
 mod tests {
-    use clap::{Error, FromArgMatches};
+    use clap::FromArgMatches;
 
     use super::*;
 
-    fn parse(line: &str) -> Result<Arguments, Error> {
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
         let command = Arguments::augment_args(clap::Command::new("serve"));
         let matches = command.try_get_matches_from(line.split(' '))?;
         Arguments::from_arg_matches(&matches)
@@ -408,6 +425,9 @@ mod tests {
             "server --mirror a.example --verify lenient",
             "server --mirror a.example --dictionary auto",
             "server --mirror a.example --override-relay-cursor 7",
+            "server --labeler a.example",
+            "server --labeler =did:web:a.example",
+            "server --labeler a.example=a.example",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -58,6 +58,11 @@ fn mistakes(arguments: &Arguments) -> Vec<String> {
     if let Err(error) = build(arguments) {
         mistakes.push(error);
     }
+    if let Some(builder) = arguments.labels_builder()
+        && let Err(error) = builder.build()
+    {
+        mistakes.push(format!("--labeler: {error}"));
+    }
     mistakes
 }
 

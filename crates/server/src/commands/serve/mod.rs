@@ -5,6 +5,7 @@ mod arguments;
 mod check;
 mod descriptions;
 mod figures;
+mod labels;
 mod memory;
 mod metrics;
 #[cfg(unix)]
@@ -22,7 +23,7 @@ use std::error::Error;
 use std::io;
 use std::thread;
 
-use jetwash_serve::{Server, StatusPage, raise_file_limit};
+use jetwash_serve::{StatusPage, raise_file_limit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
@@ -82,7 +83,7 @@ async fn serve(
     let accounts = set_up::accounts(&arguments)?;
     let (jetstream, ingest) = set_up::open(&arguments, &keys, accounts.as_ref())?;
     let follower = verification::follower(&keys, jetstream.identities())?;
-    let server = Server::new(jetstream.clone(), set_up::serve_options(&arguments)?);
+    let (server, labels) = set_up::server(&arguments, jetstream.clone())?;
     let listener = bind("--listen", arguments.listen).await?;
     let metrics_listener = bind("--metrics-listen", arguments.metrics_listen).await?;
     announce::announce(&arguments, &keys, &jetstream, &listener, &metrics_listener);
@@ -111,7 +112,12 @@ async fn serve(
     let following = follower.map(|follower| tokio::spawn(follower.run(stopped())));
     let serving = tokio::spawn(server.serve(listener, stopped()));
     let measuring = tokio::spawn(metrics);
-    let tasks = [serving.abort_handle(), measuring.abort_handle()];
+    let labelling = tokio::spawn(labels::run(labels, stopped()));
+    let tasks = [
+        serving.abort_handle(),
+        measuring.abort_handle(),
+        labelling.abort_handle(),
+    ];
     let is_serving = move || !tasks.iter().any(AbortHandle::is_finished);
     beside.spawn(notify::watch(jetstream.clone(), is_serving));
     notify::ready();
@@ -124,6 +130,7 @@ async fn serve(
     stop.send_replace(());
     serving.await??;
     measuring.await??;
+    labelling.await??;
     if let Some(following) = following {
         following.await?;
     }

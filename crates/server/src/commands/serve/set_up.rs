@@ -7,7 +7,7 @@ use jetwash::{
     AutoDictionary, Dictionary, DidFile, DidSet, Filter, Ingest, Jetstream, JetstreamBuilder,
     NetworkConfig, store,
 };
-use jetwash_serve::ServeOptions;
+use jetwash_serve::{ServeOptions, Server};
 use tracing::info;
 
 use crate::commands::serve::arguments::Arguments;
@@ -45,7 +45,7 @@ pub(super) fn ingest_filter(
 }
 
 /// The options of subscriptions, with the dictionaries that are files.
-pub(super) fn serve_options(arguments: &Arguments) -> Result<ServeOptions, Box<dyn Error>> {
+fn serve_options(arguments: &Arguments) -> Result<ServeOptions, Box<dyn Error>> {
     let options = arguments.serve_options();
     let options = options.binary_dictionary(Dictionary::builtin_binary()?);
     let Some(path) = &arguments.v2_dictionary else {
@@ -53,6 +53,21 @@ pub(super) fn serve_options(arguments: &Arguments) -> Result<ServeOptions, Box<d
     };
     let dictionary = dictionary::read(path).map_err(|error| format!("--v2-dictionary: {error}"))?;
     Ok(options.v2_dictionary(dictionary))
+}
+
+/// Makes the server, with the log of labels if there is to be one. Returns what feeds that too.
+pub(super) fn server(
+    arguments: &Arguments,
+    jetstream: Jetstream,
+) -> Result<(Server, Option<Ingest>), Box<dyn Error>> {
+    let server = Server::new(jetstream, serve_options(arguments)?);
+    Ok(match arguments.open_labels()? {
+        Some((labels, ingest)) => {
+            let labels = Server::new(labels, arguments.serve_options());
+            (server.labels(&labels), Some(ingest))
+        }
+        None => (server, None),
+    })
 }
 
 /// Opens the log, repaired if that was asked for.
