@@ -8,21 +8,20 @@ use std::time::{Duration, SystemTime};
 use bytes::BytesMut;
 use jetwash_frame::MAX_FRAME_BYTES;
 use jetwash_identity::is_private_address;
+use jetwash_websocket::{Head, Request, Socket, SocketError, Stream, interleave, race};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
-use super::address::{interleave, race};
 use super::endpoint::{host_of, port_of, with_cursor};
 use super::error::RelayError;
-use super::http::{Head, tunnel, upgrade};
 use super::options::{Prepared, trusting};
 use super::proxy::{Protocol, Proxy};
-use super::socket::{Socket, Stream};
 use super::socks::{self, Refusal};
+use super::way::{Way, is_private_name};
 use crate::short::short;
 
 /// Makes connections to one relay.
@@ -30,15 +29,6 @@ pub(super) struct Dialer {
     options: Arc<Prepared>,
     /// Set up when it is first needed.
     tls: Option<Arc<ClientConfig>>,
-}
-
-/// The redirects so far, which limit where the next may lead.
-struct Way {
-    url: Url,
-    origin: url::Origin,
-    was_tls: bool,
-    /// Whether the first host is on a private network; only then a redirect may lead to one.
-    is_private: Option<bool>,
 }
 
 impl Dialer {
@@ -56,7 +46,7 @@ impl Dialer {
         let url = with_cursor(url.clone(), cursor);
         let (stream, head) = self.answer(url, cursor).await?;
         match head.status {
-            101 => Ok(Socket::new(stream, head.rest, MAX_FRAME_BYTES)),
+            101 => Ok(socket(stream, head.rest, MAX_FRAME_BYTES)),
             _ => Err(refused(&head)),
         }
     }
@@ -70,13 +60,14 @@ impl Dialer {
     ) -> Result<Result<Socket, String>, RelayError> {
         let (mut stream, mut head) = self.answer(url.clone(), None).await?;
         match head.status {
-            101 => Ok(Ok(Socket::new(stream, head.rest, max_bytes))),
+            101 => Ok(Ok(socket(stream, head.rest, max_bytes))),
             400..=499 => {
-                let reading = timeout(self.options.connect, head.read_body(&mut stream)).await;
-                match reading {
-                    Ok(Some(body)) => Ok(Err(body)),
-                    _ => Err(refused(&head)),
-                }
+                let reading = head.body(&mut stream, MAX_REFUSAL);
+                let body = match timeout(self.options.connect, reading).await {
+                    Ok(Ok(body)) => String::from_utf8(body).ok(),
+                    _ => None,
+                };
+                body.map(Err).ok_or_else(|| refused(&head))
             }
             _ => Err(refused(&head)),
         }
@@ -88,12 +79,7 @@ impl Dialer {
         url: Url,
         cursor: Option<u64>,
     ) -> Result<(Box<dyn Stream>, Head), RelayError> {
-        let mut way = Way {
-            origin: url.origin(),
-            was_tls: false,
-            is_private: None,
-            url,
-        };
+        let mut way = Way::new(url);
         // Each redirect is judged by the whole way, so that no chain of them leads from a public
         // host into a private network, or from TLS to plain text.
         for redirects in 0.. {
@@ -110,7 +96,7 @@ impl Dialer {
                 _ => return Ok((stream, head)),
             }
         }
-        Err(RelayError::Handshake("it redirects without end"))
+        Err(SocketError::Handshake("it redirects without end").into())
     }
 
     /// Asks one host for a websocket, at each of its addresses until one answers.
@@ -152,7 +138,7 @@ impl Dialer {
                 .await;
         };
         let proxies = self.resolve(&proxy.url).await?;
-        let mut outcome = Err(RelayError::Handshake("the host has no address"));
+        let mut outcome = Err(SocketError::Handshake("the host has no address").into());
         for address in addresses {
             let through = Some((proxy, Some(address.ip())));
             outcome = self.first_answer(proxies.clone(), way, through).await;
@@ -177,7 +163,9 @@ impl Dialer {
             let answer = timeout(limit, answer).await;
             match answer.unwrap_or(Err(RelayError::Timeout(limit))) {
                 // Another address may belong to another machine, in better health.
-                Err(RelayError::Connect(_) | RelayError::Timeout(_)) if addresses.len() > 1 => {
+                Err(RelayError::Socket(SocketError::Connect(_)) | RelayError::Timeout(_))
+                    if addresses.len() > 1 =>
+                {
                     addresses.retain(|other| *other != address);
                 }
                 answer => return answer,
@@ -215,12 +203,17 @@ impl Dialer {
         if way.url.scheme() == "wss" {
             stream = self.encrypt(stream, &way.url).await?;
         }
-        let own = self.options.headers.iter();
-        let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
-        let is_origin = way.url.origin() == way.origin;
-        let agent = ("User-Agent", self.options.agent.as_str());
-        let headers = std::iter::once(agent).chain(own.filter(|_| is_origin));
-        let head = upgrade(&mut stream, &way.url, headers).await?;
+        let request = Request::get(
+            &authority(&way.url, false),
+            &way.url[Position::BeforePath..Position::AfterQuery],
+        );
+        let mut request = request.header("User-Agent", &self.options.agent);
+        if way.url.origin() == way.origin {
+            for (name, value) in &self.options.headers {
+                request = request.header(name, value);
+            }
+        }
+        let head = request.upgrade(&mut stream, None).await?;
         Ok((stream, head))
     }
 
@@ -234,9 +227,12 @@ impl Dialer {
     ) -> Result<(), RelayError> {
         match &proxy.protocol {
             Protocol::Http { authorization } => {
-                let agent = &self.options.agent;
-                let head = tunnel(stream, url, agent, authorization.as_deref()).await?;
-                check_tunnel(&head, proxy)
+                let request = Request::connect(&authority(url, true));
+                let mut request = request.header("User-Agent", &self.options.agent);
+                if let Some(authorization) = authorization {
+                    request = request.header("Proxy-Authorization", authorization);
+                }
+                check_tunnel(&request.send(stream).await?, proxy)
             }
             Protocol::Socks { credentials, .. } => {
                 // With `socks5` the address is known here; with `socks5h` the proxy gets the name.
@@ -296,69 +292,45 @@ impl Dialer {
 /// A proxy, and the relay's address if that was looked up here.
 type Through<'a> = (&'a Proxy, Option<IpAddr>);
 
-impl Way {
-    /// Where a redirect leads, if it may be followed.
-    fn next(
-        &self,
-        location: &str,
-        cursor: Option<u64>,
-        redirects: u32,
-    ) -> Result<Url, &'static str> {
-        if redirects >= MAX_REDIRECTS {
-            return Err("it is the sixth");
-        }
-        let next = (!location.is_empty()).then(|| self.url.join(location));
-        let mut next = next.and_then(Result::ok).ok_or("it is not a URL")?;
-        let scheme = match next.scheme() {
-            "https" | "wss" => "wss",
-            "http" | "ws" if self.was_tls => return Err("it leads to a connection without TLS"),
-            "http" | "ws" => "ws",
-            _ => return Err("its scheme is not https, http, wss or ws"),
-        };
-        let is_set = next.set_scheme(scheme).is_ok() && next.host().is_some();
-        if !is_set || !next.username().is_empty() || next.password().is_some() {
-            return Err("it is not the address of a websocket");
-        }
-        next.set_fragment(None);
-        Ok(with_cursor(next, cursor))
-    }
+/// A websocket of binary messages. Much is read at once where a source catches up; where little
+/// comes, little, because a frame keeps what it was read with in memory until it is done with.
+pub(super) fn socket(stream: Box<dyn Stream>, read: BytesMut, max_bytes: usize) -> Socket {
+    Socket::new(stream, read, max_bytes)
+        .without_text()
+        .max_skipped(MAX_SKIPPED)
+        .read_sizes(LEAST_READ..=MOST_READ)
+}
 
-    /// Notes of the first host whether it is private; those after it may be so only if it is.
-    fn check(&mut self, is_private: bool) -> Result<(), RelayError> {
-        let allowed = *self.is_private.get_or_insert(is_private);
-        if is_private && !allowed {
-            return Err(RelayError::Redirect {
-                location: host_of(&self.url).to_owned(),
-                reason: "it leads from the internet to a private address",
-            });
-        }
-        Ok(())
-    }
+/// Host and port; the usual port only if it has to be there.
+fn authority(url: &Url, with_port: bool) -> String {
+    let host = host_of(url);
+    let port = if with_port {
+        Some(port_of(url))
+    } else {
+        url.port()
+    };
+    port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn refused(head: &Head) -> RelayError {
     RelayError::Refused {
         status: head.status,
-        retry_after: head.retry_after(SystemTime::now()),
+        retry_after: retry_after(head, SystemTime::now()),
     }
 }
 
-fn is_private_name(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => is_private_address(address.into()),
-        Some(Host::Ipv6(address)) => is_private_address(address.into()),
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            let top = name.rsplit_once('.').map(|(_, top)| top);
-            top.is_none_or(|top| ["internal", "local", "localhost"].contains(&top))
-        }
-        None => true,
-    }
+/// For how long a host does not want to be asked again, which may be until a date.
+fn retry_after(head: &Head, now: SystemTime) -> Option<Duration> {
+    head.retry_after().or_else(|| {
+        let date = httpdate::parse_http_date(head.header("retry-after")?).ok()?;
+        let wait = date.duration_since(now).unwrap_or_default();
+        Some(wait.min(Head::LONGEST_RETRY))
+    })
 }
 
 fn check_tunnel(head: &Head, proxy: &Proxy) -> Result<(), RelayError> {
     let reason = match head.status {
-        200..=299 if head.rest == BytesMut::new() => return Ok(()),
+        200..=299 if head.rest.is_empty() => return Ok(()),
         200..=299 => "sent something before the relay did".to_owned(),
         407 => "wants a user and a password, or others than it was given".to_owned(),
         status => format!("answered CONNECT with the HTTP status {status}"),
@@ -378,7 +350,14 @@ fn system_roots() -> Result<Arc<ClientConfig>, RelayError> {
     trusting(roots).map_err(|error| RelayError::Tls(error.to_string()))
 }
 
-const MAX_REDIRECTS: u32 = 5;
+/// How long is waited after the first attempt at an address that brought nothing.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest refusal that is read.
+const MAX_REFUSAL: usize = 4 << 10;
+/// A message that claims more is not waited for.
+const MAX_SKIPPED: u64 = 256 << 20;
+const LEAST_READ: usize = 32 << 10;
+const MOST_READ: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -389,36 +368,25 @@ mod tests {
 
     use super::*;
 
-    fn way(url: &str) -> Way {
-        let url = Url::parse(url).unwrap();
-        Way {
-            origin: url.origin(),
-            was_tls: url.scheme() == "wss",
-            is_private: None,
-            url,
-        }
-    }
-
     #[test]
-    fn a_redirect_keeps_the_cursor_and_never_gives_tls_up() {
-        let from = way("wss://a.example/xrpc/x?cursor=7");
-        let next = |location: &str| {
-            let next = from.next(location, Some(7), 0);
-            next.map(String::from)
-        };
-        assert_eq!(next("/other").unwrap(), "wss://a.example/other?cursor=7");
-        let other = "wss://b.example/x?a=b%20c&cursor=7";
-        assert_eq!(next("https://b.example/x?a=b%20c").unwrap(), other);
-        assert_eq!(
-            next("//b.example/?cursor=3").unwrap(),
-            "wss://b.example/?cursor=7"
-        );
-        next("http://b.example/").unwrap_err();
-        next("ws://b.example/").unwrap_err();
-        next("ftp://b.example/").unwrap_err();
-        next("https://user@b.example/").unwrap_err();
-        next("").unwrap_err();
-        from.next("/again", None, MAX_REDIRECTS).unwrap_err();
+    fn retry_after_is_seconds_or_a_date_and_bounded() {
+        // Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110, is 784,111,777 s after 1970.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 30);
+        for (text, seconds) in [
+            ("7", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
+            ("Sun, 06 Nov 1994 12:00:00 GMT", Some(900)),
+            ("99999999", Some(900)),
+            ("-5", None),
+            ("", None),
+            ("Sun, 06 Nov 1983 08:49:37 GMT", Some(0)),
+            ("soon", None),
+        ] {
+            let answer = format!("HTTP/1.1 429 Slow down\r\nRetry-After: {text}\r\n\r\n");
+            let head = Head::parse(&mut BytesMut::from(answer.as_str()));
+            let wait = retry_after(&head.unwrap().unwrap(), now);
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{text}");
+        }
     }
 
     #[tokio::test]
@@ -435,7 +403,7 @@ mod tests {
             stream.write_all(answer).await.unwrap();
             stream
         });
-        let way = way("ws://relay.example/");
+        let way = Way::new(Url::parse("ws://relay.example/").unwrap());
         let (_, head) = dialer.first_answer(addresses, &way, None).await.unwrap();
         assert_eq!(head.status, 418);
         relay.await.unwrap();
@@ -451,15 +419,12 @@ mod tests {
             "ws://localhost:9",
             "ws://[::ffff:10.0.0.1]:9",
         ] {
-            let mut public = way(url);
+            let mut public = Way::new(Url::parse(url).unwrap());
             public.is_private = Some(false);
             let Err(error) = dialer.ask(&mut public).await else {
                 panic!("{url} was connected to");
             };
             assert_eq!(error.reason(), "redirect", "{url}: {error}");
         }
-        let mut proxied = way("ws://169.254.169.254/");
-        proxied.check(false).unwrap();
-        proxied.check(is_private_name(&proxied.url)).unwrap_err();
     }
 }

@@ -2,6 +2,7 @@ use std::io;
 use std::time::Duration;
 
 use jetwash_frame::{Frame, FrameError};
+use jetwash_websocket::SocketError;
 use thiserror::Error;
 
 use super::pulse::LEAST_SPEED;
@@ -10,22 +11,12 @@ use crate::short::short;
 /// Why a connection to a relay ended, or was not made.
 #[derive(Debug, Error)]
 pub(super) enum RelayError {
-    #[error("the host closed it{}", .0.as_deref().unwrap_or_default())]
-    Closed(Option<String>),
-    #[error("the connection failed")]
-    Connect(#[source] io::Error),
-    #[error("it broke off within a message")]
-    CutShort,
     #[error("the host sent the error {name}{message}")]
     Frame { name: String, message: String },
     #[error("the relay says that the cursor is ahead of it{message}")]
     FutureCursor { message: String },
-    #[error("the answer is no websocket's: {0}")]
-    Handshake(&'static str),
     #[error("the proxy {proxy} {reason}")]
     Proxy { proxy: String, reason: String },
-    #[error("a message breaks the websocket protocol: {0}")]
-    Protocol(&'static str),
     #[error("the redirect to {location:?} is not followed: {reason}")]
     Redirect {
         location: String,
@@ -50,26 +41,21 @@ pub(super) enum RelayError {
     NoEvents(Duration),
     #[error("a message came too slowly: fewer than {LEAST_SPEED} bytes in 30 s")]
     Slow,
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error("connecting took longer than {:.1} s", .0.as_secs_f32())]
     Timeout(Duration),
     #[error("TLS could not be set up: {0}")]
     Tls(String),
-    #[error("a message of {bytes} bytes is too long to be skipped")]
-    TooLong { bytes: u64 },
 }
 
 impl RelayError {
     /// A short name for a counter's label.
     pub(super) const fn reason(&self) -> &'static str {
         match self {
-            Self::Closed(_) => "closed",
-            Self::Connect(_) => "connect_failed",
-            Self::CutShort => "cut_short",
             Self::Frame { .. } => "error_frame",
             Self::FutureCursor { .. } => "future_cursor",
-            Self::Handshake(_) => "handshake",
             Self::Proxy { .. } => "proxy",
-            Self::Protocol(_) => "websocket",
             Self::Redirect { .. } => "redirect",
             Self::Refused { .. } => "refused",
             Self::Resolve { .. } => "resolve",
@@ -78,7 +64,14 @@ impl RelayError {
             Self::NoEvents(_) => "no_events",
             Self::Slow => "slow",
             Self::Timeout(_) => "connect_timeout",
-            Self::TooLong { .. } => "message_too_long",
+            Self::Socket(error) => match error {
+                SocketError::Closed(_) => "closed",
+                SocketError::Connect(_) => "connect_failed",
+                SocketError::CutShort => "cut_short",
+                SocketError::Handshake(_) => "handshake",
+                SocketError::TooLong(_) => "message_too_long",
+                _ => "websocket",
+            },
         }
     }
 
@@ -86,9 +79,11 @@ impl RelayError {
     /// nothing about it. A relay that closes or cannot be reached is only to be waited for.
     pub(super) const fn patience(&self) -> Option<u32> {
         match self {
-            Self::Protocol(_) | Self::Slow | Self::TooLong { .. } => Some(3),
+            Self::Slow | Self::Socket(SocketError::Protocol(_) | SocketError::TooLong(_)) => {
+                Some(3)
+            }
             // It may be the network as well.
-            Self::CutShort => Some(8),
+            Self::Socket(SocketError::CutShort) => Some(8),
             _ => None,
         }
     }
@@ -115,7 +110,7 @@ impl RelayError {
 
 impl From<io::Error> for RelayError {
     fn from(error: io::Error) -> Self {
-        Self::Connect(error)
+        Self::Socket(error.into())
     }
 }
 

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use jetwash_websocket::{Socket, SocketError};
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::error::RelayError;
 use super::pulse::Crawl;
-use super::socket::Socket;
 
 /// Whether a connection is of use: the host answers pings, does not flood with them, and brings each
 /// message within a reasonable time.
@@ -20,11 +20,11 @@ pub(super) struct Liveness {
 
 impl Liveness {
     /// Begins with a connection.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, socket: &Socket) -> Self {
         Self {
             ping: interval_at(now + PING, PING),
             heard: now,
-            received: 0,
+            received: socket.received(),
             crawl: Crawl::default(),
             signs: 0,
         }
@@ -36,10 +36,10 @@ impl Liveness {
     }
 
     /// A ping or a pong has come.
-    pub(super) const fn sign(&mut self) -> Result<(), RelayError> {
+    pub(super) const fn sign(&mut self) -> Result<(), SocketError> {
         self.signs += 1;
         if self.signs > MAX_SIGNS {
-            return Err(RelayError::Protocol("a flood of pings"));
+            return Err(SocketError::Protocol("a flood of pings"));
         }
         Ok(())
     }

@@ -5,9 +5,9 @@
 //!   socket is opened.
 //! - `endpoint`: the address of a relay.
 //! - `own`: the trait that all of them implement, and how they are run.
-//! - `follow` and `relay`: a relay as a source: connect, read, wait (`backoff`) and connect again.
-//! - `dial`: opens a connection, directly or through a proxy (`address`, `proxy`, `socks`, `http`),
-//!   and gives a `socket` of websocket messages.
+//! - `follow` and `relay`: a relay as a source: connect, read, wait and connect again.
+//! - `dial`: opens a websocket, directly or through a proxy (`proxy`, `socks`). Redirects are followed
+//!   as `way` allows.
 //! - `outbox`: hands frames over to the pipeline, those that were read together at once.
 //! - `steps`, `liveness`, `pulse` and `state`: judge how a connection does, and tell it to the caller.
 //! - `error`: why a connection ended.
@@ -17,14 +17,11 @@
 //! - `frame_stream` and `pusher`: frames that the caller supplies.
 //! - `simulator`: a network in the process, with the feature of that name.
 
-mod address;
-mod backoff;
 mod dial;
 mod endpoint;
 mod error;
 mod follow;
 mod frame_stream;
-mod http;
 mod jetstream;
 mod labeler;
 mod liveness;
@@ -39,10 +36,10 @@ mod relay;
 mod relay_option_error;
 #[cfg(feature = "simulator")]
 mod simulator;
-mod socket;
 mod socks;
 mod state;
 mod steps;
+mod way;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub(crate) use follow::{RelaySource, Relays};

@@ -1,20 +1,18 @@
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jetwash_event::Tid;
 use jetwash_frame::{Frame, FrameKind, peek};
+use jetwash_websocket::{Backoff, Incoming, Skipped, Socket, SocketError};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tracing::{info, warn};
 
-use super::backoff::Backoff;
-use super::dial::Dialer;
+use super::dial::{Dialer, FIRST_WAIT};
 use super::error::{RelayError, check_error_frame};
 use super::liveness::Liveness;
 use super::outbox::Outbox;
 use super::pulse::Pulse;
-use super::socket::{Incoming, Skipped, Socket};
 use super::state::Watch;
 use super::steps::Steps;
 use super::{Endpoint, Prepared};
@@ -69,6 +67,12 @@ impl From<Stopped> for End {
     }
 }
 
+impl From<SocketError> for End {
+    fn from(error: SocketError) -> Self {
+        Self::Relay(error.into())
+    }
+}
+
 impl From<RelayError> for End {
     fn from(error: RelayError) -> Self {
         Self::Relay(error)
@@ -117,7 +121,7 @@ impl Relay {
     /// Feeds the pipeline until it stops. Every other end of a connection leads to the next one,
     /// from the cursor that `cursor` returns by then.
     pub(crate) async fn run(mut self, cursor: impl Fn(&str) -> Option<u64>) {
-        let mut backoff = Backoff::new(RandomState::new().hash_one(&self.source));
+        let mut backoff = Backoff::new(FIRST_WAIT);
         loop {
             let stored = cursor(&self.source);
             // Asking again for a cursor that the relay refused would end in the same refusal.
@@ -141,7 +145,7 @@ impl Relay {
             let wait = if has_advanced {
                 backoff.after_progress(self.events)
             } else {
-                backoff.next()
+                backoff.after_failure()
             };
             let wait = wait.max(error.retry_after().unwrap_or_default());
             self.tell_end(&error, wait, backoff.attempts());
@@ -205,13 +209,13 @@ impl Relay {
         let end = self.follow(&mut socket).await;
         if matches!(end, Err(End::Stopped)) {
             // The relay is told, but the stop does not hang on its answer.
-            let _ = timeout(CLOSE, socket.close()).await;
+            let _ = timeout(CLOSE, socket.close(None)).await;
         }
         end
     }
 
     async fn follow(&mut self, socket: &mut Socket) -> Result<std::convert::Infallible, End> {
-        let mut liveness = Liveness::new(Instant::now());
+        let mut liveness = Liveness::new(Instant::now(), socket);
         let every = (self.options.silence / 4).clamp(LEAST_CHECK, LONGEST_CHECK);
         let mut check = interval_at(Instant::now() + every, every);
         loop {
@@ -240,7 +244,7 @@ impl Relay {
     /// Takes in a message and those that were read with it, which then wake the pipeline once.
     async fn take_all(
         &mut self,
-        first: Result<Incoming, RelayError>,
+        first: Result<Incoming, SocketError>,
         socket: &mut Socket,
         now: Instant,
         liveness: &mut Liveness,
@@ -248,14 +252,15 @@ impl Relay {
         let mut next = Some(first?);
         while let Some(incoming) = next {
             match incoming {
-                Incoming::Binary(frame) => self.take(frame, now).await?,
+                Incoming::Binary(frame) => self.take(frame.freeze(), now).await?,
                 Incoming::Sign => {
                     self.watch.message(now);
                     liveness.sign()?;
                 }
+                Incoming::Text(text) => self.skip(Skipped::Text, text.len() as u64),
                 Incoming::Skipped(why, bytes) => self.skip(why, bytes),
             }
-            next = socket.read_already()?;
+            next = socket.parse()?;
         }
         Ok(())
     }
@@ -393,6 +398,7 @@ mod tests {
 
     use super::*;
     use crate::source::RelayOptions;
+    use crate::source::dial::socket;
 
     /// How a connection ends to which `serve` writes, in time that passes by itself.
     async fn end<F: Future<Output = std::io::Result<()>> + Send + 'static>(
@@ -405,7 +411,7 @@ mod tests {
         let options = Arc::new(RelayOptions::new().no_proxy().prepare().unwrap());
         let clock = Clock::default();
         let mut relay = Relay::new(endpoint, intake, Arc::default(), watch, clock, options);
-        let mut socket = Socket::new(Box::new(client), BytesMut::new(), 5_000_000);
+        let mut socket = socket(Box::new(client), BytesMut::new(), 5_000_000);
         let serving = tokio::spawn(serve(server));
         let taking = tokio::spawn(async move { while arrivals.recv().await.is_some() {} });
         let begun = Instant::now();
@@ -459,7 +465,7 @@ mod tests {
             server.shutdown().await
         })
         .await;
-        assert!(matches!(error, RelayError::Closed(None)), "{error}");
+        assert_eq!(error.to_string(), "the host closed it");
         assert!(lasted.as_secs() >= 1112, "{lasted:?}");
     }
 
@@ -480,6 +486,6 @@ mod tests {
             server.shutdown().await
         })
         .await;
-        assert!(matches!(error, RelayError::Closed(None)), "{error}");
+        assert_eq!(error.to_string(), "the host closed it");
     }
 }

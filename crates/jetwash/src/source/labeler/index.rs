@@ -1,11 +1,11 @@
 use std::error::Error;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jetwash_event::Labels;
 use jetwash_frame::{LabelFrame, LabelsMessage};
+use jetwash_websocket::{Backoff, Incoming, Skipped};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -15,11 +15,9 @@ use crate::ingest::GREATEST_NUMBER;
 use crate::labels::draft_of;
 use crate::noise::Noise;
 use crate::short::short;
-use crate::source::backoff::Backoff;
-use crate::source::dial::Dialer;
+use crate::source::dial::{Dialer, FIRST_WAIT};
 use crate::source::error::{RelayError, check_error_frame};
 use crate::source::liveness::Liveness;
-use crate::source::socket::Incoming;
 use crate::source::{Prepared, Source, SourceHandle};
 
 /// A labeler whose labels go into an index.
@@ -68,7 +66,7 @@ impl IndexFeed {
 
     /// Follows the labeler to the end that is wanted, and connects again whenever a connection ends.
     async fn follow(&mut self, handle: &SourceHandle) {
-        let mut backoff = Backoff::new(RandomState::new().hash_one(self.address.name()));
+        let mut backoff = Backoff::new(FIRST_WAIT);
         loop {
             self.frames = 0;
             let Err(error) = self.connection(handle).await else {
@@ -82,7 +80,7 @@ impl IndexFeed {
             let wait = if self.frames > 0 {
                 backoff.after_progress(self.frames)
             } else {
-                backoff.next()
+                backoff.after_failure()
             };
             let wait = wait.max(error.retry_after().unwrap_or_default());
             let why = error.chain();
@@ -107,7 +105,7 @@ impl IndexFeed {
     async fn connection(&mut self, handle: &SourceHandle) -> Result<(), RelayError> {
         let (url, cursor) = (self.address.endpoint.url(), self.cursor);
         let mut socket = self.dialer.dial(url, Some(cursor)).await?;
-        let mut liveness = Liveness::new(Instant::now());
+        let mut liveness = Liveness::new(Instant::now(), &socket);
         handle.watch().connected(Instant::now());
         self.tell("connected", &|labeler, held| {
             info!(labeler, cursor, not_told = held, "connected to a labeler");
@@ -128,6 +126,9 @@ impl IndexFeed {
                             self.take(&frame, handle, now)?;
                         }
                         Incoming::Sign => liveness.sign()?,
+                        Incoming::Text(_) => {
+                            self.lose(handle, Skipped::Text.reason(), &"it is not a frame");
+                        }
                         Incoming::Skipped(why, _) => {
                             self.lose(handle, why.reason(), &"it is not a frame");
                         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jetwash_store::{LogMessage, Seq, Store};
+use jetwash_websocket::{Incoming, Skipped, Socket, SocketError};
 use tokio::time::{Instant, interval_at};
 
 use super::end::MirrorEnd;
@@ -14,7 +15,6 @@ use crate::ingest::{Content, Intake, MirrorConnection, newest_time};
 use crate::source::Watch;
 use crate::source::error::RelayError;
 use crate::source::pulse::Crawl;
-use crate::source::socket::{Incoming, Socket};
 use crate::stats::Stats;
 
 /// The messages of one connection, in order, on their way to the writer.
@@ -74,7 +74,7 @@ impl<'a> Connection<'a> {
     /// else that was sent.
     pub(super) async fn follow(&mut self, socket: &mut Socket) -> Result<Infallible, MirrorEnd> {
         let mut check = interval_at(Instant::now() + CHECK, CHECK);
-        let (mut received, mut signs, mut checks) = (0, 0, 0_u32);
+        let (mut received, mut signs, mut checks) = (socket.received(), 0, 0_u32);
         let mut crawl = Crawl::default();
         let shared = Arc::clone(&self.shared);
         let mut refused = pin!(shared.refused());
@@ -85,7 +85,7 @@ impl<'a> Connection<'a> {
                 incoming = socket.next() => match incoming? {
                     Incoming::Binary(bytes) => {
                         self.heard = Instant::now();
-                        self.take(bytes).await?;
+                        self.take(bytes.freeze()).await?;
                         // While the writer had no room, nothing was listened to.
                         self.heard = Instant::now();
                     }
@@ -93,10 +93,14 @@ impl<'a> Connection<'a> {
                         self.watch.message(Instant::now());
                         signs += 1;
                         if signs > MAX_SIGNS {
-                            return Err(RelayError::Protocol("a flood of pings").into());
+                            return Err(SocketError::Protocol("a flood of pings").into());
                         }
                     }
-                    Incoming::Skipped(why, _) => {
+                    incoming @ (Incoming::Text(_) | Incoming::Skipped(..)) => {
+                        let why = match incoming {
+                            Incoming::Skipped(why, _) => why,
+                            _ => Skipped::Text,
+                        };
                         self.stats.dropped(why.reason());
                         let fault = "a message is text, or longer than a block of events can be";
                         return Err(MirrorEnd::Protocol(fault));
@@ -235,6 +239,7 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     use super::*;
+    use crate::source::dial::socket;
 
     /// More time than any of these connections lasts. It passes by itself.
     const LONGEST: Duration = Duration::from_secs(7200);
@@ -292,7 +297,7 @@ mod tests {
             Request::of(store).unwrap(),
             is_substitute,
         );
-        let mut socket = Socket::new(Box::new(client), BytesMut::new(), LogMessage::MAX_LENGTH);
+        let mut socket = socket(Box::new(client), BytesMut::new(), LogMessage::MAX_LENGTH);
         let begun = Instant::now();
         let serving = tokio::spawn(serve(server));
         let ended = timeout(LONGEST, connection.follow(&mut socket)).await;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use jetwash_store::{LogId, LogMessageError, Seq};
+use jetwash_websocket::SocketError;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -43,6 +44,12 @@ pub(super) enum MirrorEnd {
 impl From<Stopped> for MirrorEnd {
     fn from(_: Stopped) -> Self {
         Self::Stopped
+    }
+}
+
+impl From<SocketError> for MirrorEnd {
+    fn from(error: SocketError) -> Self {
+        Self::Connection(error.into())
     }
 }
 

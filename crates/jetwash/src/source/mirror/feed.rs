@@ -117,7 +117,7 @@ impl MirrorFeed {
         let end = connection.follow(&mut socket).await;
         (self.messages, self.is_served) = (connection.messages, connection.is_served);
         // The host is told, but nothing hangs on its answer.
-        let _ = timeout(CLOSE, socket.close()).await;
+        let _ = timeout(CLOSE, socket.close(None)).await;
         end
     }
 

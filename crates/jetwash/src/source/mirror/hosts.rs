@@ -1,10 +1,10 @@
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use jetwash_websocket::Backoff;
 use tokio::time::Instant;
 
 use super::address::MirrorAddress;
-use crate::source::backoff::Backoff;
+use crate::source::dial::FIRST_WAIT;
 
 /// The hosts in the order in which they are preferred, and how long each is left alone.
 pub(super) struct Hosts {
@@ -23,7 +23,7 @@ struct HostState {
 impl Hosts {
     pub(super) fn new(addresses: Vec<MirrorAddress>) -> Self {
         let state = |address: MirrorAddress| HostState {
-            backoff: Backoff::new(RandomState::new().hash_one(address.name())),
+            backoff: Backoff::new(FIRST_WAIT),
             address,
             not_before: None,
             refusal: None,
@@ -67,7 +67,7 @@ impl Hosts {
     pub(super) fn ended(&mut self, now: Instant, messages: u64, at_least: Duration) {
         if let Some(host) = self.all.get_mut(self.current) {
             let wait = match messages {
-                0 => host.backoff.next(),
+                0 => host.backoff.after_failure(),
                 _ => host.backoff.after_progress(messages),
             };
             host.not_before = Some(now + wait.max(at_least));
