@@ -74,9 +74,7 @@ async fn serve(
     // Before anything else: until then each of these signals ends the process at once.
     let interrupted = interrupted();
     let hangups = Hangups::new();
-    if let Err(error) = raise_file_limit() {
-        warn!(%error, "the limit of open files stays as it is");
-    }
+    allow_many_files();
     let metrics = metrics::install()?;
     let network = arguments.network();
     let keys = arguments.keys(network.as_ref());
@@ -136,6 +134,12 @@ async fn serve(
     }
     info!("stopped");
     Ok(outcome?)
+}
+
+fn allow_many_files() {
+    if let Err(error) = raise_file_limit() {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 async fn bind(option: &str, address: ListenAddress) -> Result<TcpListener, Box<dyn Error>> {
